@@ -1,0 +1,370 @@
+//! The catalog: systems, services, checks, runbooks, policies, people, groups, rooms and secrets, as checked values.
+//!
+//! What lives here: the nouns and look-ups by name. What does not: reading YAML (`runbook`), or deciding who may do what
+//! (`allowed`). A value of these types has been checked: names resolve, numbers are possible.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::chat::{Account, RoomAddress};
+use super::id::{
+    CheckName, Digest, GroupName, PersonId, PolicyName, RoomName, RunbookName, SecretName, ServiceName, SystemName,
+};
+
+/// One checked catalog. Immutable: a reload makes a new one and leaves this one to whoever still holds it.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// The folder it was read from, absolute. `./script` in a command is a file below it.
+    pub root: PathBuf,
+    /// Systems by name.
+    pub systems: BTreeMap<SystemName, System>,
+    /// Runbooks by name.
+    pub runbooks: BTreeMap<RunbookName, Runbook>,
+    /// Policies by name.
+    pub policies: BTreeMap<PolicyName, Policy>,
+    /// People by name.
+    pub people: BTreeMap<PersonId, Person>,
+    /// Groups by name.
+    pub groups: BTreeMap<GroupName, BTreeSet<PersonId>>,
+    /// Rooms by name.
+    pub rooms: BTreeMap<RoomName, Room>,
+    /// Secrets by name: where their values come from, never the values.
+    pub secrets: BTreeMap<SecretName, SecretSource>,
+}
+
+/// The file that a thing was read from: part of every plan that uses the thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Path below the catalog's root, with forward slashes.
+    pub path: String,
+    /// SHA-256 of the file's bytes.
+    pub sha256: Digest,
+}
+
+/// A system: services that belong together, an environment, a room, and who may do what there.
+#[derive(Debug, Clone)]
+pub struct System {
+    /// Its name.
+    pub name: SystemName,
+    /// How people call it.
+    pub title: String,
+    /// `production`, `scratch`, …: shown before everything that concerns it.
+    pub environment: String,
+    /// The room where it is talked about.
+    pub room: RoomName,
+    /// Who may ask for runbooks on it.
+    pub may_run: Vec<Subject>,
+    /// Who may look at it without running anything.
+    pub may_see: Vec<Subject>,
+    /// Who may judge, retry or stop a stuck run on it.
+    pub may_unstick: Vec<Subject>,
+    /// Its services by name.
+    pub services: BTreeMap<ServiceName, Service>,
+    /// Where it was read.
+    pub source: Source,
+}
+
+/// A service and its checks.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Its name; unique in the whole catalog.
+    pub name: ServiceName,
+    /// How people call it.
+    pub title: String,
+    /// Its checks by name; at least one.
+    pub checks: BTreeMap<CheckName, Check>,
+}
+
+/// How to find out whether a service is well. Only ever reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Its name, such as `running`.
+    pub name: CheckName,
+    /// The command and its arguments, as written; no templates.
+    pub command: Vec<String>,
+    /// What its exit codes mean.
+    pub codes: ExitCodes,
+    /// Names of environment variables that it gets.
+    pub env: Vec<EnvEntry>,
+    /// After how long it counts as unknown.
+    pub timeout: Duration,
+}
+
+/// What a check's exit codes mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitCodes {
+    /// 0 is ok, everything else critical.
+    Plain,
+    /// 0 ok, 1 warning, 2 critical, everything else unknown (the monitoring plugins' convention).
+    Nagios,
+}
+
+/// A runbook: parameters, a policy, steps.
+#[derive(Debug, Clone)]
+pub struct Runbook {
+    /// Its name.
+    pub name: RunbookName,
+    /// What it does, in a few words.
+    pub title: String,
+    /// Why one would run it: shown to the approver.
+    pub why: Option<String>,
+    /// Phrases that start it, most usual first.
+    pub say: Vec<Phrase>,
+    /// Its parameters in the order written.
+    pub params: Vec<Param>,
+    /// The system it works on when no parameter names one.
+    pub system: Option<SystemName>,
+    /// Who must agree; present whenever a step is privileged.
+    pub approval: Option<PolicyName>,
+    /// Its steps, in order; at least one.
+    pub steps: Vec<Step>,
+    /// Where it was read.
+    pub source: Source,
+}
+
+/// A phrase such as `start {service}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phrase {
+    /// As written.
+    pub text: String,
+    /// Its parts.
+    pub parts: Vec<PhrasePart>,
+}
+
+/// A part of a phrase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PhrasePart {
+    /// A word, lower case.
+    Word(String),
+    /// A parameter's name.
+    Slot(String),
+}
+
+/// A parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// What it accepts.
+    pub kind: ParamKind,
+    /// Taken when it is not given.
+    pub default: Option<String>,
+    /// Whether a value may begin with `-` (I9: else it is refused, for the program would read it as an option).
+    pub may_begin_with_dash: bool,
+}
+
+/// What a parameter accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParamKind {
+    /// The name of a service, of one system or of any.
+    Service {
+        /// Only services of this system.
+        system: Option<SystemName>,
+    },
+    /// The name of a system.
+    System,
+    /// One of the listed words.
+    Choice(Vec<String>),
+    /// A whole number within bounds, both included.
+    Integer {
+        /// Smallest.
+        min: i64,
+        /// Greatest.
+        max: i64,
+    },
+    /// Printable text of at most so many characters, without line breaks.
+    Text {
+        /// Greatest number of characters.
+        max_length: usize,
+    },
+}
+
+/// A step as written: arguments may hold `{{ parameter }}`.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub action: StepAction,
+    /// After how long its process group is killed.
+    pub timeout: Duration,
+    /// Whether doing it twice is the same as doing it once (I3).
+    pub idempotent: bool,
+    /// Whether the author says that it only reads; else a `run` step is privileged.
+    pub read_only: bool,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+pub enum StepAction {
+    /// Runs a program with arguments; never a shell line.
+    Run {
+        /// The program and its arguments. The program holds no template.
+        command: Vec<String>,
+        /// The environment that it gets, beyond the fixed few.
+        env: Vec<EnvEntry>,
+    },
+    /// Asks checks whether they are ok.
+    Check {
+        /// `service`, `service/check` or `system`; may hold a template.
+        target: String,
+        /// Keep asking until they are.
+        until: Option<Until>,
+    },
+}
+
+/// An environment variable of a step.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct EnvEntry {
+    /// The variable's name.
+    pub name: String,
+    /// Where its value comes from, when the step starts.
+    pub from: EnvFrom,
+}
+
+/// Where the value of an environment variable comes from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvFrom {
+    /// The bot's own environment, by the same name.
+    Bot,
+    /// A secret of the catalog.
+    Secret(SecretName),
+}
+
+/// Where a secret's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable of the bot.
+    Env(String),
+    /// A file's content without its last line break.
+    File(PathBuf),
+}
+
+/// Keep asking a check until it passes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Until {
+    /// For how long.
+    pub passes_within: Duration,
+    /// How often.
+    pub every: Duration,
+}
+
+/// Who must agree, in which order, until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Its name.
+    pub name: PolicyName,
+    /// In words.
+    pub title: String,
+    /// Its ordered parts; at least one.
+    pub stages: Vec<Stage>,
+    /// How long a request waits.
+    pub expires: Duration,
+    /// How long the grant that comes of it lasts; at least as long as the plan may take.
+    pub valid_for: Duration,
+    /// The policy's text as written: part of the plan.
+    pub text: String,
+    /// Where it was read.
+    pub source: Source,
+}
+
+/// One part of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Stage {
+    /// Who may agree.
+    pub approvers: Vec<Subject>,
+    /// How many different people must.
+    pub quorum: u32,
+}
+
+/// A person or a group in a list of rights: `person:boss` or `group:managers`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// One person.
+    Person(PersonId),
+    /// Everybody in a group.
+    Group(GroupName),
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Person(person) => write!(f, "person:{person}"),
+            Self::Group(group) => write!(f, "group:{group}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Subject {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some(("person", name)) if !name.is_empty() => Ok(Self::Person(PersonId::new(name))),
+            Some(("group", name)) if !name.is_empty() => Ok(Self::Group(GroupName::new(name))),
+            _ => Err(format!("`{text}` is neither person:NAME nor group:NAME")),
+        }
+    }
+}
+
+impl serde::Serialize for Subject {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Subject {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Their name here: how the bot calls them.
+    pub name: PersonId,
+    /// Their accounts; each maps to one person only.
+    pub accounts: Vec<Account>,
+}
+
+/// A room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// Its name here.
+    pub name: RoomName,
+    /// Where it is.
+    pub address: RoomAddress,
+}
+
+impl Catalog {
+    /// The person whom an account belongs to; `None` is an unknown account, which can do nothing (I9).
+    pub fn person_of(&self, account: &Account) -> Option<&Person> {
+        self.people.values().find(|person| person.accounts.contains(account))
+    }
+
+    /// The declared room at an address.
+    pub fn room_at(&self, address: &RoomAddress) -> Option<&Room> {
+        self.rooms.values().find(|room| room.address == *address)
+    }
+
+    /// A service and the system that it belongs to.
+    pub fn service(&self, name: &ServiceName) -> Option<(&System, &Service)> {
+        self.systems.values().find_map(|system| system.services.get(name).map(|service| (system, service)))
+    }
+
+    /// Whether a person is, or is in, one of the subjects.
+    pub fn includes(&self, subjects: &[Subject], person: &PersonId) -> bool {
+        subjects.iter().any(|subject| match subject {
+            Subject::Person(named) => named == person,
+            Subject::Group(group) => self.groups.get(group).is_some_and(|members| members.contains(person)),
+        })
+    }
+
+    /// The people that a list of subjects comes to, in the order of their names.
+    pub fn people_in(&self, subjects: &[Subject]) -> BTreeSet<PersonId> {
+        self.people.keys().filter(|person| self.includes(subjects, person)).cloned().collect()
+    }
+}

@@ -1,0 +1,213 @@
+//! What every chat platform has in common, in our words: accounts, rooms, threads, lines, edits, buttons, messages.
+//!
+//! Adapters translate their platform into these and back; no platform type passes their door. The vocabulary is the
+//! common ground of Slack (Socket Mode and Events API), Discord (gateway) and the built-in local room: all three name a message by an opaque
+//! id within a channel, hang threads on a message, deliver the same thing more than once, and limit length and rate.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{MessageId, ThreadId};
+
+/// Who speaks, as the platform knows them: `platform:workspace:id`. Maps to at most one person.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Account {
+    /// `local`, `slack` or `discord`.
+    pub platform: String,
+    /// The workspace, team or guild; ids are unique within it only.
+    pub workspace: String,
+    /// The platform's stable id, never a display name.
+    pub id: String,
+}
+
+/// Where it is said: `platform:workspace:channel`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoomAddress {
+    /// `local`, `slack` or `discord`.
+    pub platform: String,
+    /// The workspace, team or guild.
+    pub workspace: String,
+    /// The platform's stable channel id.
+    pub channel: String,
+}
+
+/// An address that is not three non-empty parts joined by colons.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an address: write it as platform:workspace:id")]
+pub struct AddressError(pub String);
+
+fn three_parts(text: &str) -> Result<[String; 3], AddressError> {
+    let wrong = || AddressError(text.to_owned());
+    let mut parts = text.splitn(3, ':');
+    let mut next =
+        || parts.next().filter(|part| !part.is_empty() && !part.chars().any(char::is_whitespace)).map(str::to_owned);
+    match (next(), next(), next()) {
+        (Some(platform), Some(workspace), Some(id)) => Ok([platform, workspace, id]),
+        _ => Err(wrong()),
+    }
+}
+
+macro_rules! address {
+    ($name:ident, $last:ident) => {
+        impl FromStr for $name {
+            type Err = AddressError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let [platform, workspace, $last] = three_parts(text)?;
+                Ok(Self { platform, workspace, $last })
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}:{}:{}", self.platform, self.workspace, self.$last)
+            }
+        }
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+address!(Account, id);
+address!(RoomAddress, channel);
+
+/// Something that came in. Unique by what was said, not by its delivery (I6): `key` is the same for every
+/// delivery of the same thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// Where.
+    pub room: RoomAddress,
+    /// In which thread, if in one.
+    pub thread: Option<ThreadId>,
+    /// Who.
+    pub account: Account,
+    /// When the platform says that it was said. Decides whether a line is too old to act; never whether a decision is in time.
+    pub said_at: chrono::DateTime<chrono::Utc>,
+    /// What.
+    pub what: Said,
+}
+
+/// The kinds of things that come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// A new message.
+    Line {
+        /// The message.
+        message: MessageId,
+        /// Its text, with the platform's markup undone.
+        text: String,
+        /// How directly it was addressed to the bot.
+        address: Addressed,
+    },
+    /// A message was changed. Recorded, never acted on.
+    Edit {
+        /// The message that was changed.
+        message: MessageId,
+        /// The platform's identifier of this revision (a timestamp or a counter).
+        revision: String,
+        /// What it says now; `None` if it was deleted.
+        text: Option<String>,
+    },
+    /// A button under one of our messages was pressed.
+    Press {
+        /// The platform's identifier of the interaction.
+        interaction: String,
+        /// Under which of our messages.
+        message: MessageId,
+        /// The command that the button stands for: whatever a button does, a word does.
+        command: String,
+    },
+}
+
+/// How directly a line was addressed to the bot. In a declared room the bot listens to every line; elsewhere only to the
+/// other three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addressed {
+    /// Said in the room, to whoever listens.
+    ToRoom,
+    /// The bot was mentioned.
+    Mention,
+    /// A slash command.
+    Slash,
+    /// A direct message.
+    Direct,
+}
+
+impl Said {
+    /// What makes this thing itself, whichever delivery brings it: together with the room's address the inbox's key.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Line { message, .. } => format!("line:{message}"),
+            Self::Edit { message, revision, .. } => format!("edit:{message}:{revision}"),
+            Self::Press { interaction, .. } => format!("press:{interaction}"),
+        }
+    }
+}
+
+/// Something that the bot says. Text first: without buttons it is still complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The whole text. Lines are separated by `\n`; the first line is what a lock screen shows.
+    pub text: String,
+    /// Whom it concerns alone; `None` is the whole room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_to: Option<Account>,
+    /// Whom it pings: those who must act, nobody else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ping: Vec<Account>,
+    /// Shortcuts for words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buttons: Vec<Button>,
+}
+
+impl Message {
+    /// A message to the whole room that pings nobody.
+    pub fn to_room(text: impl Into<String>) -> Self {
+        Self { text: text.into(), only_to: None, ping: Vec::new(), buttons: Vec::new() }
+    }
+
+    /// A message that only one account sees.
+    pub fn only_to(account: Account, text: impl Into<String>) -> Self {
+        Self { only_to: Some(account), ..Self::to_room(text) }
+    }
+}
+
+/// A button: a label and the command that pressing it sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Button {
+    /// What stands on it.
+    pub label: String,
+    /// What it says for the presser, such as `approve 7K3F`.
+    pub command: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_round_trip_and_refuse_what_is_not_one() {
+        let account: Account = "slack:T1:U2".parse().expect("an address");
+        assert_eq!((account.platform.as_str(), account.workspace.as_str(), account.id.as_str()), ("slack", "T1", "U2"));
+        assert_eq!(account.to_string(), "slack:T1:U2");
+        for wrong in ["", "slack", "slack:T1", "slack::U2", ":T1:U2", "slack:T1:", "slack:T1:a b"] {
+            assert_eq!(wrong.parse::<Account>(), Err(AddressError(wrong.to_owned())), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_key_names_what_was_said() {
+        let message = MessageId::new("17");
+        let line = Said::Line { message: message.clone(), text: "x".into(), address: Addressed::ToRoom };
+        let edit = Said::Edit { message, revision: "2".into(), text: None };
+        let press = Said::Press { interaction: "17".into(), message: MessageId::new("1"), command: "approve".into() };
+        assert_eq!([line.key(), edit.key(), press.key()], ["line:17", "edit:17:2", "press:17"]);
+    }
+}

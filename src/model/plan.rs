@@ -1,0 +1,263 @@
+//! The plan: what will run, said completely, once. What is signed is its bytes.
+//!
+//! What lives here: the shape of the bytes and their digest. What does not: making a plan (`engine::plan`), or running
+//! one (`engine`). Keeps I1 and I13: nothing outside the bytes decides what runs, and nothing re-serialises them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::catalog::{EnvEntry, ExitCodes, Stage};
+use super::id::{CheckName, Digest, PolicyName, RunbookName, ServiceName, SystemName};
+
+/// The version of the bytes that this binary writes. It reads this one only: there is no earlier one yet.
+pub const PLAN_VERSION: u32 = 1;
+
+/// What the digest's input begins with, so that no other thing's hash can pass for a plan's.
+const DOMAIN: &[u8] = b"countersign/plan/v1\n";
+
+/// A plan. Serialised once, by [`Sealed::seal`]; afterwards only ever parsed from the stored bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`PLAN_VERSION`].
+    pub version: u32,
+    /// Which runbook; for `is SERVICE running` the built-in name `is`.
+    pub runbook: RunbookName,
+    /// What it does, in a few words.
+    pub title: String,
+    /// Why one would.
+    pub why: Option<String>,
+    /// The deed as one would type it, with names spelt out: `start service-b`.
+    pub deed: String,
+    /// The system it works on.
+    pub system: SystemName,
+    /// That system's title.
+    pub system_title: String,
+    /// That system's environment.
+    pub environment: String,
+    /// The host on which its steps run.
+    pub host: String,
+    /// Parameters and their values.
+    pub params: BTreeMap<String, String>,
+    /// What it touches: services and systems by name.
+    pub targets: Vec<String>,
+    /// The hash of every catalog file and local script used, by path below the catalog's root.
+    pub files: BTreeMap<String, Digest>,
+    /// Who must agree; present whenever a step is privileged.
+    pub policy: Option<PlanPolicy>,
+    /// The steps.
+    pub steps: Vec<PlanStep>,
+    /// How much of it is said aloud.
+    pub telling: Telling,
+}
+
+/// How much of a run is said aloud in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Telling {
+    /// Each step, and the outcome.
+    Steps,
+    /// The outcome alone, as the answer to a question.
+    Answer,
+}
+
+/// The policy, frozen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanPolicy {
+    /// Its name.
+    pub name: PolicyName,
+    /// Its ordered parts.
+    pub stages: Vec<Stage>,
+    /// How long a request waits, in milliseconds.
+    pub expires_ms: u64,
+    /// How long the grant lasts, in milliseconds.
+    pub valid_for_ms: u64,
+    /// Its text as written.
+    pub text: String,
+}
+
+impl PlanPolicy {
+    /// How long a request waits.
+    pub fn expires(&self) -> Duration {
+        Duration::from_millis(self.expires_ms)
+    }
+
+    /// How long the grant lasts.
+    pub fn valid_for(&self) -> Duration {
+        Duration::from_millis(self.valid_for_ms)
+    }
+}
+
+/// One step, filled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanStep {
+    /// Its name.
+    pub name: String,
+    /// Whether it needs a grant.
+    pub privileged: bool,
+    /// Whether its author says that it only reads.
+    pub read_only: bool,
+    /// Whether doing it twice is the same as doing it once.
+    pub idempotent: bool,
+    /// After how many milliseconds its process group is killed.
+    pub timeout_ms: u64,
+    /// What it does.
+    pub action: Action,
+}
+
+impl PlanStep {
+    /// After how long its process group is killed.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// Runs a program.
+    Run(Exec),
+    /// Asks checks.
+    Check {
+        /// The checks, definitions inlined.
+        checks: Vec<PlanCheck>,
+        /// Keep asking until all are ok.
+        until: Option<PlanUntil>,
+    },
+}
+
+/// A program and its arguments, resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exec {
+    /// As written in the catalog, filled: what people read. Its first element is not what is executed.
+    pub argv: Vec<String>,
+    /// The program's absolute path: what is executed.
+    pub program: String,
+    /// Environment variables that it gets: names and where their values come from.
+    pub env: Vec<EnvEntry>,
+    /// Files of the catalog among the arguments, by their place in `argv`: their absolute path and hash are checked before the start.
+    pub scripts: BTreeMap<usize, Script>,
+}
+
+/// A script of the catalog that a step uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    /// Absolute path.
+    pub path: String,
+    /// SHA-256 of its content when the plan was made.
+    pub sha256: Digest,
+}
+
+/// A check, its definition inlined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanCheck {
+    /// The service it is about.
+    pub service: ServiceName,
+    /// Its name.
+    pub check: CheckName,
+    /// The program.
+    pub exec: Exec,
+    /// What its exit codes mean.
+    pub codes: ExitCodes,
+    /// After how many milliseconds it counts as unknown.
+    pub timeout_ms: u64,
+}
+
+/// Keep asking until all pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanUntil {
+    /// For how many milliseconds.
+    pub passes_within_ms: u64,
+    /// How often, in milliseconds.
+    pub every_ms: u64,
+}
+
+/// A plan's bytes and their digest: what is stored, shown and signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    bytes: Vec<u8>,
+    digest: Digest,
+}
+
+/// Stored plan bytes that this binary cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Not a plan of any version.
+    #[error("the stored plan cannot be read")]
+    Unreadable(#[source] serde_json::Error),
+    /// A plan of another version.
+    #[error("the stored plan is of version {0}; this binary reads version {PLAN_VERSION}")]
+    Version(u32),
+}
+
+impl Sealed {
+    /// Makes the bytes of a plan: the only place that serialises one.
+    ///
+    /// # Errors
+    /// When a value cannot be written as JSON, which no value of [`Plan`] can cause.
+    pub fn seal(plan: &Plan) -> Result<Self, PlanError> {
+        let bytes = serde_json::to_vec(plan).map_err(PlanError::Unreadable)?;
+        Ok(Self::from_stored(bytes))
+    }
+
+    /// Takes stored bytes and computes their digest anew (I1: the digest is never believed, always recomputed).
+    pub fn from_stored(bytes: Vec<u8>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(DOMAIN);
+        hash.update(&bytes);
+        Self { digest: Digest(hash.finalize().into()), bytes }
+    }
+
+    /// The digest of the bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Reads the plan from the bytes.
+    ///
+    /// # Errors
+    /// When the bytes are no plan, or one of a version that this binary does not know.
+    pub fn open(&self) -> Result<Plan, PlanError> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let Version { version } = serde_json::from_slice(&self.bytes).map_err(PlanError::Unreadable)?;
+        if version != PLAN_VERSION {
+            return Err(PlanError::Version(version));
+        }
+        serde_json::from_slice(&self.bytes).map_err(PlanError::Unreadable)
+    }
+}
+
+impl Plan {
+    /// Whether any step needs a grant.
+    pub fn privileged(&self) -> bool {
+        self.steps.iter().any(|step| step.privileged)
+    }
+
+    /// How many steps change something.
+    pub fn changes(&self) -> usize {
+        self.steps.iter().filter(|step| step.privileged).count()
+    }
+
+    /// The longest time that its steps may take together.
+    pub fn longest(&self) -> Duration {
+        self.steps.iter().map(PlanStep::timeout).sum()
+    }
+}
