@@ -1,0 +1,450 @@
+//! What happened, as the ledger keeps it.
+//!
+//! What lives here: one enum with a variant for each kind of event, and the marks by which verification compares the
+//! ledger with the tables (I11). What does not: hashing and ordering (`ledger`), wording (`text`). A body's shape has a
+//! version; released versions stay readable, with samples as tests.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::catalog::Stage;
+use super::chat::{Account, RoomAddress};
+use super::code::Code;
+use super::id::{
+    Digest, EventId, GrantId, InboxId, MessageId, PersonId, Position, RequestId, RunId, RunbookName, SystemName,
+    ThreadId,
+};
+use super::request::Answer;
+use super::run::{Outcome, Verdict};
+
+/// The version of bodies that this binary writes.
+pub const EVENT_SCHEMA: i16 = 1;
+
+/// An event about to be recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// What it is about.
+    pub scope: Scope,
+    /// The line or button that led to it.
+    pub cause: Option<InboxId>,
+    /// What happened, and which rows it changed.
+    pub record: Record,
+}
+
+/// What an event is about; each part may be absent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scope {
+    /// The system.
+    pub system: Option<SystemName>,
+    /// Its environment.
+    pub environment: Option<String>,
+    /// The incident.
+    pub incident: Option<i64>,
+    /// The run.
+    pub run: Option<RunId>,
+    /// Who may read it, when that is not everybody in the room: an account.
+    pub audience: Option<String>,
+}
+
+/// An event's body: what is hashed and, unless erased, kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// What happened.
+    pub what: Happened,
+    /// The state rows that the same transaction changed, as they are after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<RowMark>,
+}
+
+/// A state row as it is after an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowMark {
+    /// `run/12`, `request/7`, `grant/3` or `attempt/12/1/2`.
+    pub row: String,
+    /// Its state.
+    pub state: String,
+    /// Its version.
+    pub version: i64,
+}
+
+impl RowMark {
+    /// The mark of a run.
+    pub fn run(id: RunId, state: &str, version: i64) -> Self {
+        Self { row: format!("run/{id}"), state: state.to_owned(), version }
+    }
+
+    /// The mark of a request.
+    pub fn request(id: RequestId, state: &str, version: i64) -> Self {
+        Self { row: format!("request/{id}"), state: state.to_owned(), version }
+    }
+
+    /// The mark of a grant.
+    pub fn grant(id: GrantId, state: &str, version: i64) -> Self {
+        Self { row: format!("grant/{id}"), state: state.to_owned(), version }
+    }
+
+    /// The mark of an attempt.
+    pub fn attempt(run: RunId, step: u32, number: u32, state: &str, version: i64) -> Self {
+        Self { row: format!("attempt/{run}/{step}/{number}"), state: state.to_owned(), version }
+    }
+}
+
+/// What happened. The names of the variants are stored: they never change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Happened {
+    /// The ledger's first event.
+    LedgerCreated {
+        /// Whether this ledger is a trial's, in which one person may speak as several.
+        trial: bool,
+        /// A random name, so that heads of two ledgers are not mixed up.
+        ledger: String,
+    },
+    /// Something was said to the bot, or in a room in which it listens.
+    LineSaid {
+        /// Where.
+        room: RoomAddress,
+        /// In which thread.
+        thread: Option<ThreadId>,
+        /// What it is: `line:ID`, `press:ID`.
+        key: String,
+        /// By which account.
+        account: Account,
+        /// By whom; `None` for an unknown account.
+        person: Option<PersonId>,
+        /// The text, redacted.
+        text: String,
+        /// What became of it: `talk`, `answered`, `refused`, `recorded`.
+        outcome: String,
+        /// What was answered at once.
+        answer: Vec<String>,
+    },
+    /// A message was changed or deleted. It never acts.
+    LineEdited {
+        /// Where.
+        room: RoomAddress,
+        /// Which message.
+        message: MessageId,
+        /// By which account.
+        account: Account,
+        /// By whom.
+        person: Option<PersonId>,
+        /// The new text, redacted; `None` if deleted.
+        text: Option<String>,
+        /// What was answered at once.
+        answer: Vec<String>,
+    },
+    /// A catalog was loaded.
+    CatalogLoaded {
+        /// The hash over its files.
+        fingerprint: Digest,
+        /// How many runbooks it holds.
+        runbooks: usize,
+    },
+    /// A catalog was not loaded; the one before keeps serving (I10).
+    CatalogRefused {
+        /// One line for each problem.
+        problems: Vec<String>,
+    },
+    /// A run was planned.
+    RunPlanned {
+        /// The run.
+        run: RunId,
+        /// The deed.
+        deed: String,
+        /// The runbook.
+        runbook: RunbookName,
+        /// Its parameters.
+        params: BTreeMap<String, String>,
+        /// The plan.
+        digest: Digest,
+        /// Who asked.
+        requester: PersonId,
+        /// By which account.
+        account: Account,
+        /// Where.
+        room: RoomAddress,
+    },
+    /// A request was made.
+    RequestAsked {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// `None` asks to start; a number asks for a further attempt of that step.
+        retry_step: Option<u32>,
+        /// The plan.
+        digest: Digest,
+        /// Who counts as having asked.
+        requesters: Vec<PersonId>,
+        /// Who must agree.
+        stages: Vec<Stage>,
+        /// Until when.
+        expires_at: DateTime<Utc>,
+    },
+    /// A person answered a request.
+    Decided {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// In which stage.
+        stage: u32,
+        /// Who.
+        person: PersonId,
+        /// By which account.
+        account: Account,
+        /// What.
+        answer: Answer,
+        /// Why, if they said.
+        reason: Option<String>,
+    },
+    /// A request has all the agreement that it needs.
+    RequestGranted {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// The grant.
+        grant: GrantId,
+        /// The plan.
+        digest: Digest,
+        /// Who agreed.
+        by: Vec<PersonId>,
+        /// Until when the run may start attempts.
+        valid_until: DateTime<Utc>,
+    },
+    /// A request was denied.
+    RequestDenied {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// By whom.
+        by: PersonId,
+        /// Why, if they said.
+        why: Option<String>,
+    },
+    /// Nobody decided in time.
+    RequestExpired {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+    },
+    /// A request was taken back, or ended with its run.
+    RequestWithdrawn {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// By whom.
+        by: PersonId,
+    },
+    /// The catalog changed while a request waits, and would now make another plan of the same deed (I13).
+    RequestDiffers {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// What the catalog would make of it now; `None` if nothing.
+        now: Option<Digest>,
+    },
+    /// A grant was revoked or lapsed before its run was over.
+    GrantEnded {
+        /// The grant.
+        grant: GrantId,
+        /// Its run.
+        run: RunId,
+        /// `revoked` or `lapsed`.
+        state: String,
+    },
+    /// An attempt started.
+    AttemptStarted {
+        /// The run.
+        run: RunId,
+        /// The step, counted from 1.
+        step: u32,
+        /// Which try, counted from 1.
+        number: u32,
+        /// The plan under which.
+        digest: Digest,
+        /// The grant under which; `None` for a step that only reads.
+        grant: Option<GrantId>,
+    },
+    /// An attempt was seen to end.
+    AttemptEnded {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: u32,
+        /// Which try.
+        number: u32,
+        /// How.
+        outcome: Outcome,
+        /// The exit code, if its process ended by itself.
+        exit_code: Option<i32>,
+        /// How long it took, in milliseconds.
+        millis: u64,
+        /// One line of what came of it, redacted.
+        summary: String,
+        /// SHA-256 of the stored output, if there was any.
+        output_sha256: Option<Digest>,
+    },
+    /// Nobody saw how an attempt ended; its process group is proved gone.
+    AttemptLost {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: u32,
+        /// Which try.
+        number: u32,
+        /// Why nobody saw it.
+        why: String,
+    },
+    /// A person said what came of an attempt whose outcome is unknown.
+    AttemptJudged {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: u32,
+        /// Which try.
+        number: u32,
+        /// Who.
+        by: PersonId,
+        /// What.
+        verdict: Verdict,
+        /// Why they say so.
+        why: String,
+    },
+    /// Every step is done.
+    RunSucceeded {
+        /// The run.
+        run: RunId,
+        /// From the first start to the end, in milliseconds.
+        millis: u64,
+    },
+    /// A step failed for good.
+    RunFailed {
+        /// The run.
+        run: RunId,
+        /// At which step.
+        step: u32,
+        /// Why.
+        why: String,
+    },
+    /// A step's outcome is unknown: a person must judge, retry or stop.
+    RunStuck {
+        /// The run.
+        run: RunId,
+        /// At which step.
+        step: u32,
+        /// Why.
+        why: String,
+    },
+    /// Somebody said `stop` while a step ran.
+    RunStopping {
+        /// The run.
+        run: RunId,
+        /// Who.
+        by: PersonId,
+    },
+    /// The run was ended by a person.
+    RunStopped {
+        /// The run.
+        run: RunId,
+        /// Who.
+        by: PersonId,
+        /// Steps that are done.
+        done: Vec<u32>,
+        /// Steps whose outcome is unknown.
+        unknown: Vec<u32>,
+        /// Steps that were not started.
+        not_started: Vec<u32>,
+    },
+    /// The database's clock and ours parted by more than two seconds; ours was set anew.
+    ClockJumped {
+        /// By how many milliseconds; positive is forward.
+        millis: i64,
+    },
+}
+
+impl Happened {
+    /// The kind's name, as stored in its column.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::LedgerCreated { .. } => "ledger_created",
+            Self::LineSaid { .. } => "line_said",
+            Self::LineEdited { .. } => "line_edited",
+            Self::CatalogLoaded { .. } => "catalog_loaded",
+            Self::CatalogRefused { .. } => "catalog_refused",
+            Self::RunPlanned { .. } => "run_planned",
+            Self::RequestAsked { .. } => "request_asked",
+            Self::Decided { .. } => "decided",
+            Self::RequestGranted { .. } => "request_granted",
+            Self::RequestDenied { .. } => "request_denied",
+            Self::RequestExpired { .. } => "request_expired",
+            Self::RequestWithdrawn { .. } => "request_withdrawn",
+            Self::RequestDiffers { .. } => "request_differs",
+            Self::GrantEnded { .. } => "grant_ended",
+            Self::AttemptStarted { .. } => "attempt_started",
+            Self::AttemptEnded { .. } => "attempt_ended",
+            Self::AttemptLost { .. } => "attempt_lost",
+            Self::AttemptJudged { .. } => "attempt_judged",
+            Self::RunSucceeded { .. } => "run_succeeded",
+            Self::RunFailed { .. } => "run_failed",
+            Self::RunStuck { .. } => "run_stuck",
+            Self::RunStopping { .. } => "run_stopping",
+            Self::RunStopped { .. } => "run_stopped",
+            Self::ClockJumped { .. } => "clock_jumped",
+        }
+    }
+}
+
+/// An event as read from the ledger.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Its place; `None` while the sequencer has not come to it.
+    pub position: Option<Position>,
+    /// The chain's hash there.
+    pub hash: Option<Digest>,
+    /// Its number.
+    pub id: EventId,
+    /// Its kind, as stored.
+    pub kind: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What it is about.
+    pub scope: Scope,
+    /// The line or button that led to it.
+    pub cause: Option<InboxId>,
+    /// What happened; `None` once erased.
+    pub record: Option<Record>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_the_tag_of_its_body() {
+        let what = Happened::RunSucceeded { run: RunId(12), millis: 4 };
+        let json = serde_json::to_value(&what).expect("a body is JSON");
+        assert_eq!(json["kind"], what.kind());
+        assert_eq!(serde_json::from_value::<Happened>(json).expect("it reads back"), what);
+    }
+}

@@ -1,0 +1,242 @@
+//! The outbox as its sender sees it: what waits in a room, in order, and what became of it.
+
+use chrono::{DateTime, Utc};
+
+use super::{Result, Store, Topic};
+use crate::model::chat::{Message, RoomAddress};
+use crate::model::id::{InboxId, MessageId, OutboxId, ThreadId};
+
+/// A message that waits to be sent, or was.
+#[derive(Debug, Clone)]
+pub struct OutboxRow {
+    /// Its number: also its order in the room.
+    pub id: OutboxId,
+    /// In which room.
+    pub room: RoomAddress,
+    /// In which thread; `None` is the room itself.
+    pub thread: Option<ThreadId>,
+    /// Whether its thread hangs on a message that has not been sent.
+    pub thread_is_open: bool,
+    /// What makes it itself: origin and part. A platform that keeps metadata keeps this.
+    pub key: String,
+    /// The line that led to it.
+    pub cause: Option<InboxId>,
+    /// The message that it changes, if it changes one.
+    pub edits: Option<MessageId>,
+    /// How often it was tried.
+    pub tries: i32,
+    /// What.
+    pub message: Message,
+    /// When it was put here.
+    pub created_at: DateTime<Utc>,
+    /// The platform's name for it, once sent.
+    pub platform_message: Option<MessageId>,
+}
+
+struct Row {
+    id: i64,
+    room: String,
+    thread: Option<String>,
+    thread_of: Option<String>,
+    origin: String,
+    part: i32,
+    cause: Option<i64>,
+    edits: bool,
+    target: Option<String>,
+    tries: i32,
+    message: String,
+    created_at: DateTime<Utc>,
+    platform_message: Option<String>,
+}
+
+impl Row {
+    fn read(self) -> Result<OutboxRow> {
+        let wrong = |column| super::Inconsistent::at(format!("outbox {}", self.id), column);
+        Ok(OutboxRow {
+            id: OutboxId(self.id),
+            room: self.room.parse().map_err(|_| wrong("room"))?,
+            thread_is_open: self.thread_of.is_some() && self.thread.is_none(),
+            thread: self.thread.map(ThreadId::new),
+            key: format!("{}:{}", self.origin, self.part),
+            cause: self.cause.map(InboxId),
+            edits: self.target.filter(|_| self.edits).map(MessageId::new),
+            tries: self.tries,
+            message: serde_json::from_str(&self.message)?,
+            created_at: self.created_at,
+            platform_message: self.platform_message.map(MessageId::new),
+        })
+    }
+}
+
+impl Store {
+    /// Rooms in which something waits to be sent and may be tried now.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_rooms_with_unsent(&self) -> Result<Vec<RoomAddress>> {
+        let rooms = sqlx::query_scalar!(
+            "select distinct room from outbox where sent_at is null and failed is null and next_try_at <= $1",
+            self.clock().now()
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rooms.iter().filter_map(|room| room.parse().ok()).collect())
+    }
+
+    /// The next messages of a room, in order. Empty while the first of them has to wait for its next try.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_unsent(&self, room: &RoomAddress, limit: i64) -> Result<Vec<OutboxRow>> {
+        let rows = sqlx::query_as!(
+            Row,
+            r#"
+            select o.id, o.room,
+                coalesce(o.thread, root.platform_message) as thread, o.thread_of, o.origin, o.part, o.cause, o.edits,
+                target.platform_message as "target?", o.tries, o.message, o.created_at, o.platform_message
+            from outbox o
+                left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
+                left join posted target on target.subject = o.subject and target.role = o.role and target.room = o.room
+                    and o.edits
+            where o.room = $1 and o.sent_at is null and o.failed is null
+                and not exists (select from outbox first where first.room = $1 and first.sent_at is null
+                    and first.failed is null and first.id <= o.id and first.next_try_at > $2)
+            order by o.id limit $3
+            "#,
+            room.to_string(),
+            self.clock().now(),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(Row::read).collect()
+    }
+
+    /// Messages of a room that were sent, after a number, oldest first: what the local room shows as its history.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_sent(&self, room: &RoomAddress, after: OutboxId, limit: i64) -> Result<Vec<OutboxRow>> {
+        let rows = sqlx::query_as!(
+            Row,
+            r#"
+            select o.id, o.room,
+                coalesce(o.thread, root.platform_message) as thread, o.thread_of, o.origin, o.part, o.cause, o.edits,
+                target.platform_message as "target?", o.tries, o.message, o.created_at, o.platform_message
+            from outbox o
+                left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
+                left join posted target on target.subject = o.subject and target.role = o.role and target.room = o.room
+                    and o.edits
+            where o.room = $1 and o.sent_at is not null and o.id > $2
+            order by o.id limit $3
+            "#,
+            room.to_string(),
+            after.0,
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(Row::read).collect()
+    }
+
+    /// Messages that a line led to and that were sent, after a number, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_sent_because_of(&self, cause: InboxId, after: OutboxId) -> Result<Vec<OutboxRow>> {
+        let rows = sqlx::query_as!(
+            Row,
+            r#"
+            select o.id, o.room,
+                coalesce(o.thread, root.platform_message) as thread, o.thread_of, o.origin, o.part, o.cause, o.edits,
+                target.platform_message as "target?", o.tries, o.message, o.created_at, o.platform_message
+            from outbox o
+                left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
+                left join posted target on target.subject = o.subject and target.role = o.role and target.room = o.room
+                    and o.edits
+            where o.cause = $1 and o.sent_at is not null and o.id > $2
+            order by o.id
+            "#,
+            cause.0,
+            after.0,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(Row::read).collect()
+    }
+
+    /// Notes that messages were sent and under which names the platform knows them. In the same transaction the messages
+    /// that have a role are remembered by it, and a request whose last part this was counts as posted: from now on words
+    /// in its thread bind to it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_sent(&self, sent: &[(OutboxId, MessageId)]) -> Result<()> {
+        let ids: Vec<i64> = sent.iter().map(|(id, _)| id.0).collect();
+        let names: Vec<String> = sent.iter().map(|(_, name)| name.to_string()).collect();
+        let mut tx = self.pool.begin().await?;
+        let with_role = sqlx::query_scalar!(
+            r#"
+            with done as (
+                update outbox o set sent_at = $1, platform_message = t.name
+                from unnest($2::bigint[], $3::text[]) as t (id, name)
+                where o.id = t.id and o.sent_at is null
+                returning o.subject, o.role, o.room, o.edits, t.name, t.id
+            ), p as (
+                insert into posted (subject, role, room, platform_message)
+                select subject, role, room, name from done where role is not null and not edits
+                on conflict (subject, role, room) do nothing
+            )
+            select count(*) filter (where role is not null) as "n!" from done
+            "#,
+            self.clock().now(),
+            &ids,
+            &names,
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        if with_role > 0 {
+            sqlx::query!(
+                r#"
+                update request q set posted_at = $1,
+                    thread = coalesce(q.thread, (select platform_message from posted p
+                        where p.subject = 'run:' || q.run and p.role = 'root' and p.room = q.room))
+                where q.state = 'pending' and q.posted_at is null
+                    and exists (select from outbox o where o.subject = 'request:' || q.id and o.sent_at is not null)
+                    and not exists (select from outbox o
+                        where o.subject in ('request:' || q.id, 'run:' || q.run) and o.sent_at is null and o.failed is null
+                            and o.role in ('root', 'request') )
+                    and exists (select from outbox o where o.id = any($2) and o.subject in ('request:' || q.id, 'run:' || q.run))
+                "#,
+                self.clock().now(),
+                &ids,
+            )
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        self.hub().wake(Topic::Settled);
+        Ok(())
+    }
+
+    /// Notes that a message could not be sent: it is tried again at the given time, and the room's later messages wait.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_try_again(&self, id: OutboxId, at: DateTime<Utc>) -> Result<()> {
+        sqlx::query!("update outbox set tries = tries + 1, next_try_at = $2 where id = $1", id.0, at)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Gives a message up: the platform refused it for good. The room's later messages go on.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_failed(&self, id: OutboxId, why: &str) -> Result<()> {
+        sqlx::query!("update outbox set failed = $2 where id = $1", id.0, why).execute(&self.pool).await?;
+        self.hub().wake(Topic::Settled);
+        Ok(())
+    }
+}

@@ -1,0 +1,337 @@
+//! Rows as the model's values. A row that contradicts the model is a named inconsistency, never a guess.
+
+use chrono::{DateTime, Utc};
+
+use crate::model::chat::{Account, RoomAddress};
+use crate::model::code::Code;
+use crate::model::id::{Digest, GrantId, InboxId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId};
+use crate::model::request::{Decision, GrantState, RequestState};
+use crate::model::run::{AttemptState, RunState, Snag, Verdict};
+use crate::sys::ProcessIdentity;
+
+/// A row that contradicts the model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{row} contradicts the model at {column}: it was changed by other hands, or by a newer version")]
+pub struct Inconsistent {
+    /// Which row.
+    pub row: String,
+    /// Which column.
+    pub column: &'static str,
+}
+
+impl Inconsistent {
+    pub(super) fn at(row: impl Into<String>, column: &'static str) -> Self {
+        Self { row: row.into(), column }
+    }
+}
+
+/// A run as stored.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Its number.
+    pub id: RunId,
+    /// Its version: every change names it.
+    pub version: i64,
+    /// Where it stands.
+    pub state: RunState,
+    /// The runbook.
+    pub runbook: RunbookName,
+    /// The system.
+    pub system: SystemName,
+    /// Its environment.
+    pub environment: String,
+    /// The digest that its plan was stored under.
+    pub digest: Digest,
+    /// The plan's bytes.
+    pub plan: Vec<u8>,
+    /// The room in which it was asked.
+    pub room: RoomAddress,
+    /// The thread in which it was asked; `None`: its root message starts one.
+    pub thread: Option<ThreadId>,
+    /// Who asked.
+    pub requester: PersonId,
+    /// By which account.
+    pub requester_account: Account,
+    /// The line that last moved it.
+    pub cause: Option<InboxId>,
+    /// When it was asked.
+    pub created_at: DateTime<Utc>,
+    /// The fence of whoever holds it.
+    pub fence: i64,
+}
+
+impl Run {
+    /// The name under which its messages are kept.
+    pub fn subject(&self) -> String {
+        subject(self.id)
+    }
+}
+
+/// The name under which a run's messages are kept.
+pub(crate) fn subject(run: RunId) -> String {
+    format!("run:{run}")
+}
+
+pub(super) fn run_state(
+    id: i64,
+    state: &str,
+    by: Option<String>,
+    step: Option<i32>,
+    why: Option<String>,
+) -> Result<RunState, Inconsistent> {
+    let by_person = || by.clone().map(PersonId::new);
+    let step = step.and_then(|step| u32::try_from(step).ok());
+    let found = match (state, by_person(), step, why) {
+        ("planned", None, None, None) => RunState::Planned,
+        ("awaiting_approval", None, None, None) => RunState::AwaitingApproval,
+        ("approved", None, None, None) => RunState::Approved,
+        ("running", None, None, None) => RunState::Running,
+        ("stuck", None, Some(step), Some(why)) => RunState::Stuck(Snag { step, why }),
+        ("stopping", Some(by), None, None) => RunState::Stopping { by },
+        ("succeeded", None, None, None) => RunState::Succeeded,
+        ("failed", None, Some(step), Some(why)) => RunState::Failed(Snag { step, why }),
+        ("stopped", Some(by), None, None) => RunState::Stopped { by },
+        ("denied", Some(by), None, why) => RunState::Denied { by, why },
+        ("expired", None, None, None) => RunState::Expired,
+        ("withdrawn", Some(by), None, None) => RunState::Withdrawn { by },
+        _ => return Err(Inconsistent::at(format!("run {id}"), "state")),
+    };
+    Ok(found)
+}
+
+/// A run state as its columns: `by`, `step`, `why`.
+pub(super) fn run_columns(state: &RunState) -> (Option<String>, Option<i32>, Option<String>) {
+    let step = |snag: &Snag| i32::try_from(snag.step).ok();
+    match state {
+        RunState::Planned
+        | RunState::AwaitingApproval
+        | RunState::Approved
+        | RunState::Running
+        | RunState::Succeeded
+        | RunState::Expired => (None, None, None),
+        RunState::Stuck(snag) | RunState::Failed(snag) => (None, step(snag), Some(snag.why.clone())),
+        RunState::Stopping { by } | RunState::Stopped { by } | RunState::Withdrawn { by } => {
+            (Some(by.to_string()), None, None)
+        }
+        RunState::Denied { by, why } => (Some(by.to_string()), None, why.clone()),
+    }
+}
+
+/// Which attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptKey {
+    /// The run.
+    pub run: RunId,
+    /// The step, counted from 1.
+    pub step: u32,
+    /// Which try, counted from 1.
+    pub number: u32,
+}
+
+impl std::fmt::Display for AttemptKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.run, self.step, self.number)
+    }
+}
+
+/// An attempt as stored.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Which.
+    pub key: AttemptKey,
+    /// Its version.
+    pub version: i64,
+    /// Where it stands.
+    pub state: AttemptState,
+    /// The fence under which it started.
+    pub fence: i64,
+    /// When it started.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// One line of what came of it.
+    pub summary: Option<String>,
+    /// The leader of its process group, once known.
+    pub process: Option<ProcessIdentity>,
+}
+
+pub(super) fn attempt_state(
+    key: AttemptKey,
+    state: &str,
+    by: Option<String>,
+    worked: Option<bool>,
+) -> Result<AttemptState, Inconsistent> {
+    let verdict = |worked| if worked { Verdict::Worked } else { Verdict::Failed };
+    match (state, by, worked) {
+        ("started", None, None) => Ok(AttemptState::Started),
+        ("succeeded", None, None) => Ok(AttemptState::Succeeded),
+        ("failed", None, None) => Ok(AttemptState::Failed),
+        ("timed_out", None, None) => Ok(AttemptState::TimedOut),
+        ("unknown", None, None) => Ok(AttemptState::Unknown),
+        ("judged", Some(by), Some(worked)) => {
+            Ok(AttemptState::Judged { by: PersonId::new(by), verdict: verdict(worked) })
+        }
+        _ => Err(Inconsistent::at(format!("attempt {key}"), "state")),
+    }
+}
+
+/// A request as stored.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its number.
+    pub id: RequestId,
+    /// Its version.
+    pub version: i64,
+    /// Its code.
+    pub code: Code,
+    /// Its run.
+    pub run: RunId,
+    /// `None` asks to start the run; a number asks for a further attempt of that step.
+    pub retry_step: Option<u32>,
+    /// The plan that is asked for.
+    pub digest: Digest,
+    /// Who counts as having asked.
+    pub requesters: Vec<PersonId>,
+    /// Where it stands.
+    pub state: RequestState,
+    /// In which room.
+    pub room: RoomAddress,
+    /// In which thread, once known.
+    pub thread: Option<ThreadId>,
+    /// When it was asked.
+    pub asked_at: DateTime<Utc>,
+    /// Until when a decision counts.
+    pub expires_at: DateTime<Utc>,
+    /// When the whole of it was confirmed posted.
+    pub posted_at: Option<DateTime<Utc>>,
+    /// What the catalog would make of it now, if the thread was told that it differs.
+    pub differs: Option<Digest>,
+}
+
+pub(super) fn request_state(
+    id: i64,
+    state: &str,
+    stage: i32,
+    by: Option<String>,
+    why: Option<String>,
+) -> Result<RequestState, Inconsistent> {
+    let wrong = || Inconsistent::at(format!("request {id}"), "state");
+    match (state, by.map(PersonId::new), why) {
+        ("pending", None, None) => Ok(RequestState::Pending { stage: u32::try_from(stage).map_err(|_| wrong())? }),
+        ("granted", None, None) => Ok(RequestState::Granted),
+        ("denied", Some(by), why) => Ok(RequestState::Denied { by, why }),
+        ("expired", None, None) => Ok(RequestState::Expired),
+        ("withdrawn", Some(by), None) => Ok(RequestState::Withdrawn { by }),
+        _ => Err(wrong()),
+    }
+}
+
+/// A request state as its columns: `stage`, `by`, `why`.
+pub(super) fn request_columns(state: &RequestState, stage_before: i32) -> (i32, Option<String>, Option<String>) {
+    match state {
+        RequestState::Pending { stage } => (i32::try_from(*stage).unwrap_or(i32::MAX), None, None),
+        RequestState::Granted | RequestState::Expired => (stage_before, None, None),
+        RequestState::Denied { by, why } => (stage_before, Some(by.to_string()), why.clone()),
+        RequestState::Withdrawn { by } => (stage_before, Some(by.to_string()), None),
+    }
+}
+
+/// A decision as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDecision {
+    /// What was decided, by whom, in which stage.
+    pub decision: Decision,
+    /// By which account.
+    pub account: Account,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A grant's row: what `approval` locks while it derives a Grant from the decisions. Not itself a proof of anything.
+#[derive(Debug, Clone)]
+pub struct StoredGrant {
+    /// Its number.
+    pub id: GrantId,
+    /// Its version.
+    pub version: i64,
+    /// Its run.
+    pub run: RunId,
+    /// Its request.
+    pub request: RequestId,
+    /// The digest that was granted.
+    pub digest: Digest,
+    /// Where it stands.
+    pub state: GrantState,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+    /// Who counts as having asked.
+    pub requesters: Vec<PersonId>,
+    /// The plan's stored bytes.
+    pub plan: Vec<u8>,
+    /// The decisions of its request.
+    pub decisions: Vec<StoredDecision>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every state goes into its columns and comes back the same.
+    #[test]
+    fn run_states_round_trip() {
+        let by = || PersonId::new("boss");
+        let snag = || Snag { step: 2, why: "exit 1".into() };
+        for state in [
+            RunState::Planned,
+            RunState::AwaitingApproval,
+            RunState::Approved,
+            RunState::Running,
+            RunState::Stuck(snag()),
+            RunState::Stopping { by: by() },
+            RunState::Succeeded,
+            RunState::Failed(snag()),
+            RunState::Stopped { by: by() },
+            RunState::Denied { by: by(), why: Some("not now".into()) },
+            RunState::Denied { by: by(), why: None },
+            RunState::Expired,
+            RunState::Withdrawn { by: by() },
+        ] {
+            let (by, step, why) = run_columns(&state);
+            assert_eq!(run_state(1, state.name(), by, step, why), Ok(state));
+        }
+        assert!(run_state(1, "stuck", None, None, None).is_err(), "stuck without evidence");
+        assert!(run_state(1, "running", Some("boss".into()), None, None).is_err(), "evidence that does not belong");
+    }
+
+    #[test]
+    fn request_states_round_trip() {
+        let by = || PersonId::new("boss");
+        for state in [
+            RequestState::Pending { stage: 1 },
+            RequestState::Granted,
+            RequestState::Denied { by: by(), why: None },
+            RequestState::Expired,
+            RequestState::Withdrawn { by: by() },
+        ] {
+            let (stage, by, why) = request_columns(&state, 1);
+            assert_eq!(request_state(1, state.name(), stage, by, why), Ok(state));
+        }
+    }
+
+    #[test]
+    fn attempt_states_round_trip() {
+        let key = AttemptKey { run: RunId(1), step: 1, number: 1 };
+        for (state, by, worked) in [
+            (AttemptState::Started, None, None),
+            (AttemptState::Unknown, None, None),
+            (
+                AttemptState::Judged { by: PersonId::new("boss"), verdict: Verdict::Worked },
+                Some("boss".to_owned()),
+                Some(true),
+            ),
+        ] {
+            assert_eq!(attempt_state(key, state.name(), by, worked), Ok(state));
+        }
+        assert!(attempt_state(key, "judged", None, None).is_err());
+    }
+}

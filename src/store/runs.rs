@@ -1,0 +1,919 @@
+//! Plans, runs, attempts, requests, decisions and grants, as one transaction of a conversation changes them.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, PgExecutor};
+
+use super::rows::{self, Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
+use super::{Result, Store, StoreError, Tx};
+use crate::model::chat::{Account, RoomAddress};
+use crate::model::code::Code;
+use crate::model::id::{Digest, GrantId, InboxId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId};
+use crate::model::plan::Sealed;
+use crate::model::request::{Answer, Decision, GrantState, RequestState};
+use crate::model::run::{RunState, Verdict};
+use crate::sys::ProcessIdentity;
+
+/// A run about to be inserted.
+#[derive(Debug)]
+pub struct NewRun<'a> {
+    /// `Planned` or `AwaitingApproval`.
+    pub state: RunState,
+    /// The runbook.
+    pub runbook: &'a RunbookName,
+    /// The system.
+    pub system: &'a SystemName,
+    /// Its environment.
+    pub environment: &'a str,
+    /// The plan.
+    pub plan: &'a Sealed,
+    /// Where it was asked.
+    pub room: &'a RoomAddress,
+    /// In which thread, if in one.
+    pub thread: Option<&'a ThreadId>,
+    /// Who asked.
+    pub requester: &'a PersonId,
+    /// By which account.
+    pub account: &'a Account,
+    /// By which line.
+    pub cause: InboxId,
+}
+
+/// A request about to be inserted.
+#[derive(Debug)]
+pub struct NewRequest<'a> {
+    /// Its code; unique among those that wait.
+    pub code: &'a Code,
+    /// Its run.
+    pub run: RunId,
+    /// `None` asks to start; a number asks for a further attempt of that step.
+    pub retry_step: Option<u32>,
+    /// The plan.
+    pub digest: Digest,
+    /// Who counts as having asked.
+    pub requesters: &'a [PersonId],
+    /// Where.
+    pub room: &'a RoomAddress,
+    /// In which thread, if known.
+    pub thread: Option<&'a ThreadId>,
+    /// Until when a decision counts.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// The bounded, redacted output of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAttemptOutput {
+    /// What is kept.
+    pub bytes: Vec<u8>,
+    /// How many bytes were left out of the middle.
+    pub left_out: u64,
+}
+
+/// How far the consequences of a line have come.
+#[derive(Debug, Clone)]
+pub struct CauseStatus {
+    /// What became of the line.
+    pub outcome: String,
+    /// The runs that it made or moved, oldest first.
+    pub runs: Vec<CausedRun>,
+    /// Whether every event and message that it led to has been told in the room.
+    pub told: bool,
+}
+
+/// A run that a line made or moved.
+#[derive(Debug, Clone)]
+pub struct CausedRun {
+    /// Its number.
+    pub id: RunId,
+    /// Where it stands.
+    pub state: RunState,
+    /// The thread in which it is talked about, once known.
+    pub thread: Option<ThreadId>,
+    /// The code of its newest request.
+    pub request: Option<Code>,
+}
+
+fn digest(row: impl Into<String>, column: &'static str, bytes: &[u8]) -> Result<Digest, Inconsistent> {
+    Digest::from_slice(bytes).ok_or_else(|| Inconsistent::at(row, column))
+}
+
+fn account(row: impl Into<String>, text: &str) -> Result<Account, Inconsistent> {
+    text.parse().map_err(|_| Inconsistent::at(row, "account"))
+}
+
+fn room(row: impl Into<String>, text: &str) -> Result<RoomAddress, Inconsistent> {
+    text.parse().map_err(|_| Inconsistent::at(row, "room"))
+}
+
+struct RunRow {
+    id: i64,
+    version: i64,
+    state: String,
+    state_by: Option<String>,
+    state_step: Option<i32>,
+    state_why: Option<String>,
+    runbook: String,
+    system: String,
+    environment: String,
+    plan: Vec<u8>,
+    bytes: Vec<u8>,
+    room: String,
+    thread: Option<String>,
+    requester: String,
+    requester_account: String,
+    cause: Option<i64>,
+    created_at: DateTime<Utc>,
+    fence: i64,
+}
+
+impl TryFrom<RunRow> for Run {
+    type Error = Inconsistent;
+    fn try_from(row: RunRow) -> Result<Self, Inconsistent> {
+        let name = || format!("run {}", row.id);
+        Ok(Self {
+            id: RunId(row.id),
+            version: row.version,
+            state: rows::run_state(row.id, &row.state, row.state_by, row.state_step, row.state_why)?,
+            runbook: RunbookName::new(row.runbook),
+            system: SystemName::new(row.system),
+            environment: row.environment,
+            digest: digest(name(), "plan", &row.plan)?,
+            plan: row.bytes,
+            room: room(name(), &row.room)?,
+            thread: row.thread.map(ThreadId::new),
+            requester: PersonId::new(row.requester),
+            requester_account: account(name(), &row.requester_account)?,
+            cause: row.cause.map(InboxId),
+            created_at: row.created_at,
+            fence: row.fence,
+        })
+    }
+}
+
+async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Run>> {
+    let rows = sqlx::query_as!(
+        RunRow,
+        r#"
+        select run.id, version, state, state_by, state_step, state_why, runbook, system, environment, plan, plan.bytes,
+            room, thread, requester, requester_account, cause, created_at, fence
+        from run join plan on plan.digest = run.plan
+        where run.id = any($1) order by run.id
+        "#,
+        ids
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(Run::try_from).collect::<Result<_, _>>()?)
+}
+
+struct RequestRow {
+    id: i64,
+    version: i64,
+    code: String,
+    run: i64,
+    retry_step: Option<i32>,
+    digest: Vec<u8>,
+    requesters: Vec<String>,
+    state: String,
+    stage: i32,
+    state_by: Option<String>,
+    state_why: Option<String>,
+    room: String,
+    thread: Option<String>,
+    asked_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    posted_at: Option<DateTime<Utc>>,
+    differs: Option<Vec<u8>>,
+}
+
+impl TryFrom<RequestRow> for Request {
+    type Error = Inconsistent;
+    fn try_from(row: RequestRow) -> Result<Self, Inconsistent> {
+        let name = || format!("request {}", row.id);
+        Ok(Self {
+            id: RequestId(row.id),
+            version: row.version,
+            code: Code::parse(&row.code).ok_or_else(|| Inconsistent::at(name(), "code"))?,
+            run: RunId(row.run),
+            retry_step: row.retry_step.and_then(|step| u32::try_from(step).ok()),
+            digest: digest(name(), "digest", &row.digest)?,
+            requesters: row.requesters.into_iter().map(PersonId::new).collect(),
+            state: rows::request_state(row.id, &row.state, row.stage, row.state_by, row.state_why)?,
+            room: room(name(), &row.room)?,
+            thread: row.thread.map(ThreadId::new),
+            asked_at: row.asked_at,
+            expires_at: row.expires_at,
+            posted_at: row.posted_at,
+            differs: row.differs.map(|bytes| digest(name(), "differs", &bytes)).transpose()?,
+        })
+    }
+}
+
+async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Request>> {
+    let rows = sqlx::query_as!(
+        RequestRow,
+        r#"
+        select id, version, code, run, retry_step, digest, requesters, state, stage, state_by, state_why, room, thread,
+            asked_at, expires_at, posted_at, differs
+        from request where id = any($1) order by id
+        "#,
+        ids
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(Request::try_from).collect::<Result<_, _>>()?)
+}
+
+/// The attempts of a run, in the order of steps and tries.
+async fn attempts_of(executor: impl PgExecutor<'_>, run: RunId) -> Result<Vec<Attempt>> {
+    let rows = sqlx::query!(
+        r#"
+        select step, number, version, state, fence, started_at, ended_at, summary, judged_by, judged_worked,
+            machine, boot, pid, pid_started
+        from attempt where run = $1 order by step, number
+        "#,
+        run.0
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let wrong = |column| Inconsistent::at(format!("attempt of run {run}"), column);
+            let key = AttemptKey {
+                run,
+                step: u32::try_from(row.step).map_err(|_| wrong("step"))?,
+                number: u32::try_from(row.number).map_err(|_| wrong("number"))?,
+            };
+            let process = match (row.machine, row.boot, row.pid, row.pid_started) {
+                (Some(machine), Some(boot), Some(pid), Some(started)) => Some(ProcessIdentity {
+                    machine,
+                    boot,
+                    pid: u32::try_from(pid).map_err(|_| wrong("pid"))?,
+                    started: u64::try_from(started).map_err(|_| wrong("pid_started"))?,
+                }),
+                _ => None,
+            };
+            Ok(Attempt {
+                key,
+                version: row.version,
+                state: rows::attempt_state(key, &row.state, row.judged_by, row.judged_worked)?,
+                fence: row.fence,
+                started_at: row.started_at,
+                ended_at: row.ended_at,
+                summary: row.summary,
+                process,
+            })
+        })
+        .collect()
+}
+
+/// The grant rows of runs with all that a Grant is derived from. Locks the grant rows if asked to.
+pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> Result<Vec<StoredGrant>> {
+    // First the lock, in the order of ids; then, in a later statement with a later snapshot, what stands beside the rows.
+    let locked = sqlx::query!(
+        r#"
+        select g.id, g.version, g.run, g.request, g.digest, g.state, g.expires_at, r.requesters, p.bytes
+        from run_grant g join request r on r.id = g.request join run on run.id = g.run join plan p on p.digest = run.plan
+        where g.run = any($1) and g.state = 'granted' order by g.id for update of g
+        "#,
+        runs
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let requests: Vec<i64> = locked.iter().map(|grant| grant.request).collect();
+    let decisions = sqlx::query!(
+        "select request, stage, person, account, verdict, at from decision where request = any($1) order by at, person",
+        &requests
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut by_request: std::collections::BTreeMap<i64, Vec<StoredDecision>> = std::collections::BTreeMap::new();
+    for row in decisions {
+        let name = || format!("decision of request {}", row.request);
+        by_request.entry(row.request).or_default().push(StoredDecision {
+            decision: Decision {
+                person: PersonId::new(row.person),
+                stage: u32::try_from(row.stage).map_err(|_| Inconsistent::at(name(), "stage"))?,
+                answer: Answer::from_name(&row.verdict).ok_or_else(|| Inconsistent::at(name(), "verdict"))?,
+            },
+            account: account(name(), &row.account)?,
+            at: row.at,
+        });
+    }
+    locked
+        .into_iter()
+        .map(|row| {
+            let name = || format!("grant {}", row.id);
+            Ok(StoredGrant {
+                id: GrantId(row.id),
+                version: row.version,
+                run: RunId(row.run),
+                request: RequestId(row.request),
+                digest: digest(name(), "digest", &row.digest)?,
+                state: GrantState::from_name(&row.state).ok_or_else(|| Inconsistent::at(name(), "state"))?,
+                expires_at: row.expires_at,
+                requesters: row.requesters.into_iter().map(PersonId::new).collect(),
+                plan: row.bytes,
+                decisions: by_request.remove(&row.request).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+impl Store {
+    /// A run by its number.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or the row contradicts the model.
+    pub async fn find_run(&self, id: RunId) -> Result<Option<Run>> {
+        Ok(runs_by_id(&self.pool, &[id.0]).await?.pop())
+    }
+
+    /// The attempts of a run, in the order of steps and tries.
+    ///
+    /// # Errors
+    /// As [`Store::find_run`].
+    pub async fn list_attempts(&self, run: RunId) -> Result<Vec<Attempt>> {
+        attempts_of(&self.pool, run).await
+    }
+
+    /// The kept output of an attempt.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn find_output(&self, key: AttemptKey) -> Result<Option<Vec<u8>>> {
+        let bytes = sqlx::query_scalar!(
+            "select bytes from attempt_output where run = $1 and step = $2 and number = $3",
+            key.run.0,
+            i32::try_from(key.step).unwrap_or(i32::MAX),
+            i32::try_from(key.number).unwrap_or(i32::MAX),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(bytes)
+    }
+
+    /// A request by its number.
+    ///
+    /// # Errors
+    /// As [`Store::find_run`].
+    pub async fn find_request(&self, id: RequestId) -> Result<Option<Request>> {
+        Ok(requests_by_id(&self.pool, &[id.0]).await?.pop())
+    }
+
+    /// Every request that waits, oldest first.
+    ///
+    /// # Errors
+    /// As [`Store::find_run`].
+    pub async fn list_pending_requests(&self) -> Result<Vec<Request>> {
+        let ids = sqlx::query_scalar!("select id from request where state = 'pending' order by id")
+            .fetch_all(&self.pool)
+            .await?;
+        requests_by_id(&self.pool, &ids).await
+    }
+
+    /// The numbers of the requests that wait past their time.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_expired_requests(&self) -> Result<Vec<RequestId>> {
+        let ids = sqlx::query_scalar!(
+            "select id from request where state = 'pending' and expires_at <= $1 order by id",
+            self.clock().now()
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ids.into_iter().map(RequestId).collect())
+    }
+
+    /// When the next request expires, if one waits.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn next_expiry(&self) -> Result<Option<DateTime<Utc>>> {
+        Ok(sqlx::query_scalar!("select min(expires_at) from request where state = 'pending'")
+            .fetch_one(&self.pool)
+            .await?)
+    }
+
+    /// How far the consequences of a line have come: one query, asked again and again by whoever waits.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or a row contradicts the model.
+    pub async fn cause_status(&self, line: InboxId) -> Result<Option<CauseStatus>> {
+        let head = sqlx::query!(
+            r#"
+            select i.outcome,
+                not exists (select from outbox o where o.cause = i.id and o.sent_at is null and o.failed is null)
+                and not exists (select from event e join unsequenced u on u.event = e.id where e.cause = i.id)
+                and coalesce((select max(c.position) from event e join chain c on c.event = e.id where e.cause = i.id), 0)
+                    <= (select position from sink where name = 'room') as "told!"
+            from inbox i where i.id = $1
+            "#,
+            line.0
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(head) = head else { return Ok(None) };
+        let runs = sqlx::query!(
+            r#"
+            select r.id, r.state, r.state_by, r.state_step, r.state_why,
+                coalesce(r.thread, (select platform_message from posted p
+                    where p.subject = 'run:' || r.id and p.role = 'root')) as thread,
+                (select code from request q where q.run = r.id order by q.id desc limit 1) as "code?"
+            from line_run l join run r on r.id = l.run where l.line = $1 order by r.id
+            "#,
+            line.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let runs = runs
+            .into_iter()
+            .map(|row| {
+                Ok(CausedRun {
+                    id: RunId(row.id),
+                    state: rows::run_state(row.id, &row.state, row.state_by, row.state_step, row.state_why)?,
+                    thread: row.thread.map(ThreadId::new),
+                    request: row.code.and_then(|code| Code::parse(&code)),
+                })
+            })
+            .collect::<Result<_, Inconsistent>>()?;
+        Ok(Some(CauseStatus { outcome: head.outcome, runs, told: head.told }))
+    }
+}
+
+impl Tx {
+    /// Stores a plan's bytes under their digest. The same plan twice is one row.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn insert_plan(&mut self, plan: &Sealed) -> Result<()> {
+        sqlx::query!(
+            "insert into plan (digest, bytes) values ($1, $2) on conflict (digest) do nothing",
+            &plan.digest().0,
+            plan.bytes()
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Inserts a run; its plan must be there. Its version is 1.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn insert_run(&mut self, run: NewRun<'_>) -> Result<RunId> {
+        let id = sqlx::query_scalar!(
+            r#"
+            insert into run (state, runbook, system, environment, plan, room, thread, requester, requester_account,
+                cause, created_at, updated_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) returning id
+            "#,
+            run.state.name(),
+            run.runbook.as_str(),
+            run.system.as_str(),
+            run.environment,
+            &run.plan.digest().0,
+            run.room.to_string(),
+            run.thread.map(ThreadId::as_str),
+            run.requester.as_str(),
+            run.account.to_string(),
+            run.cause.0,
+            self.now(),
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        self.insert_line_run(run.cause, RunId(id)).await?;
+        Ok(RunId(id))
+    }
+
+    /// Inserts a request; its version is 1. `None`: another request that waits has this code; take another.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn insert_request(&mut self, request: NewRequest<'_>) -> Result<Option<RequestId>> {
+        let requesters: Vec<String> = request.requesters.iter().map(ToString::to_string).collect();
+        let id = sqlx::query_scalar!(
+            r#"
+            insert into request (code, run, retry_step, digest, requesters, state, room, thread, asked_at, expires_at)
+            values ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9)
+            on conflict (code) where state = 'pending' do nothing
+            returning id
+            "#,
+            request.code.to_string(),
+            request.run.0,
+            request.retry_step.and_then(|step| i32::try_from(step).ok()),
+            &request.digest.0,
+            &requesters,
+            request.room.to_string(),
+            request.thread.map(ThreadId::as_str),
+            self.now(),
+            request.expires_at,
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        Ok(id.map(RequestId))
+    }
+
+    /// Requests that wait in a room, oldest first; with a thread only those of that thread.
+    ///
+    /// # Errors
+    /// When the database refuses, or a row contradicts the model.
+    pub async fn list_pending_in(&mut self, room: &RoomAddress, thread: Option<&ThreadId>) -> Result<Vec<Request>> {
+        let ids = sqlx::query_scalar!(
+            "select id from request where state = 'pending' and room = $1 and ($2::text is null or thread = $2) order by id",
+            room.to_string(),
+            thread.map(ThreadId::as_str),
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        requests_by_id(&mut *self.inner, &ids).await
+    }
+
+    /// The newest request with a code, waiting or not.
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn find_request_by_code(&mut self, code: &Code) -> Result<Option<Request>> {
+        let id = sqlx::query_scalar!(
+            "select id from request where code = $1 order by (state = 'pending') desc, id desc limit 1",
+            code.to_string()
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        let Some(id) = id else { return Ok(None) };
+        Ok(requests_by_id(&mut *self.inner, &[id]).await?.pop())
+    }
+
+    /// The newest request of a thread, or of a room when no thread is given, waiting or not.
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn find_newest_request(
+        &mut self,
+        room: &RoomAddress,
+        thread: Option<&ThreadId>,
+    ) -> Result<Option<Request>> {
+        let id = sqlx::query_scalar!(
+            "select id from request where room = $1 and ($2::text is null or thread = $2) order by id desc limit 1",
+            room.to_string(),
+            thread.map(ThreadId::as_str),
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        let Some(id) = id else { return Ok(None) };
+        Ok(requests_by_id(&mut *self.inner, &[id]).await?.pop())
+    }
+
+    /// Locks a request and reads it: a decision locks its request before it counts.
+    ///
+    /// # Errors
+    /// When the database refuses, there is no such request, or the row contradicts the model.
+    pub async fn lock_request(&mut self, id: RequestId) -> Result<Request> {
+        sqlx::query!("select id from request where id = $1 for update", id.0).fetch_one(&mut *self.inner).await?;
+        let found = requests_by_id(&mut *self.inner, &[id.0]).await?.pop();
+        found.ok_or_else(|| StoreError::Database(sqlx::Error::RowNotFound))
+    }
+
+    /// Locks a run and reads it.
+    ///
+    /// # Errors
+    /// As [`Tx::lock_request`].
+    pub async fn lock_run(&mut self, id: RunId) -> Result<Run> {
+        sqlx::query!("select id from run where id = $1 for update", id.0).fetch_one(&mut *self.inner).await?;
+        let found = runs_by_id(&mut *self.inner, &[id.0]).await?.pop();
+        found.ok_or_else(|| StoreError::Database(sqlx::Error::RowNotFound))
+    }
+
+    /// The attempts of a run.
+    ///
+    /// # Errors
+    /// When the database refuses, or a row contradicts the model.
+    pub async fn list_attempts(&mut self, run: RunId) -> Result<Vec<Attempt>> {
+        attempts_of(&mut *self.inner, run).await
+    }
+
+    /// Locks and reads the grants of runs that are in force, with all that a Grant is derived from.
+    ///
+    /// # Errors
+    /// As [`Tx::list_attempts`].
+    pub async fn lock_grants(&mut self, runs: &[RunId]) -> Result<Vec<StoredGrant>> {
+        let ids: Vec<i64> = runs.iter().map(|run| run.0).collect();
+        lock_grants(&mut self.inner, &ids).await
+    }
+
+    /// Runs of a room that are not over, oldest first; with a thread only those talked about there.
+    ///
+    /// # Errors
+    /// As [`Tx::list_attempts`].
+    pub async fn list_open_runs(&mut self, room: &RoomAddress, thread: Option<&ThreadId>) -> Result<Vec<Run>> {
+        let ids = sqlx::query_scalar!(
+            r#"
+            select r.id from run r
+            where r.room = $1
+                and r.state in ('planned', 'awaiting_approval', 'approved', 'running', 'stuck', 'stopping')
+                and ($2::text is null or r.thread = $2 or exists (
+                    select from posted p
+                    where p.subject = 'run:' || r.id and p.role = 'root' and p.platform_message = $2))
+            order by r.id
+            "#,
+            room.to_string(),
+            thread.map(ThreadId::as_str),
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        runs_by_id(&mut *self.inner, &ids).await
+    }
+
+    /// The thread that hangs on a run's root message, once that was sent.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn find_root(&mut self, run: RunId) -> Result<Option<ThreadId>> {
+        let root = sqlx::query_scalar!(
+            "select platform_message from posted where subject = $1 and role = 'root'",
+            rows::subject(run)
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        Ok(root.map(ThreadId::new))
+    }
+
+    /// The run that does exactly this and is not over, if there is one.
+    ///
+    /// # Errors
+    /// As [`Tx::list_attempts`].
+    pub async fn find_open_run_of_plan(&mut self, digest: Digest, room: &RoomAddress) -> Result<Option<Run>> {
+        let id = sqlx::query_scalar!(
+            r#"
+            select id from run where plan = $1 and room = $2
+                and state in ('planned', 'awaiting_approval', 'approved', 'running', 'stuck', 'stopping')
+            order by id desc limit 1
+            "#,
+            &digest.0,
+            room.to_string(),
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        let Some(id) = id else { return Ok(None) };
+        Ok(runs_by_id(&mut *self.inner, &[id]).await?.pop())
+    }
+
+    /// The newest request of a run that waits.
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn find_pending_of_run(&mut self, run: RunId) -> Result<Option<Request>> {
+        let id = sqlx::query_scalar!(
+            "select id from request where run = $1 and state = 'pending' order by id desc limit 1",
+            run.0
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        let Some(id) = id else { return Ok(None) };
+        Ok(requests_by_id(&mut *self.inner, &[id]).await?.pop())
+    }
+
+    /// Holds back everybody else who is about to make a run of the same plan, until this transaction ends.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn lock_plan(&mut self, digest: Digest) -> Result<()> {
+        sqlx::query!("select digest from plan where digest = $1 for update", &digest.0)
+            .fetch_one(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// The decisions of a request so far.
+    ///
+    /// # Errors
+    /// As [`Tx::list_attempts`].
+    pub async fn list_decisions(&mut self, request: RequestId) -> Result<Vec<StoredDecision>> {
+        let rows = sqlx::query!(
+            "select stage, person, account, verdict, at from decision where request = $1 order by at, person",
+            request.0
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let name = || format!("decision of request {request}");
+                Ok(StoredDecision {
+                    decision: Decision {
+                        person: PersonId::new(row.person),
+                        stage: u32::try_from(row.stage).map_err(|_| Inconsistent::at(name(), "stage"))?,
+                        answer: Answer::from_name(&row.verdict).ok_or_else(|| Inconsistent::at(name(), "verdict"))?,
+                    },
+                    account: account(name(), &row.account)?,
+                    at: row.at,
+                })
+            })
+            .collect()
+    }
+
+    /// Inserts a decision. `false`: this person has decided this stage already.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn insert_decision(
+        &mut self,
+        request: RequestId,
+        decision: &Decision,
+        by: &Account,
+        reason: Option<&str>,
+        line: InboxId,
+    ) -> Result<bool> {
+        let done = sqlx::query!(
+            r#"
+            insert into decision (request, stage, person, account, verdict, reason, line, at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (request, stage, person) do nothing
+            "#,
+            request.0,
+            i32::try_from(decision.stage).unwrap_or(i32::MAX),
+            decision.person.as_str(),
+            by.to_string(),
+            decision.answer.name(),
+            reason,
+            line.0,
+            self.now(),
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Moves a request from the state and version that was read to another state; returns the new version.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] when it was no longer as read.
+    pub async fn move_request(&mut self, request: &Request, to: &RequestState) -> Result<i64> {
+        let stage_before = match request.state {
+            RequestState::Pending { stage } => i32::try_from(stage).unwrap_or(i32::MAX),
+            _ => 0,
+        };
+        let (stage, by, why) = rows::request_columns(to, stage_before);
+        sqlx::query_scalar!(
+            r#"
+            update request set state = $4, stage = $5, state_by = $6, state_why = $7, version = version + 1
+            where id = $1 and version = $2 and state = $3 returning version
+            "#,
+            request.id.0,
+            request.version,
+            request.state.name(),
+            to.name(),
+            stage,
+            by,
+            why,
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?
+        .ok_or_else(|| moved(format!("request {}", request.code), request.state.name()))
+    }
+
+    /// Inserts the grant of a request; its version is 1.
+    ///
+    /// # Errors
+    /// When the database refuses: also when the request has a grant already.
+    pub async fn insert_grant(&mut self, request: &Request, expires_at: DateTime<Utc>) -> Result<GrantId> {
+        let id = sqlx::query_scalar!(
+            r#"
+            insert into run_grant (run, request, digest, state, granted_at, expires_at)
+            values ($1, $2, $3, 'granted', $4, $5) returning id
+            "#,
+            request.run.0,
+            request.id.0,
+            &request.digest.0,
+            self.now(),
+            expires_at,
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        Ok(GrantId(id))
+    }
+
+    /// Moves a grant; returns the new version.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] when it was no longer as read.
+    pub async fn move_grant(&mut self, grant: &StoredGrant, to: GrantState) -> Result<i64> {
+        sqlx::query_scalar!(
+            r#"
+            update run_grant set state = $4, version = version + 1
+            where id = $1 and version = $2 and state = $3 returning version
+            "#,
+            grant.id.0,
+            grant.version,
+            grant.state.name(),
+            to.name(),
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?
+        .ok_or_else(|| moved(format!("grant {}", grant.id), grant.state.name()))
+    }
+
+    /// Moves a run and notes which line did it; returns the new version.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] when it was no longer as read.
+    pub async fn move_run(&mut self, run: &Run, to: &RunState, cause: Option<InboxId>) -> Result<i64> {
+        let (by, step, why) = rows::run_columns(to);
+        let version = sqlx::query_scalar!(
+            r#"
+            update run set state = $4, state_by = $5, state_step = $6, state_why = $7, version = version + 1,
+                updated_at = $8, cause = coalesce($9, cause)
+            where id = $1 and version = $2 and state = $3 returning version
+            "#,
+            run.id.0,
+            run.version,
+            run.state.name(),
+            to.name(),
+            by,
+            step,
+            why,
+            self.now(),
+            cause.map(|cause| cause.0),
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?
+        .ok_or_else(|| moved(format!("run {}", run.id), run.state.name()))?;
+        if let Some(cause) = cause {
+            self.insert_line_run(cause, run.id).await?;
+        }
+        Ok(version)
+    }
+
+    /// Records a person's judgement of an attempt whose outcome is unknown; returns the new version.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] when it was no longer unknown.
+    pub async fn judge_attempt(&mut self, attempt: &Attempt, by: &PersonId, verdict: Verdict) -> Result<i64> {
+        sqlx::query_scalar!(
+            r#"
+            update attempt set state = 'judged', judged_by = $5, judged_worked = $6, version = version + 1
+            where run = $1 and step = $2 and number = $3 and version = $4 and state = 'unknown' returning version
+            "#,
+            attempt.key.run.0,
+            i32::try_from(attempt.key.step).unwrap_or(i32::MAX),
+            i32::try_from(attempt.key.number).unwrap_or(i32::MAX),
+            attempt.version,
+            by.as_str(),
+            verdict == Verdict::Worked,
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?
+        .ok_or_else(|| moved(format!("attempt {}", attempt.key), "unknown"))
+    }
+
+    /// Notes what the catalog would make of a request now. Its state and version stay.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_request_differs(&mut self, request: RequestId, now: Option<Digest>) -> Result<()> {
+        // A catalog that would refuse the deed altogether is remembered as all zeros.
+        let bytes = now.map_or([0; 32], |digest| digest.0);
+        sqlx::query!("update request set differs = $2 where id = $1", request.0, &bytes[..])
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// How often this plan's runbook and target ran to the end before, and how it went: for the approver.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn earlier_runs(&mut self, digest: Digest) -> Result<EarlierRuns> {
+        let row = sqlx::query!(
+            r#"
+            with last as (
+                select state, updated_at - created_at as took,
+                    (select min(started_at) from attempt a where a.run = r.id) as began, updated_at
+                from run r where plan = $1 and state in ('succeeded', 'failed', 'stuck') order by id desc limit 5
+            )
+            select count(*) as "total!", count(*) filter (where state = 'succeeded') as "helped!",
+                percentile_disc(0.5) within group (order by extract(epoch from updated_at - began)::float8)
+                    filter (where state = 'succeeded') as usual
+            from last
+            "#,
+            &digest.0
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        let usual = row.usual.map(|seconds| TimeDelta::milliseconds((seconds * 1000.0) as i64));
+        Ok(EarlierRuns { total: row.total, helped: row.helped, usual })
+    }
+}
+
+/// How the last few runs of a plan went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EarlierRuns {
+    /// How many there were, five at most.
+    pub total: i64,
+    /// How many of them succeeded.
+    pub helped: i64,
+    /// How long a successful one usually took.
+    pub usual: Option<TimeDelta>,
+}
+
+fn moved(row: String, expected: &str) -> StoreError {
+    StoreError::Moved { row, expected: expected.to_owned() }
+}
