@@ -1,1 +1,14 @@
-//! TODO-land: approval.
+//! Who has agreed to what: the only maker of a [`Grant`].
+//!
+//! What lives here: deciding a request, ending one, and deriving the proof that a run may start an attempt. What does not:
+//! wording (`text`), finding out which request a line means (`flow`), starting anything (`engine`).
+//!
+//! Keeps I1 (a Grant is derived from the decisions inside the transaction that uses it, after the digest was computed anew
+//! from the stored bytes), I7 (a requester never counts) and I13 (the policy is the plan's, frozen; what is live may only
+//! narrow it).
+
+mod decide;
+mod grant;
+
+pub use decide::{Decide, DecideOutcome, End, EndOutcome, Ending, decide, end};
+pub use grant::{Grant, GrantError, Step, derive};

@@ -13,8 +13,8 @@ use super::catalog::Stage;
 use super::chat::{Account, RoomAddress};
 use super::code::Code;
 use super::id::{
-    Digest, EventId, GrantId, InboxId, MessageId, PersonId, Position, RequestId, RunId, RunbookName, SystemName,
-    ThreadId,
+    CheckName, Digest, EventId, GrantId, InboxId, MessageId, PersonId, Position, RequestId, RunId, RunbookName,
+    ServiceName, SystemName, ThreadId,
 };
 use super::request::Answer;
 use super::run::{Outcome, Verdict};
@@ -304,6 +304,20 @@ pub enum Happened {
         summary: String,
         /// SHA-256 of the stored output, if there was any.
         output_sha256: Option<Digest>,
+        /// What each check said, for a step that asks checks.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checks: Vec<CheckResult>,
+    },
+    /// What a step that takes long has said last. Changes no state.
+    AttemptProgress {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: u32,
+        /// Which try.
+        number: u32,
+        /// Its last line so far, redacted.
+        line: String,
     },
     /// Nobody saw how an attempt ended; its process group is proved gone.
     AttemptLost {
@@ -403,6 +417,7 @@ impl Happened {
             Self::GrantEnded { .. } => "grant_ended",
             Self::AttemptStarted { .. } => "attempt_started",
             Self::AttemptEnded { .. } => "attempt_ended",
+            Self::AttemptProgress { .. } => "attempt_progress",
             Self::AttemptLost { .. } => "attempt_lost",
             Self::AttemptJudged { .. } => "attempt_judged",
             Self::RunSucceeded { .. } => "run_succeeded",
@@ -413,6 +428,34 @@ impl Happened {
             Self::ClockJumped { .. } => "clock_jumped",
         }
     }
+}
+
+/// What a check said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckResult {
+    /// The service it is about.
+    pub service: ServiceName,
+    /// Its name.
+    pub check: CheckName,
+    /// What it found.
+    pub health: Health,
+    /// Its first line of output, redacted; or why it could not be asked.
+    pub detail: String,
+}
+
+/// How well a service is. `Unknown` is never called healthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Well.
+    Ok,
+    /// Not well, but working.
+    Warning,
+    /// Not working.
+    Critical,
+    /// Nobody knows: the check could not run or did not end in time.
+    Unknown,
 }
 
 /// An event as read from the ledger.

@@ -123,13 +123,13 @@ impl Store {
         Ok(fence.map(|fence| Lease { fence }))
     }
 
-    /// Claims up to `limit` runs that have something to do and that nobody holds. Each claim gets a new fence.
+    /// Claims up to `limit` runs that have something to do and that nobody holds; returns them with their new fences.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn claim_runs(&self, me: WorkerId, length: Duration, limit: i64) -> Result<Vec<RunId>> {
+    pub async fn claim_runs(&self, me: WorkerId, length: Duration, limit: i64) -> Result<Vec<(RunId, i64)>> {
         let now = self.clock().now();
-        let ids = sqlx::query_scalar!(
+        let rows = sqlx::query!(
             r#"
             update run set holder = $1, lease_until = $3, fence = fence + 1
             where id in (
@@ -137,7 +137,7 @@ impl Store {
                 where state in ('planned', 'approved', 'running', 'stopping')
                     and (holder is null or lease_until <= $2)
                 order by id limit $4 for update skip locked)
-            returning id
+            returning id, fence
             "#,
             me.0,
             now,
@@ -146,6 +146,17 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
+        Ok(rows.into_iter().map(|row| (RunId(row.id), row.fence)).collect())
+    }
+
+    /// Runs that this worker holds and that somebody has stopped.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn list_stopping(&self, me: WorkerId) -> Result<Vec<RunId>> {
+        let ids = sqlx::query_scalar!("select id from run where holder = $1 and state = 'stopping'", me.0)
+            .fetch_all(&self.pool)
+            .await?;
         Ok(ids.into_iter().map(RunId).collect())
     }
 

@@ -24,17 +24,17 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
-pub use advance::{Advance, AdvanceError, Ended, Started};
+pub use advance::{Advance, AdvanceError, AdvanceTx, Ended, Started};
 pub(crate) use append::commitment;
 pub use append::{NewMessage, Origin, Place};
 pub use clock::Clock;
 pub use hub::{Hub, Listener, Topic};
-pub use lease::{Lease, WorkerId};
+pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow};
 pub use outbox::OutboxRow;
 pub(crate) use rows::subject;
 pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
-pub use runs::{CauseStatus, NewAttemptOutput, NewRequest, NewRun};
+pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun};
 pub use tx::{LineOutcome, LineRow, Tx};
 
 /// The migrations, in the binary.

@@ -266,6 +266,8 @@ pub struct StoredGrant {
     pub expires_at: DateTime<Utc>,
     /// Who counts as having asked.
     pub requesters: Vec<PersonId>,
+    /// The step of which its request asked a further attempt, if it did.
+    pub retry_step: Option<u32>,
     /// The plan's stored bytes.
     pub plan: Vec<u8>,
     /// The decisions of its request.

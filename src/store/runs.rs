@@ -271,7 +271,8 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
     // First the lock, in the order of ids; then, in a later statement with a later snapshot, what stands beside the rows.
     let locked = sqlx::query!(
         r#"
-        select g.id, g.version, g.run, g.request, g.digest, g.state, g.expires_at, r.requesters, p.bytes
+        select g.id, g.version, g.run, g.request, g.digest, g.state, g.expires_at, r.requesters, r.retry_step,
+            p.bytes
         from run_grant g join request r on r.id = g.request join run on run.id = g.run join plan p on p.digest = run.plan
         where g.run = any($1) and g.state = 'granted' order by g.id for update of g
         "#,
@@ -312,6 +313,7 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
                 state: GrantState::from_name(&row.state).ok_or_else(|| Inconsistent::at(name(), "state"))?,
                 expires_at: row.expires_at,
                 requesters: row.requesters.into_iter().map(PersonId::new).collect(),
+                retry_step: row.retry_step.and_then(|step| u32::try_from(step).ok()),
                 plan: row.bytes,
                 decisions: by_request.remove(&row.request).unwrap_or_default(),
             })

@@ -1,0 +1,135 @@
+//! The proof that a run may start an attempt.
+
+use crate::model::id::{Digest, GrantId, RequestId, RunId};
+use crate::model::plan::{Plan, PlanError, Sealed};
+use crate::model::request::{Decision, GrantState, Tally, tally};
+use crate::store::StoredGrant;
+
+/// Proof that this run may start attempts of this plan. Its fields are private and [`derive`] is its only maker: whoever
+/// holds one holds it because the decisions say so now, not because a column once said so.
+#[derive(Debug)]
+pub struct Grant {
+    id: GrantId,
+    version: i64,
+    run: RunId,
+    request: RequestId,
+    digest: Digest,
+    retry_step: Option<u32>,
+}
+
+/// Which attempt is to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The step, counted from 1.
+    pub step: u32,
+    /// Which try, counted from 1.
+    pub number: u32,
+    /// Whether the plan says that doing it twice is the same as doing it once.
+    pub idempotent: bool,
+}
+
+/// Why there is no Grant.
+#[derive(Debug, thiserror::Error)]
+pub enum GrantError {
+    /// The stored plan is not the one that was granted.
+    #[error("the stored plan is not the one that was approved: its digest is {found}, approved was {granted}")]
+    OtherPlan {
+        /// Of the stored bytes.
+        found: Digest,
+        /// Of the granted plan.
+        granted: Digest,
+    },
+    /// The plan cannot be read.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The plan holds no policy: nobody can have agreed under it.
+    #[error("the plan names no policy")]
+    NoPolicy,
+    /// The decisions do not come to an agreement.
+    #[error("the decisions do not come to an agreement")]
+    NotAgreed,
+    /// Revoked, used or lapsed.
+    #[error("the approval is {0}")]
+    NotInForce(&'static str),
+    /// Its time is over.
+    #[error("the approval has lapsed")]
+    Lapsed,
+    /// The approval does not cover this attempt.
+    #[error("the approval covers no further attempt of step {0}")]
+    NotThisAttempt(u32),
+}
+
+/// Derives the Grant from a locked grant row, the plan's stored bytes and the decisions beside it, all read in the
+/// transaction that will start the attempt (I1).
+///
+/// # Errors
+/// Whenever anything of that does not fit together: then nothing may start.
+pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Result<(Grant, Plan), GrantError> {
+    let sealed = Sealed::from_stored(stored.plan.clone());
+    if sealed.digest() != stored.digest {
+        return Err(GrantError::OtherPlan { found: sealed.digest(), granted: stored.digest });
+    }
+    if stored.state != GrantState::Granted {
+        return Err(GrantError::NotInForce(stored.state.name()));
+    }
+    if now >= stored.expires_at {
+        return Err(GrantError::Lapsed);
+    }
+    let plan = sealed.open()?;
+    let policy = plan.policy.as_ref().ok_or(GrantError::NoPolicy)?;
+    let decisions: Vec<Decision> = stored.decisions.iter().map(|stored| stored.decision.clone()).collect();
+    // Whether each person was asked, and still belonged, was checked with the live catalog when the decision was made and
+    // when the grant was: a row of `decision` is the record of the first, the grant's row of the second.
+    if tally(&policy.stages, &stored.requesters, &decisions, |_, _| true) != Tally::Agreed {
+        return Err(GrantError::NotAgreed);
+    }
+    let grant = Grant {
+        id: stored.id,
+        version: stored.version,
+        run: stored.run,
+        request: stored.request,
+        digest: stored.digest,
+        retry_step: stored.retry_step,
+    };
+    Ok((grant, plan))
+}
+
+impl Grant {
+    /// The row that every start guards.
+    pub fn id(&self) -> GrantId {
+        self.id
+    }
+
+    /// The row's version.
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// The run that it names.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// The request that it names.
+    pub fn request(&self) -> RequestId {
+        self.request
+    }
+
+    /// The plan that it names.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Whether it covers an attempt (I3): the first of a step, a further one of an idempotent step, or a further one of
+    /// the step that its request asked to retry.
+    ///
+    /// # Errors
+    /// [`GrantError::NotThisAttempt`] when it does not.
+    pub fn covers(&self, step: Step) -> Result<(), GrantError> {
+        if step.number == 1 || step.idempotent || self.retry_step == Some(step.step) {
+            Ok(())
+        } else {
+            Err(GrantError::NotThisAttempt(step.step))
+        }
+    }
+}

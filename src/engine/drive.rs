@@ -1,0 +1,438 @@
+//! Driving one run: next move, commit, execute, again.
+//!
+//! Everything that must not be lost is committed before it is acted on: an attempt is `started` in the database before its
+//! process exists. "Ended" of one step and "started" of the next are one commit. A crash anywhere leaves a state from
+//! which [`next`](super::next::next) goes on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+
+use super::commit::{CommitError, Committer, Needs};
+use super::next::{Next, next};
+use super::step::{self, Answering, Context, End, Orders, Seen, Surroundings};
+use super::{Secrets, SecretsSource};
+use crate::approval;
+use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
+use crate::model::id::{Digest, RunId};
+use crate::model::plan::{Plan, Sealed, Telling};
+use crate::model::run::{AttemptState, Outcome, RunEvent, RunState, Snag};
+use crate::store::{Advance, Attempt, AttemptKey, Ended, NewAttemptOutput, Run, Started, Store, StoreError};
+use crate::sys::{self, ProcessIdentity};
+use crate::text;
+
+/// After how long a process that still runs is written down. Its marker finds it before that; most steps that only take
+/// a moment are spared a commit.
+const RECORD_PROCESS_AFTER: Duration = Duration::from_millis(10);
+
+/// How often, at first and at most, a step's newest line is told while it runs.
+const PROGRESS_FIRST: Duration = Duration::from_secs(2);
+const PROGRESS_SLOWEST: Duration = Duration::from_secs(60);
+
+/// What every driver of this process shares.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) committer: Committer,
+    pub(super) surroundings: Surroundings,
+    pub(super) secrets: Arc<dyn SecretsSource>,
+}
+
+struct Driver<'a> {
+    shared: &'a Shared,
+    orders: watch::Receiver<Orders>,
+    run: Run,
+    plan: Plan,
+    attempts: Vec<Attempt>,
+    /// What ended and is not yet committed.
+    ended: Option<(Ended, NewEvent)>,
+    secrets: Secrets,
+}
+
+/// Whether a driver has gone on.
+enum Step {
+    GoOn,
+    Done,
+}
+
+/// Drives a run that this process holds until it is over, waits for a person, or must be given up.
+///
+/// # Errors
+/// When the database cannot be used, or the stored plan cannot be read.
+pub(super) async fn drive(
+    shared: &Shared,
+    id: RunId,
+    fence: i64,
+    orders: watch::Receiver<Orders>,
+) -> Result<(), StoreError> {
+    let Some(run) = shared.store.find_run(id).await? else { return Ok(()) };
+    if run.fence != fence {
+        return Ok(());
+    }
+    // The digest is never believed: it is computed anew from the bytes that will be executed.
+    let sealed = Sealed::from_stored(run.plan.clone());
+    if sealed.digest() != run.digest {
+        return Err(StoreError::Refused(format!("the stored plan of run {id} is not the one that was planned")));
+    }
+    let plan = sealed.open().map_err(|error| StoreError::Refused(format!("run {id}: {error}")))?;
+    let attempts = shared.store.list_attempts(id).await?;
+    let secrets = shared.secrets.secrets();
+    let mut driver = Driver { shared, orders, run, plan, attempts, ended: None, secrets };
+    loop {
+        match driver.step().await? {
+            Step::GoOn => {}
+            Step::Done => return Ok(()),
+        }
+    }
+}
+
+impl Driver<'_> {
+    async fn step(&mut self) -> Result<Step, StoreError> {
+        match next(&self.plan, &self.run.state, &self.attempts) {
+            Next::Nothing => Ok(Step::Done),
+            Next::Settle { step, number } => self.settle(step, number).await,
+            Next::Start { step, number } => self.start(step, number).await,
+            Next::Finish(event) => self.finish(event).await,
+        }
+    }
+
+    fn key(&self, step: u32, number: u32) -> AttemptKey {
+        AttemptKey { run: self.run.id, step, number }
+    }
+
+    fn attempt(&mut self, key: AttemptKey) -> Option<&mut Attempt> {
+        self.attempts.iter_mut().find(|attempt| attempt.key == key)
+    }
+
+    fn event(&self, what: Happened, rows: Vec<RowMark>) -> NewEvent {
+        let scope = Scope {
+            system: Some(self.run.system.clone()),
+            environment: Some(self.run.environment.clone()),
+            run: Some(self.run.id),
+            ..Scope::default()
+        };
+        NewEvent { scope, cause: self.run.cause, record: Record { what, rows } }
+    }
+
+    /// Ends what an attempt left behind, then counts it as unknown.
+    async fn settle(&mut self, step: u32, number: u32) -> Result<Step, StoreError> {
+        let key = self.key(step, number);
+        let process = self.attempt(key).and_then(|attempt| attempt.process.clone());
+        match prove_gone(process.as_ref(), key).await {
+            Ok(()) => {
+                self.lost(key, "the bot was not there to see how it ended".to_owned());
+                Ok(Step::GoOn)
+            }
+            Err(why) => {
+                self.lost(key, why.clone());
+                self.finish(RunEvent::OutcomeUnknown(Snag { step, why })).await
+            }
+        }
+    }
+
+    /// Notes that an attempt's outcome is unknown, to be committed with the next move.
+    fn lost(&mut self, key: AttemptKey, why: String) {
+        let Some(attempt) = self.attempt(key) else { return };
+        attempt.state = AttemptState::Unknown;
+        attempt.version += 1;
+        let mark = RowMark::attempt(key.run, key.step, key.number, attempt.state.name(), attempt.version);
+        let what = Happened::AttemptLost { run: key.run, step: key.step, number: key.number, why: why.clone() };
+        let event = self.event(what, vec![mark]);
+        let ended = Ended { key, state: AttemptState::Unknown, exit_code: None, summary: why, output: None };
+        self.ended = Some((ended, event));
+    }
+
+    async fn start(&mut self, step: u32, number: u32) -> Result<Step, StoreError> {
+        let key = self.key(step, number);
+        // Nobody starts a further attempt until the ones before it are proved gone (I2).
+        let earlier: Vec<_> = self
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.key.step == step)
+            .map(|attempt| (attempt.key, attempt.process.clone()))
+            .collect();
+        for (earlier, process) in earlier {
+            if let Err(why) = prove_gone(process.as_ref(), earlier).await {
+                return self.finish(RunEvent::StepFailed(Snag { step, why })).await;
+            }
+        }
+        let Some(planned) = index(step).and_then(|index| self.plan.steps.get(index)).cloned() else {
+            return Ok(Step::Done);
+        };
+        let Ok(to) = self.run.state.clone().next(RunEvent::Started) else { return Ok(Step::Done) };
+        let needs = if planned.privileged {
+            Needs::Cover(approval::Step { step, number, idempotent: planned.idempotent })
+        } else {
+            Needs::Nothing
+        };
+        let what = Happened::AttemptStarted { run: key.run, step, number, digest: self.run.digest, grant: None };
+        let marks = vec![
+            RowMark::attempt(key.run, step, number, AttemptState::Started.name(), 1),
+            RowMark::run(key.run, to.name(), self.run.version + 1),
+        ];
+        let event = self.event(what, marks);
+        match self.commit(to, Some(Started { key, grant: None }), needs, event).await? {
+            Committed::Yes => {}
+            Committed::Moved(step) => return Ok(step),
+            Committed::NoGrant(why) => {
+                return self.finish(RunEvent::StepFailed(Snag { step, why })).await;
+            }
+        }
+        self.attempts.push(Attempt {
+            key,
+            version: 1,
+            state: AttemptState::Started,
+            fence: self.run.fence,
+            started_at: self.shared.store.clock().now(),
+            ended_at: None,
+            summary: None,
+            process: None,
+        });
+        let began = self.shared.store.clock().now();
+        let end = self.execute(&planned, key).await;
+        match end {
+            End::Seen(seen) => {
+                self.seen(key, began, seen);
+                Ok(Step::GoOn)
+            }
+            End::Ordered(Orders::Stop | Orders::GoOn) => {
+                self.lost(key, "it was ended in the middle by `stop`".to_owned());
+                self.reload().await
+            }
+            // The lease has ended or the bot shuts down: whoever comes next finds the attempt as it is.
+            End::Ordered(Orders::GiveUp) => Ok(Step::Done),
+            End::NotProvedGone(why) => {
+                self.lost(key, why.clone());
+                if let Step::Done = self.reload().await? {
+                    return Ok(Step::Done);
+                }
+                self.finish(RunEvent::OutcomeUnknown(Snag { step, why })).await
+            }
+        }
+    }
+
+    async fn execute(&mut self, planned: &crate::model::plan::PlanStep, key: AttemptKey) -> End {
+        let (process, mut started) = watch::channel(None::<ProcessIdentity>);
+        let (progress, mut line) = watch::channel(None::<String>);
+        let context = Context {
+            key,
+            surroundings: self.shared.surroundings.clone(),
+            secrets: self.secrets.clone(),
+            orders: self.orders.clone(),
+            process,
+            progress,
+        };
+        let answering = match self.plan.telling {
+            Telling::Steps => Answering::Step,
+            Telling::Answer => Answering::Question,
+        };
+        let store = self.shared.store.clone();
+        let fence = self.run.fence;
+        let template = self.event(
+            Happened::AttemptProgress { run: key.run, step: key.step, number: key.number, line: String::new() },
+            Vec::new(),
+        );
+        // Beside the step, and ended with it: writing down its process, and telling what it says.
+        let record = {
+            let store = store.clone();
+            async move {
+                while started.changed().await.is_ok() {
+                    tokio::time::sleep(RECORD_PROCESS_AFTER).await;
+                    let process = started.borrow_and_update().clone();
+                    if let Some(process) = process
+                        && let Err(error) = store.set_attempt_process(key, fence, &process).await
+                    {
+                        tracing::warn!(error = %text::chain(&error), attempt = %key, "a process was not written down");
+                    }
+                }
+                std::future::pending::<()>().await;
+            }
+        };
+        let tell = async move {
+            let mut pause = PROGRESS_FIRST;
+            loop {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PROGRESS_SLOWEST);
+                let newest = if line.has_changed().unwrap_or(false) { line.borrow_and_update().clone() } else { None };
+                let Some(newest) = newest else { continue };
+                let mut event = template.clone();
+                if let Happened::AttemptProgress { line, .. } = &mut event.record.what {
+                    *line = newest;
+                }
+                if let Err(error) = store.record(&[event]).await {
+                    tracing::warn!(error = %text::chain(&error), attempt = %key, "progress was not recorded");
+                }
+            }
+        };
+        tokio::select! {
+            end = step::execute(planned, answering, context) => end,
+            () = record => unreachable_end(),
+            () = tell => unreachable_end(),
+        }
+    }
+
+    /// Notes how an attempt ended, to be committed with the next move.
+    fn seen(&mut self, key: AttemptKey, began: chrono::DateTime<chrono::Utc>, seen: Seen) {
+        let state = match seen.outcome {
+            Outcome::Succeeded => AttemptState::Succeeded,
+            Outcome::Failed => AttemptState::Failed,
+            Outcome::TimedOut => AttemptState::TimedOut,
+        };
+        let output = if seen.output.is_empty() {
+            None
+        } else {
+            let (bytes, left_out) = seen.output.finish();
+            let digest = Digest(Sha256::digest(&bytes).into());
+            Some((NewAttemptOutput { bytes, left_out }, digest))
+        };
+        let took = self.shared.store.clock().now() - began;
+        let Some(attempt) = self.attempt(key) else { return };
+        attempt.state = state.clone();
+        attempt.version += 1;
+        attempt.summary = Some(seen.summary.clone());
+        let mark = RowMark::attempt(key.run, key.step, key.number, state.name(), attempt.version);
+        let event = self.event(
+            Happened::AttemptEnded {
+                run: key.run,
+                step: key.step,
+                number: key.number,
+                outcome: seen.outcome,
+                exit_code: seen.exit_code,
+                millis: u64::try_from(took.num_milliseconds()).unwrap_or(0),
+                summary: seen.summary.clone(),
+                output_sha256: output.as_ref().map(|(_, digest)| *digest),
+                checks: seen.checks,
+            },
+            vec![mark],
+        );
+        let ended = Ended { key, state, exit_code: seen.exit_code, summary: seen.summary, output };
+        self.ended = Some((ended, event));
+    }
+
+    async fn finish(&mut self, event: RunEvent) -> Result<Step, StoreError> {
+        let to = match self.run.state.clone().next(event) {
+            Ok(to) => to,
+            Err(refusal) => {
+                return Err(StoreError::Refused(format!("run {}: {refusal}", self.run.id)));
+            }
+        };
+        let mark = RowMark::run(self.run.id, to.name(), self.run.version + 1);
+        let what = self.outcome(&to);
+        let event = self.event(what, vec![mark]);
+        let needs = if self.plan.privileged() && to.is_over() { Needs::EndGrant } else { Needs::Nothing };
+        match self.commit(to, None, needs, event).await? {
+            Committed::Yes => Ok(Step::Done),
+            Committed::Moved(step) => Ok(step),
+            Committed::NoGrant(why) => Err(StoreError::Refused(why)),
+        }
+    }
+
+    /// What a run's new state is called in the ledger.
+    fn outcome(&self, to: &RunState) -> Happened {
+        let run = self.run.id;
+        match to {
+            RunState::Stuck(snag) => Happened::RunStuck { run, step: snag.step, why: snag.why.clone() },
+            RunState::Failed(snag) => Happened::RunFailed { run, step: snag.step, why: snag.why.clone() },
+            RunState::Stopped { by } | RunState::Stopping { by } => {
+                stopped(run, by.clone(), &self.plan, &self.attempts)
+            }
+            RunState::Planned
+            | RunState::AwaitingApproval
+            | RunState::Approved
+            | RunState::Running
+            | RunState::Succeeded
+            | RunState::Denied { .. }
+            | RunState::Expired
+            | RunState::Withdrawn { .. } => {
+                let began = self.attempts.first().map_or(self.run.created_at, |attempt| attempt.started_at);
+                let took = self.shared.store.clock().now() - began;
+                Happened::RunSucceeded { run, millis: u64::try_from(took.num_milliseconds()).unwrap_or(0) }
+            }
+        }
+    }
+
+    /// Commits a move with whatever ended before it.
+    async fn commit(
+        &mut self,
+        to: RunState,
+        started: Option<Started>,
+        needs: Needs,
+        event: NewEvent,
+    ) -> Result<Committed, StoreError> {
+        let (ended, ended_event) = self.ended.clone().unzip();
+        let advance = Advance {
+            run: self.run.id,
+            version: self.run.version,
+            from: self.run.state.clone(),
+            fence: self.run.fence,
+            to: to.clone(),
+            ended,
+            started,
+            grant_ends: None,
+            events: ended_event.into_iter().chain([event]).collect(),
+        };
+        match self.shared.committer.advance(advance, needs).await {
+            Ok(()) => {
+                self.ended = None;
+                self.run.state = to;
+                self.run.version += 1;
+                Ok(Committed::Yes)
+            }
+            Err(CommitError::Grant(error)) => Ok(Committed::NoGrant(error.to_string())),
+            Err(CommitError::Moved) => Ok(Committed::Moved(self.reload().await?)),
+            Err(CommitError::Store(error)) => Err(error),
+            Err(CommitError::Closed) => Ok(Committed::Moved(Step::Done)),
+        }
+    }
+
+    /// Reads the run again after somebody else moved it. What this process saw of its own attempts stays.
+    async fn reload(&mut self) -> Result<Step, StoreError> {
+        let Some(run) = self.shared.store.find_run(self.run.id).await? else { return Ok(Step::Done) };
+        if run.fence != self.run.fence {
+            return Ok(Step::Done);
+        }
+        if run.version == self.run.version && run.state == self.run.state && self.ended.is_none() {
+            // The row is as we know it and still does not let us: the lease has ended.
+            return Ok(Step::Done);
+        }
+        let same = run.version == self.run.version;
+        self.run = run;
+        Ok(if same && *self.orders.borrow() == Orders::GiveUp { Step::Done } else { Step::GoOn })
+    }
+}
+
+/// What became of a commit.
+enum Committed {
+    Yes,
+    Moved(Step),
+    NoGrant(String),
+}
+
+fn index(step: u32) -> Option<usize> {
+    usize::try_from(step).ok()?.checked_sub(1)
+}
+
+fn unreachable_end() -> End {
+    // Both companions of a step run for ever; the step alone can end the wait.
+    End::NotProvedGone("the step's companion ended before it".to_owned())
+}
+
+/// Ends an attempt's processes, or says why they are not proved gone.
+async fn prove_gone(process: Option<&ProcessIdentity>, key: AttemptKey) -> Result<(), String> {
+    sys::end_group(process, &step::marker(key), step::GONE_WITHIN).await.map(drop).map_err(|error| error.to_string())
+}
+
+/// What is done, unknown and not started when a run ends by `stop`.
+pub(super) fn stopped(run: RunId, by: crate::model::id::PersonId, plan: &Plan, attempts: &[Attempt]) -> Happened {
+    let (mut done, mut unknown, mut not_started) = (Vec::new(), Vec::new(), Vec::new());
+    for (step, _) in (1_u32..).zip(&plan.steps) {
+        match attempts.iter().filter(|attempt| attempt.key.step == step).max_by_key(|attempt| attempt.key.number) {
+            Some(attempt) if attempt.state.worked() => done.push(step),
+            Some(_) => unknown.push(step),
+            None => not_started.push(step),
+        }
+    }
+    Happened::RunStopped { run, by, done, unknown, not_started }
+}

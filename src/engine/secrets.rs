@@ -1,0 +1,65 @@
+//! Secrets: from their sources into a step's environment, and out of everything that is kept (I8).
+//!
+//! Values are read when the catalog is loaded and when a step starts; they live in memory only and never print.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
+
+use super::redact::Redactor;
+use crate::model::catalog::{Catalog, SecretSource};
+use crate::model::id::SecretName;
+
+/// The values of a catalog's secrets.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    values: Arc<BTreeMap<SecretName, Vec<u8>>>,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
+}
+
+impl Secrets {
+    /// Reads the secrets of a catalog. Those that cannot be read are named, with the reason; a step that needs one fails
+    /// before it starts.
+    pub fn read(catalog: &Catalog) -> (Self, Vec<String>) {
+        let mut values = BTreeMap::new();
+        let mut problems = Vec::new();
+        for (name, source) in &catalog.secrets {
+            let value = match source {
+                SecretSource::Env(variable) => std::env::var_os(variable)
+                    .map(OsStringExt::into_vec)
+                    .ok_or_else(|| format!("secret {name}: the environment variable {variable} is not set")),
+                SecretSource::File(path) => std::fs::read(path)
+                    .map(|mut bytes| {
+                        while bytes.last().is_some_and(|last| matches!(last, b'\n' | b'\r')) {
+                            bytes.pop();
+                        }
+                        bytes
+                    })
+                    .map_err(|error| format!("secret {name}: {} cannot be read: {error}", path.display())),
+            };
+            match value {
+                Ok(value) => {
+                    values.insert(name.clone(), value);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        (Self { values: Arc::new(values) }, problems)
+    }
+
+    /// The value of a secret, for a step's environment and nothing else.
+    pub(super) fn value(&self, name: &SecretName) -> Option<OsString> {
+        self.values.get(name).cloned().map(OsString::from_vec)
+    }
+
+    /// A redactor for one stream of output.
+    pub fn redactor(&self) -> Redactor {
+        Redactor::new(self.values.iter().map(|(name, value)| (name.clone(), value.clone())))
+    }
+}

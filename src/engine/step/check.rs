@@ -1,0 +1,149 @@
+//! `check`: asks checks whether they are ok, once or until they are.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::output::Capture;
+use super::run::{Ran, run};
+use super::{Answering, Context, End, Seen};
+use crate::model::catalog::ExitCodes;
+use crate::model::event::{CheckResult, Health};
+use crate::model::plan::{PlanCheck, PlanUntil};
+use crate::model::run::Outcome;
+
+pub(super) async fn execute(
+    checks: &[PlanCheck],
+    until: Option<&PlanUntil>,
+    answering: Answering,
+    deadline: Instant,
+    timeout: Duration,
+    context: Context,
+) -> End {
+    let give_up_at = until.map(|until| (Instant::now() + Duration::from_millis(until.passes_within_ms)).min(deadline));
+    let every = until.map_or(Duration::ZERO, |until| Duration::from_millis(until.every_ms));
+    loop {
+        let began = Instant::now();
+        let mut results = Vec::new();
+        let mut output = Capture::default();
+        for check in checks {
+            if Instant::now() >= deadline {
+                return End::Seen(Seen {
+                    outcome: Outcome::TimedOut,
+                    exit_code: None,
+                    summary: format!("not done after {}", humantime::format_duration(timeout)),
+                    output,
+                    checks: results,
+                });
+            }
+            match ask(check, deadline, &context).await {
+                Ok((result, said)) => {
+                    output.push(said.as_bytes());
+                    results.push(result);
+                }
+                Err(end) => return end,
+            }
+        }
+        let worst = results.iter().map(|result| result.health).max().unwrap_or(Health::Unknown);
+        let good = match answering {
+            Answering::Step => worst == Health::Ok,
+            Answering::Question => worst != Health::Unknown,
+        };
+        let time_is_up = give_up_at.is_none_or(|give_up_at| began + every >= give_up_at);
+        if good || time_is_up {
+            return End::Seen(Seen {
+                outcome: if good { Outcome::Succeeded } else { Outcome::Failed },
+                exit_code: None,
+                summary: summary(&results),
+                output,
+                checks: results,
+            });
+        }
+        let mut orders = context.orders.clone();
+        tokio::select! {
+            () = tokio::time::sleep_until(began + every) => {}
+            given = async { orders.wait_for(|given| *given != super::Orders::GoOn).await.map(|given| *given) } => {
+                return End::Ordered(given.unwrap_or(super::Orders::GiveUp));
+            }
+        }
+    }
+}
+
+/// Asks one check. A check that cannot run or does not end in time is unknown, never healthy.
+async fn ask(check: &PlanCheck, deadline: Instant, context: &Context) -> Result<(CheckResult, String), End> {
+    let own_deadline = (Instant::now() + Duration::from_millis(check.timeout_ms)).min(deadline);
+    let (health, detail, said) = match run(&check.exec, own_deadline, context).await {
+        Ran::Exited { code, how, output } => {
+            let health = health(check.codes, code);
+            let detail = output.first_line().unwrap_or(how);
+            (health, detail, String::from_utf8_lossy(&output.finish().0).into_owned())
+        }
+        Ran::TimedOut { output } => {
+            let limit = humantime::format_duration(Duration::from_millis(check.timeout_ms)).to_string();
+            let said = String::from_utf8_lossy(&output.finish().0).into_owned();
+            (Health::Unknown, format!("no answer within {limit}"), said)
+        }
+        Ran::NotStarted(why) => (Health::Unknown, why, String::new()),
+        Ran::Ordered(orders) => return Err(End::Ordered(orders)),
+        Ran::NotProvedGone(why) => return Err(End::NotProvedGone(why)),
+    };
+    let result = CheckResult { service: check.service.clone(), check: check.check.clone(), health, detail };
+    Ok((result, said))
+}
+
+/// What an exit code means; `None` is a death by signal, which tells nothing.
+fn health(codes: ExitCodes, code: Option<i32>) -> Health {
+    match (codes, code) {
+        (_, Some(0)) => Health::Ok,
+        (_, None) => Health::Unknown,
+        // What a shell or `env` says of a program that it cannot find or start.
+        (_, Some(126 | 127)) => Health::Unknown,
+        (ExitCodes::Plain, Some(_)) => Health::Critical,
+        (ExitCodes::Nagios, Some(1)) => Health::Warning,
+        (ExitCodes::Nagios, Some(2)) => Health::Critical,
+        (ExitCodes::Nagios, Some(_)) => Health::Unknown,
+    }
+}
+
+fn summary(results: &[CheckResult]) -> String {
+    let word = |health| match health {
+        Health::Ok => "ok",
+        Health::Warning => "warning",
+        Health::Critical => "critical",
+        Health::Unknown => "unknown",
+    };
+    let parts: Vec<String> = results
+        .iter()
+        .map(|result| format!("{} {} {}: {}", result.service, result.check, word(result.health), result.detail))
+        .collect();
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_mean_what_the_catalog_says() {
+        let table = [
+            (ExitCodes::Plain, Some(0), Health::Ok),
+            (ExitCodes::Plain, Some(3), Health::Critical),
+            (ExitCodes::Plain, Some(127), Health::Unknown),
+            (ExitCodes::Plain, None, Health::Unknown),
+            (ExitCodes::Nagios, Some(1), Health::Warning),
+            (ExitCodes::Nagios, Some(2), Health::Critical),
+            (ExitCodes::Nagios, Some(3), Health::Unknown),
+            (ExitCodes::Nagios, Some(77), Health::Unknown),
+        ];
+        for (codes, code, expected) in table {
+            assert_eq!(health(codes, code), expected, "{codes:?} {code:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_is_the_worst() {
+        assert!(
+            Health::Unknown > Health::Critical && Health::Critical > Health::Warning && Health::Warning > Health::Ok
+        );
+    }
+}

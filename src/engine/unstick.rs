@@ -1,0 +1,171 @@
+//! What a person can do to a run: stop it, or judge a step whose outcome is unknown.
+//!
+//! Keeps I3: judging is never by the requester alone; a further attempt needs a request of its own (`flow` makes it).
+
+use super::drive::stopped;
+use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
+use crate::model::id::{InboxId, PersonId, RunId};
+use crate::model::plan::{Plan, Sealed};
+use crate::model::request::{GrantState, RequestEvent};
+use crate::model::run::{AttemptState, RunEvent, RunState, Snag, Verdict};
+use crate::store::{Result, Run, StoreError, Tx};
+
+fn event(run: &Run, line: InboxId, what: Happened, rows: Vec<RowMark>) -> NewEvent {
+    let scope = Scope {
+        system: Some(run.system.clone()),
+        environment: Some(run.environment.clone()),
+        run: Some(run.id),
+        ..Scope::default()
+    };
+    NewEvent { scope, cause: Some(line), record: Record { what, rows } }
+}
+
+fn open_plan(run: &Run) -> Result<Plan> {
+    Sealed::from_stored(run.plan.clone())
+        .open()
+        .map_err(|error| StoreError::Refused(format!("run {}: {error}", run.id)))
+}
+
+fn illegal(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Refused(error.to_string())
+}
+
+/// What came of `stop`.
+#[derive(Debug)]
+pub enum StopOutcome {
+    /// It has ended.
+    Stopped(Run, Plan),
+    /// A step runs; its processes are being ended.
+    Stopping(Run, Plan),
+    /// It was over already, or somebody has stopped it before.
+    Over(Run),
+}
+
+/// Stops a run: at once if no step runs, else as soon as its processes are gone. Its request is taken back and its grant
+/// revoked in the same transaction: nothing of it can start any more when that commits.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn stop(tx: &mut Tx, run: RunId, by: &PersonId, line: InboxId) -> Result<StopOutcome> {
+    let pending = match tx.find_pending_of_run(run).await? {
+        Some(request) => Some(tx.lock_request(request.id).await?),
+        None => None,
+    };
+    let grants = tx.lock_grants(&[run]).await?;
+    let run = tx.lock_run(run).await?;
+    let Ok(to) = run.state.clone().next(RunEvent::Stop { by: by.clone() }) else {
+        return Ok(StopOutcome::Over(run));
+    };
+    let plan = open_plan(&run)?;
+    if let Some(request) = pending
+        && let Ok(withdrawn) = request.state.clone().next(RequestEvent::Withdrawn { by: by.clone() })
+    {
+        let version = tx.move_request(&request, &withdrawn).await?;
+        let what =
+            Happened::RequestWithdrawn { request: request.id, code: request.code.clone(), run: run.id, by: by.clone() };
+        tx.record(event(&run, line, what, vec![RowMark::request(request.id, withdrawn.name(), version)]));
+    }
+    for grant in &grants {
+        let version = tx.move_grant(grant, GrantState::Revoked).await?;
+        let what = Happened::GrantEnded { grant: grant.id, run: run.id, state: "revoked".to_owned() };
+        tx.record(event(&run, line, what, vec![RowMark::grant(grant.id, "revoked", version)]));
+    }
+    let version = tx.move_run(&run, &to, Some(line)).await?;
+    let mark = vec![RowMark::run(run.id, to.name(), version)];
+    if let RunState::Stopping { .. } = to {
+        tx.record(event(&run, line, Happened::RunStopping { run: run.id, by: by.clone() }, mark));
+        Ok(StopOutcome::Stopping(run, plan))
+    } else {
+        let attempts = tx.list_attempts(run.id).await?;
+        tx.record(event(&run, line, stopped(run.id, by.clone(), &plan, &attempts), mark));
+        Ok(StopOutcome::Stopped(run, plan))
+    }
+}
+
+/// What came of `judge`.
+#[derive(Debug)]
+pub enum JudgeOutcome {
+    /// It counts: the run goes on, or has failed.
+    Judged(Run, Plan, Snag),
+    /// It is the person's own run (I3).
+    OwnRun(Run, Plan),
+    /// Nothing of the run is unknown.
+    NotStuck(Run),
+}
+
+/// Records what a person says came of a step whose outcome is unknown. `Worked` lets the run go on under the grant that
+/// it has; `Failed` ends it.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn judge(
+    tx: &mut Tx,
+    run: RunId,
+    by: &PersonId,
+    verdict: Verdict,
+    why: &str,
+    line: InboxId,
+) -> Result<JudgeOutcome> {
+    let pending = match tx.find_pending_of_run(run).await? {
+        Some(request) => Some(tx.lock_request(request.id).await?),
+        None => None,
+    };
+    let grants = tx.lock_grants(&[run]).await?;
+    let run = tx.lock_run(run).await?;
+    let RunState::Stuck(snag) = run.state.clone() else { return Ok(JudgeOutcome::NotStuck(run)) };
+    let plan = open_plan(&run)?;
+    if run.requester == *by {
+        return Ok(JudgeOutcome::OwnRun(run, plan));
+    }
+    let attempts = tx.list_attempts(run.id).await?;
+    let last = attempts.iter().filter(|attempt| attempt.key.step == snag.step).max_by_key(|a| a.key.number);
+    let Some(attempt) = last.filter(|attempt| attempt.state == AttemptState::Unknown) else {
+        return Ok(JudgeOutcome::NotStuck(run));
+    };
+    let version = tx.judge_attempt(attempt, by, verdict).await?;
+    let mut marks = vec![RowMark::attempt(run.id, attempt.key.step, attempt.key.number, "judged", version)];
+    // A request to retry the step has lost its object.
+    if let Some(request) = pending
+        && let Ok(withdrawn) = request.state.clone().next(RequestEvent::Withdrawn { by: by.clone() })
+    {
+        let version = tx.move_request(&request, &withdrawn).await?;
+        let what =
+            Happened::RequestWithdrawn { request: request.id, code: request.code.clone(), run: run.id, by: by.clone() };
+        tx.record(event(&run, line, what, vec![RowMark::request(request.id, withdrawn.name(), version)]));
+    }
+    let run_event = match verdict {
+        Verdict::Worked => RunEvent::JudgedWorked,
+        Verdict::Failed => {
+            RunEvent::JudgedFailed(Snag { step: snag.step, why: format!("{by} judged that it did not work: {why}") })
+        }
+    };
+    let to = run.state.clone().next(run_event).map_err(illegal)?;
+    let version = tx.move_run(&run, &to, Some(line)).await?;
+    let run_mark = RowMark::run(run.id, to.name(), version);
+    let failed = match &to {
+        RunState::Failed(snag) => Some(snag.clone()),
+        _ => {
+            marks.push(run_mark.clone());
+            None
+        }
+    };
+    let what = Happened::AttemptJudged {
+        run: run.id,
+        step: attempt.key.step,
+        number: attempt.key.number,
+        by: by.clone(),
+        verdict,
+        why: why.to_owned(),
+    };
+    tx.record(event(&run, line, what, marks));
+    if let Some(failed) = failed {
+        let mut marks = vec![run_mark];
+        for grant in &grants {
+            let version = tx.move_grant(grant, GrantState::Used).await?;
+            marks.push(RowMark::grant(grant.id, "used", version));
+        }
+        let what = Happened::RunFailed { run: run.id, step: failed.step, why: failed.why };
+        tx.record(event(&run, line, what, marks));
+    }
+    Ok(JudgeOutcome::Judged(run, plan, snag))
+}
