@@ -1,1 +1,2 @@
 //! TODO-land: store.
+pub mod managed;
