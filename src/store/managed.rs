@@ -24,9 +24,10 @@ use std::{fmt, io, path::PathBuf, time::Duration};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::process::Child;
 
+use self::server::Making;
 use crate::sys::{FileLock, LockError, ProcessIdentity};
 
-pub use find::{Installed, OLDEST_MAJOR, Search};
+pub use self::find::{Installed, OLDEST_MAJOR, Search};
 
 /// The role that owns the database. A superuser of this cluster, as tests make databases of their own.
 const USER: &str = "countersign";
@@ -229,16 +230,16 @@ pub async fn start(options: ManagedOptions) -> Result<Managed, ManagedError> {
     })?;
 
     cluster::remove_half_made(&data_dir)?;
-    let (home, made) = match cluster::find(&data_dir)? {
-        Some(home) => (home, false),
-        None => (cluster::initialise(&data_dir, &options.search).await?, true),
+    let (home, making) = match cluster::find(&data_dir)? {
+        Some(home) => (home, Making::WasThere),
+        None => (cluster::initialise(&data_dir, &options.search).await?, Making::MadeNow),
     };
     let password = home.password()?;
-    let running = server::run(&data_dir, &home, &password, &options).await?;
-    let origin = match (made, running.child.is_some()) {
-        (true, _) => Origin::Created,
-        (false, true) => Origin::Started,
-        (false, false) => Origin::Adopted,
+    let running = server::run(&data_dir, &home, making, &password, &options).await?;
+    let origin = match (making, running.child.is_some()) {
+        (Making::MadeNow, _) => Origin::Created,
+        (Making::WasThere, true) => Origin::Started,
+        (Making::WasThere, false) => Origin::Adopted,
     };
     Ok(Managed {
         _lock: lock,

@@ -104,7 +104,9 @@ fn versioned(base: &str, prefix: &str) -> Vec<PathBuf> {
 
 /// The version that the directory's name says, else the one that the program says; `None` if it says none.
 async fn major_of(bin: &Path) -> Option<u32> {
-    if let Some(major) = major_in_path(bin) {
+    // A link on PATH often leads to a directory that says it.
+    let real = fs::canonicalize(bin.join("postgres")).ok();
+    if let Some(major) = major_in_path(bin).or_else(|| major_in_path(real?.parent()?)) {
         return Some(major);
     }
     let tool = Tool {

@@ -29,6 +29,9 @@ const LONGEST_SOCKET_PATH: usize = 107;
 /// A log larger than this is set aside at the next start.
 const LARGEST_LOG: u64 = 1 << 20;
 
+/// How often a server is started that ends instead of getting ready.
+const TRIES: u32 = 2;
+
 /// What every managed server is started with: nothing over the network, everything durable, and small.
 const SETTINGS: &[(&str, &str)] = &[
     ("listen_addresses", ""),
@@ -59,6 +62,15 @@ const SETTINGS: &[(&str, &str)] = &[
     ("timezone", "UTC"),
 ];
 
+/// Whether the cluster was made in this start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Making {
+    /// It has no database of ours yet.
+    MadeNow,
+    /// It has one, as far as we know.
+    WasThere,
+}
+
 /// A server that answers.
 pub(super) struct Running {
     /// Ours, unless it was adopted.
@@ -72,6 +84,7 @@ pub(super) struct Running {
 pub(super) async fn run(
     data_dir: &Path,
     home: &Home,
+    making: Making,
     password: &str,
     options: &ManagedOptions,
 ) -> Result<Running, ManagedError> {
@@ -79,12 +92,12 @@ pub(super) async fn run(
     let log = Log::of(data_dir);
     let data = home.data();
     let mut child: Option<Child> = None;
-    let mut starts = 0;
+    let mut tries = 0;
     let mut answer = None;
     loop {
         let living = Postmaster::living(&data)?;
         if let Some(found) = living.as_ref().filter(|found| found.ready) {
-            match greet(found, password).await {
+            match greet(found, password, making).await {
                 Ok(()) => {
                     return Ok(Running {
                         child,
@@ -103,15 +116,17 @@ pub(super) async fn run(
             // It also ends if another server of this cluster was a moment earlier: that one is adopted.
             if ours.try_wait().map_err(ManagedError::io("wait for the server of", &data))?.is_some() {
                 child = None;
-                if living.is_none() && starts >= 2 {
-                    return Err(ManagedError::Start { tail: log.tail(), log: log.path });
+                let tail = log.tail();
+                if tail.contains("pre-existing shared memory block") {
+                    // Its predecessor was killed, and a query of then has not noticed yet. It will.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tries = 0;
+                } else if living.is_none() && tries >= TRIES {
+                    return Err(ManagedError::Start { tail, log: log.path });
                 }
             }
         } else if living.is_none() {
-            if starts >= 2 {
-                return Err(ManagedError::Start { tail: log.tail(), log: log.path });
-            }
-            starts += 1;
+            tries += 1;
             let installed = find::pick(&options.search, Some((home.major, &home.path))).await?;
             child = Some(launch(data_dir, home, &installed, &log, &options.settings)?);
         }
@@ -259,22 +274,27 @@ enum Greeting {
 }
 
 /// Connects once, and makes our database if it is missing.
-async fn greet(server: &Postmaster, password: &str) -> Result<(), Greeting> {
+async fn greet(server: &Postmaster, password: &str, making: Making) -> Result<(), Greeting> {
     let options = |database| connect_options(&server.socket_dir, server.port, password, database);
-    match PgConnection::connect_with(&options(DATABASE)).await {
-        Ok(connection) => {
-            // It answered; how the parting went does not matter.
-            let _ = connection.close().await;
-            return Ok(());
+    if making == Making::WasThere {
+        match PgConnection::connect_with(&options(DATABASE)).await {
+            Ok(connection) => {
+                // It answered; how the parting went does not matter.
+                let _ = connection.close().await;
+                return Ok(());
+            }
+            // Somebody was killed between making the cluster and making the database.
+            Err(error) if code(&error).as_deref() == Some("3D000") => {}
+            Err(error) => return Err(judge(&error)),
         }
-        Err(error) if code(&error).as_deref() == Some("3D000") => {}
-        Err(error) => return Err(judge(&error)),
     }
     let mut connection = PgConnection::connect_with(&options("postgres")).await.map_err(|error| judge(&error))?;
     let made = sqlx::query("create database countersign").execute(&mut connection).await;
     let _ = connection.close().await;
     match made {
         Ok(_) => Ok(()),
+        // An earlier try of this start made it.
+        Err(error) if code(&error).as_deref() == Some("42P04") => Ok(()),
         Err(error) => Err(judge(&error)),
     }
 }

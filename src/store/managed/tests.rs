@@ -107,10 +107,25 @@ async fn it_is_started_again_after_its_own_death() {
     let data = Data::new();
     let first = start(data.options()).await.unwrap();
     run(&first, "create table kept (word text); insert into kept values ('written')").await;
+    // A query that does not notice at once that its server died keeps the shared memory in use.
+    let mut busy = first.connect_options().connect().await.unwrap();
+    let busy = tokio::spawn(async move {
+        let count = "select count(*) from generate_series(1, 1000000) a where md5(a::text) = ''";
+        sqlx::query(count).execute(&mut busy).await.map(|_| ())
+    });
+    let mut look = first.connect_options().connect().await.unwrap();
+    let running = "select count(*) from pg_stat_activity where state = 'active' and query like '%generate_series%' \
+                   and pid <> pg_backend_pid()";
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while sqlx::query_scalar::<_, i64>(running).fetch_one(&mut look).await.unwrap() == 0 {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
     kill(first.identity(), Signal::KILL).unwrap();
     let dead = first.identity().clone();
     drop(first);
     let second = start(data.options()).await.unwrap();
+    let _ = busy.await.unwrap();
     assert_ne!(second.identity(), &dead);
     assert_eq!(second.origin(), Origin::Started);
     assert_eq!(one(&second, "select word from kept").await, "written");
