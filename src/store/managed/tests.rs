@@ -16,17 +16,20 @@ use crate::sys::{Liveness, Signal, effective_user, kill};
 /// A data directory whose server does not outlive the test, however the test ends.
 struct Data {
     dir: TempDir,
+    /// The data directory below it.
+    below: &'static str,
 }
 
 impl Data {
     fn new() -> Self {
         // For us alone, as `up` makes it.
         let dir = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap();
-        Self { dir }
+        Self { dir, below: "" }
     }
 
-    fn path(&self) -> &Path {
-        self.dir.path()
+    fn path(&self) -> PathBuf {
+        // Not joined with nothing: that would add a slash.
+        if self.below.is_empty() { self.dir.path().to_owned() } else { self.dir.path().join(self.below) }
     }
 
     fn options(&self) -> ManagedOptions {
@@ -231,12 +234,12 @@ async fn a_server_that_cannot_start_says_why() {
 
 #[tokio::test]
 async fn a_deep_data_directory_gets_a_short_socket() {
-    let data = Data::new();
-    let deep = data.path().join("d".repeat(60)).join("e".repeat(60));
+    let below = "a-directory-of-forty-letters-and-so-on-it/a-directory-of-forty-letters-and-so-on-it/another-of-them";
     // Reachable for the user that root's server runs as.
-    fs::create_dir_all(&deep).unwrap();
-    fs::set_permissions(data.path(), fs::Permissions::from_mode(0o711)).unwrap();
-    let managed = start(ManagedOptions::new(&deep)).await.unwrap();
+    let open = fs::Permissions::from_mode(0o755);
+    let data = Data { dir: tempfile::Builder::new().permissions(open).tempdir_in("/tmp").unwrap(), below };
+    fs::create_dir_all(data.path()).unwrap();
+    let managed = start(data.options()).await.unwrap();
     let socket_dir = managed.socket_dir.clone();
     assert!(!socket_dir.starts_with(data.path()), "{}", socket_dir.display());
     assert_eq!(fs::metadata(&socket_dir).unwrap().mode() & 0o777, 0o700);
@@ -245,7 +248,7 @@ async fn a_deep_data_directory_gets_a_short_socket() {
 
     // Somebody else's directory in that place is not used.
     fs::set_permissions(&socket_dir, fs::Permissions::from_mode(0o755)).unwrap();
-    let error = start(ManagedOptions::new(&deep)).await.unwrap_err();
+    let error = start(data.options()).await.unwrap_err();
     assert!(matches!(error, ManagedError::UnsafeSocketDirectory { .. }), "{error}");
     fs::remove_dir_all(socket_dir).unwrap();
 }
@@ -256,25 +259,25 @@ async fn root_keeps_the_cluster_elsewhere_if_the_data_directory_is_out_of_reach(
         return;
     }
     // As /root is: closed to everybody else.
-    let closed = Data::new();
-    let data_dir = closed.path().join("inner");
-    let half = data_dir.join("postgres.new");
-    fs::create_dir(&data_dir).unwrap();
+    let mut data = Data::new();
+    data.below = "inner";
+    let half = data.path().join("postgres.new");
+    fs::create_dir(data.path()).unwrap();
     // A link that leads elsewhere is removed, and what it leads to is not.
     let bystander = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(bystander.path(), &half).unwrap();
 
-    let managed = start(ManagedOptions::new(&data_dir)).await.unwrap();
+    let managed = start(data.options()).await.unwrap();
     assert!(bystander.path().exists());
     assert!(fs::symlink_metadata(&half).is_err());
-    let real = fs::read_link(data_dir.join("postgres")).unwrap();
+    let real = fs::read_link(data.path().join("postgres")).unwrap();
     assert_eq!(real.parent(), Some(Path::new("/var/lib/countersign")));
     let identity = managed.identity().clone();
     drop(managed);
-    let again = start(ManagedOptions::new(&data_dir)).await.unwrap();
+    let again = start(data.options()).await.unwrap();
     assert_eq!((again.origin(), again.identity()), (Origin::Adopted, &identity));
     again.stop().await.unwrap();
-    assert_eq!(fs::metadata(closed.path()).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(data.dir.path()).unwrap().mode() & 0o777, 0o700);
     fs::remove_dir_all(real).unwrap();
 }
 
