@@ -401,9 +401,9 @@ mod tests {
         until(|| {
             let table = procfs::table(MARKER_VARIABLE, "").unwrap();
             table.into_iter().find(|row| {
-                let program = std::fs::read_link(format!("/proc/{}/exe", row.pid));
+                let program = std::fs::read_to_string(format!("/proc/{}/comm", row.pid));
                 let bare = std::fs::read(format!("/proc/{}/environ", row.pid)).is_ok_and(|environ| environ.is_empty());
-                row.stat.group == group && bare && program.is_ok_and(|program| program.ends_with("sleep"))
+                row.stat.group == group && bare && program.is_ok_and(|program| program == "sleep\n")
             })
         })
         .await

@@ -22,7 +22,7 @@ pub struct Tool {
     pub arguments: Vec<OsString>,
     /// Its whole environment.
     pub env: Vec<(OsString, OsString)>,
-    /// Where it starts. Entered with our rights, before `user` is taken on.
+    /// Where it starts. Entered with the rights of `user`.
     pub cwd: PathBuf,
     /// Whom it runs as, with that user's one group; `None` is ourselves. Only root can name another.
     pub user: Option<User>,
@@ -63,6 +63,8 @@ impl Tool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::sys::{effective_user, find_user};
 
@@ -88,5 +90,9 @@ mod tests {
         let nobody_runs = Tool { user: Some(nobody.clone()), ..tool("id -u; id -G") };
         let output = nobody_runs.output().await.unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{}\n{}\n", nobody.uid, nobody.gid));
+        let closed = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(closed.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let refused = Tool { cwd: closed.path().into(), ..nobody_runs }.output().await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
     }
 }
