@@ -8,6 +8,7 @@ use countersign::demo;
 
 /// A ChatOps bot with approval-gated runbooks.
 #[derive(Debug, Parser)]
+#[expect(clippy::enum_variant_names, reason = "the other commands are not wired yet")]
 enum Command {
     /// Run the demo's supervisor.
     DemoServices(demo::ServeArgs),
