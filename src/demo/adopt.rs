@@ -14,8 +14,6 @@ use super::protocol::{self, Question};
 
 /// How long a new supervisor may take to answer. It first brings its services up, and may wait for one that is ending.
 const ANSWERS: Duration = Duration::from_secs(15);
-/// How long another's supervisor may take to answer, when ours found the directory taken and left.
-const OTHER_ANSWERS: Duration = Duration::from_secs(6);
 /// How long a shutdown may take: the services' grace, and some air.
 const ENDS: Duration = Duration::from_secs(10);
 
@@ -57,19 +55,16 @@ pub async fn ensure(exe: &Path, dir: &Path) -> Result<Demo, DemoError> {
         .spawn()
         .map_err(spawn_failed)?;
     let ours = child.id();
-    let mut until = Instant::now() + ANSWERS;
-    let mut left = false;
+    let until = Instant::now() + ANSWERS;
     loop {
+        let left = matches!(child.try_wait(), Ok(Some(_)));
         let patience = until.saturating_duration_since(Instant::now());
         if let Ok(answer) = protocol::ask(dir, &Question::Hello {}, patience).await {
             return Ok(Demo { dir: dir.to_owned(), adopted: Some(answer.supervisor) != ours });
         }
-        if !left && matches!(child.try_wait(), Ok(Some(_))) {
-            // It may have left because another was first, which then answers soon.
-            left = true;
-            until = until.min(Instant::now() + OTHER_ANSWERS);
-        }
-        if Instant::now() >= until {
+        // Ours may have left because another was first; then that one has the lock, and answers soon.
+        let nobody = left && !matches!(Lock::take(dir), Ok(None));
+        if nobody || Instant::now() >= until {
             let _ = child.start_kill();
             return Err(DemoError::DidNotStart { last: last_line(&log_path), log: log_path });
         }

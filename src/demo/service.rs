@@ -65,7 +65,7 @@ async fn listen_and_serve(args: &ServiceArgs) -> anyhow::Result<()> {
         .write_all(format!("{LISTENING}{address}\n").as_bytes())
         .and_then(|()| stdout.flush())
         .context("telling the address on stdout")?;
-    let pages = Router::new().route("/health", get(|| async { "ok\n" }));
+    let pages = Router::new().route("/health", get(|| async { "ok" }));
     axum::serve(listener, pages).await.context("serving")
 }
 

@@ -366,7 +366,8 @@ mod tests {
                     Event::Overdue => "overdue".to_owned(),
                 };
                 let (next, effects) = state.clone().on(event);
-                table.push_str(&format!("  {name:8} -> {:30} {}", word(&next), told(&effects)).trim_end());
+                let line = format!("  {name:8} -> {:30} {}", word(&next), told(&effects));
+                table.push_str(line.trim_end());
                 table.push('\n');
             }
         }
