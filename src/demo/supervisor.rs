@@ -2,7 +2,8 @@
 //!
 //! What lives here: processes, timers and the socket's answering side. What does not: which state follows which (see
 //! [`state`](super::state)). A service that goes down stays down until somebody asks: bringing it back is the bot's
-//! work, and the reason why there is a demo.
+//! work, and the reason why there is a demo. The two process calls made here (a session of one's own, a signal to one's
+//! own child) could move to `sys`.
 
 use std::collections::VecDeque;
 use std::fmt;
