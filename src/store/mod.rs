@@ -1,2 +1,165 @@
-//! TODO-land: store.
+//! The only SQL. Postgres is the single truth.
+//!
+//! What lives here: reading and writing rows. What does not: deciding anything. Keeps I4: a [`Tx`] collects the events
+//! and messages of its changes and writes them with the same commit, or not at all. Every change of a state row names
+//! the state and version that it expects, and says so loudly when it is not met.
+//!
+//! Locks are taken in one order everywhere: request, grant, run, attempt.
+
+mod advance;
+mod append;
+mod clock;
+mod hub;
+mod lease;
+mod ledger;
 pub mod managed;
+mod outbox;
+mod rows;
+mod runs;
+mod tx;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+pub use advance::{Advance, AdvanceError, AdvanceTx, Ended, Started};
+pub(crate) use append::commitment;
+pub use append::{NewMessage, Origin, Place};
+pub use clock::Clock;
+pub use hub::{Hub, Listener, Topic};
+pub use lease::{Lease, WorkerId, WorkerRow};
+pub use ledger::{ChainHead, ChainRow};
+pub use outbox::OutboxRow;
+pub(crate) use rows::subject;
+pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
+pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun};
+pub use tx::{LineOutcome, LineRow, Tx};
+
+/// The migrations, in the binary.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// What can go wrong here.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused or could not be reached.
+    #[error("the database did not do it")]
+    Database(#[from] sqlx::Error),
+    /// A row contradicts the model: somebody else wrote it, or this program is wrong.
+    #[error(transparent)]
+    Inconsistent(#[from] Inconsistent),
+    /// A row was not in the state that the change expects: somebody else was faster.
+    #[error("{row} was no longer {expected} when it was to change")]
+    Moved {
+        /// Which row.
+        row: String,
+        /// What it should have been.
+        expected: String,
+    },
+    /// A value could not be written as JSON.
+    #[error("a value could not be written")]
+    Encode(#[from] serde_json::Error),
+    /// The system has no randomness to give.
+    #[error("no randomness from the system")]
+    Random(#[from] getrandom::Error),
+    /// The database cannot be used as it is.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Short for what this module's functions return.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// The store: a pool, a clock, wake-ups. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+    clock: Clock,
+    hub: Arc<Hub>,
+}
+
+impl Store {
+    /// Connects, brings the schema up to date and starts the clock.
+    ///
+    /// # Errors
+    /// When the database cannot be reached within ten seconds, or holds migrations that this binary does not know.
+    pub async fn connect(options: PgConnectOptions) -> Result<Self> {
+        let store = Self::connect_as_is(options).await?;
+        if !store.is_current().await? {
+            MIGRATOR.run(&store.pool).await.map_err(|error| {
+                StoreError::Refused(format!("the database's schema could not be brought up to date: {error}"))
+            })?;
+        }
+        Ok(store)
+    }
+
+    /// Connects without changing the schema: for commands that only read.
+    ///
+    /// # Errors
+    /// When the database cannot be reached within ten seconds.
+    pub async fn connect_as_is(options: PgConnectOptions) -> Result<Self> {
+        let options = options
+            .application_name("countersign")
+            // What a session must never do without: both are the server's defaults, and both can be turned off there.
+            .options([("synchronous_commit", "on"), ("timezone", "UTC")]);
+        let pool = PgPoolOptions::new()
+            .min_connections(0)
+            .max_connections(12)
+            .acquire_timeout(Duration::from_secs(10))
+            .idle_timeout(Duration::from_secs(60))
+            // A connection that died in the pool is found by the statement that uses it; asking first costs a round trip
+            // on every command.
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await?;
+        let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&pool).await?;
+        Ok(Self { pool, clock: Clock::starting_at(now), hub: Arc::default() })
+    }
+
+    /// Whether every migration of this binary has been applied. One cheap query, so that a start over a current schema
+    /// does not pay for the migrator's lock and checks.
+    async fn is_current(&self) -> Result<bool> {
+        let newest = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
+        let there = sqlx::query_scalar!(r#"select to_regclass('_sqlx_migrations') is not null as "there!""#)
+            .fetch_one(&self.pool)
+            .await?;
+        if !there {
+            return Ok(false);
+        }
+        let applied = sqlx::query_scalar!(r#"select max(version) from _sqlx_migrations where success"#)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(applied == Some(newest))
+    }
+
+    /// The clock that every `$now` comes from.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The wake-ups.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Compares the database's clock with ours and sets ours anew if they parted by more than two seconds; returns by how
+    /// many milliseconds it was moved.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn check_clock(&self) -> Result<Option<i64>> {
+        let theirs = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&self.pool).await?;
+        let apart = theirs - self.clock.now();
+        if apart.num_milliseconds().abs() <= 2_000 {
+            return Ok(None);
+        }
+        self.clock.shift(apart);
+        Ok(Some(apart.num_milliseconds()))
+    }
+
+    /// Closes the connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
