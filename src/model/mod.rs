@@ -2,5 +2,9 @@
 
 pub mod catalog;
 pub mod chat;
+pub mod code;
+pub mod command;
+pub mod glyph;
 pub mod id;
+pub mod phrase;
 pub mod plan;
