@@ -9,7 +9,7 @@ use crate::model::catalog::{Catalog, Param, ParamKind, Phrase, PhrasePart, Runbo
 
 use super::value::{self, Refused};
 use super::words::{self, Ending, Word};
-use super::{Anew, Command, Line, ParseError, Reading, ValueError};
+use super::{Anew, Command, Line, ParseError, Reading, ValueError, Wants};
 
 /// More ways than this of laying one phrase over one line are not tried.
 const MOST_LAYINGS: usize = 500;
@@ -196,7 +196,7 @@ fn missing(line: &Line<'_>, runbook: &Runbook, param: &Param) -> ParseError {
         at: end..end,
         runbook: runbook.name.clone(),
         name: param.name.clone(),
-        wants: value::wants(line.catalog, &param.kind),
+        wants: Wants::of(line.catalog, &param.kind),
     }
 }
 
@@ -214,7 +214,7 @@ fn slot(line: &Line<'_>, runbook: &Runbook, param: &Param, words: &[Word<'_>]) -
             name: param.name.clone(),
             said: said.to_owned(),
             why,
-            wants: value::wants(line.catalog, &param.kind),
+            wants: Wants::of(line.catalog, &param.kind),
         };
         (error, attempted)
     })

@@ -9,7 +9,7 @@ use super::names::{self, Found};
 use super::phrase;
 use super::value::{self, Refused};
 use super::words::{self, Word};
-use super::{Command, Line, ParseError, Reading, Span};
+use super::{Command, Line, ParseError, Reading, Span, Wants};
 
 /// More words than this after a runbook's name, without a single `=`, are the rest of a sentence.
 const MOST_UNNAMED: usize = 2;
@@ -73,7 +73,7 @@ fn read_words(line: &Line<'_>, words: &[Word<'_>]) -> Reading {
                     name: param.name.clone(),
                     said: value.to_owned(),
                     why,
-                    wants: value::wants(line.catalog, &param.kind),
+                    wants: Wants::of(line.catalog, &param.kind),
                 });
             }
         };

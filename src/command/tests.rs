@@ -830,3 +830,195 @@ proptest! {
         }
     }
 }
+
+/// Lines and the sentences that answer them: the parser and the sentences read together, as people meet them.
+#[test]
+fn sentences() {
+    let lines = [
+        "strat service b",
+        "helpp",
+        "hello",
+        "start service x",
+        "start web7",
+        "start zebra",
+        "start service b now",
+        "scale service b to 11",
+        "scale service b to 3x",
+        "announce one two three four five",
+        "announce a\u{202e}b",
+        "announce -rf",
+        "announce \"open",
+        "run start-service",
+        "run start-servce service=service-b",
+        "run nothing x=1",
+        "run start-service service=service-b force=yes",
+        "run start-service servce=service-b",
+        "run start-service service-b",
+        "run flush-cache x=1",
+        "run start-service service=service-b service=service-c",
+        "run deploy service=payments version=1",
+        "is service x running",
+        "is system a healthy",
+        "is service b slow",
+        "is service b anwsers",
+        "is service b",
+        "help strat-service",
+        "help unicorns",
+        "approve 7K3O",
+        "stop service b",
+        "judge worked",
+        "ping everybody",
+        "`start service b`",
+        "start service b\nstop",
+    ];
+    let answers: Vec<String> = lines
+        .iter()
+        .map(|text| match direct(text) {
+            Parsed::Wrong(error) => format!("{}\n  {}", text.escape_debug(), crate::text::command::wrong(&error)),
+            other => panic!("{text}: {other:?}"),
+        })
+        .collect();
+    insta::assert_snapshot!(answers.join("\n"), @r#"
+    strat service b
+      No runbook says "strat service b". Did you mean `start service b`?
+    helpp
+      No command says "helpp". Did you mean `help`?
+    hello
+      No runbook says "hello". Say `help` for what you can say.
+    start service x
+      "service x" is no service of start-service. Did you mean service-b?
+    start web7
+      "web7" is no service of start-service. start-service wants service: one of service-b, service-c.
+    start zebra
+      "zebra" belongs to system-z. start-service wants service: one of service-b, service-c.
+    start service b now
+      "now" is too much, so nothing was done. Say `start service b`.
+    scale service b to 11
+      11 is out of bounds. scale-service wants count: a whole number from 1 to 10.
+    scale service b to 3x
+      "3x" is no whole number. scale-service wants count: a whole number from 1 to 10.
+    announce one two three four five
+      words has 23 characters. announce wants words: text on one line, at most 20 characters.
+    announce a\u{202e}b
+      words holds a character that one cannot see (\u{202e}). Type it again without.
+    announce -rf
+      words begins with `-`, which a program reads as an option. announce does not allow that.
+    announce \"open
+      A quotation mark is not closed. Close it and say it again.
+    run start-service
+      start-service wants service: one of service-b, service-c.
+    run start-servce service=service-b
+      No runbook is called "start-servce". Did you mean start-service?
+    run nothing x=1
+      No runbook is called "nothing". There is announce, deploy, flush-cache, health-check, scale-service and start-service.
+    run start-service service=service-b force=yes
+      start-service has no argument force. It takes service.
+    run start-service servce=service-b
+      start-service has no argument servce. Did you mean service?
+    run start-service service-b
+      "service-b" has no key. Say it as key=value: start-service takes service.
+    run flush-cache x=1
+      flush-cache has no argument x. It takes no arguments.
+    run start-service service=service-b service=service-c
+      service is given twice. start-service wants it once.
+    run deploy service=payments version=1
+      "payments" can mean service-c or pay-ments. Say the name.
+    is service x running
+      No service is called "service x". Did you mean service-b?
+    is system a healthy
+      No service is called "system a". Ask about service-b or service-c.
+    is service b slow
+      service-b has no check slow. Say `is service-b ok`, or one of its checks: answers, disk-space, running.
+    is service b anwsers
+      service-b has no check anwsers. Did you mean answers?
+    is service b
+      What about service-b? Say `is service-b ok`, or one of its checks: answers, disk-space, running.
+    help strat-service
+      There is no help on "strat-service". Did you mean `help start-service`?
+    help unicorns
+      There is no help on "unicorns". Say `help` for what there is.
+    approve 7K3O
+      "7K3O" is no code, so nothing was done. A code is four characters: `approve 7K3F`.
+    stop service b
+      "service b" is no run's number, so nothing was done. Say it as `stop run 12`.
+    judge worked
+      That is not how judge is said. Say `judge run 12 worked because …` or `judge run 12 failed because …`.
+    ping everybody
+      That is not how ping is said. Say `ping`.
+    `start service b`
+      That is a quotation, so nothing was done. Say it without quotation marks or backticks.
+    start service b\nstop
+      One command a message, on one line. Say them one by one.
+    "#);
+}
+
+#[test]
+fn help_names_what_one_may_run_and_every_built_in() {
+    let world = world();
+    let may = |runbook: &Runbook| runbook.name.as_str() != "announce";
+    insta::assert_snapshot!(crate::text::command::help(&world, &may), @r#"
+    run deploy service={service} version={version} [mode={mode}] [flags={flags}]   Deploy
+    flush cache   Flush the cache
+    run {system} health check   Look at everything
+    scale {service} to {count}   Scale
+    start {service}   Start a service
+
+    run RUNBOOK KEY=VALUE   Ask for a runbook by its name
+    is SERVICE ok   Ask a service's checks
+    requests   What waits for approval here
+    approve [CODE]   Agree to what was asked
+    deny [CODE] [because REASON]   Refuse what was asked
+    withdraw [CODE]   Take your own request back
+    again   Repeat the last asking here, as a new one
+    show CODE|run NUMBER   Show a request or a run
+    stop [run NUMBER]   End a run at once
+    judge [run NUMBER] worked|failed because REASON   Say what came of a step that nobody knows about
+    retry [run NUMBER]   Try a stuck step again
+    whoami   Who I think you are
+    ping   Ask whether I am here
+    help [TOPIC]   What you can say, or what one thing does
+
+    `help TOPIC` explains one of them.
+    "#);
+    let help = crate::text::command::help(&world, &|_| false);
+    assert!(help.starts_with("There is no runbook that you may run.\n"));
+    for word in first_words() {
+        let word = match *word {
+            "approved" => "approve",
+            "denied" => "deny",
+            "who" => "whoami",
+            word => word,
+        };
+        assert!(help.lines().any(|line| line.split_whitespace().next() == Some(word)), "{word}");
+        let on = crate::text::command::help_on(&world, &may, word);
+        assert!(on.contains("Say `"), "{on}");
+    }
+}
+
+#[test]
+fn help_on_one_runbook() {
+    let world = world();
+    insta::assert_snapshot!(crate::text::command::help_on(&world, &|_| true, "deploy"), @r#"
+    deploy: Deploy
+    Say `run deploy service={service} version={version} [mode={mode}] [flags={flags}]`.
+    service: one of service-b, service-c, pay-ments, zebra
+    version: text on one line, at most 12 characters
+    mode: one of safe, Very-Fast; safe if not given
+    flags: text on one line, at most 10 characters; empty if not given
+    1 ! Do
+    Approval: none.
+    "#);
+    insta::assert_snapshot!(crate::text::command::help_on(&world, &|_| false, "start-service"), @r#"
+    start-service: Start a service
+    You may not run it.
+    Say `start {service}` or `run start-service service={service}`.
+    service: one of service-b, service-c
+    1 ! Do
+    Approval: none.
+    "#);
+    insta::assert_snapshot!(crate::text::command::help_on(&world, &|_| false, "judge"), @r#"
+    judge [run NUMBER] worked|failed because REASON   Say what came of a step that nobody knows about
+    Say `judge run 12 worked because …` or `judge run 12 failed because …`.
+    For a stuck run. Look first: the run goes on from what you say.
+    "#);
+}

@@ -1,7 +1,7 @@
 //! One value for one parameter: known, within bounds, canonical, and nothing that a reader cannot see (I9).
 
 use crate::model::catalog::{Catalog, Param, ParamKind};
-use crate::model::command::{ValueError, Wants};
+use crate::model::command::ValueError;
 use crate::model::glyph;
 
 use super::names::{self, Found};
@@ -91,22 +91,5 @@ fn one_of<'a>(known: impl Iterator<Item = names::Known<'a>> + Clone, said: &str)
                 _ => ValueError::Unknown { did_you_mean: near.map(str::to_owned) },
             },
         }),
-    }
-}
-
-/// What a parameter accepts, for people.
-pub(super) fn wants(catalog: &Catalog, kind: &ParamKind) -> Wants {
-    let list = |known: &mut dyn Iterator<Item = names::Known<'_>>| {
-        Wants::OneOf(known.map(|one| one.name.to_owned()).collect())
-    };
-    match kind {
-        ParamKind::Service { system } => match system.as_ref().and_then(|name| catalog.systems.get(name)) {
-            Some(system) => list(&mut names::services_of(system)),
-            None => list(&mut names::services(catalog)),
-        },
-        ParamKind::System => list(&mut names::systems(catalog)),
-        ParamKind::Choice(choices) => Wants::OneOf(choices.clone()),
-        ParamKind::Integer { min, max } => Wants::Integer { min: *min, max: *max },
-        ParamKind::Text { max_length } => Wants::Text { max_length: *max_length },
     }
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::catalog::{Catalog, ParamKind, System};
 use super::code::Code;
 use super::id::{CheckName, RunId, RunbookName, ServiceName, SystemName};
 
@@ -383,6 +384,23 @@ pub enum Wants {
         /// Greatest number of characters.
         max_length: usize,
     },
+}
+
+impl Wants {
+    /// What a kind of parameter accepts in this catalog.
+    pub fn of(catalog: &Catalog, kind: &ParamKind) -> Self {
+        let services = |system: &System| system.services.keys().map(ToString::to_string).collect::<Vec<_>>();
+        match kind {
+            ParamKind::Service { system: None } => Self::OneOf(catalog.systems.values().flat_map(services).collect()),
+            ParamKind::Service { system: Some(name) } => {
+                Self::OneOf(catalog.systems.get(name).map(services).unwrap_or_default())
+            }
+            ParamKind::System => Self::OneOf(catalog.systems.keys().map(ToString::to_string).collect()),
+            ParamKind::Choice(choices) => Self::OneOf(choices.clone()),
+            ParamKind::Integer { min, max } => Self::Integer { min: *min, max: *max },
+            ParamKind::Text { max_length } => Self::Text { max_length: *max_length },
+        }
+    }
 }
 
 /// What is wrong with a value.
