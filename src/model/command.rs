@@ -1,0 +1,442 @@
+//! What a line can ask for, and how it can be wrong.
+//!
+//! What lives here: the vocabulary between the parser (`command`), the sentences (`text`) and the handlers (`flow`).
+//! What does not: reading a line, saying a sentence, doing anything. Every name in a [`Command`] is known to the
+//! catalog that it was read with, and every value is in its canonical form (I9).
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::catalog::{Catalog, ParamKind, System};
+use super::code::Code;
+use super::id::{CheckName, RunId, RunbookName, ServiceName, SystemName};
+
+/// What a line turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parsed {
+    /// Not for the bot.
+    Talk,
+    /// Sounds like a yes, decides nothing. Someone who is asked is told so, privately.
+    NearYes,
+    /// Sounds like a no, decides nothing. Someone who is asked is told so, privately.
+    NearNo,
+    /// For the bot, and right.
+    Command(Command),
+    /// For the bot, and wrong. Nothing may be done for it.
+    Wrong(ParseError),
+}
+
+/// One command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Are you there.
+    Ping,
+    /// What can one say, or what does one of these do.
+    Help {
+        /// A built-in's word, a runbook's name, or nothing.
+        topic: Option<String>,
+    },
+    /// Who does the bot think that I am.
+    WhoAmI,
+    /// Ask a service's checks.
+    Is {
+        /// Which service.
+        service: ServiceName,
+        /// Which check; `None` is all of them.
+        check: Option<CheckName>,
+    },
+    /// Ask for a runbook to be run.
+    Run {
+        /// Which.
+        runbook: RunbookName,
+        /// A value for every parameter that was given or has a default; canonical.
+        params: BTreeMap<String, String>,
+        /// Whether to ask anew although the same may be waiting already.
+        anew: Anew,
+    },
+    /// Repeat the last asking here, as a new one.
+    Again,
+    /// Agree to a request.
+    Approve {
+        /// Which; `None` is the one that this place makes plain.
+        code: Option<Code>,
+    },
+    /// Refuse a request.
+    Deny {
+        /// Which; `None` is the one that this place makes plain.
+        code: Option<Code>,
+        /// Why, as said, without surrounding spaces; never empty. May hold any visible or hidden character but a line
+        /// break: show it through `text::visible`.
+        reason: Option<String>,
+    },
+    /// Take one's own request back.
+    Withdraw {
+        /// Which; `None` is the one that this place makes plain.
+        code: Option<Code>,
+    },
+    /// End a run.
+    Stop {
+        /// Which; `None` is the one that this place makes plain.
+        run: Option<RunId>,
+    },
+    /// Say what came of a step whose outcome is unknown.
+    Judge {
+        /// Which run; `None` is the one that this place makes plain.
+        run: Option<RunId>,
+        /// What came of it.
+        verdict: Verdict,
+        /// How one knows; as said, never empty.
+        reason: String,
+    },
+    /// Try a stuck step again, under the same policy.
+    Retry {
+        /// Which run; `None` is the one that this place makes plain.
+        run: Option<RunId>,
+    },
+    /// What waits for approval here.
+    Requests,
+    /// Show one thing.
+    Show {
+        /// Which.
+        what: Shown,
+    },
+}
+
+/// Whether the same asking may join one that waits already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Anew {
+    /// Join it.
+    No,
+    /// Make a new one: the line ended with `again`.
+    Yes,
+}
+
+/// What a person knows about a step whose outcome the bot does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It did its work.
+    Worked,
+    /// It did not.
+    Failed,
+}
+
+/// What can be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shown {
+    /// A request.
+    Code(Code),
+    /// A run.
+    Run(RunId),
+}
+
+/// Where in the line a mistake is: byte positions in the text as it was given to the parser.
+pub type Span = Range<usize>;
+
+/// A line that is for the bot and wrong. What was said is kept as said: show it through `text::visible`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParseError {
+    /// Nothing of ours begins like that, or it is one slip away from something.
+    UnknownCommand {
+        /// The whole line.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// A line that would be right, or a phrase with its parameters in braces.
+        did_you_mean: Option<String>,
+    },
+    /// More than one line.
+    SeveralLines {
+        /// Everything from the second line on.
+        at: Span,
+    },
+    /// A quotation or a block of code, which is never a command.
+    Quoted {
+        /// The quotation.
+        at: Span,
+    },
+    /// Longer than any command.
+    TooLong {
+        /// What is too much.
+        at: Span,
+        /// Greatest number of bytes.
+        max: usize,
+    },
+    /// Two runbooks say this line.
+    Ambiguous {
+        /// The whole line.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// The general form of each reading.
+        readings: Vec<String>,
+    },
+    /// `run` with something that is no runbook.
+    UnknownRunbook {
+        /// The name.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// The nearest.
+        did_you_mean: Option<RunbookName>,
+        /// All of them.
+        known: Vec<RunbookName>,
+    },
+    /// A name or title that several runbooks answer to.
+    AmbiguousRunbook {
+        /// The name.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// Which.
+        names: Vec<RunbookName>,
+    },
+    /// `key=value` with a key that the runbook does not have.
+    UnknownArgument {
+        /// The key.
+        at: Span,
+        /// Of which runbook.
+        runbook: RunbookName,
+        /// What was said.
+        name: String,
+        /// The keys that it has.
+        known: Vec<String>,
+        /// The nearest.
+        did_you_mean: Option<String>,
+    },
+    /// A value without its key, or a piece that is no `key=value`.
+    UnnamedArgument {
+        /// The piece.
+        at: Span,
+        /// Of which runbook.
+        runbook: RunbookName,
+        /// What was said.
+        said: String,
+        /// The keys that the runbook has.
+        known: Vec<String>,
+    },
+    /// A parameter without value and default.
+    MissingArgument {
+        /// Where it could be said: the end.
+        at: Span,
+        /// Of which runbook.
+        runbook: RunbookName,
+        /// Which.
+        name: String,
+        /// What it accepts.
+        wants: Wants,
+    },
+    /// The same key twice.
+    DuplicateArgument {
+        /// The second key.
+        at: Span,
+        /// Of which runbook.
+        runbook: RunbookName,
+        /// Which.
+        name: String,
+    },
+    /// A quotation mark that nothing closes.
+    UnclosedQuote {
+        /// From the mark to the end.
+        at: Span,
+    },
+    /// A value that its parameter does not accept.
+    Value {
+        /// The value.
+        at: Span,
+        /// Of which runbook.
+        runbook: RunbookName,
+        /// Of which parameter.
+        name: String,
+        /// What was said.
+        said: String,
+        /// What is wrong with it.
+        why: ValueError,
+        /// What the parameter accepts.
+        wants: Wants,
+    },
+    /// Right up to here, then more.
+    Extra {
+        /// What is too much.
+        at: Span,
+        /// What was said there.
+        said: String,
+        /// What would have been right, without it.
+        without: String,
+    },
+    /// `is` with something that is no service.
+    UnknownService {
+        /// The name.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// The nearest.
+        did_you_mean: Option<ServiceName>,
+        /// The services that one can ask about: all, or those of the system that was named.
+        known: Vec<ServiceName>,
+    },
+    /// A name or title that several services answer to.
+    AmbiguousService {
+        /// The name.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// Which.
+        names: Vec<ServiceName>,
+    },
+    /// `is SERVICE` with a word that is no check of it.
+    UnknownCheck {
+        /// The word; where it could be said, if there is none.
+        at: Span,
+        /// What was said; empty if nothing.
+        said: String,
+        /// Of which service.
+        service: ServiceName,
+        /// Its checks.
+        known: Vec<CheckName>,
+        /// The nearest.
+        did_you_mean: Option<CheckName>,
+    },
+    /// `help` on something that there is not.
+    UnknownTopic {
+        /// The topic.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// The nearest.
+        did_you_mean: Option<String>,
+    },
+    /// Something that stands where a request's code should.
+    NotACode {
+        /// It.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// The built-in's word.
+        command: &'static str,
+    },
+    /// Something that stands where a run's number should.
+    NotARun {
+        /// It.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// The built-in's word.
+        command: &'static str,
+    },
+    /// A built-in with the right first word and something else after it.
+    Usage {
+        /// What came after it.
+        at: Span,
+        /// The built-in's word.
+        command: &'static str,
+    },
+}
+
+impl ParseError {
+    /// Where the mistake is.
+    pub fn at(&self) -> &Span {
+        match self {
+            Self::UnknownCommand { at, .. }
+            | Self::SeveralLines { at }
+            | Self::Quoted { at }
+            | Self::TooLong { at, .. }
+            | Self::Ambiguous { at, .. }
+            | Self::UnknownRunbook { at, .. }
+            | Self::AmbiguousRunbook { at, .. }
+            | Self::UnknownArgument { at, .. }
+            | Self::UnnamedArgument { at, .. }
+            | Self::MissingArgument { at, .. }
+            | Self::DuplicateArgument { at, .. }
+            | Self::UnclosedQuote { at }
+            | Self::Value { at, .. }
+            | Self::Extra { at, .. }
+            | Self::UnknownService { at, .. }
+            | Self::AmbiguousService { at, .. }
+            | Self::UnknownCheck { at, .. }
+            | Self::UnknownTopic { at, .. }
+            | Self::NotACode { at, .. }
+            | Self::NotARun { at, .. }
+            | Self::Usage { at, .. } => at,
+        }
+    }
+}
+
+/// What a parameter accepts, as told to people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wants {
+    /// One of these.
+    OneOf(Vec<String>),
+    /// A whole number within bounds, both included.
+    Integer {
+        /// Smallest.
+        min: i64,
+        /// Greatest.
+        max: i64,
+    },
+    /// Text on one line.
+    Text {
+        /// Greatest number of characters.
+        max_length: usize,
+    },
+}
+
+impl Wants {
+    /// What a kind of parameter accepts in this catalog.
+    pub fn of(catalog: &Catalog, kind: &ParamKind) -> Self {
+        let services = |system: &System| system.services.keys().map(ToString::to_string).collect::<Vec<_>>();
+        match kind {
+            ParamKind::Service { system: None } => Self::OneOf(catalog.systems.values().flat_map(services).collect()),
+            ParamKind::Service { system: Some(name) } => {
+                Self::OneOf(catalog.systems.get(name).map(services).unwrap_or_default())
+            }
+            ParamKind::System => Self::OneOf(catalog.systems.keys().map(ToString::to_string).collect()),
+            ParamKind::Choice(choices) => Self::OneOf(choices.clone()),
+            ParamKind::Integer { min, max } => Self::Integer { min: *min, max: *max },
+            ParamKind::Text { max_length } => Self::Text { max_length: *max_length },
+        }
+    }
+}
+
+/// What is wrong with a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueError {
+    /// None of those that there are.
+    Unknown {
+        /// The nearest.
+        did_you_mean: Option<String>,
+    },
+    /// Several answer to it.
+    Ambiguous {
+        /// Which.
+        names: Vec<String>,
+    },
+    /// A service, but of a system that the parameter does not allow.
+    OtherSystem {
+        /// The service's system.
+        system: SystemName,
+    },
+    /// No whole number.
+    NotANumber,
+    /// A number that is too small or too great.
+    OutOfBounds,
+    /// Nothing.
+    Empty,
+    /// Too many characters.
+    TooLong {
+        /// How many there are.
+        length: usize,
+    },
+    /// A control character, a direction mark or a character without width.
+    Hidden {
+        /// Which.
+        character: char,
+    },
+    /// Begins with `-`, which the program would read as an option.
+    LeadingDash,
+}

@@ -1,0 +1,318 @@
+//! Phrases: how their text is read, which built-in words they may not take, and whether one line could say two of them.
+//!
+//! What lives here: what the catalog's checker and the command parser must agree on. What does not: matching a line
+//! against a phrase (`command`).
+
+use std::collections::BTreeSet;
+
+use super::catalog::{Phrase, PhrasePart};
+
+/// The first words of the built-in commands, lower case, in alphabetical order.
+pub const BUILT_IN: &[&str] = &[
+    "again", "approve", "approved", "denied", "deny", "help", "is", "judge", "ping", "requests", "retry", "run",
+    "show", "stop", "who", "whoami", "withdraw",
+];
+
+/// Lines that sound like a yes and decide nothing, lower case, without final punctuation.
+pub const NEAR_YES: &[&str] = &[
+    "ok",
+    "okay",
+    "k",
+    "kk",
+    "y",
+    "ya",
+    "yes",
+    "yep",
+    "yup",
+    "yeah",
+    "yes please",
+    "sure",
+    "agreed",
+    "accepted",
+    "fine",
+    "fine by me",
+    "ack",
+    "go",
+    "go ahead",
+    "go for it",
+    "do it",
+    "lgtm",
+    "looks good",
+    "sounds good",
+    "ship it",
+    "make it so",
+    "approve it",
+    "approved it",
+    "i approve",
+    "i agree",
+    "+1",
+    ":+1:",
+    ":thumbsup:",
+    ":thumbs_up:",
+    ":ok_hand:",
+    ":white_check_mark:",
+    ":heavy_check_mark:",
+    "👍",
+    "👌",
+    "🆗",
+    "✅",
+    "✔",
+    "☑",
+    "🚀",
+];
+
+/// Lines that sound like a no and decide nothing, lower case, without final punctuation.
+pub const NEAR_NO: &[&str] = &[
+    "no",
+    "nope",
+    "nah",
+    "n",
+    "no way",
+    "not now",
+    "not yet",
+    "wait",
+    "hold",
+    "hold on",
+    "hold off",
+    "don't",
+    "dont",
+    "do not",
+    "reject",
+    "rejected",
+    "refused",
+    "deny it",
+    "denied it",
+    "-1",
+    ":-1:",
+    ":thumbsdown:",
+    ":thumbs_down:",
+    ":x:",
+    ":no_entry:",
+    "👎",
+    "❌",
+    "🚫",
+    "⛔",
+    "✋",
+];
+
+/// Words that a line may end with out of courtesy, lower case: forgiven after a phrase.
+pub const COURTESY: &[&[&str]] =
+    &[&["please"], &["pls"], &["plz"], &["thanks"], &["thank", "you"], &["thx"], &["ty"], &["cheers"]];
+
+/// Why a phrase cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PhraseError {
+    /// No words at all.
+    #[error("a phrase needs at least one word")]
+    Empty,
+    /// The first part is a parameter. The bot reads every line of its rooms, so a phrase begins with a fixed word.
+    #[error("a phrase begins with a word: put one before {{{0}}}")]
+    BeginsWithSlot(String),
+    /// Two parameters next to each other: nobody could say where one ends.
+    #[error("put a word between {{{0}}} and {{{1}}}: without it nobody can tell where one ends")]
+    AdjacentSlots(String, String),
+    /// The same parameter twice.
+    #[error("{{{0}}} stands in this phrase twice")]
+    RepeatedSlot(String),
+    /// A brace that is not around exactly one name.
+    #[error("`{0}` is neither a word nor a parameter: write {{name}} with spaces around it")]
+    Braces(String),
+    /// A character that no line could hold or no reader could see, or a quotation mark.
+    #[error("`{}` holds a character that nobody can type as part of a word", .0.escape_debug())]
+    Character(String),
+}
+
+impl Phrase {
+    /// Reads a phrase such as `start {service}`: words and parameters, separated by spaces. Words become lower case.
+    ///
+    /// # Errors
+    /// When it is empty, begins with a parameter, has two parameters side by side or one twice, or holds a brace,
+    /// quotation mark or hidden character where none belongs. Whether the parameters exist is for the runbook to say.
+    pub fn parse(text: &str) -> Result<Self, PhraseError> {
+        let mut parts: Vec<PhrasePart> = Vec::new();
+        for word in text.split_whitespace() {
+            let slot = word.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            match slot {
+                Some(name) if !name.is_empty() && !name.contains(['{', '}']) => {
+                    match parts.last() {
+                        None => return Err(PhraseError::BeginsWithSlot(name.to_owned())),
+                        Some(PhrasePart::Slot(before)) => {
+                            return Err(PhraseError::AdjacentSlots(before.clone(), name.to_owned()));
+                        }
+                        Some(PhrasePart::Word(_)) => {}
+                    }
+                    if parts.iter().any(|part| matches!(part, PhrasePart::Slot(other) if other == name)) {
+                        return Err(PhraseError::RepeatedSlot(name.to_owned()));
+                    }
+                    parts.push(PhrasePart::Slot(name.to_owned()));
+                }
+                _ if word.contains(['{', '}']) => return Err(PhraseError::Braces(word.to_owned())),
+                _ if word.chars().any(|c| super::glyph::hidden(c) || matches!(c, '"' | '`' | '>' | '“' | '”')) => {
+                    return Err(PhraseError::Character(word.to_owned()));
+                }
+                _ => parts.push(PhrasePart::Word(word.to_lowercase())),
+            }
+        }
+        if parts.is_empty() {
+            return Err(PhraseError::Empty);
+        }
+        Ok(Self { text: text.split_whitespace().collect::<Vec<_>>().join(" "), parts })
+    }
+}
+
+/// The built-in words that a command may begin with.
+pub fn first_words() -> &'static [&'static str] {
+    BUILT_IN
+}
+
+/// The built-in that a phrase equals, begins with or shadows; `None` is a phrase that may be declared.
+///
+/// A phrase that begins with `run` may be declared if a further fixed word follows (`run {system} health check`): the
+/// general form has only a runbook's name and `key=value` after `run`, and a line that is both is refused by the parser
+/// as ambiguous unless both mean the same. A phrase that begins with a parameter shadows all of them; `help` is named.
+pub fn shadows(phrase: &Phrase) -> Option<&'static str> {
+    let words: Option<Vec<&str>> = phrase
+        .parts
+        .iter()
+        .map(|part| match part {
+            PhrasePart::Word(word) => Some(word.as_str()),
+            PhrasePart::Slot(_) => None,
+        })
+        .collect();
+    if let Some(words) = words {
+        let line = words.join(" ");
+        if let Some(near) = NEAR_YES.iter().chain(NEAR_NO).find(|near| **near == line) {
+            return Some(near);
+        }
+    }
+    match phrase.parts.first() {
+        None => None,
+        Some(PhrasePart::Slot(_)) => Some("help"),
+        Some(PhrasePart::Word(first)) if first == "run" => {
+            let more = phrase.parts[1..].iter().any(|part| matches!(part, PhrasePart::Word(_)));
+            (!more).then_some("run")
+        }
+        Some(PhrasePart::Word(first)) => BUILT_IN.iter().find(|word| *word == first).copied(),
+    }
+}
+
+/// Whether one line could match both phrases, if every parameter took one or more words of any kind.
+pub fn clash(a: &Phrase, b: &Phrase) -> bool {
+    // Both phrases are walked together, one word of an imagined line at a time. A parameter may take one more word or
+    // be finished with this one; a fixed word takes only itself.
+    let steps = |part: Option<&PhrasePart>, at: usize| match part {
+        None => vec![],
+        Some(PhrasePart::Word(_)) => vec![at + 1],
+        Some(PhrasePart::Slot(_)) => vec![at, at + 1],
+    };
+    let mut seen = BTreeSet::new();
+    let mut open = vec![(0, 0)];
+    while let Some((at_a, at_b)) = open.pop() {
+        if !seen.insert((at_a, at_b)) {
+            continue;
+        }
+        if at_a == a.parts.len() && at_b == b.parts.len() {
+            return true;
+        }
+        let (part_a, part_b) = (a.parts.get(at_a), b.parts.get(at_b));
+        if let (Some(PhrasePart::Word(one)), Some(PhrasePart::Word(other))) = (part_a, part_b)
+            && one != other
+        {
+            continue;
+        }
+        for next_a in steps(part_a, at_a) {
+            for next_b in steps(part_b, at_b) {
+                open.push((next_a, next_b));
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phrase(text: &str) -> Phrase {
+        Phrase::parse(text).expect("a phrase")
+    }
+
+    #[test]
+    fn reads_words_and_slots() {
+        let phrase = phrase("Start  {service} now");
+        assert_eq!(phrase.text, "Start {service} now");
+        let [PhrasePart::Word(start), PhrasePart::Slot(service), PhrasePart::Word(now)] = &phrase.parts[..] else {
+            panic!("{phrase:?}")
+        };
+        assert_eq!([start, service, now], ["start", "service", "now"]);
+    }
+
+    #[test]
+    fn refuses_what_is_no_phrase() {
+        use PhraseError as E;
+        let wrong = [
+            ("  ", E::Empty),
+            ("{service} up", E::BeginsWithSlot("service".into())),
+            ("start {a} {b}", E::AdjacentSlots("a".into(), "b".into())),
+            ("copy {a} to {a}", E::RepeatedSlot("a".into())),
+            ("start {}", E::Braces("{}".into())),
+            ("start{service}", E::Braces("start{service}".into())),
+            ("start {a}{b}", E::Braces("{a}{b}".into())),
+            ("say \"it\"", E::Character("\"it\"".into())),
+            ("sta\u{200b}rt", E::Character("sta\u{200b}rt".into())),
+        ];
+        for (text, why) in wrong {
+            assert_eq!(Phrase::parse(text), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn built_ins_are_sorted_and_lower_case() {
+        assert!(BUILT_IN.is_sorted());
+        for word in BUILT_IN.iter().chain(NEAR_YES).chain(NEAR_NO) {
+            assert_eq!(word.to_lowercase(), **word);
+        }
+    }
+
+    #[test]
+    fn a_phrase_may_not_shadow_a_built_in() {
+        for (text, built_in) in [
+            ("help", "help"),
+            ("is {service} the one", "is"),
+            ("stop {service}", "stop"),
+            ("approve {thing} quickly", "approve"),
+            ("run", "run"),
+            ("run {thing}", "run"),
+            ("go", "go"),
+            ("ok", "ok"),
+            ("not now", "not now"),
+            ("Who knows", "who"),
+        ] {
+            assert_eq!(shadows(&phrase(text)), Some(built_in), "{text}");
+        }
+        for text in ["start {service}", "run {system} health check", "run tests", "go home {service}", "helper"] {
+            assert_eq!(shadows(&phrase(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn clashes_are_found_and_only_clashes() {
+        for (a, b, expected) in [
+            ("start {service}", "start {thing}", true),
+            ("start {service}", "start everything", true),
+            ("start {service}", "start {service} now", true),
+            ("start {a} and {b}", "start x and y", true),
+            ("start {a} now", "start {b} later", false),
+            ("start {service}", "restart {service}", false),
+            ("start {service}", "start", false),
+            ("start", "start", true),
+            ("move {a} to {b}", "move x {c} to", true), // move x to to
+            ("move {a} to {b} up", "move x {c} down", false),
+            ("move {a} to {b}", "move x {c} y", true),
+        ] {
+            let (a, b) = (phrase(a), phrase(b));
+            assert_eq!(clash(&a, &b), expected, "{} / {}", a.text, b.text);
+            assert_eq!(clash(&b, &a), expected, "{} / {}", b.text, a.text);
+        }
+    }
+}

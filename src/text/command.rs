@@ -1,0 +1,438 @@
+//! What is said about commands: what is wrong with a line, and help.
+//!
+//! What lives here: one total match over [`ParseError`] and one over [`Command`], so that neither a mistake nor a
+//! command can be without its sentence. What does not: answers to commands that were right.
+
+use crate::model::catalog::{Catalog, Param, Phrase, Runbook, StepAction};
+use crate::model::command::{Anew, Command, ParseError, Shown, ValueError, Verdict, Wants};
+use crate::model::id::{PolicyName, RunId, RunbookName, ServiceName};
+use crate::model::phrase::BUILT_IN;
+
+use super::visible::{echo, visible};
+
+/// The most names that a sentence lists.
+const MOST_NAMES: usize = 12;
+
+/// What is wrong with a line, and what to say instead: one line.
+pub fn wrong(error: &ParseError) -> String {
+    match error {
+        ParseError::UnknownCommand { said, did_you_mean, .. } => unknown_command(said, did_you_mean.as_deref()),
+        ParseError::SeveralLines { .. } => "One command a message, on one line. Say them one by one.".to_owned(),
+        ParseError::Quoted { .. } => {
+            "That is a quotation, so nothing was done. Say it without quotation marks or backticks.".to_owned()
+        }
+        ParseError::TooLong { max, .. } => format!("That is too long for a command: at most {max} bytes."),
+        ParseError::Ambiguous { said, readings, .. } => {
+            format!("\"{}\" can mean {}. Say which.", echo(said), typed_or(readings))
+        }
+        ParseError::UnknownRunbook { said, did_you_mean, known, .. } => {
+            let what = format!("No runbook is called \"{}\".", echo(said));
+            match did_you_mean {
+                Some(name) => format!("{what} Did you mean {name}?"),
+                None if known.is_empty() => format!("{what} The catalog has none."),
+                None => format!("{what} There is {}.", and(known)),
+            }
+        }
+        ParseError::AmbiguousRunbook { said, names, .. } => {
+            format!("\"{}\" can mean {}. Say the name.", echo(said), or(names))
+        }
+        ParseError::UnknownArgument { runbook, name, known, did_you_mean, .. } => {
+            let what = format!("{runbook} has no argument {}.", echo(name));
+            match did_you_mean {
+                Some(near) => format!("{what} Did you mean {near}?"),
+                None => format!("{what} {}", takes(known)),
+            }
+        }
+        ParseError::UnnamedArgument { runbook, said, known, .. } => {
+            let takes = match &known[..] {
+                [] => format!("{runbook} takes no arguments."),
+                known => format!("Say it as key=value: {runbook} takes {}.", and(known)),
+            };
+            format!("\"{}\" has no key. {takes}", echo(said))
+        }
+        ParseError::MissingArgument { runbook, name, wants, .. } => {
+            format!("{runbook} wants {}: {}.", visible(name), accepted(wants))
+        }
+        ParseError::DuplicateArgument { runbook, name, .. } => {
+            format!("{} is given twice. {runbook} wants it once.", visible(name))
+        }
+        ParseError::UnclosedQuote { .. } => "A quotation mark is not closed. Close it and say it again.".to_owned(),
+        ParseError::Value { runbook, name, said, why, wants, .. } => wrong_value(runbook, name, said, why, wants),
+        ParseError::Extra { said, without, .. } => {
+            format!("\"{}\" is too much, so nothing was done. Say `{}`.", echo(said), echo(without))
+        }
+        ParseError::UnknownService { said, did_you_mean, known, .. } => {
+            unknown_service(said, did_you_mean.as_ref(), known)
+        }
+        ParseError::AmbiguousService { said, names, .. } => {
+            format!("\"{}\" can mean {}. Say the name.", echo(said), or(names))
+        }
+        ParseError::UnknownCheck { said, service, known, did_you_mean, .. } => {
+            let what = match said.is_empty() {
+                true => format!("What about {service}?"),
+                false => format!("{service} has no check {}.", echo(said)),
+            };
+            match did_you_mean {
+                Some(near) => format!("{what} Did you mean {near}?"),
+                None => format!("{what} Say `is {service} ok`, or one of its checks: {}.", list(known)),
+            }
+        }
+        ParseError::UnknownTopic { said, did_you_mean, .. } => match did_you_mean {
+            Some(near) => format!("There is no help on \"{}\". Did you mean `help {}`?", echo(said), visible(near)),
+            None => format!("There is no help on \"{}\". Say `help` for what there is.", echo(said)),
+        },
+        ParseError::NotACode { said, command, .. } => {
+            format!("\"{}\" is no code, so nothing was done. A code is four characters: `{command} 7K3F`.", echo(said))
+        }
+        ParseError::NotARun { said, command, .. } => {
+            format!("\"{}\" is no run's number, so nothing was done. Say it as `{command} run 12`.", echo(said))
+        }
+        ParseError::Usage { command, .. } => {
+            let forms: Vec<&str> =
+                built_ins().filter(|topic| topic.word == *command).map(|topic| topic.forms).collect();
+            format!("That is not how {command} is said. Say {}.", forms.join(" or "))
+        }
+    }
+}
+
+fn unknown_command(said: &str, did_you_mean: Option<&str>) -> String {
+    let built_in = |line: &str| {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        first != "run" && BUILT_IN.contains(&first)
+    };
+    match did_you_mean {
+        Some(better) if built_in(better) => {
+            format!("No command says \"{}\". Did you mean `{}`?", echo(said), echo(better))
+        }
+        Some(better) => format!("No runbook says \"{}\". Did you mean `{}`?", echo(said), echo(better)),
+        None => format!("No runbook says \"{}\". Say `help` for what you can say.", echo(said)),
+    }
+}
+
+fn unknown_service(said: &str, did_you_mean: Option<&ServiceName>, known: &[ServiceName]) -> String {
+    let what = format!("No service is called \"{}\".", echo(said));
+    match did_you_mean {
+        Some(near) => format!("{what} Did you mean {near}?"),
+        None if known.is_empty() => format!("{what} The catalog has none."),
+        None => format!("{what} Ask about {}.", or(known)),
+    }
+}
+
+fn wrong_value(runbook: &RunbookName, name: &str, said: &str, why: &ValueError, wants: &Wants) -> String {
+    let name = visible(name);
+    let wanted = || format!("{runbook} wants {name}: {}.", accepted(wants));
+    match why {
+        ValueError::Unknown { did_you_mean: Some(near) } => {
+            format!("\"{}\" is no {name} of {runbook}. Did you mean {}?", echo(said), visible(near))
+        }
+        ValueError::Unknown { did_you_mean: None } => {
+            format!("\"{}\" is no {name} of {runbook}. {}", echo(said), wanted())
+        }
+        ValueError::Ambiguous { names } => format!("\"{}\" can mean {}. Say the name.", echo(said), or(names)),
+        ValueError::OtherSystem { system } => format!("\"{}\" belongs to {system}. {}", echo(said), wanted()),
+        ValueError::NotANumber => format!("\"{}\" is no whole number. {}", echo(said), wanted()),
+        ValueError::OutOfBounds => format!("{} is out of bounds. {}", echo(said), wanted()),
+        ValueError::Empty => wanted(),
+        ValueError::TooLong { length } => format!("{name} has {length} characters. {}", wanted()),
+        ValueError::Hidden { character } => format!(
+            "{name} holds a character that one cannot see ({}). Type it again without.",
+            visible(&character.to_string())
+        ),
+        ValueError::LeadingDash => {
+            format!("{name} begins with `-`, which a program reads as an option. {runbook} does not allow that.")
+        }
+    }
+}
+
+/// What a parameter accepts, as the end of a sentence.
+pub fn accepted(wants: &Wants) -> String {
+    match wants {
+        Wants::OneOf(names) if names.is_empty() => "nothing that the catalog has".to_owned(),
+        Wants::OneOf(names) => format!("one of {}", list(names)),
+        Wants::Integer { min, max } => format!("a whole number from {min} to {max}"),
+        Wants::Text { max_length } => format!("text on one line, at most {max_length} characters"),
+    }
+}
+
+fn takes(known: &[String]) -> String {
+    match known {
+        [] => "It takes no arguments.".to_owned(),
+        known => format!("It takes {}.", and(known)),
+    }
+}
+
+/// `a, b, c`; of many the first few and how many more.
+fn list<T: ToString>(names: &[T]) -> String {
+    let mut shown: Vec<String> = names.iter().take(MOST_NAMES).map(|name| visible(&name.to_string())).collect();
+    if names.len() > MOST_NAMES {
+        shown.push(format!("and {} more", names.len() - MOST_NAMES));
+    }
+    shown.join(", ")
+}
+
+fn or<T: ToString>(names: &[T]) -> String {
+    joined(names, "or")
+}
+
+fn and<T: ToString>(names: &[T]) -> String {
+    joined(names, "and")
+}
+
+fn joined<T: ToString>(names: &[T], word: &str) -> String {
+    match names {
+        [before @ .., last] if !before.is_empty() && names.len() <= MOST_NAMES => {
+            format!("{} {word} {}", list(before), visible(&last.to_string()))
+        }
+        names => list(names),
+    }
+}
+
+fn typed_or(lines: &[String]) -> String {
+    let lines: Vec<String> = lines.iter().map(|line| format!("`{}`", visible(line))).collect();
+    or(&lines)
+}
+
+/// What help says about one built-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Topic {
+    /// The word that it begins with.
+    word: &'static str,
+    /// Its shortest form and its parts, as shown in the list.
+    usage: &'static str,
+    /// One line.
+    does: &'static str,
+    /// Every form, each in backticks.
+    forms: &'static str,
+    /// What else one should know.
+    more: &'static str,
+}
+
+/// What help says about a command. Total, so that no command goes without.
+fn topic(command: &Command) -> Topic {
+    match command {
+        Command::Ping => Topic {
+            word: "ping",
+            usage: "ping",
+            does: "Ask whether I am here",
+            forms: "`ping`",
+            more: "Nothing else happens.",
+        },
+        Command::Help { topic: _ } => Topic {
+            word: "help",
+            usage: "help [TOPIC]",
+            does: "What you can say, or what one thing does",
+            forms: "`help` or `help start-service`",
+            more: "The list holds the runbooks that you may run here.",
+        },
+        Command::WhoAmI => Topic {
+            word: "whoami",
+            usage: "whoami",
+            does: "Who I think you are",
+            forms: "`whoami`",
+            more: "It names your person, your groups and this account.",
+        },
+        Command::Is { service: _, check: _ } => Topic {
+            word: "is",
+            usage: "is SERVICE ok",
+            does: "Ask a service's checks",
+            forms: "`is SERVICE ok` or `is SERVICE CHECK`",
+            more: "`ok`, `healthy`, `up` and `fine` ask all checks. It only reads.",
+        },
+        Command::Run { runbook: _, params: _, anew: Anew::No | Anew::Yes } => Topic {
+            word: "run",
+            usage: "run RUNBOOK KEY=VALUE",
+            does: "Ask for a runbook by its name",
+            forms: "`run RUNBOOK KEY=VALUE KEY=\"VALUE WITH SPACES\"`",
+            more: "What changes something waits for approval first. `again` at the end asks anew although the same waits.",
+        },
+        Command::Again => Topic {
+            word: "again",
+            usage: "again",
+            does: "Repeat the last asking here, as a new one",
+            forms: "`again`",
+            more: "It makes a new request even if the old one still waits.",
+        },
+        Command::Approve { code: _ } => Topic {
+            word: "approve",
+            usage: "approve [CODE]",
+            does: "Agree to what was asked",
+            forms: "`approved` or `approve 7K3F`",
+            more: "It must be the whole line. In the request's thread the code may be left out. Nobody approves their own request.",
+        },
+        Command::Deny { code: _, reason: _ } => Topic {
+            word: "deny",
+            usage: "deny [CODE] [because REASON]",
+            does: "Refuse what was asked",
+            forms: "`deny`, `deny because …` or `deny 7K3F because …`",
+            more: "One refusal ends the request.",
+        },
+        Command::Withdraw { code: _ } => Topic {
+            word: "withdraw",
+            usage: "withdraw [CODE]",
+            does: "Take your own request back",
+            forms: "`withdraw` or `withdraw 7K3F`",
+            more: "Only before it runs; after that it is `stop`.",
+        },
+        Command::Stop { run: _ } => Topic {
+            word: "stop",
+            usage: "stop [run NUMBER]",
+            does: "End a run at once",
+            forms: "`stop` or `stop run 12`",
+            more: "The answer says what is done, what is unknown and what was not started.",
+        },
+        Command::Judge { run: _, verdict: Verdict::Worked | Verdict::Failed, reason: _ } => Topic {
+            word: "judge",
+            usage: "judge [run NUMBER] worked|failed because REASON",
+            does: "Say what came of a step that nobody knows about",
+            forms: "`judge run 12 worked because …` or `judge run 12 failed because …`",
+            more: "For a stuck run. Look first: the run goes on from what you say.",
+        },
+        Command::Retry { run: _ } => Topic {
+            word: "retry",
+            usage: "retry [run NUMBER]",
+            does: "Try a stuck step again",
+            forms: "`retry` or `retry run 12`",
+            more: "The same people must approve it once more.",
+        },
+        Command::Requests => Topic {
+            word: "requests",
+            usage: "requests",
+            does: "What waits for approval here",
+            forms: "`requests`",
+            more: "It only reads.",
+        },
+        Command::Show { what: Shown::Code(_) | Shown::Run(_) } => Topic {
+            word: "show",
+            usage: "show CODE|run NUMBER",
+            does: "Show a request or a run",
+            forms: "`show 7K3F` or `show run 12`",
+            more: "It only reads.",
+        },
+    }
+}
+
+/// The command that help names after this one; the first after `None`. Total: a new command must find its place.
+fn following(command: Option<&Command>) -> Option<Command> {
+    let run = Some(RunId(12));
+    Some(match command {
+        None => Command::Run { runbook: RunbookName::new("x"), params: [].into(), anew: Anew::No },
+        Some(Command::Run { .. }) => Command::Is { service: ServiceName::new("x"), check: None },
+        Some(Command::Is { .. }) => Command::Requests,
+        Some(Command::Requests) => Command::Approve { code: None },
+        Some(Command::Approve { .. }) => Command::Deny { code: None, reason: None },
+        Some(Command::Deny { .. }) => Command::Withdraw { code: None },
+        Some(Command::Withdraw { .. }) => Command::Again,
+        Some(Command::Again) => Command::Show { what: Shown::Run(RunId(12)) },
+        Some(Command::Show { .. }) => Command::Stop { run },
+        Some(Command::Stop { .. }) => Command::Judge { run, verdict: Verdict::Worked, reason: String::new() },
+        Some(Command::Judge { .. }) => Command::Retry { run },
+        Some(Command::Retry { .. }) => Command::WhoAmI,
+        Some(Command::WhoAmI) => Command::Ping,
+        Some(Command::Ping) => Command::Help { topic: None },
+        Some(Command::Help { .. }) => return None,
+    })
+}
+
+fn built_ins() -> impl Iterator<Item = Topic> {
+    std::iter::successors(following(None), |command| following(Some(command))).map(|command| topic(&command))
+}
+
+/// Everything that the speaker can say: first the runbooks that they may run, then the built-ins. One line each.
+pub fn help(catalog: &Catalog, may_run: &dyn Fn(&Runbook) -> bool) -> String {
+    let mut lines: Vec<String> = catalog
+        .runbooks
+        .values()
+        .filter(|runbook| may_run(runbook))
+        .map(|runbook| format!("{}   {}", first_form(runbook), visible(&runbook.title)))
+        .collect();
+    if lines.is_empty() {
+        lines.push("There is no runbook that you may run.".to_owned());
+    }
+    lines.push(String::new());
+    lines.extend(built_ins().map(|Topic { usage, does, .. }| format!("{usage}   {does}")));
+    lines.push(String::new());
+    lines.push("`help TOPIC` explains one of them.".to_owned());
+    lines.join("\n")
+}
+
+/// What one built-in or runbook does. The topic is one that the parser gave, or any other text.
+pub fn help_on(catalog: &Catalog, may_run: &dyn Fn(&Runbook) -> bool, topic: &str) -> String {
+    if let Some(Topic { usage, does, forms, more, .. }) = built_ins().find(|built_in| built_in.word == topic) {
+        return format!("{usage}   {does}\nSay {forms}.\n{more}");
+    }
+    match catalog.runbooks.get(&RunbookName::new(topic)) {
+        Some(runbook) => help_on_runbook(catalog, runbook, may_run(runbook)),
+        None => format!("There is no help on \"{}\". Say `help` for what there is.", echo(topic)),
+    }
+}
+
+fn help_on_runbook(catalog: &Catalog, runbook: &Runbook, may_run: bool) -> String {
+    let Runbook { name, title, why, say, params, system: _, approval, steps, source: _ } = runbook;
+    let mut lines = vec![format!("{name}: {}", visible(title))];
+    if !may_run {
+        lines.push("You may not run it.".to_owned());
+    }
+    lines.extend(why.iter().map(|why| format!("Why: {}", visible(why))));
+    let mut forms: Vec<String> = say.iter().map(|phrase| visible(&phrase.text)).collect();
+    forms.push(general_form(runbook));
+    lines.push(format!("Say {}.", typed_or(&forms)));
+    for Param { name, kind, default, may_begin_with_dash: _ } in params {
+        let given = default.as_ref().map(|default| match default.as_str() {
+            "" => "; empty if not given".to_owned(),
+            default => format!("; {} if not given", visible(default)),
+        });
+        let wants = accepted(&Wants::of(catalog, kind));
+        lines.push(format!("{}: {wants}{}", visible(name), given.unwrap_or_default()));
+    }
+    for (number, step) in (1..).zip(steps) {
+        let mark = match &step.action {
+            StepAction::Run { .. } if !step.read_only => "!",
+            StepAction::Run { .. } | StepAction::Check { .. } => " ",
+        };
+        lines.push(format!("{number} {mark} {}", visible(&step.name)));
+    }
+    lines.push(match approval {
+        Some(policy) => approval_line(catalog, policy),
+        None => "Approval: none.".to_owned(),
+    });
+    lines.join("\n")
+}
+
+fn approval_line(catalog: &Catalog, name: &PolicyName) -> String {
+    let Some(policy) = catalog.policies.get(name) else { return format!("Approval: {name}.") };
+    let stages: Vec<String> = policy
+        .stages
+        .iter()
+        .map(|stage| {
+            let approvers: Vec<String> = stage.approvers.iter().map(|subject| subject.to_string()).collect();
+            format!("{} of {}", stage.quorum, or(&approvers))
+        })
+        .collect();
+    format!(
+        "Approval: {}. {}, within {}.",
+        visible(&policy.title),
+        stages.join(", then "),
+        humantime::format_duration(policy.expires)
+    )
+}
+
+/// How people usually ask for it: its first phrase, or the general form.
+fn first_form(runbook: &Runbook) -> String {
+    match runbook.say.first() {
+        Some(Phrase { text, .. }) => visible(text),
+        None => general_form(runbook),
+    }
+}
+
+/// `run RUNBOOK key={key}`; what has a default stands in brackets.
+fn general_form(runbook: &Runbook) -> String {
+    let mut form = format!("run {}", runbook.name);
+    for Param { name, default, .. } in &runbook.params {
+        let name = visible(name);
+        form.push_str(&match default {
+            None => format!(" {name}={{{name}}}"),
+            Some(_) => format!(" [{name}={{{name}}}]"),
+        });
+    }
+    form
+}
