@@ -61,10 +61,8 @@ pub(super) fn is_template(text: &str) -> bool {
 }
 
 /// Words that mean something else between braces.
-const RESERVED: &[&str] = &[
-    "and", "block", "call", "caller", "do", "else", "false", "filter", "for", "from", "if", "import", "in", "include",
-    "is", "loop", "macro", "none", "not", "or", "raw", "self", "set", "super", "true", "with",
-];
+const RESERVED: &[&str] =
+    &["and", "caller", "else", "false", "if", "in", "is", "loop", "none", "not", "or", "self", "super", "true"];
 
 /// A parameter's name: lower-case letters, digits and underscores, a letter first, at most forty, not a reserved word.
 pub(super) fn is_param_name(name: &str) -> bool {
