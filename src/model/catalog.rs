@@ -31,6 +31,8 @@ pub struct Catalog {
     pub rooms: BTreeMap<RoomName, Room>,
     /// Secrets by name: where their values come from, never the values.
     pub secrets: BTreeMap<SecretName, SecretSource>,
+    /// The file in which each secret is declared: part of every plan that uses the secret.
+    pub secret_sources: BTreeMap<SecretName, Source>,
 }
 
 /// The file that a thing was read from: part of every plan that uses the thing.
@@ -196,6 +198,16 @@ pub struct Step {
     pub read_only: bool,
 }
 
+impl Step {
+    /// Whether it needs a grant: the default, unless it only reads.
+    pub fn is_privileged(&self) -> bool {
+        match &self.action {
+            StepAction::Run { .. } => !self.read_only,
+            StepAction::Check { .. } => false,
+        }
+    }
+}
+
 /// What a step does.
 #[derive(Debug, Clone)]
 pub enum StepAction {
@@ -339,6 +351,42 @@ pub struct Room {
     pub address: RoomAddress,
 }
 
+/// A check with what it belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct FoundCheck<'a> {
+    /// The system.
+    pub system: &'a System,
+    /// The service.
+    pub service: &'a Service,
+    /// The check.
+    pub check: &'a Check,
+}
+
+impl Service {
+    fn found<'a>(&'a self, system: &'a System) -> impl Iterator<Item = FoundCheck<'a>> {
+        self.checks.values().map(move |check| FoundCheck { system, service: self, check })
+    }
+}
+
+/// A target of a check that names nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Neither a service nor a system.
+    #[error("`{name}` is neither a service nor a system")]
+    NoSuchTarget {
+        /// What was named.
+        name: String,
+    },
+    /// The service is there, the check is not.
+    #[error("service `{service}` has no check `{check}`")]
+    NoSuchCheck {
+        /// The service.
+        service: ServiceName,
+        /// What was named.
+        check: String,
+    },
+}
+
 impl Catalog {
     /// The person whom an account belongs to; `None` is an unknown account, which can do nothing (I9).
     pub fn person_of(&self, account: &Account) -> Option<&Person> {
@@ -353,6 +401,32 @@ impl Catalog {
     /// A service and the system that it belongs to.
     pub fn service(&self, name: &ServiceName) -> Option<(&System, &Service)> {
         self.systems.values().find_map(|system| system.services.get(name).map(|service| (system, service)))
+    }
+
+    /// The checks that a target names: `service` and `system` are all of theirs, `service/check` is one. In the order of
+    /// their names; never empty for a checked catalog.
+    ///
+    /// # Errors
+    /// When nothing has that name.
+    pub fn checks_at(&self, target: &str) -> Result<Vec<FoundCheck<'_>>, TargetError> {
+        let (name, only) = target.split_once('/').map_or((target, None), |(name, check)| (name, Some(check)));
+        if let Some((system, service)) = self.service(&ServiceName::new(name)) {
+            let checks = service.checks.values().filter(|check| only.is_none_or(|only| check.name.as_str() == only));
+            let found: Vec<_> = checks.map(|check| FoundCheck { system, service, check }).collect();
+            return match (found.is_empty(), only) {
+                (true, Some(check)) => {
+                    Err(TargetError::NoSuchCheck { service: service.name.clone(), check: check.to_owned() })
+                }
+                _ => Ok(found),
+            };
+        }
+        match (self.systems.get(&SystemName::new(name)), only) {
+            (Some(system), None) => {
+                let of_service = |service| Service::found(service, system);
+                Ok(system.services.values().flat_map(of_service).collect())
+            }
+            _ => Err(TargetError::NoSuchTarget { name: target.to_owned() }),
+        }
     }
 
     /// Whether a person is, or is in, one of the subjects.

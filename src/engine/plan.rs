@@ -1,0 +1,585 @@
+//! Making a plan: a runbook and parameters become exactly what will run.
+//!
+//! What lives here: filling templates, resolving programs and scripts, inlining checks and the policy, and hashing what
+//! was used. What does not: the shape of the bytes (`model::plan`), running them (`engine`), or reading YAML
+//! (`runbook`). Everything that is looked up outside the catalog comes through [`World`], so that the same inputs make
+//! the same bytes. Keeps I1 and I13 (all that decides what runs is in the plan) and I9 (a value is put in whole, as part
+//! of one argument; no shell line is ever built).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use sha2::{Digest as _, Sha256};
+
+use crate::model::catalog::{
+    Catalog, EnvEntry, EnvFrom, FoundCheck, Param, ParamKind, PhrasePart, Runbook, Source, Step, StepAction, System,
+    TargetError,
+};
+use crate::model::id::{CheckName, Digest, RunbookName, ServiceName, SystemName};
+use crate::model::plan::{
+    Action, Exec, PLAN_VERSION, Plan, PlanCheck, PlanPolicy, PlanStep, PlanUntil, Script, Telling,
+};
+
+/// The name of the built-in question as a runbook. The catalog lets no runbook have it.
+pub const IS: &str = "is";
+
+/// What is looked up outside the catalog when a plan is made.
+pub trait World {
+    /// The name of the host on which the steps run.
+    fn host(&self) -> String;
+
+    /// The absolute path of an executable: of a bare name, the first on the search path; of an absolute path, itself.
+    fn program(&self, name: &str) -> Option<PathBuf>;
+
+    /// Where [`Self::program`] looks, for people.
+    fn search_path(&self) -> String;
+
+    /// A script's absolute path without links, and the SHA-256 of its content. `path` is below `root` and must not lead
+    /// out of it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or leads out of `root`.
+    fn script(&self, root: &Path, path: &Path) -> io::Result<(PathBuf, Digest)>;
+}
+
+/// This host.
+#[derive(Debug, Clone)]
+pub struct LocalWorld {
+    /// The folders in which programs are looked for, in this order. Relative ones are skipped.
+    pub search_path: Vec<PathBuf>,
+    /// The host's name, as it stands in plans.
+    pub host: String,
+}
+
+impl World for LocalWorld {
+    fn host(&self) -> String {
+        self.host.clone()
+    }
+
+    fn program(&self, name: &str) -> Option<PathBuf> {
+        let executable = |path: &PathBuf| {
+            use std::os::unix::fs::PermissionsExt as _;
+            path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+        };
+        if name.starts_with('/') {
+            return Some(PathBuf::from(name)).filter(executable);
+        }
+        if name.is_empty() || name.contains('/') {
+            return None;
+        }
+        self.search_path.iter().filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(executable)
+    }
+
+    fn search_path(&self) -> String {
+        self.search_path.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":")
+    }
+
+    fn script(&self, root: &Path, path: &Path) -> io::Result<(PathBuf, Digest)> {
+        let path = path.canonicalize()?;
+        if !path.starts_with(root.canonicalize()?) {
+            return Err(io::Error::other("it leads out of the catalog"));
+        }
+        let content = std::fs::read(&path)?;
+        Ok((path, Digest(Sha256::digest(&content).into())))
+    }
+}
+
+/// Why no plan can be made. Nothing has run.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanRefusal {
+    /// A parameter that the runbook does not have.
+    #[error("{runbook} has no parameter `{name}`")]
+    UnknownParam {
+        /// The runbook.
+        runbook: RunbookName,
+        /// What was given.
+        name: String,
+    },
+    /// A parameter that must be given.
+    #[error("{runbook} needs `{name}`")]
+    MissingParam {
+        /// The runbook.
+        runbook: RunbookName,
+        /// The parameter.
+        name: String,
+    },
+    /// A value that the parameter does not accept, as it stands.
+    #[error("`{name}` of {runbook} cannot be `{}`: {why}", .value.escape_debug())]
+    Value {
+        /// The runbook.
+        runbook: RunbookName,
+        /// The parameter.
+        name: String,
+        /// What was given.
+        value: String,
+        /// What it accepts.
+        why: String,
+    },
+    /// The parameters name things of several systems.
+    #[error("one plan works on one system, and this names {}", .0.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" and "))]
+    SeveralSystems(BTreeSet<SystemName>),
+    /// Nothing names a system that the catalog knows.
+    #[error("nothing says which system {0} works on")]
+    NoSystem(RunbookName),
+    /// A check's target that names nothing.
+    #[error("a check of this plan names nothing: {0}")]
+    Target(#[source] TargetError),
+    /// A service that the catalog does not know.
+    #[error("there is no service `{0}`")]
+    NoSuchService(ServiceName),
+    /// A template that cannot be filled.
+    #[error("`{}` cannot be filled", .0.escape_debug())]
+    Template(String, #[source] minijinja::Error),
+    /// A program that is not on this host.
+    #[error("`{}` is not a program on {host}; looked in {search_path}", .program.escape_debug())]
+    NoSuchProgram {
+        /// As written.
+        program: String,
+        /// The host.
+        host: String,
+        /// Where was looked.
+        search_path: String,
+    },
+    /// A script of the catalog that cannot be used.
+    #[error("the script `{}` cannot be read", .path.escape_debug())]
+    Script {
+        /// As written.
+        path: String,
+        /// Why.
+        #[source]
+        why: io::Error,
+    },
+    /// A secret that the catalog does not declare.
+    #[error("there is no secret `{0}`")]
+    NoSuchSecret(String),
+    /// A privileged step and nobody who must agree: a catalog that holds this does not load.
+    #[error("{0} changes something and names no policy")]
+    NoPolicy(RunbookName),
+}
+
+/// Makes the plan of a runbook with canonical values of its parameters. Missing ones take their defaults.
+///
+/// # Errors
+/// When values are missing or not accepted, when they name several systems, or when a program or script is not there.
+pub fn plan(
+    catalog: &Catalog,
+    runbook: &Runbook,
+    params: &BTreeMap<String, String>,
+    world: &dyn World,
+) -> Result<Plan, PlanRefusal> {
+    let params = complete(catalog, runbook, params)?;
+    let system = system_of(catalog, runbook, &params)?;
+    let mut maker = Maker::new(catalog, system, world);
+    maker.used(&runbook.source);
+    let policy = match &runbook.approval {
+        None => None,
+        Some(name) => {
+            let policy = catalog.policies.get(name).ok_or_else(|| PlanRefusal::NoPolicy(runbook.name.clone()))?;
+            maker.used(&policy.source);
+            Some(PlanPolicy {
+                name: policy.name.clone(),
+                stages: policy.stages.clone(),
+                expires_ms: milliseconds(policy.expires),
+                valid_for_ms: milliseconds(policy.valid_for),
+                text: policy.text.clone(),
+            })
+        }
+    };
+    // What is named by a parameter comes first: it is what the asker thinks of.
+    for param in &runbook.params {
+        if matches!(param.kind, ParamKind::Service { .. } | ParamKind::System) {
+            maker.target(&params[&param.name]);
+        }
+    }
+    let steps = runbook.steps.iter().map(|step| maker.step(step, &params)).collect::<Result<Vec<_>, _>>()?;
+    if policy.is_none() && steps.iter().any(|step| step.privileged) {
+        return Err(PlanRefusal::NoPolicy(runbook.name.clone()));
+    }
+    if maker.targets.is_empty() {
+        maker.target(system.name.as_str());
+    }
+    Ok(Plan {
+        version: PLAN_VERSION,
+        runbook: runbook.name.clone(),
+        title: runbook.title.clone(),
+        why: runbook.why.clone(),
+        deed: deed(runbook, &params),
+        system: system.name.clone(),
+        system_title: system.title.clone(),
+        environment: system.environment.clone(),
+        host: world.host(),
+        params,
+        targets: maker.targets,
+        files: maker.files,
+        policy,
+        steps,
+        telling: Telling::Steps,
+    })
+}
+
+/// Makes the plan of the built-in question `is SERVICE running`: one step that asks the named check, or all checks of
+/// the service. It changes nothing, so it needs no policy.
+///
+/// # Errors
+/// When the service or its check is not there, or the check's program is not.
+pub fn plan_is(
+    catalog: &Catalog,
+    service: &ServiceName,
+    check: Option<&CheckName>,
+    world: &dyn World,
+) -> Result<Plan, PlanRefusal> {
+    let (system, found) = catalog.service(service).ok_or_else(|| PlanRefusal::NoSuchService(service.clone()))?;
+    let target = match check {
+        None => service.to_string(),
+        Some(check) => format!("{service}/{check}"),
+    };
+    let mut maker = Maker::new(catalog, system, world);
+    let (checks, timeout) = maker.checks(&target)?;
+    let deed = match check {
+        None => format!("is {service} running"),
+        Some(check) => format!("is {service} {check}"),
+    };
+    let mut params = BTreeMap::from([("service".to_owned(), service.to_string())]);
+    params.extend(check.map(|check| ("check".to_owned(), check.to_string())));
+    Ok(Plan {
+        version: PLAN_VERSION,
+        runbook: RunbookName::new(IS),
+        title: format!("Ask how {} is", found.title),
+        why: None,
+        deed,
+        system: system.name.clone(),
+        system_title: system.title.clone(),
+        environment: system.environment.clone(),
+        host: world.host(),
+        params,
+        targets: maker.targets,
+        files: maker.files,
+        policy: None,
+        steps: vec![PlanStep {
+            name: "Ask".to_owned(),
+            privileged: false,
+            read_only: true,
+            idempotent: true,
+            timeout_ms: milliseconds(timeout),
+            action: Action::Check { checks, until: None },
+        }],
+        telling: Telling::Answer,
+    })
+}
+
+/// What a plan is made of, gathered while its steps are made.
+struct Maker<'a> {
+    catalog: &'a Catalog,
+    system: &'a System,
+    world: &'a dyn World,
+    files: BTreeMap<String, Digest>,
+    targets: Vec<String>,
+}
+
+impl<'a> Maker<'a> {
+    fn new(catalog: &'a Catalog, system: &'a System, world: &'a dyn World) -> Self {
+        let mut maker = Self { catalog, system, world, files: BTreeMap::new(), targets: Vec::new() };
+        maker.used(&system.source);
+        maker
+    }
+
+    fn used(&mut self, source: &Source) {
+        self.files.insert(source.path.clone(), source.sha256);
+    }
+
+    fn target(&mut self, name: &str) {
+        if !self.targets.iter().any(|known| known == name) {
+            self.targets.push(name.to_owned());
+        }
+    }
+
+    fn step(&mut self, step: &Step, params: &BTreeMap<String, String>) -> Result<PlanStep, PlanRefusal> {
+        let action = match &step.action {
+            StepAction::Run { command, env } => {
+                let argv = command.iter().map(|word| fill(word, params)).collect::<Result<Vec<_>, _>>()?;
+                Action::Run(self.exec(command, argv, env)?)
+            }
+            StepAction::Check { target, until } => {
+                let (checks, _) = self.checks(&fill(target, params)?)?;
+                let until = until.as_ref().map(|until| PlanUntil {
+                    passes_within_ms: milliseconds(until.passes_within),
+                    every_ms: milliseconds(until.every),
+                });
+                Action::Check { checks, until }
+            }
+        };
+        let is_check = matches!(action, Action::Check { .. });
+        Ok(PlanStep {
+            name: step.name.clone(),
+            privileged: step.is_privileged(),
+            read_only: step.read_only || is_check,
+            // A check only reads: asking it again is always the same as asking it once.
+            idempotent: step.idempotent || is_check,
+            timeout_ms: milliseconds(step.timeout),
+            action,
+        })
+    }
+
+    /// The checks of a target, and the longest time that they may take one after the other.
+    fn checks(&mut self, target: &str) -> Result<(Vec<PlanCheck>, Duration), PlanRefusal> {
+        let found = self.catalog.checks_at(target).map_err(PlanRefusal::Target)?;
+        if let Some(other) = found.iter().find(|found| found.system.name != self.system.name) {
+            let systems = [self.system.name.clone(), other.system.name.clone()];
+            return Err(PlanRefusal::SeveralSystems(systems.into()));
+        }
+        self.target(target.split('/').next().unwrap_or(target));
+        let timeout = found.iter().map(|found| found.check.timeout).sum();
+        let checks = found.into_iter().map(|found| self.check(found)).collect::<Result<_, _>>()?;
+        Ok((checks, timeout))
+    }
+
+    fn check(&mut self, FoundCheck { service, check, .. }: FoundCheck<'_>) -> Result<PlanCheck, PlanRefusal> {
+        Ok(PlanCheck {
+            service: service.name.clone(),
+            check: check.name.clone(),
+            exec: self.exec(&check.command, check.command.clone(), &check.env)?,
+            codes: check.codes,
+            timeout_ms: milliseconds(check.timeout),
+        })
+    }
+
+    /// Resolves a command. What begins with `./` as written is a script of the catalog; what a value makes begin so is
+    /// an argument like any other.
+    fn exec(&mut self, written: &[String], argv: Vec<String>, env: &[EnvEntry]) -> Result<Exec, PlanRefusal> {
+        let mut scripts = BTreeMap::new();
+        for (position, word) in written.iter().enumerate().filter(|(_, word)| word.starts_with("./")) {
+            let root = &self.catalog.root;
+            let (path, sha256) = self
+                .world
+                .script(root, &root.join(word))
+                .map_err(|why| PlanRefusal::Script { path: word.clone(), why })?;
+            let below = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            self.files.insert(below, sha256);
+            scripts.insert(position, Script { path: path.to_string_lossy().into_owned(), sha256 });
+        }
+        let program = match scripts.get(&0) {
+            Some(script) => script.path.clone(),
+            None => {
+                let name = written.first().map_or("", String::as_str);
+                let found = self.world.program(name).ok_or_else(|| PlanRefusal::NoSuchProgram {
+                    program: name.to_owned(),
+                    host: self.world.host(),
+                    search_path: self.world.search_path(),
+                })?;
+                found.to_string_lossy().into_owned()
+            }
+        };
+        for entry in env {
+            if let EnvFrom::Secret(secret) = &entry.from {
+                let source = self.catalog.secret_sources.get(secret);
+                self.used(source.ok_or_else(|| PlanRefusal::NoSuchSecret(secret.to_string()))?);
+            }
+        }
+        Ok(Exec { argv, program, env: env.to_vec(), scripts })
+    }
+}
+
+/// Every parameter with its value: the given ones checked, the others by default.
+fn complete(
+    catalog: &Catalog,
+    runbook: &Runbook,
+    given: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, PlanRefusal> {
+    if let Some(name) = given.keys().find(|name| runbook.params.iter().all(|param| param.name != **name)) {
+        return Err(PlanRefusal::UnknownParam { runbook: runbook.name.clone(), name: name.clone() });
+    }
+    let mut params = BTreeMap::new();
+    for param in &runbook.params {
+        let Some(value) = given.get(&param.name).or(param.default.as_ref()) else {
+            return Err(PlanRefusal::MissingParam { runbook: runbook.name.clone(), name: param.name.clone() });
+        };
+        if let Err(why) = accepts(catalog, param, value) {
+            let (runbook, name) = (runbook.name.clone(), param.name.clone());
+            return Err(PlanRefusal::Value { runbook, name, value: value.clone(), why });
+        }
+        params.insert(param.name.clone(), value.clone());
+    }
+    Ok(params)
+}
+
+/// Whether a parameter accepts a canonical value. Whoever read it from a line has looked already; a plan is signed, so
+/// it does not believe that.
+fn accepts(catalog: &Catalog, param: &Param, value: &str) -> Result<(), String> {
+    if value.starts_with('-') && !param.may_begin_with_dash {
+        return Err("a program would read a value that begins with `-` as an option".to_owned());
+    }
+    if value.chars().any(char::is_control) {
+        return Err("it holds line breaks or other control characters".to_owned());
+    }
+    match &param.kind {
+        ParamKind::Service { system } => match catalog.service(&ServiceName::new(value)) {
+            None => Err("there is no such service".to_owned()),
+            Some((found, _)) => match system {
+                Some(system) if *system != found.name => {
+                    Err(format!("it is a service of {}, not of {system}", found.name))
+                }
+                _ => Ok(()),
+            },
+        },
+        ParamKind::System => match catalog.systems.contains_key(&SystemName::new(value)) {
+            true => Ok(()),
+            false => Err("there is no such system".to_owned()),
+        },
+        ParamKind::Choice(choices) => match choices.iter().any(|choice| choice == value) {
+            true => Ok(()),
+            false => Err(format!("it is one of {}", choices.join(", "))),
+        },
+        ParamKind::Integer { min, max } => match value.parse::<i64>() {
+            Ok(number) if (*min..=*max).contains(&number) && number.to_string() == value => Ok(()),
+            _ => Err(format!("it is a whole number from {min} to {max}")),
+        },
+        ParamKind::Text { max_length } => match (1..=*max_length).contains(&value.chars().count()) {
+            true => Ok(()),
+            false => Err(format!("it has 1 to {max_length} characters")),
+        },
+    }
+}
+
+/// The one system that a plan works on.
+fn system_of<'a>(
+    catalog: &'a Catalog,
+    runbook: &Runbook,
+    params: &BTreeMap<String, String>,
+) -> Result<&'a System, PlanRefusal> {
+    let mut systems: BTreeSet<SystemName> = runbook.system.iter().cloned().collect();
+    for param in &runbook.params {
+        match param.kind {
+            ParamKind::Service { .. } => {
+                let found = catalog.service(&ServiceName::new(&params[&param.name]));
+                systems.extend(found.map(|(system, _)| system.name.clone()));
+            }
+            ParamKind::System => {
+                systems.insert(SystemName::new(&params[&param.name]));
+            }
+            ParamKind::Choice(_) | ParamKind::Integer { .. } | ParamKind::Text { .. } => {}
+        }
+    }
+    if systems.len() > 1 {
+        return Err(PlanRefusal::SeveralSystems(systems));
+    }
+    let system = systems.first().and_then(|name| catalog.systems.get(name));
+    system.ok_or_else(|| PlanRefusal::NoSystem(runbook.name.clone()))
+}
+
+/// The deed as one would type it: by the first phrase that says all of it, else in the general form.
+fn deed(runbook: &Runbook, params: &BTreeMap<String, String>) -> String {
+    let by_default = |param: &Param| param.default.as_ref() == params.get(&param.name);
+    let says_all = |parts: &[PhrasePart]| {
+        let says = |name: &str| parts.iter().any(|part| matches!(part, PhrasePart::Slot(slot) if slot == name));
+        runbook.params.iter().all(|param| says(&param.name) || by_default(param))
+    };
+    if let Some(phrase) = runbook.say.iter().find(|phrase| says_all(&phrase.parts)) {
+        let word = |part: &PhrasePart| match part {
+            PhrasePart::Word(word) => word.clone(),
+            PhrasePart::Slot(name) => params.get(name).cloned().unwrap_or_default(),
+        };
+        return phrase.parts.iter().map(word).collect::<Vec<_>>().join(" ");
+    }
+    let mut deed = format!("run {}", runbook.name);
+    for param in &runbook.params {
+        let value = &params[&param.name];
+        match value.contains(char::is_whitespace) {
+            true => deed.push_str(&format!(" {}=\"{value}\"", param.name)),
+            false => deed.push_str(&format!(" {}={value}", param.name)),
+        }
+    }
+    deed
+}
+
+/// Fills one element: strictly, without escaping (nothing here is HTML) and without losing its last line break.
+fn fill(template: &str, params: &BTreeMap<String, String>) -> Result<String, PlanRefusal> {
+    let fill = || {
+        let mut environment = Environment::empty();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
+        environment.render_str(template, params)
+    };
+    fill().map_err(|error| PlanRefusal::Template(template.to_owned(), error))
+}
+
+/// Whole milliseconds; the catalog's greatest duration is days, so this cannot overflow.
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn params(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn templates_are_filled_strictly_and_whole() {
+        let values = params(&[("a", "x y"), ("b", "{{ a }}")]);
+        for (template, filled) in [
+            ("plain", "plain"),
+            ("--to={{ a }}", "--to=x y"),
+            // A value is never read as a template.
+            ("{{ b }}", "{{ a }}"),
+            ("ends with a line break\n", "ends with a line break\n"),
+            ("<{{a}}>", "<x y>"),
+            ("", ""),
+        ] {
+            assert_eq!(fill(template, &values).expect("filled"), filled, "{template}");
+        }
+        for wrong in ["{{ c }}", "{{ a.b }}", "{{ a", "{{ a | upper }}", "{{ c() }}", "{% include 'x' %}"] {
+            assert!(matches!(fill(wrong, &values), Err(PlanRefusal::Template(..))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn words_of_the_template_language_are_ordinary_names_where_the_catalog_allows_them() {
+        for name in ["from", "to", "for", "with", "set", "do", "call", "block", "import", "include", "macro", "raw"] {
+            let filled = fill(&format!("{{{{ {name} }}}}"), &params(&[(name, "value")])).expect("filled");
+            assert_eq!(filled, "value", "{name}");
+        }
+    }
+
+    proptest! {
+        /// I9: whatever is said, it comes out as it went in, at its place and nowhere else.
+        #[test]
+        fn i9_a_value_is_put_in_as_it_is(value in any::<String>(), before in "[a-z= ]{0,8}", after in "[a-z= \n]{0,8}") {
+            let filled = fill(&format!("{before}{{{{ a }}}}{after}"), &params(&[("a", &value)])).expect("filled");
+            prop_assert_eq!(filled, format!("{before}{value}{after}"));
+        }
+    }
+
+    #[test]
+    fn this_host_finds_programs_by_name_and_path_only() {
+        let world =
+            LocalWorld { search_path: vec!["relative".into(), "/nonexistent".into(), "/bin".into()], host: "h".into() };
+        assert_eq!(world.program("sh"), Some(PathBuf::from("/bin/sh")));
+        assert_eq!(world.program("/bin/sh"), Some(PathBuf::from("/bin/sh")));
+        for nothing in ["", "bin/sh", "../bin/sh", "/etc/passwd", "/bin", "no-such-program"] {
+            assert_eq!(world.program(nothing), None, "{nothing}");
+        }
+        assert_eq!(world.search_path(), "relative:/nonexistent:/bin");
+    }
+
+    #[test]
+    fn a_script_outside_the_catalog_is_not_read() {
+        let root = tempfile::tempdir().expect("a folder");
+        std::fs::write(root.path().join("x"), "echo").expect("written");
+        std::os::unix::fs::symlink("/etc/passwd", root.path().join("out")).expect("linked");
+        let world = LocalWorld { search_path: vec![], host: "h".into() };
+        let (path, sha256) = world.script(root.path(), &root.path().join("./x")).expect("read");
+        assert!(path.is_absolute() && path.ends_with("x"));
+        assert_eq!(sha256, Digest(Sha256::digest("echo").into()));
+        assert!(world.script(root.path(), &root.path().join("out")).is_err());
+        assert!(world.script(root.path(), &root.path().join("../../etc/passwd")).is_err());
+        assert!(world.script(root.path(), &root.path().join("missing")).is_err());
+    }
+}

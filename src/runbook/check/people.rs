@@ -1,0 +1,164 @@
+//! People, groups, rooms and secrets.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::model::catalog::{Person, Room, SecretSource};
+use crate::model::chat::{Account, RoomAddress};
+use crate::model::id::{GroupName, PersonId, RoomName, SecretName};
+
+use super::super::diagnostic::Problem;
+use super::super::raw;
+use super::super::words;
+use super::super::yaml::{At, Place};
+use super::{Checker, Input, Kind, is_variable};
+
+impl Checker {
+    pub(super) fn people(&mut self, input: &Input, raw: &raw::People) {
+        if let Some(groups) = &raw.groups {
+            self.filled_map(input, groups.place, "groups", groups.value.0.len());
+            for (name, _) in &groups.value.0 {
+                self.declare(input, Kind::Group, name);
+            }
+        }
+        let Some(people) = &raw.people else { return };
+        self.filled_map(input, people.place, "people", people.value.0.len());
+        for (name, raw) in &people.value.0 {
+            self.declare(input, Kind::Person, name);
+            let hint = "list where they speak: `accounts: [\"slack:T1:U2\"]`";
+            let mut accounts: Vec<Account> = Vec::new();
+            for written in self.filled(input, name.place, "accounts", &raw.accounts, hint) {
+                let Some(account) = self.address::<Account>(input, written) else { continue };
+                let owner = self.catalog.person_of(&account).map(|person| person.name.clone());
+                if accounts.contains(&account) {
+                    let message = format!("{} stands in this list twice", words::quoted(&written.value));
+                    self.problem(input, Problem::new(written.place, message).hint("keep one of the two"));
+                } else if let Some(owner) = owner.filter(|owner| owner.as_str() != name.value) {
+                    let message = format!("this account is {owner}'s already");
+                    let hint = "an account speaks for one person only: rights belong to people";
+                    let problem = Problem::new(written.place, message).hint(hint);
+                    let problem = match self.declared(Kind::Person, owner.as_str()) {
+                        Some((file, place)) => problem.elsewhere(file, place, OWNER_AT),
+                        None => problem,
+                    };
+                    self.problem(input, problem);
+                } else {
+                    accounts.push(account);
+                }
+            }
+            let person = PersonId::new(&name.value);
+            self.catalog.people.insert(person.clone(), Person { name: person, accounts });
+        }
+    }
+
+    /// Members, once all people of all files are known.
+    pub(super) fn groups(&mut self, input: &Input, raw: &raw::People) {
+        let Some(groups) = &raw.groups else { return };
+        for (name, written) in &groups.value.0 {
+            if written.value.is_empty() {
+                let problem =
+                    Problem::new(written.place, format!("group {} has no members", words::quoted(&name.value)));
+                self.problem(input, problem.hint("name its people, or leave the group out"));
+            }
+            let mut members = BTreeSet::new();
+            for member in &written.value {
+                self.known(input, Kind::Person, member);
+                if !members.insert(PersonId::new(&member.value)) {
+                    let message = format!("{} stands in this group twice", words::quoted(&member.value));
+                    self.problem(input, Problem::new(member.place, message).hint("keep one of the two"));
+                }
+            }
+            self.catalog.groups.entry(GroupName::new(&name.value)).or_default().extend(members);
+        }
+    }
+
+    pub(super) fn rooms(&mut self, input: &Input, raw: &raw::Rooms) {
+        let Some(rooms) = &raw.rooms else { return };
+        self.filled_map(input, rooms.place, "rooms", rooms.value.0.len());
+        for (name, raw) in &rooms.value.0 {
+            self.declare(input, Kind::Room, name);
+            let hint = "say where it is: `address: \"slack:T1:C2\"`";
+            let Some(written) = self.required(input, name.place, "address", &raw.address, hint) else { continue };
+            let Some(address) = self.address::<RoomAddress>(input, written) else { continue };
+            if let Some(other) = self.catalog.room_at(&address).map(|room| room.name.clone()) {
+                let problem = Problem::new(written.place, format!("room `{other}` has this address already"))
+                    .hint("a place has one name here: use that one");
+                let problem = match self.declared(Kind::Room, other.as_str()) {
+                    Some((file, place)) => problem.elsewhere(file, place, "the other is at"),
+                    None => problem,
+                };
+                self.problem(input, problem);
+            }
+            let room = RoomName::new(&name.value);
+            self.catalog.rooms.insert(room.clone(), Room { name: room, address });
+        }
+    }
+
+    pub(super) fn secrets(&mut self, input: &Input, raw: &raw::Secrets) {
+        let Some(secrets) = &raw.secrets else { return };
+        self.filled_map(input, secrets.place, "secrets", secrets.value.0.len());
+        for (name, raw) in &secrets.value.0 {
+            self.declare(input, Kind::Secret, name);
+            let source = match (&raw.env, &raw.file) {
+                (Some(variable), None) => {
+                    self.variable(input, variable);
+                    SecretSource::Env(variable.value.clone())
+                }
+                (None, Some(file)) => {
+                    if !file.value.starts_with('/') {
+                        let message = format!("{} is not an absolute path", words::quoted(&file.value));
+                        let hint = "a secret lies outside the catalog: give its path from `/` on";
+                        self.problem(input, Problem::new(file.place, message).hint(hint));
+                    }
+                    SecretSource::File(PathBuf::from(&file.value))
+                }
+                (given, _) => {
+                    let message = match given {
+                        Some(_) => "this secret comes from two places",
+                        None => "this secret comes from nowhere",
+                    };
+                    let problem = Problem::new(name.place, message).label("expected exactly one of `env` and `file`");
+                    self.problem(input, problem);
+                    continue;
+                }
+            };
+            let secret = SecretName::new(&name.value);
+            self.catalog.secret_sources.insert(secret.clone(), input.source.clone());
+            self.catalog.secrets.insert(secret, source);
+        }
+    }
+
+    /// Tells a name that no variable can have, and those that hold the bot's own secrets.
+    pub(super) fn variable(&mut self, input: &Input, name: &At<String>) {
+        if !is_variable(&name.value) {
+            let message = format!("{} cannot be the name of an environment variable", words::quoted(&name.value));
+            self.problem(input, Problem::new(name.place, message).label("letters, digits and underscores"));
+        } else if is_the_bots_own(&name.value) {
+            let message = format!("{} belongs to the bot and goes to no step", words::quoted(&name.value));
+            self.problem(input, Problem::new(name.place, message).hint("give the step a variable of its own"));
+        }
+    }
+
+    fn address<T: std::str::FromStr>(&mut self, input: &Input, written: &At<String>) -> Option<T> {
+        let address = written.value.parse().ok();
+        if address.is_none() {
+            let message = format!("{} is not an address", words::quoted(&written.value));
+            let problem = Problem::new(written.place, message).label("expected platform:workspace:id");
+            self.problem(input, problem.hint("the platform's stable id, such as `slack:T024BE7LD:U2147483697`"));
+        }
+        address
+    }
+
+    fn filled_map(&mut self, input: &Input, place: Place, key: &str, length: usize) {
+        if length == 0 {
+            self.problem(input, Problem::new(place, format!("`{key}` is empty")).hint("leave the key out"));
+        }
+    }
+}
+
+const OWNER_AT: &str = "that person is at";
+
+/// Variables through which a step could speak as the bot or reach its database.
+fn is_the_bots_own(name: &str) -> bool {
+    name == "DATABASE_URL" || (name.starts_with("COUNTERSIGN_") && name != "COUNTERSIGN_DEMO")
+}
