@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod chat;
 pub mod code;
 pub mod command;
+pub mod event;
 pub mod glyph;
 pub mod id;
 pub mod phrase;

@@ -1,7 +1,24 @@
-//! Every sentence that the bot says, one function each. Imports `model` only.
+//! Every sentence that the bot says: one function each.
 //!
-//! What lives here: words. What does not: deciding what to say to whom (`flow`), or how a platform marks it up (`chat`).
-//! Whatever was said by people or printed by programs goes through [`visible`] before it stands in a sentence.
+//! What lives here: wording, and the few rules that keep what came from outside from forging it. What does not: deciding
+//! what is said to whom (`flow`). Sentences are read on a lock screen at three in the morning: environment and deed first,
+//! who must act named once, times absolute with zone, every refusal with what to do next.
 
 pub mod command;
 pub mod visible;
+
+/// An error with the chain of what caused it, for the operator's log: each speaks for itself only.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some libraries print their cause as part of themselves.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
