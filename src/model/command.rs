@@ -13,6 +13,8 @@ use super::catalog::{Catalog, ParamKind, System};
 use super::code::Code;
 use super::id::{CheckName, RunId, RunbookName, ServiceName, SystemName};
 
+pub use super::run::Verdict;
+
 /// What a line turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed {
@@ -113,16 +115,6 @@ pub enum Anew {
     No,
     /// Make a new one: the line ended with `again`.
     Yes,
-}
-
-/// What a person knows about a step whose outcome the bot does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It did its work.
-    Worked,
-    /// It did not.
-    Failed,
 }
 
 /// What can be shown.

@@ -162,6 +162,8 @@ pub struct Script {
 pub struct PlanCheck {
     /// The service it is about.
     pub service: ServiceName,
+    /// How people call that service.
+    pub service_title: String,
     /// Its name.
     pub check: CheckName,
     /// The program.
