@@ -211,6 +211,3 @@ fn kind_of(keys: &[At<String>]) -> Result<FileKind, Problem> {
         None => Ok(kind),
     }
 }
-
-#[cfg(test)]
-mod tests;

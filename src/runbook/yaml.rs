@@ -159,7 +159,11 @@ fn in_our_words(text: &str, error: &Error) -> Problem {
         }
         Error::UnknownAnchor { .. } => Problem::new(place, "this alias (`*name`) refers to nothing above it")
             .hint("a text that begins with `*` needs quotes"),
-        other => Problem::new(place, format!("this is not YAML: {}", UserMessageFormatter.format_message(other))),
+        other => {
+            let said = UserMessageFormatter.format_message(other);
+            let problem = Problem::new(place, format!("this is not YAML: {said}"));
+            if said.contains("tab") { problem.hint("indent with spaces") } else { problem }
+        }
     }
 }
 
@@ -211,4 +215,62 @@ fn place_of(text: &str, location: Location) -> Place {
     let line_start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
     let within: usize = text[line_start..].chars().take(column).map(char::len_utf8).sum();
     Place { start: line_start + within, end: line_start + within }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Probe {
+        name: Option<At<String>>,
+        list: Option<Vec<At<String>>>,
+    }
+
+    fn drawn(text: &str, place: Place) -> &str {
+        &text[place.start..place.end]
+    }
+
+    #[test]
+    fn every_value_knows_its_place() {
+        let text = "# é\nlist: [é, \"b c\", 017, NO]\nname: &x on\n";
+        let probe = read::<Probe>(text).expect("read");
+        let list = probe.list.expect("a list");
+        let shown: Vec<_> = list.iter().map(|item| (item.value.as_str(), drawn(text, item.place))).collect();
+        // Words and numbers stay as they are written.
+        assert_eq!(shown, [("é", "é"), ("b c", "\"b c\""), ("017", "017"), ("NO", "NO")]);
+        let name = probe.name.expect("a name");
+        assert_eq!((name.value.as_str(), drawn(text, name.place)), ("on", "on"));
+    }
+
+    #[test]
+    fn pairs_keep_the_order_written() {
+        let pairs = read::<Pairs<At<String>>>("b: 1\na: 2\nc: 3\n").expect("read");
+        let keys: Vec<_> = pairs.0.iter().map(|(key, value)| format!("{}{}", key.value, value.value)).collect();
+        assert_eq!(keys, ["b1", "a2", "c3"]);
+        assert!(read::<Pairs<At<String>>>("b: 1\na: 2\nb: 3\n").is_err());
+    }
+
+    #[test]
+    fn aliases_are_placed_where_they_are_used() {
+        let text = "name: &x one\nlist: [*x]\n";
+        let probe = read::<Probe>(text).expect("read");
+        assert_eq!(drawn(text, probe.list.expect("a list")[0].place), "*x");
+    }
+
+    #[test]
+    fn what_the_reader_refuses_has_a_place_too() {
+        for (text, at) in [
+            ("name: é\nlist: [é, \"b\n", "\"b"),
+            ("list: [é, *y]\n", "*y"),
+            ("# é\nname: [a]\n", "[a]"),
+            ("name: é\nnmae: x\n", "nmae"),
+            ("name: é\nname: x\n", "name: x"),
+        ] {
+            let problem = read::<Probe>(text).expect_err("wrong");
+            assert!(text[problem.place.start..].starts_with(at), "{text}: {problem:?}");
+        }
+        assert!(read::<Probe>("name: !tag x\n").is_err());
+    }
 }

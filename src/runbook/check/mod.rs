@@ -177,23 +177,26 @@ impl Checker {
 
     /// Tells a name that nothing has, with the nearest that something has. True if it is known.
     fn known(&mut self, input: &Input, kind: Kind, name: &At<String>) -> bool {
-        self.known_at(input, kind, &name.value, name.place)
+        self.known_as(input, kind, "", name.place, &name.value)
     }
 
-    fn known_at(&mut self, input: &Input, kind: Kind, name: &str, place: Place) -> bool {
+    /// The same for a name that is written with a prefix, such as `group:`.
+    fn known_as(&mut self, input: &Input, kind: Kind, prefix: &str, place: Place, name: &str) -> bool {
         if self.declared(kind, name).is_some() {
             return true;
         }
+        // A missing name is probably in the file that was already complained about.
         if !self.broken.contains(&kind) {
-            let all: Vec<&str> =
-                self.names.keys().filter(|(other, _)| *other == kind).map(|(_, name)| name.as_str()).collect();
-            let label = match all.is_empty() {
-                true => format!("the catalog declares no {kind} at all"),
-                false => format!("expected {}", words::one_of(all.iter().copied())),
+            let names = self.names.keys().filter(|(other, _)| *other == kind);
+            let all: Vec<String> = names.map(|(_, name)| format!("{prefix}{name}")).collect();
+            let all = || all.iter().map(String::as_str);
+            let label = match all().next() {
+                None => format!("the catalog declares no {kind} at all"),
+                Some(_) => format!("expected {}", words::one_of(all())),
             };
             let problem = Problem::new(place, format!("there is no {kind} {}", words::quoted(name)))
                 .label(label)
-                .nearest(name, all);
+                .nearest(&format!("{prefix}{name}"), all());
             self.problem(input, problem);
         }
         false
@@ -302,11 +305,11 @@ impl Checker {
         for item in &list.value {
             let subject = match item.value.split_once(':') {
                 Some(("person", name)) => {
-                    self.known_at(input, Kind::Person, name, item.place);
+                    self.known_as(input, Kind::Person, "person:", item.place, name);
                     Subject::Person(PersonId::new(name))
                 }
                 Some(("group", name)) => {
-                    self.known_at(input, Kind::Group, name, item.place);
+                    self.known_as(input, Kind::Group, "group:", item.place, name);
                     Subject::Group(GroupName::new(name))
                 }
                 _ => {

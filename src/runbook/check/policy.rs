@@ -47,9 +47,7 @@ impl Checker {
             let problem = Problem::new(place, "a quorum of 0 would approve everything by itself");
             self.problem(
                 input,
-                problem.label("expected at least 1").hint(
-                    "leave `approval` out of the runbook if nobody must agree; only runbooks that read may do so",
-                ),
+                problem.label("expected at least 1").hint("a runbook that only reads needs no policy at all"),
             );
         } else if all_known && quorum > reachable {
             let noun = if people == 1 { "person" } else { "people" };

@@ -126,7 +126,9 @@ impl Checker {
                     "lower-case letters, digits and underscores, a letter first, at most 40, no word such as `if`";
                 self.problem(input, not_a_name(name, "parameter's name").label(hint));
             }
-            let Some(kind) = self.param_kind(input, name, raw, system) else { continue };
+            // A wrong one has been told: it goes on as the most usual type, so that its uses are not told as well.
+            let kind = self.param_kind(input, name, raw, system);
+            let kind = kind.unwrap_or_else(|| ParamKind::Service { system: system.cloned() });
             let may_begin_with_dash = raw.may_begin_with_dash.as_ref().is_some_and(|dash| dash.value);
             let dash = |value: &At<String>| value.value.starts_with('-') && !may_begin_with_dash;
             let hint = "a program would read it as an option; if that is meant, say `may_begin_with_dash: true`";

@@ -1,0 +1,263 @@
+//! Whole catalogs: the shipped one, what is to come, and folders that are hostile or broken.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use countersign::model::catalog::{ExitCodes, ParamKind, StepAction, Subject};
+use countersign::model::id::{GroupName, PersonId, PolicyName, RunbookName, ServiceName, SystemName};
+use countersign::runbook::{Limits, load, load_with};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A folder with the given files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    }
+    folder
+}
+
+const ROOMS: &str = "rooms: {ops: {address: 'local:trial:ops'}}\n";
+
+#[test]
+fn the_shipped_catalog_is_the_world_of_the_story() {
+    let catalog = load(&source("runbooks")).unwrap_or_else(|wrong| panic!("{wrong}")).catalog;
+    assert!(catalog.root.is_absolute());
+    let system = &catalog.systems[&SystemName::new("system-a")];
+    assert_eq!((system.title.as_str(), system.environment.as_str()), ("System A", "production"));
+    assert_eq!(system.room.as_str(), "system-a");
+    let services: Vec<&str> = system.services.keys().map(ServiceName::as_str).collect();
+    assert_eq!(services, ["service-b", "service-c"]);
+    for service in system.services.values() {
+        let check = service.checks.values().next().expect("a check");
+        assert_eq!(check.command, ["countersign", "demo-ctl", "status", service.name.as_str()]);
+        assert_eq!((check.codes, check.timeout), (ExitCodes::Plain, Duration::from_secs(10)));
+    }
+    let people: Vec<&str> = catalog.people.keys().map(PersonId::as_str).collect();
+    assert_eq!(people, ["boss", "lin", "mei"]);
+    let zed = "local:trial:zed".parse().expect("an account");
+    assert!(catalog.person_of(&zed).is_none());
+    let may = |subjects: &[Subject], person: &str| catalog.includes(subjects, &PersonId::new(person));
+    for (person, run, unstick) in
+        [("mei", true, false), ("boss", true, true), ("lin", true, true), ("zed", false, false)]
+    {
+        assert_eq!((may(&system.may_run, person), may(&system.may_unstick, person)), (run, unstick), "{person}");
+    }
+    let say = |name: &str| -> Vec<String> {
+        catalog.runbooks[&RunbookName::new(name)].say.iter().map(|phrase| phrase.text.clone()).collect()
+    };
+    assert_eq!(say("start-service"), ["start {service}"]);
+    assert_eq!(say("stop-service"), ["stop {service}"]);
+    assert_eq!(say("restart-service"), ["restart {service}", "bounce {service}"]);
+    assert_eq!(say("health-check"), ["run {system} health check", "check {system}"]);
+    for runbook in catalog.runbooks.values() {
+        let privileged = runbook.steps.iter().any(|step| step.is_privileged());
+        assert_eq!(privileged, runbook.approval.is_some(), "{}", runbook.name);
+        assert_eq!(privileged, runbook.name.as_str() != "health-check");
+    }
+    let start = &catalog.runbooks[&RunbookName::new("start-service")];
+    assert_eq!(start.params[0].kind, ParamKind::Service { system: Some(SystemName::new("system-a")) });
+    assert!(!start.steps[0].idempotent && matches!(start.steps[0].action, StepAction::Run { .. }));
+    // Verifying takes as long as it may ask, and the check that it asks last.
+    assert_eq!(start.steps[1].timeout, Duration::from_secs(30 + 10));
+    let policy = &catalog.policies[&PolicyName::new("managers")];
+    assert_eq!(policy.stages[0].approvers, [Subject::Group(GroupName::new("managers"))]);
+    assert_eq!((policy.expires, policy.valid_for), (Duration::from_secs(30 * 60), Duration::from_secs(60 * 60)));
+    assert_eq!(policy.text, std::fs::read_to_string(source("runbooks/policies/managers.yaml")).expect("the file"));
+}
+
+#[test]
+fn two_stages_and_a_quorum_of_two_are_carried_by_the_types_and_refused_by_this_release() {
+    let root = source("tests/catalogs/two-stages");
+    let refused = load(&root).expect_err("refused").lines().collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(refused, @r#"
+    policy.yaml:7: a policy with 2 stages is not yet possible in this release (expected one stage).
+    policy.yaml:8: a quorum of 2 is not yet possible in this release (expected 1).
+    "#);
+
+    let catalog = load_with(&root, Limits::NONE).unwrap_or_else(|wrong| panic!("{wrong}")).catalog;
+    let policy = &catalog.policies[&PolicyName::new("change-board")];
+    let stages: Vec<(u32, usize)> =
+        policy.stages.iter().map(|stage| (stage.quorum, catalog.people_in(&stage.approvers).len())).collect();
+    assert_eq!(stages, [(1, 1), (2, 3)]);
+}
+
+#[test]
+fn the_fingerprint_moves_with_every_file_and_only_with_those() {
+    let files = [("rooms.yaml", ROOMS), ("below/people.yaml", "people: {mei: {accounts: ['local:trial:mei']}}\n")];
+    let root = folder(&files);
+    let print = || load(root.path()).expect("a catalog").fingerprint;
+    let before = print();
+    assert_eq!(load(folder(&files).path()).expect("a catalog").fingerprint, before, "it does not depend on the place");
+    std::fs::write(root.path().join("notes.md"), "x").expect("written");
+    std::fs::write(root.path().join(".hidden.yaml"), "x").expect("written");
+    assert_eq!(print(), before);
+    std::fs::write(root.path().join("rooms.yaml"), format!("{ROOMS}# more\n")).expect("written");
+    let after = print();
+    assert_ne!(after, before);
+    std::fs::rename(root.path().join("rooms.yaml"), root.path().join("places.yml")).expect("renamed");
+    assert_ne!(print(), after);
+}
+
+#[test]
+fn a_mistake_in_one_file_is_not_told_again_in_others() {
+    let root = folder(&[
+        ("rooms.yaml", ROOMS),
+        ("system.yaml", "system: shop\ntitel: The shop\n"),
+        ("policy.yaml", "policy: managers\n  title: x\n"),
+        ("look.yaml", "runbook: look\ntitle: Look\nsystem: shop\nsteps: [{name: Look, check: web/running}]\n"),
+        (
+            "start.yaml",
+            "runbook: start\ntitle: Start\nparams: {service: {type: service, system: shop, default: web}}\n\
+             approval: managers\nsteps: [{name: Start, run: {command: [x, '{{ service }}']}}]\n",
+        ),
+    ]);
+    let told = load(root.path()).expect_err("wrong").lines().collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(told, @r#"
+    policy.yaml:2: this is not YAML: mapping values are not allowed in this context.
+    system.yaml:2: `titel` is not a key that can stand here (expected `system`, `title`, `environment`, `room`, `may_run`, `may_see`, `may_unstick` or `services`). Did you mean `title`?
+    "#);
+}
+
+#[test]
+fn problems_are_sorted_by_file_and_line() {
+    let root = folder(&[
+        ("b.yaml", "rooms:\n  Ops: {address: x}\n  dev: {}\n"),
+        ("a.yaml", "groups: {a: [nobody]}\n"),
+        ("c/d.yaml", "secrets: {}\n"),
+    ]);
+    let wrong = load(root.path()).expect_err("wrong");
+    let places: Vec<(&str, usize, usize)> = wrong.iter().map(|it| (it.path(), it.line(), it.column())).collect();
+    assert_eq!(places, [("a.yaml", 1, 14), ("b.yaml", 2, 3), ("b.yaml", 2, 18), ("b.yaml", 3, 3), ("c/d.yaml", 1, 10)]);
+    assert_eq!(wrong.count(), "5 problems in 3 files");
+}
+
+#[test]
+fn i10_a_bomb_is_refused_fast() {
+    let mut bomb = String::from("runbook: bomb\na0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let before = format!("*a{}, ", level - 1).repeat(9);
+        bomb.push_str(&format!("a{level}: &a{level} [{}]\n", before.trim_end_matches(", ")));
+    }
+    let deep = format!("rooms: {}1{}\n", "[".repeat(10_000), "]".repeat(10_000));
+    let long = format!("rooms: {{ops: {{address: '{}'}}}}\n", "x".repeat(300 * 1024));
+    let wide = format!("people:\n{}", "  - x\n".repeat(40_000));
+    for (name, text) in [("bomb", bomb), ("deep", deep), ("long", long), ("wide", wide)] {
+        let root = folder(&[("x.yaml", &text)]);
+        let started = Instant::now();
+        let wrong = load(root.path()).expect_err(name);
+        // Generous: what is guarded against takes minutes or all memory.
+        assert!(started.elapsed() < Duration::from_secs(5), "{name} took {:?}", started.elapsed());
+        assert_eq!(wrong.iter().len(), 1, "{name}: {wrong}");
+        assert!(wrong.to_string().len() < 2_000, "{name}");
+    }
+}
+
+#[test]
+fn links_below_the_root_are_followed_once_and_never_out_of_it() {
+    use std::os::unix::fs::symlink;
+    let root = folder(&[("..data/rooms.yaml", ROOMS), ("below/x.md", "")]);
+    symlink("..data/rooms.yaml", root.path().join("rooms.yaml")).expect("linked");
+    symlink("..", root.path().join("below/up")).expect("linked");
+    symlink(".", root.path().join("again")).expect("linked");
+    symlink("missing", root.path().join("dangling.md")).expect("linked");
+    assert_eq!(load(root.path()).expect("a catalog").files, ["rooms.yaml"]);
+
+    let outside = folder(&[("people.yaml", "people: {zed: {accounts: ['local:trial:zed']}}\n")]);
+    symlink(outside.path(), root.path().join("outside")).expect("linked");
+    assert_eq!(load(root.path()).expect("a catalog").files, ["rooms.yaml"]);
+    symlink(outside.path().join("people.yaml"), root.path().join("people.yaml")).expect("linked");
+    symlink("missing", root.path().join("dangling.yaml")).expect("linked");
+    let told = load(root.path()).expect_err("wrong").lines().collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(told, @r#"
+    dangling.yaml: this file cannot be read: No such file or directory (os error 2).
+    people.yaml: this link leads out of the catalog.
+    "#);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_without_a_drawing() {
+    let root = folder(&[("rooms.yaml", ROOMS)]);
+    std::fs::write(root.path().join("latin.yaml"), b"title: caf\xe9\n").expect("written");
+    let told = load(root.path()).expect_err("wrong").to_string();
+    insta::assert_snapshot!(told, @r#"
+    error: this file is not UTF-8 text
+     --> latin.yaml
+      = help: save it as UTF-8
+
+    1 problem in 1 file; the catalog is not loaded
+    "#);
+    let nowhere = load(Path::new("/nonexistent/catalog")).expect_err("wrong").to_string();
+    insta::assert_snapshot!(nowhere, @r#"
+    error: the catalog cannot be read: No such file or directory (os error 2)
+     --> /nonexistent/catalog
+      = help: give the catalog's folder with --catalog
+
+    1 problem in 1 file; the catalog is not loaded
+    "#);
+    let empty = folder(&[("readme.md", "")]);
+    let told = load(empty.path()).expect_err("wrong").to_string();
+    insta::assert_snapshot!(told.replace(&empty.path().canonicalize().expect("a path").display().to_string(), "ROOT"), @r#"
+    error: there is no *.yaml file below this folder
+     --> ROOT
+      = help: put the catalog's *.yaml files there; `runbooks/` of the source is an example
+
+    1 problem in 1 file; the catalog is not loaded
+    "#);
+}
+
+#[test]
+fn a_room_is_told_one_line_a_problem() {
+    let root = folder(&[
+        ("rooms.yaml", "rooms:\n  ops: {address: 'local:trial:ops'}\n  dev: {address: 'local:trial:ops'}\n"),
+        ("people.yaml", "people: {mei: {acounts: []}}\n"),
+        ("forged.yaml", "secrets: {all: {file: \"mei\\nrooms.yaml:1: all is well\\u202e\"}}\n"),
+    ]);
+    let told = load(root.path()).expect_err("wrong").lines().collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(told,  @r#"
+    forged.yaml:1: `mei\u{a}rooms.yaml:1: all is well\u{202e}` is not an absolute path. A secret lies outside the catalog: give its path from `/` on.
+    people.yaml:1: `acounts` is not a key that can stand here (expected `accounts`). Did you mean `accounts`?
+    rooms.yaml:3: room `ops` has this address already (the other is at rooms.yaml:2). A place has one name here: use that one.
+    "#);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Whatever stands in a file, the answer is a catalog or places that exist in it; never a panic.
+    #[test]
+    fn i10_a_spoilt_file_is_told_at_a_place_that_exists(
+        file in 0_usize..8, at in any::<prop::sample::Index>(), cut in 0_usize..12,
+        put in "([a-z{}\\[\\]:,#&*!|>'\"% \\n\t-]|é|\u{202e}|\u{1f527}){0,10}",
+    ) {
+        let shipped = source("runbooks");
+        let paths = load(&shipped).expect("a catalog").files;
+        let root = tempfile::tempdir().expect("a folder");
+        for (number, path) in paths.iter().enumerate() {
+            let mut text: Vec<char> = std::fs::read_to_string(shipped.join(path)).expect("a file").chars().collect();
+            if number == file {
+                let from = at.index(text.len());
+                let to = (from + cut).min(text.len());
+                text.splice(from..to, put.chars());
+            }
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(path, text.into_iter().collect::<String>()).expect("written");
+        }
+        if let Err(wrong) = load(root.path()) {
+            prop_assert!(wrong.iter().len() > 0 && !wrong.to_string().is_empty());
+            for diagnostic in wrong.iter() {
+                let text = std::fs::read_to_string(root.path().join(diagnostic.path())).expect("a file");
+                prop_assert!((1..=text.split('\n').count()).contains(&diagnostic.line()), "{}", diagnostic);
+                prop_assert!(!diagnostic.one_line().contains('\n'), "{}", diagnostic.one_line());
+            }
+        }
+    }
+}
