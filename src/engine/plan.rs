@@ -340,6 +340,7 @@ impl<'a> Maker<'a> {
     fn check(&mut self, FoundCheck { service, check, .. }: FoundCheck<'_>) -> Result<PlanCheck, PlanRefusal> {
         Ok(PlanCheck {
             service: service.name.clone(),
+            service_title: service.title.clone(),
             check: check.name.clone(),
             exec: self.exec(&check.command, check.command.clone(), &check.env)?,
             codes: check.codes,
