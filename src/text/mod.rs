@@ -4,7 +4,11 @@
 //! what is said to whom (`flow`). Sentences are read on a lock screen at three in the morning: environment and deed first,
 //! who must act named once, times absolute with zone, every refusal with what to do next.
 
+pub mod answer;
 pub mod command;
+pub mod echo;
+pub mod plan;
+pub mod time;
 pub mod visible;
 
 /// An error with the chain of what caused it, for the operator's log: each speaks for itself only.

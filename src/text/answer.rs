@@ -1,0 +1,274 @@
+//! Answers to lines: one function for each thing that can be said at once.
+
+use chrono::{DateTime, Utc};
+
+use super::plan::{and, environment, or, steps};
+use super::time::Times;
+use super::visible::{echo, visible};
+use crate::model::chat::Account;
+use crate::model::code::Code;
+use crate::model::id::{PersonId, RunId};
+use crate::model::plan::Plan;
+use crate::model::request::RequestState;
+use crate::model::run::RunState;
+
+/// To `ping`.
+pub fn pong() -> String {
+    "I am here.".to_owned()
+}
+
+/// To somebody whom the catalog does not know.
+pub fn unknown_person(account: &Account) -> String {
+    let name = echo(&account.id);
+    format!("{name} ({}) is not known here. Ask an operator to add you to people.yaml.", echo(&account.to_string()))
+}
+
+/// To `whoami`.
+pub fn whoami(person: &PersonId, account: &Account, groups: &[String]) -> String {
+    let groups = if groups.is_empty() { "no group".to_owned() } else { groups.join(", ") };
+    format!("You are {person} ({account}), in {groups}.")
+}
+
+/// To `whoami` of an account that the catalog does not know.
+pub fn whoami_unknown(account: &Account) -> String {
+    format!(
+        "You are {}, and that is all I know. Ask an operator to add you to people.yaml.",
+        echo(&account.to_string())
+    )
+}
+
+/// To somebody who lacks the right.
+pub fn not_allowed(person: &PersonId, deed: &str, system: &str, who: &[PersonId]) -> String {
+    format!("{person}, you may not {} on {}. {} may.", visible(deed), visible(system), capital(&or(who)))
+}
+
+/// To a command that was said too long ago.
+pub fn stale(text: &str, said: &str) -> String {
+    format!("Not done: `{}` was said at {said}, more than two minutes ago. Say it again if still wanted.", echo(text))
+}
+
+/// To a command in an edited message.
+pub fn edited() -> String {
+    "Void: you edited that message. Say it again.".to_owned()
+}
+
+/// To a plan that cannot be made.
+pub fn no_plan(why: &str) -> String {
+    format!("Not planned: {}", visible(why))
+}
+
+/// To somebody who asks what waits already.
+pub fn already_waiting(asked: &[PersonId], since: &str, code: &Code) -> String {
+    format!("Already waiting for {} since {since}, {code}. `again` asks anew.", or(asked))
+}
+
+/// To somebody who asks what is under way already.
+pub fn already_going(run: RunId, state: &RunState, since: &str) -> String {
+    match state {
+        RunState::Stuck(_) => {
+            format!(
+                "The same is stuck since {since}, run {run}: `show run {run}`. It has to be judged, retried or stopped first."
+            )
+        }
+        RunState::Planned
+        | RunState::AwaitingApproval
+        | RunState::Approved
+        | RunState::Running
+        | RunState::Stopping { .. }
+        | RunState::Succeeded
+        | RunState::Failed(_)
+        | RunState::Stopped { .. }
+        | RunState::Denied { .. }
+        | RunState::Expired
+        | RunState::Withdrawn { .. } => {
+            format!("The same is under way since {since}, run {run}. `stop run {run}` ends it.")
+        }
+    }
+}
+
+/// To `again` where nothing was asked before.
+pub fn nothing_to_repeat() -> String {
+    "Nothing was asked here that could be asked again. Say what you want, or `help`.".to_owned()
+}
+
+/// To a decision where nothing waits.
+pub fn nothing_waits() -> String {
+    "Nothing waits for approval here. `requests` lists what waits in this room.".to_owned()
+}
+
+/// To a decision that could mean several requests.
+pub fn which_request(word: &str, waiting: &[(Code, String)]) -> String {
+    let list: Vec<String> = waiting.iter().map(|(code, deed)| format!("`{word} {code}` ({})", visible(deed))).collect();
+    format!("{} requests wait here. Say which: {}.", waiting.len(), list.join(" or "))
+}
+
+/// To a code that no request has.
+pub fn no_such_code(code: &Code) -> String {
+    format!("No request has the code {code}. `requests` lists what waits in this room.")
+}
+
+/// To a requester who approves their own request.
+pub fn own_request(person: &PersonId, asked: &[PersonId]) -> String {
+    format!("{person}, it is your own request: someone else must approve. Asked: {}.", and(asked))
+}
+
+/// To a requester who denies their own request.
+pub fn own_denial(person: &PersonId) -> String {
+    format!("{person}, it is your own request: `withdraw` takes it back.")
+}
+
+/// To somebody who is not asked.
+pub fn not_asked(person: &PersonId, code: &Code, asked: &[PersonId]) -> String {
+    format!("{person}, {code} is not for you to decide. Asked: {}.", and(asked))
+}
+
+/// To somebody who has decided already.
+pub fn already_decided(person: &PersonId, code: &Code) -> String {
+    format!("{person}, you have decided {code} already. `requests` lists what still waits.")
+}
+
+/// To a decision that counted, when more people are needed.
+pub fn counted(person: &PersonId, code: &Code, missing: u32) -> String {
+    let people = if missing == 1 { "1 more person".to_owned() } else { format!("{missing} more people") };
+    format!("{person}'s answer to {code} counts. It still needs {people}.")
+}
+
+/// To a decision that comes when the request is no longer waiting.
+pub fn late(code: &Code, state: &RequestState, by: Option<&[PersonId]>, expired: &str) -> String {
+    match state {
+        RequestState::Pending { .. } | RequestState::Expired => {
+            format!("{code} expired at {expired}, nobody decided. Nothing was done. `again` asks anew.")
+        }
+        RequestState::Granted => match by {
+            Some(by) => format!("{code} is approved already, by {}. Your answer changes nothing.", and(by)),
+            None => format!("{code} is approved already. Your answer changes nothing."),
+        },
+        RequestState::Denied { by, .. } => {
+            format!("{code} was denied by {by}. Your answer changes nothing. `again` asks anew.")
+        }
+        RequestState::Withdrawn { by } => {
+            format!("{code} was withdrawn by {by}. Your answer changes nothing. `again` asks anew.")
+        }
+    }
+}
+
+/// To a decision that comes before the whole request stands in the thread.
+pub fn not_posted(code: &Code) -> String {
+    format!("Not all of {code} has been posted yet. Read it, then say it again.")
+}
+
+/// To an asked person's near-yes: privately.
+pub fn near_yes(code: Option<&Code>) -> String {
+    match code {
+        None => "Not approved yet. Send `approved` or `deny because …`.".to_owned(),
+        Some(code) => format!("Not approved yet. Send `approve {code}` or `deny {code} because …`."),
+    }
+}
+
+/// To an asked person's near-no: privately.
+pub fn near_no(code: Option<&Code>) -> String {
+    match code {
+        None => "Not denied yet. Send `deny because …` or `approved`.".to_owned(),
+        Some(code) => format!("Not denied yet. Send `deny {code} because …` or `approve {code}`."),
+    }
+}
+
+/// To somebody who withdraws what they did not ask.
+pub fn not_yours_to_withdraw(code: &Code, requesters: &[PersonId]) -> String {
+    format!("Only {} can withdraw {code}. Who is asked can `deny because …`.", or(requesters))
+}
+
+/// To a command about runs where none is open.
+pub fn no_open_run(what: &str) -> String {
+    format!("Nothing here to {what}. Name the run: `{what} run 12`.")
+}
+
+/// To a command about a run that nobody knows.
+pub fn no_such_run(run: RunId) -> String {
+    format!("There is no run {run} in this room.")
+}
+
+/// To a command that could mean several runs.
+pub fn which_run(what: &str, runs: &[(RunId, String)]) -> String {
+    let list: Vec<String> = runs.iter().map(|(run, deed)| format!("`{what} run {run}` ({})", visible(deed))).collect();
+    format!("{} runs are open here. Say which: {}.", runs.len(), list.join(" or "))
+}
+
+/// To `stop` of somebody who may not.
+pub fn may_not_stop(person: &PersonId, run: RunId, who: &[PersonId]) -> String {
+    format!("{person}, you may not stop run {run}. {} may.", capital(&or(who)))
+}
+
+/// To `stop` of a run that is over.
+pub fn over_already(run: RunId, state: &RunState) -> String {
+    format!("Run {run} is {} already. Nothing was changed.", state_words(state))
+}
+
+/// To `judge` or `retry` of a run that is not stuck.
+pub fn not_stuck(run: RunId, state: &RunState) -> String {
+    format!("Run {run} is {}, not stuck: there is nothing to judge or retry.", state_words(state))
+}
+
+/// To somebody who judges their own run.
+pub fn own_judgement(person: &PersonId, who: &[PersonId]) -> String {
+    format!("{person}, it is your own run: someone else must judge. {} may.", capital(&or(who)))
+}
+
+/// To `retry` while one is asked for.
+pub fn retry_waits(code: &Code) -> String {
+    format!("A retry is asked for already, {code}. `requests` lists what waits in this room.")
+}
+
+/// To `requests`.
+pub fn requests(waiting: &[(Code, PersonId, String, String, Vec<PersonId>)]) -> String {
+    if waiting.is_empty() {
+        return "Nothing waits for approval in this room.".to_owned();
+    }
+    let line = |(code, requester, deed, until, asked): &(Code, PersonId, String, String, Vec<PersonId>)| {
+        format!("{code}  {requester} asks: {} · until {until} · asked of {}", visible(deed), and(asked))
+    };
+    waiting.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// To `show`: a run, its plan and where each step stands.
+pub fn show_run(run: RunId, plan: &Plan, state: &RunState, attempts: &[String], digest: &str) -> String {
+    let mut lines =
+        vec![format!("{} · run {run}: {} · {}", environment(plan), visible(&plan.deed), state_words(state))];
+    lines.extend(steps(plan));
+    lines.extend(attempts.iter().cloned());
+    lines.push(format!("Plan {digest}"));
+    lines.join("\n")
+}
+
+/// A run's state in words.
+pub fn state_words(state: &RunState) -> String {
+    match state {
+        RunState::Planned => "about to start".to_owned(),
+        RunState::AwaitingApproval => "waiting for approval".to_owned(),
+        RunState::Approved => "approved, about to go on".to_owned(),
+        RunState::Running => "running".to_owned(),
+        RunState::Stuck(snag) => format!("stuck at step {}: {}", snag.step, visible(&snag.why)),
+        RunState::Stopping { by } => format!("being stopped by {by}"),
+        RunState::Succeeded => "done".to_owned(),
+        RunState::Failed(snag) => format!("failed at step {}: {}", snag.step, visible(&snag.why)),
+        RunState::Stopped { by } => format!("stopped by {by}"),
+        RunState::Denied { by, .. } => format!("denied by {by}"),
+        RunState::Expired => "expired".to_owned(),
+        RunState::Withdrawn { by } => format!("withdrawn by {by}"),
+    }
+}
+
+/// To a line that could not be dealt with because something of ours broke.
+pub fn broken() -> String {
+    "That did not work, and it is my fault: the operator's log says why. Nothing was done.".to_owned()
+}
+
+/// When something was said or asked.
+pub fn since(times: &Times, moment: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    times.at(moment, now)
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,307 @@
+//! Echoes: what the room reads of a run, told from the ledger's events alone.
+//!
+//! The progress message is one message that is changed: the approval's receipt, then a line for each attempt. New
+//! messages are only for outcomes and for what needs a person.
+
+use super::plan::{and, argv, environment, or};
+use super::time::lasted;
+use super::visible::visible;
+use crate::model::code::Code;
+use crate::model::event::{CheckResult, Event, Happened, Health};
+use crate::model::id::{Digest, PersonId, Position, RunId};
+use crate::model::plan::{Action, Plan, PlanCheck};
+use crate::model::run::{Outcome, Verdict};
+
+/// A place in the ledger, for eyes: position and the first twelve characters of its hash.
+pub fn head(position: Position, hash: Digest) -> String {
+    format!("Ledger {position} · {}", hash.short())
+}
+
+/// The progress message of a run, from its events so far.
+pub fn progress(plan: &Plan, events: &[Event]) -> String {
+    let mut header = None;
+    // One line for each attempt, in the order started; changed in place.
+    let mut lines: Vec<((u32, u32), String)> = Vec::new();
+    let set = |lines: &mut Vec<((u32, u32), String)>, key: (u32, u32), line: String| match lines
+        .iter_mut()
+        .find(|(at, _)| *at == key)
+    {
+        Some((_, old)) => *old = line,
+        None => lines.push((key, line)),
+    };
+    for event in events {
+        let Some(record) = &event.record else { continue };
+        match &record.what {
+            Happened::RequestGranted { code, by, .. } => {
+                let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
+                header = Some(format!(
+                    "{} approved {} ({code}). Starting. {}",
+                    and(by),
+                    visible(&plan.deed),
+                    place.unwrap_or_default()
+                ));
+            }
+            Happened::AttemptStarted { step, number, .. } => {
+                set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, "started", ""));
+            }
+            Happened::AttemptProgress { step, number, line, .. } => {
+                set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, "running", &visible(line)));
+            }
+            Happened::AttemptEnded { step, number, outcome, millis, summary, checks, .. } => {
+                let (word, said) = match outcome {
+                    Outcome::Succeeded => ("done", short(checks, summary)),
+                    Outcome::Failed => ("failed", short(checks, summary)),
+                    Outcome::TimedOut => ("timeout", visible(summary)),
+                };
+                let took = lasted(*millis);
+                let said = if said.is_empty() { took } else { format!("{took}   {said}") };
+                set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, word, &said));
+            }
+            Happened::AttemptLost { step, number, why, .. } => {
+                set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, "unknown", &visible(why)));
+            }
+            Happened::AttemptJudged { step, number, by, verdict, why, .. } => {
+                let verdict = match verdict {
+                    Verdict::Worked => "worked",
+                    Verdict::Failed => "did not work",
+                };
+                let said = format!("{by} judged that it {verdict}: {}", visible(why));
+                set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, "judged", &said));
+            }
+            _ => {}
+        }
+    }
+    header.into_iter().chain(lines.into_iter().map(|(_, line)| line)).collect::<Vec<_>>().join("\n")
+}
+
+fn attempt_line(plan: &Plan, step: u32, number: u32, word: &str, said: &str) -> String {
+    let planned = usize::try_from(step).ok().and_then(|step| plan.steps.get(step.checked_sub(1)?));
+    let what = match planned.map(|step| &step.action) {
+        Some(Action::Run(exec)) => format!("run    {}", argv(&exec.argv)),
+        Some(Action::Check { checks, .. }) => {
+            let names: Vec<String> = checks.iter().map(|check| check.service.to_string()).collect();
+            format!("check  {}", names.join(", "))
+        }
+        None => String::new(),
+    };
+    let again = if number > 1 { format!(" (attempt {number})") } else { String::new() };
+    format!("{step} {word:<7} {what}{again}   {said}").trim_end().to_owned()
+}
+
+fn short(checks: &[CheckResult], summary: &str) -> String {
+    if checks.is_empty() {
+        return visible(summary);
+    }
+    checks.iter().map(|check| visible(&check.detail)).collect::<Vec<_>>().join("; ")
+}
+
+/// What one check found, in a sentence: `Service B is running.`
+pub fn finding(title: &str, result: &CheckResult) -> String {
+    let title = visible(title);
+    let detail = visible(&result.detail);
+    let running = result.check.as_str() == "running";
+    match (result.health, running) {
+        (Health::Ok, true) => format!("{title} is running."),
+        (Health::Ok, false) => format!("{title}: {} is ok.", result.check),
+        (Health::Critical, true) => format!("{title} is not running ({detail})."),
+        (Health::Critical, false) => format!("{title}: {} is critical ({detail}).", result.check),
+        (Health::Warning, _) => format!("{title}: {} warns ({detail}).", result.check),
+        (Health::Unknown, _) => format!("{title}: nobody knows, {} could not be asked ({detail}).", result.check),
+    }
+}
+
+fn title<'a>(checks: &'a [PlanCheck], result: &'a CheckResult) -> &'a str {
+    checks
+        .iter()
+        .find(|check| check.service == result.service)
+        .map_or(result.service.as_str(), |check| check.service_title.as_str())
+}
+
+fn planned_checks(plan: &Plan) -> Vec<PlanCheck> {
+    let of_step = |action: &Action| match action {
+        Action::Check { checks, .. } => checks.clone(),
+        Action::Run(_) => Vec::new(),
+    };
+    plan.steps.iter().flat_map(|step| of_step(&step.action)).collect()
+}
+
+/// The last word of every check of a run, in the order asked.
+fn results(events: &[Event]) -> Vec<CheckResult> {
+    let mut last: Vec<CheckResult> = Vec::new();
+    for event in events {
+        let Some(record) = &event.record else { continue };
+        let Happened::AttemptEnded { checks, .. } = &record.what else { continue };
+        for check in checks {
+            last.retain(|known| (&known.service, &known.check) != (&check.service, &check.check));
+            last.push(check.clone());
+        }
+    }
+    last
+}
+
+/// The answer to `is SERVICE running`: what, as of when, by which check.
+pub fn is_answer(plan: &Plan, events: &[Event], at: &str) -> String {
+    let checks = planned_checks(plan);
+    let results = results(events);
+    if results.is_empty() {
+        return format!("{}: nobody knows, no check could be asked.", visible(&plan.deed));
+    }
+    let said: Vec<String> = results
+        .iter()
+        .map(|result| {
+            let sentence = finding(title(&checks, result), result);
+            let detail =
+                if result.health == Health::Ok { format!(": {}", visible(&result.detail)) } else { String::new() };
+            format!("{sentence} Checked at {at} by `{}`{detail}.", result.check)
+        })
+        .collect();
+    said.join("\n")
+}
+
+/// The outcome of a run that only asked checks: each finding, then what that makes of the system.
+pub fn health(plan: &Plan, events: &[Event], at: &str) -> String {
+    let checks = planned_checks(plan);
+    let results = results(events);
+    let findings: Vec<String> = results.iter().map(|result| finding(title(&checks, result), result)).collect();
+    let worst = results.iter().map(|result| result.health).max().unwrap_or(Health::Unknown);
+    let system = visible(&plan.system_title);
+    let whole = plan.targets.iter().any(|target| target == plan.system.as_str());
+    let mut said = findings;
+    if whole {
+        said.push(match worst {
+            Health::Ok => format!("{system} is healthy."),
+            Health::Warning => format!("{system} works with warnings."),
+            Health::Critical => format!("{system} is not healthy."),
+            Health::Unknown => format!("{system}: health unknown."),
+        });
+    }
+    said.push(format!("Checked at {at}."));
+    said.join(" ")
+}
+
+/// A run is done.
+pub fn succeeded(plan: &Plan, requester: &PersonId, millis: u64, place: &str) -> String {
+    format!("{requester}: {} is done. {}. {place}", visible(&plan.deed), lasted(millis))
+}
+
+/// A run has failed.
+pub fn failed(plan: &Plan, requester: &PersonId, step: u32, why: &str, place: &str) -> String {
+    let name = step_name(plan, step);
+    let after = plan.steps.len().saturating_sub(usize::try_from(step).unwrap_or(usize::MAX));
+    let after = match after {
+        0 => String::new(),
+        1 => " Step after it: not started.".to_owned(),
+        count => format!(" {count} steps after it: not started."),
+    };
+    format!(
+        "{} · {requester}: {} failed at step {step}{name}: {}.{after} `again` asks anew. {place}",
+        environment(plan),
+        visible(&plan.deed),
+        sentence(&visible(why)),
+    )
+}
+
+/// A run is stuck.
+pub fn stuck(
+    plan: &Plan,
+    run: RunId,
+    requester: &PersonId,
+    step: u32,
+    why: &str,
+    who: &[PersonId],
+    place: &str,
+) -> String {
+    let name = step_name(plan, step);
+    format!(
+        "{} · run {run} ({}) is stuck at step {step}{name}: {}. Nothing more of it starts.\n\
+         {}: look, then `judge worked because …` or `judge failed because …`. {requester} or you: `retry` asks for approval \
+         of another attempt, `stop` ends it. {place}",
+        environment(plan),
+        visible(&plan.deed),
+        sentence(&visible(why)),
+        or(who),
+    )
+}
+
+/// A run is being stopped while a step runs.
+pub fn stopping(plan: &Plan, by: &PersonId) -> String {
+    format!("{by} stops {}: ending the step that runs.", visible(&plan.deed))
+}
+
+/// A run was stopped.
+pub fn stopped(plan: &Plan, by: &PersonId, done: &[u32], unknown: &[u32], not_started: &[u32], place: &str) -> String {
+    let list = |steps: &[u32]| {
+        if steps.is_empty() {
+            "none".to_owned()
+        } else {
+            steps.iter().map(|step| format!("{step}{}", step_name(plan, *step))).collect::<Vec<_>>().join(", ")
+        }
+    };
+    format!(
+        "{by} stopped {}. Done: {}. Unknown: {}. Not started: {}. {place}",
+        visible(&plan.deed),
+        list(done),
+        list(unknown),
+        list(not_started)
+    )
+}
+
+/// A request was denied.
+pub fn denied(plan: &Plan, requester: &PersonId, code: &Code, by: &PersonId, why: Option<&str>, place: &str) -> String {
+    let why = why.map(|why| format!(": {}", sentence(&visible(why)))).unwrap_or_default();
+    format!("{requester}: {by} denied {} ({code}){why}. Nothing was done. {place}", visible(&plan.deed))
+}
+
+/// A request expired.
+pub fn expired(plan: &Plan, requester: &PersonId, code: &Code, at: &str, place: &str) -> String {
+    format!(
+        "{requester}: {code} expired at {at}, nobody decided. {}: nothing was done. `again` asks anew. {place}",
+        visible(&plan.deed)
+    )
+}
+
+/// A request was withdrawn.
+pub fn withdrawn(plan: &Plan, code: &Code, by: &PersonId) -> String {
+    format!("{by} withdrew {} ({code}). Nothing was done.", visible(&plan.deed))
+}
+
+/// The catalog would make another plan of what waits.
+pub fn differs(plan: &Plan, code: &Code, now: Option<Digest>) -> String {
+    let now = match now {
+        Some(digest) => format!("it would now be plan {}", digest.short()),
+        None => "it could not be planned now".to_owned(),
+    };
+    format!(
+        "The catalog has changed since {code} was asked ({}): {now}. {code} still means exactly what is shown above. To \
+         have the new one, `withdraw {code}` and ask again.",
+        visible(&plan.deed)
+    )
+}
+
+/// A catalog was not loaded.
+pub fn catalog_refused(problems: &[String]) -> String {
+    let mut lines = vec!["The catalog was changed and is not loaded; the one before keeps serving:".to_owned()];
+    lines.extend(problems.iter().take(10).map(|problem| visible(problem)));
+    if problems.len() > 10 {
+        lines.push(format!("and {} more: `countersign validate` lists all.", problems.len() - 10));
+    }
+    lines.join("\n")
+}
+
+/// A catalog was loaded after one was refused.
+pub fn catalog_loaded(runbooks: usize) -> String {
+    format!("The catalog is loaded again: {runbooks} runbooks.")
+}
+
+fn step_name(plan: &Plan, step: u32) -> String {
+    usize::try_from(step)
+        .ok()
+        .and_then(|step| plan.steps.get(step.checked_sub(1)?))
+        .map(|step| format!(" ({})", visible(&step.name)))
+        .unwrap_or_default()
+}
+
+/// Without a full stop at its end, for the sentence around it brings one.
+fn sentence(text: &str) -> String {
+    text.trim_end_matches('.').to_owned()
+}

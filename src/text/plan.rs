@@ -1,0 +1,174 @@
+//! A plan as the approver sees it: the decision first, then the reason, then every step as it will run. Never cut.
+
+use chrono::{DateTime, Utc};
+
+use super::time::{Times, lasted, limit};
+use super::visible::visible;
+use crate::model::catalog::EnvFrom;
+use crate::model::code::Code;
+use crate::model::id::{Digest, PersonId, RunId};
+use crate::model::plan::{Action, Exec, Plan, PlanStep};
+
+/// What a request's message is made of.
+#[derive(Debug)]
+pub struct RequestText<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its code.
+    pub code: &'a Code,
+    /// The run.
+    pub run: RunId,
+    /// The step of which a further attempt is asked.
+    pub retry_step: Option<u32>,
+    /// Who asks.
+    pub requester: &'a PersonId,
+    /// Who is asked.
+    pub asked: &'a [PersonId],
+    /// How earlier runs of this plan went: total, helped, usual length in milliseconds.
+    pub earlier: (i64, i64, Option<u64>),
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+    /// Now.
+    pub now: DateTime<Utc>,
+    /// How times are said.
+    pub times: Times,
+}
+
+/// The whole request. Its first line holds the decision.
+pub fn request(text: &RequestText<'_>) -> String {
+    let plan = text.plan;
+    let deed = match text.retry_step {
+        None => visible(&plan.deed),
+        Some(step) => format!("retry step {step} of run {} ({})", text.run, visible(&plan.deed)),
+    };
+    let mut lines = vec![
+        format!(
+            "{} · {} asks: {deed} on {} · {} · until {} · {}",
+            environment(plan),
+            text.requester,
+            visible(&plan.host),
+            effect(plan),
+            text.times.until(text.expires_at, text.now),
+            text.code,
+        ),
+        format!("`approved` or `deny because …` here, {}.", or(text.asked)),
+    ];
+    let why = plan.why.as_deref().map(|why| format!("Why: {} ", visible(why))).unwrap_or_default();
+    lines.push(format!("{why}{}", earlier(text.earlier)));
+    lines.extend(steps(plan));
+    let policy = plan.policy.as_ref().map(|policy| format!(" · policy {}", policy.name)).unwrap_or_default();
+    lines.push(format!("Plan {} · run {}{policy} · asked of {}", groups(text.digest), text.run, and(text.asked)));
+    lines.join("\n")
+}
+
+/// The environment, as it stands before everything that concerns a system.
+pub fn environment(plan: &Plan) -> String {
+    visible(&plan.environment).to_uppercase()
+}
+
+fn effect(plan: &Plan) -> String {
+    match plan.changes() {
+        0 => "only reads".to_owned(),
+        1 => "1 change, no undo".to_owned(),
+        changes => format!("{changes} changes, no undo"),
+    }
+}
+
+fn earlier((total, helped, usual): (i64, i64, Option<u64>)) -> String {
+    match (total, usual) {
+        (0, _) => "It has not run before.".to_owned(),
+        (1, _) if helped == 1 => "The last run helped.".to_owned(),
+        (_, Some(usual)) => format!("Last {total} runs: {helped} helped, usually {}.", lasted(usual)),
+        (_, None) => format!("Last {total} runs: {helped} helped."),
+    }
+}
+
+/// Every step as it will run, changing ones marked with `!`.
+pub fn steps(plan: &Plan) -> Vec<String> {
+    (1_u32..).zip(&plan.steps).flat_map(|(number, step)| step_lines(plan, number, step)).collect()
+}
+
+fn step_lines(plan: &Plan, number: u32, step: &PlanStep) -> Vec<String> {
+    let mark = if step.privileged { "!" } else { " " };
+    match &step.action {
+        Action::Run(exec) => {
+            let mut facts = vec![format!("on {}", visible(&plan.host)), format!("at most {}", limit(step.timeout()))];
+            if step.idempotent {
+                facts.push("may be repeated".to_owned());
+            }
+            if step.read_only {
+                facts.push("its author says it only reads".to_owned());
+            }
+            let mut lines = vec![format!("{number} {mark} run    {}   {}", argv(&exec.argv), facts.join(", "))];
+            lines.extend(details(exec));
+            lines
+        }
+        Action::Check { checks, until } => {
+            let when = match until {
+                Some(until) => format!("within {}, every {}", lasted(until.passes_within_ms), lasted(until.every_ms)),
+                None => format!("at most {}", limit(step.timeout())),
+            };
+            let names: Vec<String> = checks.iter().map(|check| format!("{} {}", check.service, check.check)).collect();
+            let mut lines = vec![format!("{number} {mark} check  {}   {when}", names.join(", "))];
+            for check in checks {
+                lines.push(format!("           {}", argv(&check.exec.argv)));
+                lines.extend(details(&check.exec));
+            }
+            lines
+        }
+    }
+}
+
+/// What a command line alone does not tell: which file it is, which scripts, which variables.
+fn details(exec: &Exec) -> Vec<String> {
+    let mut facts = vec![format!("is {}", visible(&exec.program))];
+    for script in exec.scripts.values() {
+        facts.push(format!("{} {}", visible(&script.path), script.sha256.short()));
+    }
+    for entry in &exec.env {
+        facts.push(match &entry.from {
+            EnvFrom::Bot => format!("gets {}", entry.name),
+            EnvFrom::Secret(secret) => format!("gets {} from the secret {secret}", entry.name),
+        });
+    }
+    vec![format!("           ({})", facts.join("; "))]
+}
+
+/// Arguments as one would type them: quoted where a reader could not tell where one ends.
+pub fn argv(argv: &[String]) -> String {
+    let plain =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c));
+    let quoted = |text: &String| {
+        if plain(text) { text.clone() } else { format!("'{}'", visible(text).replace('\'', "'\\''")) }
+    };
+    argv.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A digest for eyes only: twelve characters in groups of four.
+pub fn groups(digest: Digest) -> String {
+    let short = digest.short();
+    format!("{} {} {}", &short[..4], &short[4..8], &short[8..])
+}
+
+/// `boss, lin or mei`.
+pub fn or(people: &[PersonId]) -> String {
+    list(people, "or")
+}
+
+/// `boss, lin and mei`.
+pub fn and(people: &[PersonId]) -> String {
+    list(people, "and")
+}
+
+fn list(people: &[PersonId], word: &str) -> String {
+    match people {
+        [] => "nobody".to_owned(),
+        [one] => one.to_string(),
+        [rest @ .., last] => {
+            let rest: Vec<String> = rest.iter().map(ToString::to_string).collect();
+            format!("{} {word} {last}", rest.join(", "))
+        }
+    }
+}
