@@ -1,1 +1,3 @@
 //! TODO-land: engine.
+
+pub mod redact;
