@@ -241,7 +241,7 @@ fn checks_of_services() {
 }
 
 #[test]
-fn i7_a_decision_is_the_whole_line() {
+fn a_decision_is_the_whole_line() {
     let approve = Command::Approve { code: None };
     for text in [
         "approve",
