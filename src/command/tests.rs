@@ -794,6 +794,27 @@ fn a_line_that_two_runbooks_say_is_neither() {
     assert_eq!(readings, ["run start-other what=\"service b\"", "run start-service service=service-b"]);
 }
 
+/// Phrases may begin with `stop` and a name; the built-in keeps its numbers.
+#[test]
+fn a_phrase_beside_the_built_in_stop() {
+    let mut world = world();
+    let kind = ParamKind::Service { system: Some(SystemName::new("system-a")) };
+    let (name, stop) = runbook("stop-service", "Stop", &["stop {service}"], vec![param("service", kind)]);
+    world.runbooks.insert(name, stop);
+    let said = |text: &str| parse(&world, text, Addressed::ToRoom, Place { in_declared_room: true });
+    assert_eq!(said("stop service b"), Parsed::Command(run("stop-service", &[("service", "service-b")])));
+    assert_eq!(said("stop 12"), Parsed::Command(Command::Stop { run: Some(RunId(12)) }));
+    assert_eq!(said("stop run 12."), Parsed::Command(Command::Stop { run: Some(RunId(12)) }));
+    assert_eq!(said("stop"), Parsed::Command(Command::Stop { run: None }));
+    assert!(matches!(said("stop service x"), Parsed::Wrong(ParseError::Value { .. })));
+    assert!(matches!(said("stop service b now"), Parsed::Wrong(ParseError::Extra { .. })));
+    assert!(matches!(said("stop service b?"), Parsed::Wrong(ParseError::UnknownCommand { did_you_mean: Some(_), .. })));
+    assert_eq!(said("stop it"), Parsed::Talk);
+    assert_eq!(said("stop the meeting"), Parsed::Talk);
+    let Parsed::Wrong(ParseError::UnknownCommand { did_you_mean, .. }) = said("stpo service b") else { panic!() };
+    assert_eq!(did_you_mean.as_deref(), Some("stop service b"));
+}
+
 /// The cost of a line is bounded by its length, however many ways there are to read it.
 #[test]
 fn a_line_with_very_many_readings_ends() {
