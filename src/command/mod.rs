@@ -210,7 +210,8 @@ fn read(line: &Line<'_>) -> Reading {
             readings: [one, other].iter().filter_map(run::general_form).collect(),
         }),
         (Reading::Right(command), _) | (_, Reading::Right(command)) => Reading::Right(command),
-        (Reading::Wrong(error), _) | (_, Reading::Wrong(error)) => Reading::Wrong(error),
+        // A phrase says more exactly what is wrong: `stop service x` is about the service, not about a run's number.
+        (_, Reading::Wrong(error)) | (Reading::Wrong(error), _) => Reading::Wrong(error),
         (Reading::Perhaps(error), _) | (_, Reading::Perhaps(error)) => Reading::Perhaps(error),
         (Reading::NotMine, Reading::NotMine) => Reading::NotMine,
     }

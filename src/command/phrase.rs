@@ -11,8 +11,8 @@ use super::value::{self, Refused};
 use super::words::{self, Ending, Word};
 use super::{Anew, Command, Line, ParseError, Reading, ValueError, Wants};
 
-/// More ways than this of laying one phrase over one line are not tried.
-const MOST_LAYINGS: usize = 500;
+/// Laying one phrase over one line is given up after so many tries: a line made to have many ways costs no more.
+const MOST_TRIES: u32 = 5_000;
 
 /// The most words that may follow a name by mistake; more make it talk.
 const MOST_EXTRA: usize = 3;
@@ -102,7 +102,32 @@ fn read_phrase(line: &Line<'_>, runbook: &Runbook, phrase: &Phrase, words: &[Wor
             _ => {}
         }
     }
-    if layings.is_empty() { incomplete(line, runbook, phrase, words) } else { wrong }
+    if layings.is_empty() {
+        over(line, runbook, phrase, words).unwrap_or_else(|| incomplete(line, runbook, phrase, words))
+    } else {
+        wrong
+    }
+}
+
+/// A phrase that ends with a fixed word, all there, and a few more words after it.
+fn over(line: &Line<'_>, runbook: &Runbook, phrase: &Phrase, words: &[Word<'_>]) -> Option<Reading> {
+    let Some(PhrasePart::Word(_)) = phrase.parts.last() else { return None };
+    let fixed = phrase.parts.iter().filter(|part| matches!(part, PhrasePart::Word(_))).count();
+    let exact = |said: &str, meant: &str| said.trim_end_matches(',').to_lowercase() == meant;
+    (1..=MOST_EXTRA.min(words.len().saturating_sub(1))).find_map(|more| {
+        let (said, more) = words.split_at(words.len() - more);
+        let laying = lay(&phrase.parts, said, &exact)
+            .into_iter()
+            .find(|laying| matches!(fill(line, runbook, phrase, said, laying), Reading::Right(_)))?;
+        let without = render(phrase, |name| {
+            let (_, range) = laying.iter().find(|(slot, _)| slot == name)?;
+            Some(line.text[words::span(&said[range.clone()])].to_owned())
+        })?;
+        let at = words::span(more);
+        let error = ParseError::Extra { said: line.text[at.clone()].to_owned(), at, without };
+        // One fixed word alone is a word that people say; two are a phrase.
+        Some(if fixed > 1 { Reading::Wrong(error) } else { Reading::Perhaps(error) })
+    })
 }
 
 /// A phrase over words: for each parameter of the phrase, from which word to before which word it reaches.
@@ -117,30 +142,32 @@ pub(super) fn lay(parts: &[PhrasePart], words: &[Word<'_>], same: &dyn Fn(&str, 
         from: usize,
         same: &dyn Fn(&str, &str) -> bool,
         laid: &mut Laying,
+        tries: &mut u32,
         all: &mut Vec<Laying>,
     ) {
-        if all.len() >= MOST_LAYINGS {
+        if *tries == 0 {
             return;
         }
+        *tries -= 1;
         match parts.split_first() {
             None if from == words.len() => all.push(laid.clone()),
             None => {}
             Some((PhrasePart::Word(meant), parts)) => match words.get(from) {
-                Some(word) if same(word.text, meant) => go(parts, words, from + 1, same, laid, all),
+                Some(word) if same(word.text, meant) => go(parts, words, from + 1, same, laid, tries, all),
                 _ => {}
             },
             Some((PhrasePart::Slot(name), parts)) => {
                 let latest = words.len().saturating_sub(parts.len());
                 for end in (from + 1..=latest).rev() {
                     laid.push((name.clone(), from..end));
-                    go(parts, words, end, same, laid, all);
+                    go(parts, words, end, same, laid, tries, all);
                     laid.pop();
                 }
             }
         }
     }
     let mut all = Vec::new();
-    go(parts, words, 0, same, &mut Vec::new(), &mut all);
+    go(parts, words, 0, same, &mut Vec::new(), &mut { MOST_TRIES }, &mut all);
     all
 }
 
@@ -220,17 +247,16 @@ fn slot(line: &Line<'_>, runbook: &Runbook, param: &Param, words: &[Word<'_>]) -
     })
 }
 
-/// What stands between quotation marks; `None` if they are not closed. Text that does not begin with one is as it is.
+/// What stands between quotation marks, if they are around all of it; `None` if the first is never closed. Text that is
+/// not in quotation marks is as it is.
 pub(super) fn unquoted(said: &str) -> Option<&str> {
-    let Some((open, rest)) = said.chars().next().map(|first| (first, &said[first.len_utf8()..])) else {
-        return Some(said);
-    };
-    match open {
-        '"' => rest.strip_suffix('"'),
-        '“' | '„' => rest.strip_suffix(['”', '“', '"']),
-        _ => return Some(said),
+    const CLOSING: [char; 3] = ['"', '”', '“'];
+    let Some(rest) = said.strip_prefix(['"', '“', '„']) else { return Some(said) };
+    let close = rest.find(CLOSING)?;
+    match rest[close..].chars().nth(1) {
+        None => Some(&rest[..close]),
+        Some(_) => Some(said),
     }
-    .filter(|inner| !inner.contains(['"', '“', '”']))
 }
 
 /// A name followed by more: what would be right without it.
@@ -273,7 +299,7 @@ pub(super) fn render(phrase: &Phrase, value: impl Fn(&str) -> Option<String>) ->
     words.map(|words| words.join(" "))
 }
 
-/// A phrase without its parameters (`start`), or one without any and more words after it (`check all now`).
+/// A phrase without its parameters: `start`, `run health check`.
 fn incomplete(line: &Line<'_>, runbook: &Runbook, phrase: &Phrase, words: &[Word<'_>]) -> Reading {
     let fixed: Vec<&str> = phrase
         .parts
@@ -283,32 +309,19 @@ fn incomplete(line: &Line<'_>, runbook: &Runbook, phrase: &Phrase, words: &[Word
             PhrasePart::Slot(_) => None,
         })
         .collect();
-    let begins = words.len() >= fixed.len() && fixed.iter().zip(words).all(|(fixed, word)| word.is(fixed));
-    if !begins {
+    if words.len() != fixed.len() || !fixed.iter().zip(words).all(|(fixed, word)| word.is(fixed)) {
         return Reading::NotMine;
     }
-    let slots = fixed.len() < phrase.parts.len();
-    let more = &words[fixed.len()..];
-    // One fixed word alone is a word that people say; two are a phrase.
-    let sure = fixed.len() > 1;
-    let error = match (slots, more) {
-        (true, []) => {
-            let first = runbook.params.iter().find(|param| {
-                phrase.parts.iter().any(|part| matches!(part, PhrasePart::Slot(name) if *name == param.name))
-            });
-            match first {
-                Some(param) => missing(line, runbook, param),
-                None => return Reading::NotMine,
-            }
-        }
-        (false, [_, ..]) if more.len() <= MOST_EXTRA => {
-            let at = words::span(more);
-            let said = line.text[at.clone()].to_owned();
-            ParseError::Extra { at, said, without: fixed.join(" ") }
-        }
-        _ => return Reading::NotMine,
-    };
-    if sure { Reading::Wrong(error) } else { Reading::Perhaps(error) }
+    let first = runbook
+        .params
+        .iter()
+        .find(|param| phrase.parts.iter().any(|part| matches!(part, PhrasePart::Slot(name) if *name == param.name)));
+    match first.map(|param| missing(line, runbook, param)) {
+        None => Reading::NotMine,
+        // As above: `start` alone is talk, `scale to` is not.
+        Some(error) if fixed.len() > 1 => Reading::Wrong(error),
+        Some(error) => Reading::Perhaps(error),
+    }
 }
 
 /// What a near miss would have been: the value as said if it is right, else the nearest. The number is how many of the

@@ -241,7 +241,7 @@ fn checks_of_services() {
 }
 
 #[test]
-fn i7_a_decision_is_the_whole_line() {
+fn a_decision_is_the_whole_line() {
     let approve = Command::Approve { code: None };
     for text in [
         "approve",
@@ -414,6 +414,7 @@ fn phrases() {
         ("scale service b to 03", run("scale-service", &[("service", "service-b"), ("count", "3")])),
         ("announce we start again", run("announce", &[("words", "we start again")])),
         ("announce down? yes, thanks.", run("announce", &[("words", "down? yes, thanks.")])),
+        ("announce \"a\" or \"b\"", run("announce", &[("words", "\"a\" or \"b\"")])),
         ("announce \"quoted words\"", run("announce", &[("words", "quoted words")])),
         ("flush cache", run("flush-cache", &[])),
         ("run flush-cache", run("flush-cache", &[])),
@@ -628,6 +629,8 @@ fn mistakes_in_phrases() {
         let ParseError::Extra { said, without, .. } = error(text) else { panic!("{text}") };
         assert_eq!((said.as_str(), without.as_str()), (more, "start service b"), "{text}");
     }
+    assert!(matches!(error("run system a health check now, mei"), ParseError::Extra { said, without, .. }
+        if said == "now, mei" && without == "run system a health check"));
     assert!(matches!(error("flush cache now"), ParseError::Extra { without, .. } if without == "flush cache"));
     assert!(matches!(error("run health check"), ParseError::MissingArgument { name, .. } if name == "system"));
     assert!(matches!(error("scale to"), ParseError::MissingArgument { name, .. } if name == "service"));
@@ -758,6 +761,10 @@ fn addressed_lines_are_never_just_talk() {
     assert!(matches!(direct("start"), Parsed::Wrong(E::MissingArgument { .. })));
     assert!(matches!(direct("is service b"), Parsed::Wrong(E::UnknownCheck { .. })));
     assert!(matches!(direct("approved?"), Parsed::Wrong(_)));
+    for text in ["?", ".", "!", ",", "thanks", "please", "… …"] {
+        assert!(matches!(direct(text), Parsed::Wrong(E::UnknownCommand { did_you_mean: None, .. })), "{text}");
+        assert_eq!(in_room(text), Parsed::Talk, "{text}");
+    }
     assert_eq!(direct(""), Parsed::Command(Command::Help { topic: None }));
     assert_eq!(in_room("@countersign"), Parsed::Command(Command::Help { topic: None }));
     assert!(matches!(in_room("@countersign hello"), Parsed::Wrong(E::UnknownCommand { .. })));
@@ -785,6 +792,39 @@ fn a_line_that_two_runbooks_say_is_neither() {
     let parsed = parse(&world, "start service b", Addressed::ToRoom, Place { in_declared_room: true });
     let Parsed::Wrong(ParseError::Ambiguous { readings, .. }) = parsed else { panic!("{parsed:?}") };
     assert_eq!(readings, ["run start-other what=\"service b\"", "run start-service service=service-b"]);
+}
+
+/// Phrases may begin with `stop` and a name; the built-in keeps its numbers.
+#[test]
+fn a_phrase_beside_the_built_in_stop() {
+    let mut world = world();
+    let kind = ParamKind::Service { system: Some(SystemName::new("system-a")) };
+    let (name, stop) = runbook("stop-service", "Stop", &["stop {service}"], vec![param("service", kind)]);
+    world.runbooks.insert(name, stop);
+    let said = |text: &str| parse(&world, text, Addressed::ToRoom, Place { in_declared_room: true });
+    assert_eq!(said("stop service b"), Parsed::Command(run("stop-service", &[("service", "service-b")])));
+    assert_eq!(said("stop 12"), Parsed::Command(Command::Stop { run: Some(RunId(12)) }));
+    assert_eq!(said("stop run 12."), Parsed::Command(Command::Stop { run: Some(RunId(12)) }));
+    assert_eq!(said("stop"), Parsed::Command(Command::Stop { run: None }));
+    assert!(matches!(said("stop service x"), Parsed::Wrong(ParseError::Value { .. })));
+    assert!(matches!(said("stop service b now"), Parsed::Wrong(ParseError::Extra { .. })));
+    assert!(matches!(said("stop service b?"), Parsed::Wrong(ParseError::UnknownCommand { did_you_mean: Some(_), .. })));
+    assert_eq!(said("stop it"), Parsed::Talk);
+    assert_eq!(said("stop the meeting"), Parsed::Talk);
+    let Parsed::Wrong(ParseError::UnknownCommand { did_you_mean, .. }) = said("stpo service b") else { panic!() };
+    assert_eq!(did_you_mean.as_deref(), Some("stop service b"));
+}
+
+/// The cost of a line is bounded by its length, however many ways there are to read it.
+#[test]
+fn a_line_with_very_many_readings_ends() {
+    let mut world = world();
+    let params = ["a", "b", "c", "d"].map(|name| param(name, ParamKind::Text { max_length: 5 }));
+    let (name, many) = runbook("many", "Many", &["copy {a} to {b} to {c} to {d}"], params.into());
+    world.runbooks.insert(name, many);
+    let line = format!("copy {}", "to ".repeat(600));
+    let parsed = parse(&world, &line, Addressed::Direct, Place { in_declared_room: true });
+    assert!(matches!(parsed, Parsed::Wrong(_)), "{parsed:?}");
 }
 
 proptest! {

@@ -5,13 +5,17 @@
 
 use std::collections::BTreeSet;
 
-use super::catalog::{Phrase, PhrasePart};
+use super::catalog::{Param, ParamKind, Phrase, PhrasePart};
 
 /// The first words of the built-in commands, lower case, in alphabetical order.
 pub const BUILT_IN: &[&str] = &[
     "again", "approve", "approved", "denied", "deny", "help", "is", "judge", "ping", "requests", "retry", "run",
     "show", "stop", "who", "whoami", "withdraw",
 ];
+
+/// First words that phrases leave alone because people expect the bot itself to answer to them, lower case, in
+/// alphabetical order.
+pub const RESERVED: &[&str] = &["open", "pause", "reopen", "report", "resolve", "resume", "status", "what"];
 
 /// Lines that sound like a yes and decide nothing, lower case, without final punctuation.
 pub const NEAR_YES: &[&str] = &[
@@ -165,12 +169,17 @@ pub fn first_words() -> &'static [&'static str] {
     BUILT_IN
 }
 
-/// The built-in that a phrase equals, begins with or shadows; `None` is a phrase that may be declared.
+/// The built-in or reserved word that a phrase equals, begins with or shadows; `None` is a phrase that may be declared.
 ///
-/// A phrase that begins with `run` may be declared if a further fixed word follows (`run {system} health check`): the
-/// general form has only a runbook's name and `key=value` after `run`, and a line that is both is refused by the parser
-/// as ambiguous unless both mean the same. A phrase that begins with a parameter shadows all of them; `help` is named.
-pub fn shadows(phrase: &Phrase) -> Option<&'static str> {
+/// Two built-ins leave room for phrases that cannot be mistaken for them:
+/// - `run`, if a fixed word stands at the third place or later (`run {system} health check`): from there on the general
+///   form has only `key=value`.
+/// - `stop`, if a service's or system's name comes second or a fixed word that is neither `run` nor a number: the
+///   built-in is followed by a run's number.
+///
+/// A line that is both a phrase and the general form all the same is refused by the parser, unless both mean the same.
+/// A phrase that begins with a parameter shadows everything; `help` is named.
+pub fn shadows(phrase: &Phrase, params: &[Param]) -> Option<&'static str> {
     let words: Option<Vec<&str>> = phrase
         .parts
         .iter()
@@ -185,25 +194,43 @@ pub fn shadows(phrase: &Phrase) -> Option<&'static str> {
             return Some(near);
         }
     }
-    match phrase.parts.first() {
-        None => None,
-        Some(PhrasePart::Slot(_)) => Some("help"),
-        Some(PhrasePart::Word(first)) if first == "run" => {
-            let more = phrase.parts[1..].iter().any(|part| matches!(part, PhrasePart::Word(_)));
-            (!more).then_some("run")
-        }
-        Some(PhrasePart::Word(first)) => BUILT_IN.iter().find(|word| *word == first).copied(),
-    }
+    let (first, rest) = phrase.parts.split_first()?;
+    let PhrasePart::Word(first) = first else { return Some("help") };
+    let built_in = *BUILT_IN.iter().chain(RESERVED).find(|word| *word == first)?;
+    let apart = match built_in {
+        "run" => rest.iter().skip(1).any(|part| matches!(part, PhrasePart::Word(_))),
+        "stop" => match rest.first() {
+            None => false,
+            Some(PhrasePart::Word(word)) => {
+                word != "run" && !word.starts_with(|c: char| c == '#' || c.is_ascii_digit())
+            }
+            Some(PhrasePart::Slot(name)) => params.iter().any(|param| {
+                param.name == *name && matches!(param.kind, ParamKind::Service { .. } | ParamKind::System)
+            }),
+        },
+        _ => false,
+    };
+    (!apart).then_some(built_in)
 }
 
-/// Whether one line could match both phrases, if every parameter took one or more words of any kind.
+/// Whether one line could match both phrases, if every parameter took one or more words of any kind. Hyphens make no
+/// difference between words, as they make none in names: two phrases that differ in them alone would confuse people.
 pub fn clash(a: &Phrase, b: &Phrase) -> bool {
+    // A fixed word, or `None` for a parameter.
+    let tokens = |phrase: &Phrase| -> Vec<Option<String>> {
+        let token = |part: &PhrasePart| match part {
+            PhrasePart::Word(word) => word.split('-').map(|piece| Some(piece.to_owned())).collect(),
+            PhrasePart::Slot(_) => vec![None],
+        };
+        phrase.parts.iter().flat_map(token).collect()
+    };
+    let (a, b) = (tokens(a), tokens(b));
     // Both phrases are walked together, one word of an imagined line at a time. A parameter may take one more word or
     // be finished with this one; a fixed word takes only itself.
-    let steps = |part: Option<&PhrasePart>, at: usize| match part {
+    let steps = |token: Option<&Option<String>>, at: usize| match token {
         None => vec![],
-        Some(PhrasePart::Word(_)) => vec![at + 1],
-        Some(PhrasePart::Slot(_)) => vec![at, at + 1],
+        Some(Some(_)) => vec![at + 1],
+        Some(None) => vec![at, at + 1],
     };
     let mut seen = BTreeSet::new();
     let mut open = vec![(0, 0)];
@@ -211,17 +238,17 @@ pub fn clash(a: &Phrase, b: &Phrase) -> bool {
         if !seen.insert((at_a, at_b)) {
             continue;
         }
-        if at_a == a.parts.len() && at_b == b.parts.len() {
+        if at_a == a.len() && at_b == b.len() {
             return true;
         }
-        let (part_a, part_b) = (a.parts.get(at_a), b.parts.get(at_b));
-        if let (Some(PhrasePart::Word(one)), Some(PhrasePart::Word(other))) = (part_a, part_b)
+        let (token_a, token_b) = (a.get(at_a), b.get(at_b));
+        if let (Some(Some(one)), Some(Some(other))) = (token_a, token_b)
             && one != other
         {
             continue;
         }
-        for next_a in steps(part_a, at_a) {
-            for next_b in steps(part_b, at_b) {
+        for next_a in steps(token_a, at_a) {
+            for next_b in steps(token_b, at_b) {
                 open.push((next_a, next_b));
             }
         }
@@ -268,30 +295,50 @@ mod tests {
 
     #[test]
     fn built_ins_are_sorted_and_lower_case() {
-        assert!(BUILT_IN.is_sorted());
-        for word in BUILT_IN.iter().chain(NEAR_YES).chain(NEAR_NO) {
+        assert!(BUILT_IN.is_sorted() && RESERVED.is_sorted());
+        for word in BUILT_IN.iter().chain(RESERVED).chain(NEAR_YES).chain(NEAR_NO) {
             assert_eq!(word.to_lowercase(), **word);
         }
     }
 
     #[test]
     fn a_phrase_may_not_shadow_a_built_in() {
+        let param = |name: &str, kind| Param { name: name.into(), kind, default: None, may_begin_with_dash: false };
+        let params = [
+            param("service", ParamKind::Service { system: None }),
+            param("system", ParamKind::System),
+            param("thing", ParamKind::Text { max_length: 9 }),
+        ];
         for (text, built_in) in [
             ("help", "help"),
             ("is {service} the one", "is"),
-            ("stop {service}", "stop"),
+            ("stop", "stop"),
+            ("stop {thing}", "stop"),
+            ("stop run {service}", "stop"),
+            ("stop 12", "stop"),
             ("approve {thing} quickly", "approve"),
             ("run", "run"),
             ("run {thing}", "run"),
+            ("run check {thing}", "run"),
+            ("run tests", "run"),
+            ("status of {service}", "status"),
             ("go", "go"),
             ("ok", "ok"),
             ("not now", "not now"),
             ("Who knows", "who"),
         ] {
-            assert_eq!(shadows(&phrase(text)), Some(built_in), "{text}");
+            assert_eq!(shadows(&phrase(text), &params), Some(built_in), "{text}");
         }
-        for text in ["start {service}", "run {system} health check", "run tests", "go home {service}", "helper"] {
-            assert_eq!(shadows(&phrase(text)), None, "{text}");
+        for text in [
+            "start {service}",
+            "run {system} health check",
+            "run all tests",
+            "stop {service}",
+            "stop everything",
+            "go home {service}",
+            "helper",
+        ] {
+            assert_eq!(shadows(&phrase(text), &params), None, "{text}");
         }
     }
 
@@ -306,6 +353,7 @@ mod tests {
             ("start {service}", "restart {service}", false),
             ("start {service}", "start", false),
             ("start", "start", true),
+            ("health-check {a}", "health check {b}", true),
             ("move {a} to {b}", "move x {c} to", true), // move x to to
             ("move {a} to {b} up", "move x {c} down", false),
             ("move {a} to {b}", "move x {c} y", true),
