@@ -15,6 +15,7 @@ use crate::model::id::SecretName;
 #[derive(Clone, Default)]
 pub struct Secrets {
     values: Arc<BTreeMap<SecretName, Vec<u8>>>,
+    redactor: Option<Arc<Redactor>>,
 }
 
 impl std::fmt::Debug for Secrets {
@@ -44,13 +45,20 @@ impl Secrets {
                     .map_err(|error| format!("secret {name}: {} cannot be read: {error}", path.display())),
             };
             match value {
+                Ok(value) if super::redact::too_short(&value) => {
+                    problems.push(format!(
+                        "secret {name}: its value is shorter than {} bytes, too short to be kept out of what is shown",
+                        super::redact::SHORTEST
+                    ));
+                }
                 Ok(value) => {
                     values.insert(name.clone(), value);
                 }
                 Err(problem) => problems.push(problem),
             }
         }
-        (Self { values: Arc::new(values) }, problems)
+        let redactor = Redactor::new(values.iter().map(|(name, value)| (name.clone(), value.clone())));
+        (Self { values: Arc::new(values), redactor: Some(Arc::new(redactor)) }, problems)
     }
 
     /// The value of a secret, for a step's environment and nothing else.
@@ -60,6 +68,11 @@ impl Secrets {
 
     /// A redactor for one stream of output.
     pub fn redactor(&self) -> Redactor {
-        Redactor::new(self.values.iter().map(|(name, value)| (name.clone(), value.clone())))
+        self.redactor.as_ref().map_or_else(|| Redactor::new([]), |redactor| redactor.fresh())
+    }
+
+    /// A text of ours or of a person's with every secret taken out.
+    pub fn redact(&self, text: &str) -> String {
+        self.redactor.as_ref().map_or_else(|| text.to_owned(), |redactor| redactor.redact_text(text))
     }
 }
