@@ -1,1 +1,98 @@
-//! TODO-land: flow.
+//! The event loop and its wiring: the one room that knows all the others. Nobody imports it but the command line.
+//!
+//! What lives here: who said it, may they, where does it go; one handler for each command; the room's echoes; expiry and
+//! other housekeeping; reloading the catalog. What does not: SQL (`store`), words (`text`), who agreed (`approval`), what
+//! runs (`engine`).
+
+mod commands;
+mod echo;
+mod handle;
+mod housekeeping;
+mod reload;
+mod turn;
+
+use std::sync::{Arc, RwLock};
+
+use crate::chat::{Adapter, Limits};
+use crate::engine::plan::LocalWorld;
+use crate::engine::{Secrets, SecretsSource};
+use crate::model::catalog::Catalog;
+use crate::model::chat::RoomAddress;
+use crate::model::id::Digest;
+use crate::runbook::Loaded;
+use crate::store::Store;
+use crate::text::time::Times;
+
+pub use echo::room_sink;
+pub use housekeeping::housekeeping;
+pub use reload::{Reload, watch_catalog};
+
+/// A catalog in use, with its secrets.
+#[derive(Debug)]
+pub struct InUse {
+    /// The catalog.
+    pub catalog: Catalog,
+    /// The hash over its files.
+    pub fingerprint: Digest,
+    /// Its secrets' values.
+    pub secrets: Secrets,
+}
+
+impl InUse {
+    /// Takes a loaded catalog into use: reads its secrets. Those that cannot be read are named in the log; a step that
+    /// needs one fails before it starts.
+    pub fn new(loaded: Loaded) -> Self {
+        let (secrets, problems) = Secrets::read(&loaded.catalog);
+        for problem in problems {
+            tracing::warn!("{problem}");
+        }
+        Self { catalog: loaded.catalog, fingerprint: loaded.fingerprint, secrets }
+    }
+}
+
+/// What every handler needs.
+pub struct App {
+    /// The store.
+    pub store: Store,
+    /// How times are said.
+    pub times: Times,
+    /// Where plans find programs, and on which host steps run.
+    pub world: LocalWorld,
+    /// The chat adapters.
+    pub adapters: Vec<Arc<dyn Adapter>>,
+    in_use: RwLock<Arc<InUse>>,
+}
+
+impl App {
+    /// Wires an app.
+    pub fn new(store: Store, times: Times, world: LocalWorld, adapters: Vec<Arc<dyn Adapter>>, in_use: InUse) -> Self {
+        Self { store, times, world, adapters, in_use: RwLock::new(Arc::new(in_use)) }
+    }
+
+    /// The catalog in use now. A reload leaves what was taken here as it is.
+    pub fn in_use(&self) -> Arc<InUse> {
+        // Nothing panics while it holds this lock; and if it did, the catalog behind it is whole all the same.
+        self.in_use.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, with: InUse) {
+        *self.in_use.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(with);
+    }
+
+    /// What fits into one message of a room.
+    fn limits(&self, room: &RoomAddress) -> Limits {
+        self.adapters
+            .iter()
+            .find(|adapter| adapter.serves(room))
+            .map_or(Limits { text: 2_000, buttons: 0 }, |adapter| adapter.limits())
+    }
+}
+
+/// The secrets of whatever catalog is in use.
+pub struct CurrentSecrets(pub Arc<App>);
+
+impl SecretsSource for CurrentSecrets {
+    fn secrets(&self) -> Secrets {
+        self.0.in_use().secrets.clone()
+    }
+}

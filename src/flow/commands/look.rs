@@ -1,0 +1,121 @@
+//! Looking: `help`, `whoami`, `requests`, `show`.
+
+use super::super::turn::{Turn, plan_of};
+use crate::command::Shown;
+use crate::model::allowed::{Verb, allowed};
+use crate::model::catalog::{ParamKind, Runbook};
+use crate::model::id::RunId;
+use crate::model::request::RequestState;
+use crate::store::{Result, Run};
+use crate::text;
+
+pub(super) fn command_help(turn: &mut Turn<'_>, topic: Option<&str>) {
+    let in_use = turn.in_use.clone();
+    let person = turn.person.clone();
+    // A runbook is offered to whoever may run it on at least one of the systems that it can be for.
+    let may_run = |runbook: &Runbook| {
+        let verb =
+            if runbook.steps.iter().any(crate::model::catalog::Step::is_privileged) { Verb::Run } else { Verb::See };
+        let named = |system: &crate::model::id::SystemName| {
+            in_use.catalog.systems.get(system).is_some_and(|system| allowed(&in_use.catalog, &person, verb, system))
+        };
+        let any = || in_use.catalog.systems.keys().any(&named);
+        let fixed = runbook.system.as_ref().map(&named);
+        let by_param = runbook.params.iter().find_map(|param| match &param.kind {
+            ParamKind::Service { system: Some(system) } => Some(named(system)),
+            ParamKind::Service { system: None } | ParamKind::System => Some(any()),
+            ParamKind::Choice(_) | ParamKind::Integer { .. } | ParamKind::Text { .. } => None,
+        });
+        by_param.or(fixed).unwrap_or(false)
+    };
+    let said = match topic {
+        None => text::command::help(&in_use.catalog, &may_run),
+        Some(topic) => text::command::help_on(&in_use.catalog, &may_run, topic),
+    };
+    turn.answer(said);
+}
+
+pub(super) fn command_whoami(turn: &mut Turn<'_>) {
+    let groups: Vec<String> = turn
+        .catalog()
+        .groups
+        .iter()
+        .filter(|(_, members)| members.contains(&turn.person))
+        .map(|(group, _)| group.to_string())
+        .collect();
+    let said = text::answer::whoami(&turn.person, &turn.incoming.account, &groups);
+    turn.answer(said);
+}
+
+pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
+    let room = turn.room().clone();
+    let mut list = Vec::new();
+    for request in turn.tx.list_pending_in(&room, None).await? {
+        let Some(run) = turn.app.store.find_run(request.run).await? else { continue };
+        if !may_see(turn, &run) {
+            continue;
+        }
+        let plan = plan_of(&run)?;
+        let stage = match request.state {
+            RequestState::Pending { stage } => stage,
+            _ => 0,
+        };
+        let asked = turn.asked(&plan, stage, &request.requesters);
+        let until = turn.app.times.until(request.expires_at, turn.tx.now());
+        let requester = request.requesters.first().cloned().unwrap_or_else(|| run.requester.clone());
+        list.push((request.code, requester, plan.deed, until, asked));
+    }
+    turn.answer(text::answer::requests(&list));
+    Ok(())
+}
+
+/// Who may look at a run: whoever may look at its system.
+pub(super) fn may_see(turn: &Turn<'_>, run: &Run) -> bool {
+    turn.system_of(run).is_some_and(|system| allowed(turn.catalog(), &turn.person, Verb::See, system))
+}
+
+pub(super) async fn command_show(turn: &mut Turn<'_>, what: Shown) -> Result<()> {
+    let id = match what {
+        Shown::Run(run) => run,
+        Shown::Code(code) => match turn.tx.find_request_by_code(&code).await? {
+            Some(request) => request.run,
+            None => {
+                turn.refuse(text::answer::no_such_code(&code));
+                return Ok(());
+            }
+        },
+    };
+    let Some(run) = find(turn, id).await? else { return Ok(()) };
+    let plan = plan_of(&run)?;
+    let attempts: Vec<String> = turn
+        .tx
+        .list_attempts(run.id)
+        .await?
+        .iter()
+        .map(|attempt| {
+            let summary = attempt.summary.as_deref().map(text::visible::visible).unwrap_or_default();
+            let at = turn.app.times.at_second(attempt.started_at, turn.tx.now());
+            format!(
+                "step {} attempt {}: {} since {at}   {summary}",
+                attempt.key.step,
+                attempt.key.number,
+                attempt.state.name()
+            )
+            .trim_end()
+            .to_owned()
+        })
+        .collect();
+    turn.answer(text::answer::show_run(run.id, &plan, &run.state, &attempts, &run.digest.to_string()));
+    Ok(())
+}
+
+/// A run of this room that the speaker may see; refuses and returns `None` otherwise. That it exists elsewhere is not
+/// told.
+pub(super) async fn find(turn: &mut Turn<'_>, id: RunId) -> Result<Option<Run>> {
+    let run = turn.app.store.find_run(id).await?;
+    let run = run.filter(|run| run.room == *turn.room() && may_see(turn, run));
+    if run.is_none() {
+        turn.refuse(text::answer::no_such_run(id));
+    }
+    Ok(run)
+}

@@ -1,0 +1,298 @@
+//! The room's sink: reads the chain in order and tells each room what concerns it (I5).
+//!
+//! Every message comes from a place in the ledger and is unique by it: told twice after a crash, it is one message. The
+//! sink's cursor moves in the transaction that puts the messages into the outbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+
+use super::App;
+use super::turn::{accounts, plan_of};
+use crate::model::chat::{Message, RoomAddress};
+use crate::model::event::{Event, Happened};
+use crate::model::id::{InboxId, PersonId, Position};
+use crate::model::plan::{Plan, Telling};
+use crate::store::{ChainRow, NewMessage, Origin, Place, Run, StoreError, Topic, WorkerId};
+use crate::text;
+
+/// The sink's name, as stored.
+const SINK: &str = "room";
+/// Its lease.
+const LEASE: &str = "sink:room";
+/// The most events told by one transaction.
+const BATCH: i64 = 200;
+
+/// Tells until told to stop.
+pub async fn room_sink(app: Arc<App>, me: WorkerId, lease: Duration, mut stop: watch::Receiver<bool>) {
+    let mut chained = app.store.hub().listen(Topic::Chained);
+    let mut held_until = None::<tokio::time::Instant>;
+    loop {
+        if *stop.borrow() {
+            return;
+        }
+        let now = tokio::time::Instant::now();
+        // Renewed when a third of it has passed: the position's guard keeps two sinks from telling the same twice, the
+        // lease keeps them from working in vain.
+        if held_until.is_none_or(|until| now + lease * 2 / 3 >= until) {
+            match app.store.take_lease(LEASE, me, lease).await {
+                Ok(Some(_)) => held_until = Some(now + lease),
+                Ok(None) => held_until = None,
+                Err(error) => {
+                    tracing::error!(error = %text::chain(&error), "the room's sink has no lease");
+                    held_until = None;
+                }
+            }
+        }
+        if held_until.is_some() {
+            loop {
+                match tell(&app).await {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::error!(error = %text::chain(&error), "the room's sink could not tell");
+                        break;
+                    }
+                }
+            }
+        }
+        tokio::select! {
+            () = chained.wait(Duration::from_secs(1)) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Tells the next events; returns how many.
+async fn tell(app: &App) -> Result<usize, StoreError> {
+    let from = app.store.sink_position(SINK).await?;
+    let rows = app.store.list_chained(from, BATCH).await?;
+    let Some(last) = rows.last().and_then(|row| row.place) else { return Ok(0) };
+    let mut messages = Vec::new();
+    for row in &rows {
+        messages.extend(echo(app, row).await?);
+    }
+    app.store.advance_sink(SINK, from, last.0, &fold(messages)).await?;
+    Ok(rows.len())
+}
+
+/// Of several changes of the same message in one batch only the last is worth telling.
+fn fold(messages: Vec<NewMessage>) -> Vec<NewMessage> {
+    let mut kept: Vec<NewMessage> = Vec::with_capacity(messages.len());
+    for message in messages {
+        let same =
+            |old: &NewMessage| old.edits && message.edits && old.role == message.role && old.room == message.room;
+        if kept.last().is_some_and(same) && kept.last().is_some_and(|old| old.cause == message.cause) {
+            kept.pop();
+        }
+        kept.push(message);
+    }
+    kept
+}
+
+/// What a room reads of one event; most events concern no room.
+async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> {
+    let event = row.event();
+    let (Some(position), Some(record)) = (event.position, event.record.as_ref()) else { return Ok(Vec::new()) };
+    match &record.what {
+        Happened::CatalogRefused { problems } => {
+            Ok(to_every_room(app, position, &text::echo::catalog_refused(problems)))
+        }
+        Happened::CatalogLoaded { runbooks, .. } => {
+            // Worth telling only after the rooms were told of one that was refused; the reload says so by its cause.
+            let told = event.scope.audience.as_deref() == Some("rooms");
+            Ok(if told { to_every_room(app, position, &text::echo::catalog_loaded(*runbooks)) } else { Vec::new() })
+        }
+        Happened::LedgerCreated { .. }
+        | Happened::LineSaid { .. }
+        | Happened::LineEdited { .. }
+        | Happened::RunPlanned { .. }
+        | Happened::RequestAsked { .. }
+        | Happened::Decided { .. }
+        | Happened::GrantEnded { .. }
+        | Happened::ClockJumped { .. } => Ok(Vec::new()),
+        Happened::RequestGranted { .. }
+        | Happened::RequestDenied { .. }
+        | Happened::RequestExpired { .. }
+        | Happened::RequestWithdrawn { .. }
+        | Happened::RequestDiffers { .. }
+        | Happened::AttemptStarted { .. }
+        | Happened::AttemptEnded { .. }
+        | Happened::AttemptProgress { .. }
+        | Happened::AttemptLost { .. }
+        | Happened::AttemptJudged { .. }
+        | Happened::RunSucceeded { .. }
+        | Happened::RunFailed { .. }
+        | Happened::RunStuck { .. }
+        | Happened::RunStopping { .. }
+        | Happened::RunStopped { .. } => {
+            let Some(id) = event.scope.run else { return Ok(Vec::new()) };
+            let Some(run) = app.store.find_run(id).await? else { return Ok(Vec::new()) };
+            let teller = Teller { app, plan: plan_of(&run)?, run, position, at: event.at, cause: event.cause };
+            teller.tell(&event, &record.what).await
+        }
+    }
+}
+
+fn to_every_room(app: &App, position: Position, text: &str) -> Vec<NewMessage> {
+    let in_use = app.in_use();
+    let rooms = in_use.catalog.rooms.values();
+    rooms
+        .map(|room| NewMessage {
+            room: room.address.clone(),
+            place: Place::Room,
+            origin: Origin::Event(position),
+            part: 0,
+            cause: None,
+            role: None,
+            edits: false,
+            message: Message::to_room(text),
+        })
+        .collect()
+}
+
+/// One event of one run, about to be told.
+struct Teller<'a> {
+    app: &'a App,
+    run: Run,
+    plan: Plan,
+    position: Position,
+    at: DateTime<Utc>,
+    cause: Option<InboxId>,
+}
+
+impl Teller<'_> {
+    async fn tell(&self, event: &Event, what: &Happened) -> Result<Vec<NewMessage>, StoreError> {
+        // A run that needs nobody's agreement has no thread of its own and tells its outcome alone.
+        let quiet = !self.plan.privileged();
+        let place = event.hash.map(|hash| text::echo::head(self.position, hash)).unwrap_or_default();
+        let requester = &self.run.requester;
+        let now = self.app.store.clock().now();
+        let said = match what {
+            Happened::RequestGranted { .. } => return self.progress(Edits::No).await,
+            Happened::AttemptStarted { .. }
+            | Happened::AttemptEnded { .. }
+            | Happened::AttemptProgress { .. }
+            | Happened::AttemptLost { .. }
+            | Happened::AttemptJudged { .. } => {
+                return if quiet { Ok(Vec::new()) } else { self.progress(Edits::Yes).await };
+            }
+            Happened::RequestDenied { code, by, why, .. } => {
+                let text = text::echo::denied(&self.plan, requester, code, by, why.as_deref(), &place);
+                (text, vec![requester.clone()])
+            }
+            Happened::RequestExpired { code, .. } => {
+                let expired = self.app.times.until(self.at, now);
+                (text::echo::expired(&self.plan, requester, code, &expired, &place), vec![requester.clone()])
+            }
+            Happened::RequestWithdrawn { code, by, .. } => (text::echo::withdrawn(&self.plan, code, by), Vec::new()),
+            Happened::RequestDiffers { code, now, .. } => (text::echo::differs(&self.plan, code, *now), Vec::new()),
+            Happened::RunSucceeded { millis, .. } if quiet => {
+                let events = self.app.store.list_run_events(self.run.id, self.position).await?;
+                let at = self.app.times.at_second(self.at, now);
+                (self.found(&events, &at, *millis, &place), Vec::new())
+            }
+            Happened::RunFailed { step, why, .. } if quiet => {
+                let events = self.app.store.list_run_events(self.run.id, self.position).await?;
+                let at = self.app.times.at_second(self.at, now);
+                let found = text::echo::health(&self.plan, &events, &at);
+                let checked = events.iter().any(|event| {
+                    matches!(event.record.as_ref().map(|record| &record.what),
+                        Some(Happened::AttemptEnded { checks, .. }) if !checks.is_empty())
+                });
+                let text = match (self.plan.telling, checked) {
+                    (Telling::Answer, _) => text::echo::is_answer(&self.plan, &events, &at),
+                    (Telling::Steps, true) => found,
+                    (Telling::Steps, false) => text::echo::failed(&self.plan, requester, *step, why, &place),
+                };
+                (text, vec![requester.clone()])
+            }
+            Happened::RunSucceeded { millis, .. } => {
+                (text::echo::succeeded(&self.plan, requester, *millis, &place), vec![requester.clone()])
+            }
+            Happened::RunFailed { step, why, .. } => {
+                (text::echo::failed(&self.plan, requester, *step, why, &place), vec![requester.clone()])
+            }
+            Happened::RunStuck { step, why, .. } => {
+                let in_use = self.app.in_use();
+                let subjects = in_use.catalog.systems.get(&self.run.system).map(|system| system.may_unstick.clone());
+                let who = in_use.catalog.people_in(&subjects.unwrap_or_default());
+                let who: Vec<PersonId> = who.into_iter().filter(|person| person != requester).collect();
+                let text = text::echo::stuck(&self.plan, self.run.id, requester, *step, why, &who, &place);
+                (text, who)
+            }
+            Happened::RunStopping { by, .. } => (text::echo::stopping(&self.plan, by), Vec::new()),
+            Happened::RunStopped { by, done, unknown, not_started, .. } => {
+                let text = text::echo::stopped(&self.plan, by, done, unknown, not_started, &place);
+                (text, vec![requester.clone()])
+            }
+            Happened::LedgerCreated { .. }
+            | Happened::LineSaid { .. }
+            | Happened::LineEdited { .. }
+            | Happened::CatalogLoaded { .. }
+            | Happened::CatalogRefused { .. }
+            | Happened::RunPlanned { .. }
+            | Happened::RequestAsked { .. }
+            | Happened::Decided { .. }
+            | Happened::GrantEnded { .. }
+            | Happened::ClockJumped { .. } => return Ok(Vec::new()),
+        };
+        let (text, ping) = said;
+        let mut message = Message::to_room(text);
+        message.ping = accounts(&self.app.in_use().catalog, &ping, &self.run.room);
+        Ok(vec![self.message(message, None, Edits::No)])
+    }
+
+    fn found(&self, events: &[Event], at: &str, millis: u64, place: &str) -> String {
+        match self.plan.telling {
+            Telling::Answer => text::echo::is_answer(&self.plan, events, at),
+            Telling::Steps if self.plan.steps.iter().all(checks) => text::echo::health(&self.plan, events, at),
+            Telling::Steps => text::echo::succeeded(&self.plan, &self.run.requester, millis, place),
+        }
+    }
+
+    /// The progress message, posted or changed.
+    async fn progress(&self, edits: Edits) -> Result<Vec<NewMessage>, StoreError> {
+        let events = self.app.store.list_run_events(self.run.id, self.position).await?;
+        // A further approval starts a message of its own; what it leads to is told there.
+        let newest_grant = events
+            .iter()
+            .rposition(|event| matches!(event.record.as_ref().map(|r| &r.what), Some(Happened::RequestGranted { .. })))
+            .unwrap_or(0);
+        let since = events.get(newest_grant..).unwrap_or_default();
+        let grant = since.first().and_then(|event| event.position).unwrap_or(self.position);
+        let text = text::echo::progress(&self.plan, since);
+        Ok(vec![self.message(Message::to_room(text), Some(format!("run:{}:{grant}", self.run.id)), edits)])
+    }
+
+    fn message(&self, message: Message, progress_of: Option<String>, edits: Edits) -> NewMessage {
+        let place = match (&self.run.thread, self.plan.privileged()) {
+            (Some(thread), _) => Place::Thread(thread.clone()),
+            (None, true) => Place::ThreadOf(self.run.subject()),
+            (None, false) => Place::Room,
+        };
+        NewMessage {
+            room: RoomAddress::clone(&self.run.room),
+            place,
+            origin: Origin::Event(self.position),
+            part: 0,
+            cause: self.cause,
+            role: progress_of.map(|subject| (subject, "progress")),
+            edits: edits == Edits::Yes,
+            message,
+        }
+    }
+}
+
+fn checks(step: &crate::model::plan::PlanStep) -> bool {
+    matches!(step.action, crate::model::plan::Action::Check { .. })
+}
+
+/// Whether a message changes the one that has its role already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Edits {
+    Yes,
+    No,
+}

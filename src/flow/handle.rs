@@ -1,0 +1,207 @@
+//! From what was said to the handler that deals with it.
+//!
+//! Keeps I6 (the inbox row, the effect and the answer are one transaction; what was received before does nothing; an edit
+//! never acts; a command that is too old is only recorded) and I9 (who is unknown can only ask who they are).
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::commands;
+use super::turn::Turn;
+use super::{App, InUse};
+use crate::chat::{Delivery, Inbound, ReceiveError, Received};
+use crate::command::{self, Command, Parsed, Place};
+use crate::model::chat::{Addressed, Incoming, Message, Said};
+use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::model::id::{InboxId, PersonId};
+use crate::store::{LineOutcome, StoreError, Tx};
+use crate::text;
+
+/// After how long a command does not act any more.
+const STALE_AFTER: TimeDelta = TimeDelta::minutes(2);
+
+/// How often a turn is tried again when somebody else was faster.
+const TRIES: u32 = 5;
+
+impl Inbound for App {
+    fn receive(&self, incoming: Incoming) -> BoxFuture<'_, Result<Received, ReceiveError>> {
+        async move {
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                match self.turn(&incoming).await {
+                    Ok(received) => return Ok(received),
+                    // Somebody else moved a row that this turn had read, or two turns met: look again.
+                    Err(StoreError::Moved { .. }) if tries < TRIES => {}
+                    Err(StoreError::Database(error)) if tries < TRIES && is_collision(&error) => {}
+                    Err(error) => {
+                        tracing::error!(
+                            error = %text::chain(&error),
+                            room = %incoming.room,
+                            key = %incoming.what.key(),
+                            "a line could not be dealt with"
+                        );
+                        return Err(ReceiveError(error.into()));
+                    }
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Deadlock and serialisation failure: the database chose this transaction to step back.
+fn is_collision(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("40001" | "40P01"))
+}
+
+impl App {
+    async fn turn(&self, incoming: &Incoming) -> Result<Received, StoreError> {
+        let in_use = self.in_use();
+        let person = in_use.catalog.person_of(&incoming.account).map(|person| person.name.clone());
+        let text = match &incoming.what {
+            Said::Line { text, .. } => Some(text.as_str()),
+            Said::Press { command, .. } => Some(command.as_str()),
+            Said::Edit { text, .. } => text.as_deref(),
+        };
+        // I8: before storage.
+        let text = text.map(|text| in_use.secrets.redact(text));
+        let parsed = read(&in_use, incoming, text.as_deref());
+        let mut tx = self.begin(&parsed).await?;
+        let Some(line) = tx.insert_line(incoming, person.as_ref(), text.as_deref()).await? else {
+            drop(tx);
+            let row = self.store.find_line(&incoming.room, &incoming.what.key()).await?;
+            let row = row.ok_or_else(|| StoreError::Database(sqlx::Error::RowNotFound))?;
+            return Ok(Received { line: row.id, delivery: Delivery::Again });
+        };
+        let (mut tx, outcome) = match person.clone() {
+            Some(person) => self.act(tx, in_use, incoming, line, person, parsed, text.as_deref()).await?,
+            None => {
+                let outcome = stranger(&mut tx, incoming, line, &parsed);
+                (tx, outcome)
+            }
+        };
+        if outcome != LineOutcome::Answered {
+            tx.set_line_outcome(line, outcome).await?;
+        }
+        tx.record(said(incoming, line, person, text, outcome, tx.answers()));
+        tx.commit().await?;
+        Ok(Received { line, delivery: Delivery::First })
+    }
+
+    async fn begin(&self, _parsed: &Reading) -> Result<Tx, StoreError> {
+        self.store.begin().await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one turn, taken apart once")]
+    async fn act(
+        &self,
+        tx: Tx,
+        in_use: Arc<InUse>,
+        incoming: &Incoming,
+        line: InboxId,
+        person: PersonId,
+        parsed: Reading,
+        text: Option<&str>,
+    ) -> Result<(Tx, LineOutcome), StoreError> {
+        let mut turn = Turn { app: self, in_use, tx, incoming, line, person, outcome: LineOutcome::Answered };
+        match parsed {
+            Reading::Said(Parsed::Talk) => turn.outcome = LineOutcome::Talk,
+            Reading::Said(Parsed::NearYes) => commands::near(&mut turn, commands::Near::Yes).await?,
+            Reading::Said(Parsed::NearNo) => commands::near(&mut turn, commands::Near::No).await?,
+            Reading::Said(Parsed::Wrong(error)) => turn.refuse(text::command::wrong(&error)),
+            Reading::Said(Parsed::Command(command)) => {
+                let now = turn.tx.now();
+                if turn.tx.line_was_edited(incoming).await? {
+                    turn.refuse_privately(text::answer::edited());
+                } else if now - incoming.said_at > STALE_AFTER {
+                    let said_at = self.times.at(incoming.said_at, now);
+                    turn.refuse(text::answer::stale(text.unwrap_or_default(), &said_at));
+                    turn.outcome = LineOutcome::Recorded;
+                } else {
+                    commands::run(&mut turn, command).await?;
+                }
+            }
+            Reading::Edited { looks_like_a_command } => {
+                if looks_like_a_command {
+                    turn.refuse_privately(text::answer::edited());
+                }
+                turn.outcome = LineOutcome::Recorded;
+            }
+        }
+        Ok((turn.tx, turn.outcome))
+    }
+}
+
+/// What something that came in turned out to be.
+enum Reading {
+    Said(Parsed),
+    Edited { looks_like_a_command: bool },
+}
+
+fn read(in_use: &InUse, incoming: &Incoming, text: Option<&str>) -> Reading {
+    let declared = in_use.catalog.room_at(&incoming.room).is_some();
+    let place = Place { in_declared_room: declared };
+    let parse = |address| text.map_or(Parsed::Talk, |text| command::parse(&in_use.catalog, text, address, place));
+    match &incoming.what {
+        Said::Line { address, .. } => Reading::Said(parse(*address)),
+        Said::Press { .. } => Reading::Said(parse(Addressed::Direct)),
+        Said::Edit { .. } => {
+            let parsed = parse(Addressed::ToRoom);
+            Reading::Edited { looks_like_a_command: matches!(parsed, Parsed::Command(_) | Parsed::Wrong(_)) }
+        }
+    }
+}
+
+/// Somebody whom the catalog does not know: can ask who they are, and nothing else (I9).
+fn stranger(tx: &mut Tx, incoming: &Incoming, line: InboxId, parsed: &Reading) -> LineOutcome {
+    let (outcome, answer) = match parsed {
+        Reading::Said(Parsed::Talk) => return LineOutcome::Talk,
+        Reading::Edited { .. } => return LineOutcome::Recorded,
+        Reading::Said(Parsed::NearYes | Parsed::NearNo) => return LineOutcome::Talk,
+        Reading::Said(Parsed::Command(Command::WhoAmI)) => {
+            (LineOutcome::Answered, text::answer::whoami_unknown(&incoming.account))
+        }
+        Reading::Said(Parsed::Command(_) | Parsed::Wrong(_)) => {
+            (LineOutcome::Refused, text::answer::unknown_person(&incoming.account))
+        }
+    };
+    tx.answer(line, &incoming.room, incoming.thread.as_ref(), Message::to_room(answer));
+    outcome
+}
+
+/// The ledger's event of what was said.
+fn said(
+    incoming: &Incoming,
+    line: InboxId,
+    person: Option<PersonId>,
+    text: Option<String>,
+    outcome: LineOutcome,
+    answer: Vec<String>,
+) -> NewEvent {
+    let what = match &incoming.what {
+        Said::Line { .. } | Said::Press { .. } => Happened::LineSaid {
+            room: incoming.room.clone(),
+            thread: incoming.thread.clone(),
+            key: incoming.what.key(),
+            account: incoming.account.clone(),
+            person,
+            text: text.unwrap_or_default(),
+            outcome: outcome.name().to_owned(),
+            answer,
+        },
+        Said::Edit { message, .. } => Happened::LineEdited {
+            room: incoming.room.clone(),
+            message: message.clone(),
+            account: incoming.account.clone(),
+            person,
+            text,
+            answer,
+        },
+    };
+    NewEvent { scope: Scope::default(), cause: Some(line), record: Record { what, rows: Vec::new() } }
+}

@@ -1,0 +1,64 @@
+//! What happens by itself: requests expire, dead predecessors are buried, the clock is compared.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::App;
+use crate::approval::{self, End, Ending};
+use crate::engine::bury_the_dead;
+use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::store::{StoreError, Topic, WorkerId};
+use crate::text;
+
+/// How often at least everything is looked at.
+const EVERY: Duration = Duration::from_secs(1);
+/// How often the database's clock is compared with ours.
+const CLOCK_EVERY: u32 = 60;
+
+/// Keeps house until told to stop.
+pub async fn housekeeping(app: Arc<App>, me: WorkerId, mut stop: watch::Receiver<bool>) {
+    let mut settled = app.store.hub().listen(Topic::Settled);
+    let mut rounds = 0_u32;
+    loop {
+        if *stop.borrow() {
+            return;
+        }
+        let wait = match round(&app, me, rounds).await {
+            Ok(wait) => wait,
+            Err(error) => {
+                tracing::error!(error = %text::chain(&error), "housekeeping has to wait");
+                EVERY
+            }
+        };
+        rounds = rounds.wrapping_add(1);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            // A new request may expire sooner than what was waited for.
+            () = settled.wait(EVERY), if wait > Duration::from_millis(250) => tokio::time::sleep(Duration::from_millis(20)).await,
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// One round; returns how long the next can wait.
+async fn round(app: &App, me: WorkerId, rounds: u32) -> Result<Duration, StoreError> {
+    for request in app.store.list_expired_requests().await? {
+        let mut tx = app.store.begin().await?;
+        approval::end(&mut tx, End { request, ending: Ending::Expired, line: None }).await?;
+        tx.commit().await?;
+    }
+    if rounds.is_multiple_of(5) {
+        bury_the_dead(&app.store, me).await?;
+    }
+    if rounds % CLOCK_EVERY == CLOCK_EVERY - 1
+        && let Some(millis) = app.store.check_clock().await?
+    {
+        tracing::warn!(millis, "the database's clock jumped");
+        let record = Record { what: Happened::ClockJumped { millis }, rows: Vec::new() };
+        app.store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
+    }
+    let next = app.store.next_expiry().await?.map_or(EVERY, |at| app.store.clock().until(at));
+    Ok(next.clamp(Duration::from_millis(10), EVERY))
+}

@@ -1,0 +1,157 @@
+//! Reloading the catalog: on SIGHUP and when a file changes.
+//!
+//! Keeps I10 (a catalog that does not validate is not loaded, the one before keeps serving, and rooms and operator are told
+//! where and why) and I13 (a request that waits means what it meant; when the new catalog would make another plan of it,
+//! its thread says so).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::Watcher;
+use tokio::sync::{mpsc, watch};
+
+use super::turn::plan_of;
+use super::{App, InUse};
+use crate::engine::plan::plan;
+use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::model::id::Digest;
+use crate::model::plan::Sealed;
+use crate::runbook::{self, Diagnostics, Loaded};
+use crate::store::{Request, StoreError};
+use crate::text;
+
+/// An editor saves in several strokes: after the first, wait for the last.
+const SETTLE: Duration = Duration::from_millis(100);
+/// Where no file events arrive (network file systems), look now and then.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Somebody asks for a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// The operator, by SIGHUP: loaded and reported even if nothing differs.
+    Asked,
+    /// A file may have changed.
+    Perhaps,
+}
+
+/// Watches the catalog's folder and reloads when it differs, until told to stop.
+pub async fn watch_catalog(
+    app: Arc<App>,
+    root: PathBuf,
+    mut asked: mpsc::Receiver<Reload>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let (changed, mut changes) = mpsc::channel(1);
+    let watcher = notify::recommended_watcher(move |_| {
+        // Full means that a look is due anyway.
+        let _ = changed.try_send(());
+    });
+    // Kept alive by the name; without file events the slow look remains.
+    let _watcher = match watcher {
+        Ok(mut watcher) => match watcher.watch(&root, notify::RecursiveMode::Recursive) {
+            Ok(()) => Some(watcher),
+            Err(error) => {
+                tracing::warn!(%error, "the catalog's folder cannot be watched; it is looked at every 5 s");
+                None
+            }
+        },
+        Err(error) => {
+            tracing::warn!(%error, "files cannot be watched; the catalog is looked at every 5 s");
+            None
+        }
+    };
+    let mut refused = None::<Vec<String>>;
+    loop {
+        let why = tokio::select! {
+            _ = stop.changed() => return,
+            Some(reload) = asked.recv() => reload,
+            Some(()) = changes.recv() => {
+                tokio::time::sleep(SETTLE).await;
+                while changes.try_recv().is_ok() {}
+                Reload::Perhaps
+            }
+            () = tokio::time::sleep(LOOK_EVERY) => Reload::Perhaps,
+        };
+        if let Err(error) = look(&app, &root, why, &mut refused).await {
+            tracing::error!(error = %text::chain(&error), "the catalog could not be reloaded");
+        }
+    }
+}
+
+async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<String>>) -> Result<(), StoreError> {
+    let path = root.to_owned();
+    let loaded = tokio::task::spawn_blocking(move || runbook::load(&path))
+        .await
+        .map_err(|error| StoreError::Refused(format!("reading the catalog ended badly: {error}")))?;
+    match loaded {
+        Ok(loaded) => {
+            let was_refused = refused.take().is_some();
+            if loaded.fingerprint == app.in_use().fingerprint && !was_refused && why == Reload::Perhaps {
+                return Ok(());
+            }
+            take(app, loaded, was_refused).await
+        }
+        Err(problems) => refuse(app, &problems, refused).await,
+    }
+}
+
+async fn take(app: &App, loaded: Loaded, was_refused: bool) -> Result<(), StoreError> {
+    let runbooks = loaded.catalog.runbooks.len();
+    let fingerprint = loaded.fingerprint;
+    app.replace(InUse::new(loaded));
+    tracing::info!(runbooks, fingerprint = %fingerprint.short(), "catalog loaded");
+    let scope = Scope { audience: was_refused.then(|| "rooms".to_owned()), ..Scope::default() };
+    let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
+    app.store.record(&[NewEvent { scope, cause: None, record }]).await?;
+    tell_what_differs(app).await
+}
+
+async fn refuse(app: &App, problems: &Diagnostics, refused: &mut Option<Vec<String>>) -> Result<(), StoreError> {
+    let lines: Vec<String> = problems.lines().collect();
+    // The same problems once.
+    if refused.as_ref() == Some(&lines) {
+        return Ok(());
+    }
+    tracing::error!("the catalog is not loaded, the one before keeps serving:\n{problems}");
+    *refused = Some(lines.clone());
+    let record = Record { what: Happened::CatalogRefused { problems: lines }, rows: Vec::new() };
+    app.store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await
+}
+
+/// Tells the thread of every request that waits when the catalog would make another plan of it now. Once for each other
+/// plan.
+async fn tell_what_differs(app: &App) -> Result<(), StoreError> {
+    for request in app.store.list_pending_requests().await? {
+        let Some(run) = app.store.find_run(request.run).await? else { continue };
+        let asked = plan_of(&run)?;
+        let in_use = app.in_use();
+        let now = in_use
+            .catalog
+            .runbooks
+            .get(&asked.runbook)
+            .and_then(|runbook| plan(&in_use.catalog, runbook, &asked.params, &app.world).ok())
+            .and_then(|plan| Sealed::seal(&plan).ok())
+            .map(|sealed| sealed.digest());
+        if now == Some(request.digest) || told(&request, now) {
+            continue;
+        }
+        let mut tx = app.store.begin().await?;
+        tx.set_request_differs(request.id, now).await?;
+        let scope = Scope {
+            system: Some(run.system.clone()),
+            environment: Some(run.environment.clone()),
+            run: Some(run.id),
+            ..Scope::default()
+        };
+        let what = Happened::RequestDiffers { request: request.id, code: request.code, run: run.id, now };
+        tx.record(NewEvent { scope, cause: run.cause, record: Record { what, rows: Vec::new() } });
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Whether the thread was told of exactly this difference already.
+fn told(request: &Request, now: Option<Digest>) -> bool {
+    request.differs == Some(now.unwrap_or(Digest([0; 32])))
+}
