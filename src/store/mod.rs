@@ -34,7 +34,7 @@ pub use ledger::{ChainHead, ChainRow};
 pub use outbox::OutboxRow;
 pub(crate) use rows::subject;
 pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
-pub use runs::{CauseStatus, NewAttemptOutput, NewRequest, NewRun};
+pub use runs::{CauseStatus, CausedRun, NewAttemptOutput, NewRequest, NewRun};
 pub use tx::{LineOutcome, LineRow, Tx};
 
 /// The migrations, in the binary.
