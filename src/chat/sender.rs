@@ -204,6 +204,7 @@ impl Sender {
             in_doubt: clear != Some(fence),
             unmarked: Vec::new(),
             unmarked_since: taken,
+            try_at: None,
         };
         tokio::select! {
             done = channel.work(wake) => match done {
@@ -251,6 +252,8 @@ struct Channel<'a> {
     in_doubt: bool,
     unmarked: Vec<(OutboxId, MessageId)>,
     unmarked_since: Instant,
+    /// When the first of what waits may be tried again.
+    try_at: Option<Instant>,
 }
 
 impl Channel<'_> {
@@ -271,8 +274,10 @@ impl Channel<'_> {
             if place.is_none() || idle_since.elapsed() >= LINGER {
                 break;
             }
+            let now = Instant::now();
+            let pause = self.try_at.take().map_or(POLL, |at| at.saturating_duration_since(now).min(POLL));
             tokio::select! {
-                () = wake.wait(POLL) => {}
+                () = wake.wait(pause) => {}
                 _ = stop.changed() => {}
             }
         }
@@ -387,6 +392,7 @@ impl Channel<'_> {
         let clock = self.sender.store.clock();
         let at = chrono::TimeDelta::from_std(pause).ok().and_then(|pause| clock.now().checked_add_signed(pause));
         self.sender.store.set_try_again(id, at.unwrap_or_else(|| clock.now() + LONGEST_PAUSE)).await?;
+        self.try_at = Instant::now().checked_add(pause);
         Ok(ControlFlow::Break(()))
     }
 
