@@ -1,1 +1,4 @@
 //! TODO-land: cli.
+
+pub mod client;
+pub mod say;

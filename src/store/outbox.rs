@@ -23,6 +23,8 @@ pub struct OutboxRow {
     pub cause: Option<InboxId>,
     /// The message that it changes, if it changes one.
     pub edits: Option<MessageId>,
+    /// Whether it changes a message that has not been sent.
+    pub target_is_open: bool,
     /// How often it was tried.
     pub tries: i32,
     /// What.
@@ -59,6 +61,7 @@ impl Row {
             thread: self.thread.map(ThreadId::new),
             key: format!("{}:{}", self.origin, self.part),
             cause: self.cause.map(InboxId),
+            target_is_open: self.edits && self.target.is_none(),
             edits: self.target.filter(|_| self.edits).map(MessageId::new),
             tries: self.tries,
             message: serde_json::from_str(&self.message)?,
@@ -69,13 +72,18 @@ impl Row {
 }
 
 impl Store {
-    /// Rooms in which something waits to be sent and may be tried now.
+    /// Rooms in which something waits to be sent and the first of it may be tried now.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub async fn list_rooms_with_unsent(&self) -> Result<Vec<RoomAddress>> {
         let rooms = sqlx::query_scalar!(
-            "select distinct room from outbox where sent_at is null and failed is null and next_try_at <= $1",
+            r#"
+            select first.room as "room!" from (
+                select distinct on (room) room, next_try_at from outbox
+                where sent_at is null and failed is null order by room, id
+            ) first where first.next_try_at <= $1
+            "#,
             self.clock().now()
         )
         .fetch_all(&self.pool)
@@ -166,7 +174,8 @@ impl Store {
     }
 
     /// Notes that messages were sent and under which names the platform knows them. In the same transaction the messages
-    /// that have a role are remembered by it, and a request whose last part this was counts as posted: from now on words
+    /// that have a role are remembered by it (also an edit that had nothing to change and so became a message of its own),
+    /// and a request whose last part this was counts as posted: from now on words
     /// in its thread bind to it.
     ///
     /// # Errors
@@ -184,7 +193,7 @@ impl Store {
                 returning o.subject, o.role, o.room, o.edits, t.name, t.id
             ), p as (
                 insert into posted (subject, role, room, platform_message)
-                select subject, role, room, name from done where role is not null and not edits
+                select subject, role, room, name from done where role is not null
                 on conflict (subject, role, room) do nothing
             )
             select count(*) filter (where role is not null) as "n!" from done

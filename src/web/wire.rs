@@ -1,0 +1,197 @@
+//! The API's JSON, as the server writes it and `say` reads it.
+//!
+//! What lives here: shapes. What does not: who may see what (`follow`, `rooms`).
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::model::chat::{Account, Button, Message};
+use crate::model::id::{InboxId, MessageId, OutboxId, RunId, ThreadId};
+
+/// What is said: the body of `POST /api/v1/rooms/{room}/lines`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewLine {
+    /// Who speaks: the last part of their account.
+    #[serde(rename = "as")]
+    pub speaker: String,
+    /// What they say, at most 4,000 characters.
+    pub text: String,
+    /// In which thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<String>,
+    /// What makes the line itself: saying it again under the same name is a redelivery. Random if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// For how many milliseconds to wait until every run that the line caused is over or waits for a person. Absent:
+    /// only for the line's own answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+}
+
+/// A changed or deleted message: the body of `POST /api/v1/rooms/{room}/edits`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewEdit {
+    /// Who changed it.
+    #[serde(rename = "as")]
+    pub speaker: String,
+    /// Which message.
+    pub message_id: String,
+    /// What makes this revision itself.
+    pub revision: String,
+    /// What it says now; `null` if it was deleted. Never absent, so that a forgotten field deletes nothing.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub text: Option<String>,
+}
+
+/// A pressed button: the body of `POST /api/v1/rooms/{room}/presses`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPress {
+    /// Who pressed it.
+    #[serde(rename = "as")]
+    pub speaker: String,
+    /// What makes this press itself.
+    pub interaction: String,
+    /// Under which of the bot's messages.
+    pub message: String,
+    /// What the button stands for.
+    pub command: String,
+    /// In which thread the message is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<String>,
+    /// As for a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+}
+
+/// The first line of a stream: what was said is durable.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kept {
+    /// Its number.
+    pub line: InboxId,
+    /// Whether it was new.
+    pub delivery: KeptAs,
+    /// Its name: give it again to say the same thing again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+}
+
+/// Whether a thing came for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeptAs {
+    /// It did.
+    First,
+    /// It did not, and so did nothing now.
+    Again,
+}
+
+/// A message of the bot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Its number in the outbox, unique also among edits of the same message; `after` in the history.
+    pub number: OutboxId,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Its name in the room; an edit has the name of what it changes.
+    pub id: MessageId,
+    /// In which thread.
+    pub thread: Option<ThreadId>,
+    /// Whether it takes the place of what this message said before.
+    pub edits: bool,
+    /// Whom it concerns alone: the last part of their account.
+    pub only_to: Option<String>,
+    /// The whole text.
+    pub text: String,
+    /// Shortcuts for words.
+    pub buttons: Vec<Button>,
+}
+
+impl Told {
+    /// A message as it is told.
+    pub(crate) fn new(
+        number: OutboxId,
+        at: DateTime<Utc>,
+        id: MessageId,
+        thread: Option<ThreadId>,
+        edits: bool,
+        message: Message,
+    ) -> Self {
+        let Message { text, only_to, ping: _, buttons } = message;
+        Self { number, at, id, thread, edits, only_to: only_to.map(|account: Account| account.id), text, buttons }
+    }
+}
+
+/// The last line of a stream: everything that it waited for has been told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// How it stands.
+    pub settled: SettledAs,
+    /// The newest run that the line made or moved; one that waits for a person before others.
+    pub run: Option<RunId>,
+    /// The thread in which that run is talked about.
+    pub thread: Option<ThreadId>,
+    /// The code of that run's newest request.
+    pub request: Option<String>,
+    /// Where that run stands.
+    pub state: Option<String>,
+}
+
+/// How a line's consequences stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SettledAs {
+    /// Nothing more comes of it.
+    Done,
+    /// A run goes on only when a person does something.
+    Waiting,
+    /// The line was refused.
+    Refused,
+}
+
+/// The last line of a stream that did not settle in time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TimedOut {
+    /// Always true.
+    pub timeout: bool,
+}
+
+/// The body of every refused request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Wrong {
+    /// One sentence.
+    pub error: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forgotten_text_is_not_a_deletion() {
+        let edit = |text: &str| serde_json::from_str::<NewEdit>(text);
+        let deletion = edit(r#"{"as":"mei","message_id":"1","revision":"2","text":null}"#).expect("a deletion");
+        assert_eq!(deletion.text, None);
+        assert!(edit(r#"{"as":"mei","message_id":"1","revision":"2"}"#).is_err());
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        assert!(serde_json::from_str::<NewLine>(r#"{"as":"mei","text":"x","wait":1}"#).is_err());
+    }
+
+    #[test]
+    fn the_last_line_reads_as_promised() {
+        let settled = Settled {
+            settled: SettledAs::Waiting,
+            run: Some(RunId(12)),
+            thread: Some(ThreadId::new("m12")),
+            request: Some("7K3F".to_owned()),
+            state: Some("awaiting_approval".to_owned()),
+        };
+        let text = serde_json::to_string(&settled).expect("JSON");
+        insta::assert_snapshot!(text, @r#"{"settled":"waiting","run":12,"thread":"m12","request":"7K3F","state":"awaiting_approval"}"#);
+    }
+}
