@@ -1,1 +1,53 @@
-//! TODO-land: ledger.
+//! The ledger: what happened, in one order, so that nobody can change it unnoticed.
+//!
+//! What lives here: the chain's arithmetic ([`chain`]), the one worker that gives events their places ([`sequencer`]), the
+//! first event ([`genesis`]), verification ([`verify`], [`report`]) and export ([`export`]). What does not: the shape of
+//! events (`model::event`), their SQL (`store`), and telling them to people (`flow`). Keeps I5 (one order without gaps)
+//! and I11 (any change up to the newest head that somebody else kept is found).
+
+pub mod chain;
+pub mod export;
+pub mod genesis;
+mod replay;
+pub mod report;
+pub mod sequencer;
+pub mod verify;
+
+pub use export::export;
+pub use genesis::{Genesis, Trial, open};
+pub use report::{Finding, Head, HeadError, Report, parse_head};
+pub use verify::verify;
+
+use crate::store::StoreError;
+
+/// What can go wrong with the ledger. What verification finds is not an error but a [`Finding`].
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The database refused, or a row could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A trial was to start on a ledger of record.
+    #[error(
+        "this ledger was not begun as a trial, so nobody may speak as others in it: give the trial another database, or start without the trial"
+    )]
+    NotATrial,
+    /// A real start was to use a trial's ledger.
+    #[error(
+        "this ledger was begun as a trial, in which one person may speak as several: it cannot become a ledger of record, give another database"
+    )]
+    IsATrial,
+    /// The first event is something else, or its body is gone.
+    #[error(
+        "the first event of this ledger is `{kind}` and does not say how the ledger was begun: `audit verify` tells more"
+    )]
+    NoGenesis {
+        /// The kind of the first event.
+        kind: String,
+    },
+    /// Another worker gives events their places.
+    #[error("another worker holds the sequencer's lease: it gives the events their places")]
+    HeldElsewhere,
+    /// Whoever takes the export did not take a line.
+    #[error("a line of the export could not be written")]
+    Write(#[source] std::io::Error),
+}

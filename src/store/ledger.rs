@@ -149,6 +149,25 @@ impl Store {
         Ok(row.map(|row| ChainRow::from(row).event()))
     }
 
+    /// Records the first event, unless the ledger has one. Two processes at once: the lock lets one insert, and shows the
+    /// other what was inserted.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn insert_first_event(&self, event: NewEvent) -> Result<()> {
+        let mut tx = self.pool.begin().await?;
+        // Conflicts with itself and with every insert of an event; not with reading.
+        sqlx::query!("lock table event in share row exclusive mode").execute(&mut *tx).await?;
+        let any = sqlx::query_scalar!(r#"select exists (select from event) as "any!""#).fetch_one(&mut *tx).await?;
+        if any {
+            return Ok(());
+        }
+        append::append(&mut tx, self.clock().now(), &[event], &[]).await?;
+        tx.commit().await?;
+        self.hub().wake(Topic::Unsequenced);
+        Ok(())
+    }
+
     /// The newest place of the chain.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ mod outbox;
 mod rows;
 mod runs;
 mod tx;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub(crate) use rows::subject;
 pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun};
 pub use tx::{LineOutcome, LineRow, Tx};
+pub(crate) use verify::{AttemptCheck, DecisionCheck, EventCheck, GrantCheck, Loose, RequestCheck, RunCheck, Snapshot};
 
 /// The migrations, in the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!();

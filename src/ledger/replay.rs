@@ -1,0 +1,781 @@
+//! Replay: what the rows must be, if the events are true. Pure.
+//!
+//! What lives here: projecting events to rows, judging grants and starts by the rules, and comparing rows. What does not:
+//! reading either (`store`), and the chain (`verify`). Keeps the second half of I11: the last [`RowMark`] of every row and
+//! the facts of the events that carry them against the tables.
+//!
+//! What the ledger cannot tell and so is not compared: whether an approver was in a group when they agreed (the policy
+//! says which groups, the catalog of that moment said who; it was checked then); leases, fences and processes; `posted_at`
+//! and `differs` of a request; the thread of a run; inbox, outbox and messages.
+//!
+//! An event whose body was erased tells nothing any more. Rows of its run are compared with what came after it; where that
+//! does not suffice, they are counted as not compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::report::{At, Finding, Findings};
+use crate::model::catalog::{Stage, Subject};
+use crate::model::event::{Happened, Record, RowMark, Scope};
+use crate::model::id::{Digest, GrantId, PersonId, RequestId, RunId};
+use crate::model::plan::{Plan, Sealed};
+use crate::model::request::{Answer, Decision, GrantState, Tally, tally};
+use crate::model::run::{AttemptState, Verdict};
+use crate::store::{AttemptCheck, AttemptKey, ChainRow, DecisionCheck, GrantCheck, RequestCheck, RunCheck};
+
+/// Kinds that change no state row: erasing their bodies hides nothing that is compared.
+const STATELESS: [&str; 8] = [
+    "ledger_created",
+    "line_said",
+    "line_edited",
+    "catalog_loaded",
+    "catalog_refused",
+    "request_differs",
+    "clock_jumped",
+    super::verify::ERASED,
+];
+
+/// How many characters of a value a finding shows.
+const SHOWN: usize = 80;
+
+/// What the events say of everything.
+#[derive(Debug, Default)]
+pub(super) struct Replay {
+    plans: BTreeMap<Digest, PlanFacts>,
+    /// Plans whose bytes are not theirs; said once.
+    changed_plans: BTreeSet<Digest>,
+    marks: BTreeMap<String, Mark>,
+    runs: BTreeMap<RunId, RunFacts>,
+    requests: BTreeMap<RequestId, RequestFacts>,
+    grants: BTreeMap<GrantId, GrantFacts>,
+    attempts: BTreeMap<AttemptKey, AttemptFacts>,
+    decisions: BTreeMap<(RequestId, u32, PersonId), DecisionFacts>,
+    /// Runs of which an event was erased, with the last one. Nothing said before it is known to be the last word.
+    blind: BTreeMap<RunId, u64>,
+    /// How many events were replayed, to tell earlier from later.
+    turn: u64,
+    /// How many rows were compared.
+    pub(super) rows: u64,
+    /// How much could not be compared.
+    pub(super) not_compared: u64,
+}
+
+#[derive(Debug)]
+struct PlanFacts {
+    stages: Vec<Stage>,
+    privileged: Vec<bool>,
+}
+
+/// The last mark of a row.
+#[derive(Debug)]
+struct Mark {
+    state: String,
+    version: i64,
+    at: At,
+    turn: u64,
+}
+
+#[derive(Debug, Default)]
+struct RunFacts {
+    planned: Option<Planned>,
+    /// What each state's evidence is: by state name, for it may come back to `stuck` more than once.
+    evidence: BTreeMap<&'static str, Evidence>,
+}
+
+#[derive(Debug)]
+struct Planned {
+    at: At,
+    when: DateTime<Utc>,
+    scope: Scope,
+    digest: Digest,
+    runbook: String,
+    requester: PersonId,
+    account: String,
+    room: String,
+}
+
+/// The columns beside a state.
+#[derive(Debug, Clone)]
+struct Evidence {
+    at: At,
+    turn: u64,
+    by: Option<String>,
+    step: Option<u32>,
+    why: Option<String>,
+}
+
+#[derive(Debug)]
+struct RequestFacts {
+    at: At,
+    when: DateTime<Utc>,
+    run: RunId,
+    code: String,
+    retry_step: Option<u32>,
+    digest: Digest,
+    requesters: Vec<PersonId>,
+    expires_at: DateTime<Utc>,
+    decisions: Vec<(Decision, DateTime<Utc>)>,
+    ended: Option<Evidence>,
+}
+
+#[derive(Debug)]
+struct GrantFacts {
+    at: At,
+    when: DateTime<Utc>,
+    run: RunId,
+    request: RequestId,
+    digest: Digest,
+    valid_until: DateTime<Utc>,
+}
+
+#[derive(Debug)]
+struct AttemptFacts {
+    at: At,
+    when: DateTime<Utc>,
+    grant: Option<GrantId>,
+    ended: Option<EndedFacts>,
+    judged: Option<(At, PersonId, Verdict)>,
+}
+
+#[derive(Debug)]
+struct EndedFacts {
+    at: At,
+    when: DateTime<Utc>,
+    exit_code: Option<i32>,
+    /// `None` when the event does not say one.
+    summary: Option<String>,
+    output: Option<Digest>,
+}
+
+#[derive(Debug)]
+struct DecisionFacts {
+    at: At,
+    when: DateTime<Utc>,
+    run: Option<RunId>,
+    account: String,
+    answer: Answer,
+    reason: Option<String>,
+    line: Option<i64>,
+}
+
+/// A value as a finding shows it: quoted, escaped, cut.
+fn shown(value: Option<&str>) -> String {
+    let Some(value) = value else { return "nothing".to_owned() };
+    let mut text: String = value.chars().take(SHOWN).flat_map(char::escape_default).collect();
+    if value.chars().nth(SHOWN).is_some() {
+        text += "…";
+    }
+    format!("`{text}`")
+}
+
+fn moment(when: DateTime<Utc>) -> String {
+    when.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// A digest as stored, whatever its length.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whom a stage can have asked, as far as the ledger can know: those it names, and, when it asks a group, anybody who was
+/// let decide, since membership was checked at that moment and is not recorded.
+fn could_decide(stage: &Stage, person: &PersonId) -> bool {
+    stage.approvers.iter().any(|subject| match subject {
+        Subject::Person(named) => named == person,
+        Subject::Group(_) => true,
+    })
+}
+
+/// One row being compared.
+struct Row<'a> {
+    name: String,
+    /// The state that its last mark says; the table's, when there is none.
+    state: String,
+    /// The event of that mark.
+    at: Option<At>,
+    /// The last erased event of its run, if there is one: what is not told may stand in it.
+    blind: Option<u64>,
+    not_compared: u64,
+    findings: &'a mut Findings,
+}
+
+impl Row<'_> {
+    /// Compares a column with what an event says of it for good.
+    fn same(&mut self, column: &'static str, table: Option<String>, ledger: Option<String>, at: At) {
+        if table != ledger {
+            let (table, ledger) = (shown(table.as_deref()), shown(ledger.as_deref()));
+            self.findings.push(Finding::Column { row: self.name.clone(), column, table, ledger, at });
+        }
+    }
+
+    /// Compares a column with what an event said last: an erased event after it may have said something else.
+    fn same_since(&mut self, turn: u64, column: &'static str, table: Option<String>, ledger: Option<String>, at: At) {
+        if table != ledger && self.blind.is_some_and(|blind| blind > turn) {
+            self.not_compared += 1;
+        } else {
+            self.same(column, table, ledger, at);
+        }
+    }
+
+    /// An event that should tell of the row is not there.
+    fn untold(&mut self, kind: Option<&'static str>) {
+        if self.blind.is_some() {
+            self.not_compared += 1;
+        } else {
+            self.findings.push(Finding::Untold { row: self.name.clone(), kind });
+        }
+    }
+
+    /// Compares the columns beside a state. `kind` is the event that must tell of them in this state; `None` when the
+    /// state has none.
+    fn evidence(
+        &mut self,
+        kind: Option<&'static str>,
+        told: Option<&Evidence>,
+        columns: [(&'static str, Option<String>); 3],
+    ) {
+        let (turn, at, ledger) = match (kind, told) {
+            (Some(_), Some(told)) => {
+                (told.turn, told.at, [told.by.clone(), told.step.map(|step| step.to_string()), told.why.clone()])
+            }
+            (Some(kind), None) => return self.untold(Some(kind)),
+            // Without a mark, that was said already.
+            (None, _) => match self.at {
+                Some(at) => (0, at, [None, None, None]),
+                None => return,
+            },
+        };
+        for ((column, table), ledger) in columns.into_iter().zip(ledger) {
+            self.same_since(turn, column, table, ledger, at);
+        }
+    }
+}
+
+impl Replay {
+    /// Takes a plan before the events that name it.
+    pub(super) fn plan(&mut self, digest: &[u8], bytes: Vec<u8>, findings: &mut Findings) {
+        let sealed = Sealed::from_stored(bytes);
+        if sealed.digest().0 != *digest {
+            // Its bytes say nothing about what was agreed to.
+            findings.push(Finding::Plan { digest: hex(digest), found: sealed.digest() });
+            self.changed_plans.extend(Digest::from_slice(digest));
+            return;
+        }
+        if let Ok(Plan { policy, steps, .. }) = sealed.open() {
+            let stages = policy.map_or_else(Vec::new, |policy| policy.stages);
+            let privileged = steps.iter().map(|step| step.privileged).collect();
+            self.plans.insert(sealed.digest(), PlanFacts { stages, privileged });
+        }
+    }
+
+    /// An event whose body was erased.
+    pub(super) fn erased(&mut self, row: &ChainRow, at: At, findings: &mut Findings) {
+        self.turn += 1;
+        if STATELESS.contains(&row.kind.as_str()) {
+            return;
+        }
+        match row.scope.run {
+            Some(run) => {
+                self.blind.insert(run, self.turn);
+            }
+            // Nobody can tell which rows it told of.
+            None => findings.push(Finding::Unreadable { at, kind: row.kind.clone(), schema: row.schema }),
+        }
+    }
+
+    /// Takes the next event.
+    pub(super) fn event(&mut self, row: &ChainRow, record: Record, at: At, findings: &mut Findings) {
+        self.turn += 1;
+        // First what it says, judged by the marks before it; then its own marks.
+        self.happened(row, record.what, at, findings);
+        for RowMark { row, state, version } in record.rows {
+            let mark = Mark { state, version, at, turn: self.turn };
+            if let Some(before) = self.marks.get(&row) {
+                let back =
+                    before.version > mark.version || (before.version == mark.version && before.state != mark.state);
+                if back {
+                    findings.push(Finding::Backwards { row: row.clone(), at });
+                }
+            }
+            self.marks.insert(row, mark);
+        }
+    }
+
+    fn happened(&mut self, row: &ChainRow, what: Happened, at: At, findings: &mut Findings) {
+        let when = row.at;
+        let turn = self.turn;
+        let plain = |by: Option<PersonId>, step, why| Evidence { at, turn, by: by.map(|by| by.to_string()), step, why };
+        match what {
+            Happened::LedgerCreated { .. }
+            | Happened::LineSaid { .. }
+            | Happened::LineEdited { .. }
+            | Happened::CatalogLoaded { .. }
+            | Happened::CatalogRefused { .. }
+            | Happened::RequestDiffers { .. }
+            | Happened::GrantEnded { .. }
+            | Happened::RunSucceeded { .. }
+            | Happened::ClockJumped { .. } => {}
+            Happened::RunPlanned { run, deed: _, runbook, params: _, digest, requester, account, room } => {
+                self.runs.entry(run).or_default().planned = Some(Planned {
+                    at,
+                    when,
+                    scope: row.scope.clone(),
+                    digest,
+                    runbook: runbook.to_string(),
+                    requester,
+                    account: account.to_string(),
+                    room: room.to_string(),
+                });
+            }
+            Happened::RequestAsked { request, code, run, retry_step, digest, requesters, stages, expires_at } => {
+                if let Some(plan) = self.plans.get(&digest)
+                    && plan.stages != stages
+                {
+                    let why = "the stages that it names are not those of its plan".to_owned();
+                    findings.push(Finding::Grant { request, at, why });
+                }
+                self.requests.insert(
+                    request,
+                    RequestFacts {
+                        at,
+                        when,
+                        run,
+                        code: code.to_string(),
+                        retry_step,
+                        digest,
+                        requesters,
+                        expires_at,
+                        decisions: Vec::new(),
+                        ended: None,
+                    },
+                );
+            }
+            Happened::Decided { request, code: _, stage, person, account, answer, reason } => {
+                let asked = self.requests.get_mut(&request);
+                let run = asked.as_ref().map(|asked| asked.run).or(row.scope.run);
+                if let Some(asked) = asked {
+                    if answer == Answer::Approve && asked.requesters.contains(&person) {
+                        findings.push(Finding::OwnApproval { request, person: person.clone(), at });
+                    }
+                    asked.decisions.push((Decision { person: person.clone(), stage, answer }, when));
+                }
+                let line = row.cause.map(|line| line.0);
+                let facts = DecisionFacts { at, when, run, account: account.to_string(), answer, reason, line };
+                self.decisions.insert((request, stage, person), facts);
+            }
+            Happened::RequestGranted { request, code: _, run, grant, digest, by, valid_until } => {
+                for why in self.wrong_with_grant(request, run, digest, &by, when) {
+                    findings.push(Finding::Grant { request, at, why });
+                }
+                self.grants.insert(grant, GrantFacts { at, when, run, request, digest, valid_until });
+            }
+            Happened::RequestDenied { request, code: _, run, by, why } => {
+                self.request_ended(request, plain(Some(by.clone()), None, why.clone()));
+                self.evidence(run, "denied", plain(Some(by), None, why));
+            }
+            Happened::RequestExpired { request, code: _, run: _ } => {
+                self.request_ended(request, plain(None, None, None));
+            }
+            Happened::RequestWithdrawn { request, code: _, run, by } => {
+                self.request_ended(request, plain(Some(by.clone()), None, None));
+                self.evidence(run, "withdrawn", plain(Some(by), None, None));
+            }
+            Happened::AttemptStarted { run, step, number, digest, grant } => {
+                let key = AttemptKey { run, step, number };
+                if let Some(why) = self.wrong_with_start(key, digest, grant, when) {
+                    findings.push(Finding::Attempt { row: attempt_name(key), at, why });
+                }
+                self.attempts.insert(key, AttemptFacts { at, when, grant, ended: None, judged: None });
+            }
+            Happened::AttemptEnded { run, step, number, outcome: _, exit_code, millis: _, summary, output_sha256 } => {
+                let ended = EndedFacts { at, when, exit_code, summary: Some(summary), output: output_sha256 };
+                self.attempt_ended(AttemptKey { run, step, number }, ended);
+            }
+            Happened::AttemptLost { run, step, number, why: _ } => {
+                let ended = EndedFacts { at, when, exit_code: None, summary: None, output: None };
+                self.attempt_ended(AttemptKey { run, step, number }, ended);
+            }
+            Happened::AttemptJudged { run, step, number, by, verdict, why: _ } => {
+                if let Some(attempt) = self.attempts.get_mut(&AttemptKey { run, step, number }) {
+                    attempt.judged = Some((at, by, verdict));
+                }
+            }
+            Happened::RunFailed { run, step, why } => {
+                self.evidence(run, "failed", plain(None, Some(step), Some(why)));
+            }
+            Happened::RunStuck { run, step, why } => {
+                self.evidence(run, "stuck", plain(None, Some(step), Some(why)));
+            }
+            Happened::RunStopping { run, by } => self.evidence(run, "stopping", plain(Some(by), None, None)),
+            Happened::RunStopped { run, by, .. } => self.evidence(run, "stopped", plain(Some(by), None, None)),
+        }
+    }
+
+    fn evidence(&mut self, run: RunId, state: &'static str, evidence: Evidence) {
+        self.runs.entry(run).or_default().evidence.insert(state, evidence);
+    }
+
+    fn request_ended(&mut self, request: RequestId, evidence: Evidence) {
+        if let Some(asked) = self.requests.get_mut(&request) {
+            asked.ended = Some(evidence);
+        }
+    }
+
+    fn attempt_ended(&mut self, key: AttemptKey, ended: EndedFacts) {
+        if let Some(attempt) = self.attempts.get_mut(&key) {
+            attempt.ended = Some(ended);
+        }
+    }
+
+    /// What a grant offends against, counted from the decisions before it.
+    fn wrong_with_grant(
+        &mut self,
+        request: RequestId,
+        run: RunId,
+        digest: Digest,
+        by: &[PersonId],
+        when: DateTime<Utc>,
+    ) -> Vec<String> {
+        let Some(asked) = self.requests.get(&request) else {
+            if self.blind.contains_key(&run) {
+                self.not_compared += 1;
+                return Vec::new();
+            }
+            return vec!["nobody asked for it".to_owned()];
+        };
+        let mut wrong = Vec::new();
+        if asked.run != run {
+            wrong.push(format!("it was asked for run/{} and granted for run/{run}", asked.run));
+        }
+        if asked.digest != digest {
+            wrong.push(format!("the plan {} was asked for and {} granted", asked.digest.short(), digest.short()));
+        }
+        if when > asked.expires_at {
+            wrong.push(format!("it had expired at {}", moment(asked.expires_at)));
+        }
+        if let Some(own) = by.iter().find(|person| asked.requesters.contains(person)) {
+            wrong.push(format!("{own} asked for it and is named among those who agreed"));
+        }
+        let approved =
+            |person: &PersonId| asked.decisions.iter().any(|(d, _)| d.person == *person && d.answer == Answer::Approve);
+        // An erased decision cannot be counted any more.
+        if self.blind.contains_key(&run) {
+            self.not_compared += 1;
+            return wrong;
+        }
+        if let Some(stranger) = by.iter().find(|person| !approved(person)) {
+            wrong.push(format!("{stranger} is named among those who agreed and did not"));
+        }
+        let Some(plan) = self.plans.get(&digest) else { return wrong };
+        let in_time: Vec<Decision> =
+            asked.decisions.iter().filter(|(_, at)| *at <= asked.expires_at).map(|(d, _)| d.clone()).collect();
+        match tally(&plan.stages, &asked.requesters, &in_time, could_decide) {
+            Tally::Agreed => {}
+            Tally::Denied => wrong.push("somebody who was asked had denied it".to_owned()),
+            Tally::Waiting { stage, missing } => {
+                let people = if missing == 1 { "1 more person".to_owned() } else { format!("{missing} more people") };
+                wrong.push(format!("stage {} of its policy still waited for {people}", u64::from(stage) + 1));
+            }
+        }
+        wrong
+    }
+
+    /// What a start offends against, by what was known before it.
+    fn wrong_with_start(
+        &mut self,
+        key: AttemptKey,
+        digest: Digest,
+        grant: Option<GrantId>,
+        when: DateTime<Utc>,
+    ) -> Option<String> {
+        let run = key.run;
+        if self.blind.contains_key(&run) {
+            self.not_compared += 1;
+            return None;
+        }
+        let planned = self.runs.get(&run).and_then(|run| run.planned.as_ref());
+        match planned {
+            None => return Some(format!("run/{run} was never planned")),
+            Some(planned) if planned.digest != digest => {
+                return Some(format!("its plan is {} and that of its run {}", digest.short(), planned.digest.short()));
+            }
+            Some(_) => {}
+        }
+        let index = usize::try_from(key.step).ok().and_then(|step| step.checked_sub(1));
+        let step = |plan: &PlanFacts| index.and_then(|index| plan.privileged.get(index).copied());
+        if let Some(plan) = self.plans.get(&digest) {
+            match (step(plan), grant) {
+                (None, _) => return Some(format!("its plan has no step {}", key.step)),
+                (Some(true), None) => return Some("its step changes something and it names no grant".to_owned()),
+                (Some(_), _) => {}
+            }
+        }
+        let grant = grant?;
+        let Some(granted) = self.grants.get(&grant) else {
+            return Some(format!("it names grant/{grant}, which nobody gave"));
+        };
+        if granted.run != run {
+            return Some(format!("it names grant/{grant}, which is for run/{}", granted.run));
+        }
+        if granted.digest != digest {
+            return Some(format!("it names grant/{grant}, which is for the plan {}", granted.digest.short()));
+        }
+        if when >= granted.valid_until {
+            return Some(format!("it names grant/{grant}, which had ended at {}", moment(granted.valid_until)));
+        }
+        let mark = self.marks.get(&grant_name(grant));
+        mark.filter(|mark| mark.state != GrantState::Granted.name())
+            .map(|mark| format!("it names grant/{grant}, which was {} by then", mark.state))
+    }
+
+    /// Begins to compare a row: its state and version with its last mark.
+    fn row<'a>(&mut self, name: String, run: RunId, state: &str, version: i64, findings: &'a mut Findings) -> Row<'a> {
+        self.rows += 1;
+        let mark = self.marks.remove(&name);
+        let blind = self.blind.get(&run).copied();
+        let mut row = Row { name, state: state.to_owned(), at: None, blind, not_compared: 0, findings };
+        match mark {
+            None => row.untold(None),
+            Some(mark) => {
+                row.at = Some(mark.at);
+                row.same_since(mark.turn, "state", Some(state.to_owned()), Some(mark.state.clone()), mark.at);
+                let versions = (Some(version.to_string()), Some(mark.version.to_string()));
+                row.same_since(mark.turn, "version", versions.0, versions.1, mark.at);
+                row.state = mark.state;
+            }
+        }
+        row
+    }
+
+    /// Compares a run.
+    pub(super) fn run(&mut self, table: RunCheck, findings: &mut Findings) {
+        let id = RunId(table.id);
+        let facts = self.runs.remove(&id).unwrap_or_default();
+        let mut row = self.row(run_name(id), id, &table.state, table.version, findings);
+        match facts.planned {
+            None => row.untold(Some("run_planned")),
+            Some(planned) => {
+                let at = planned.at;
+                row.same("plan", Some(hex(&table.plan)), Some(planned.digest.to_string()), at);
+                row.same("runbook", Some(table.runbook), Some(planned.runbook), at);
+                row.same("requester", Some(table.requester), Some(planned.requester.to_string()), at);
+                row.same("requester_account", Some(table.requester_account), Some(planned.account), at);
+                row.same("room", Some(table.room), Some(planned.room), at);
+                row.same("created_at", Some(moment(table.created_at)), Some(moment(planned.when)), at);
+                if let Some(system) = planned.scope.system {
+                    row.same("system", Some(table.system), Some(system.to_string()), at);
+                }
+                if let Some(environment) = planned.scope.environment {
+                    row.same("environment", Some(table.environment), Some(environment), at);
+                }
+                if !self.plans.contains_key(&planned.digest) && !self.changed_plans.contains(&planned.digest) {
+                    row.findings.push(Finding::PlanUnreadable { digest: planned.digest });
+                }
+            }
+        }
+        let kind = match row.state.as_str() {
+            "stuck" => Some("run_stuck"),
+            "failed" => Some("run_failed"),
+            "stopping" => Some("run_stopping"),
+            "stopped" => Some("run_stopped"),
+            "denied" => Some("request_denied"),
+            "withdrawn" => Some("request_withdrawn"),
+            _ => None,
+        };
+        let told = facts.evidence.get(row.state.as_str());
+        let step = table.state_step.map(|step| step.to_string());
+        let columns = [("state_by", table.state_by), ("state_step", step), ("state_why", table.state_why)];
+        row.evidence(kind, told, columns);
+        self.not_compared += row.not_compared;
+    }
+
+    /// Compares a request.
+    pub(super) fn request(&mut self, table: RequestCheck, findings: &mut Findings) {
+        let id = RequestId(table.id);
+        let facts = self.requests.remove(&id);
+        let run = facts.as_ref().map_or(RunId(table.run), |facts| facts.run);
+        let mut row = self.row(request_name(id), run, &table.state, table.version, findings);
+        match &facts {
+            None => row.untold(Some("request_asked")),
+            Some(facts) => {
+                let at = facts.at;
+                row.same("run", Some(table.run.to_string()), Some(facts.run.to_string()), at);
+                row.same("code", Some(table.code), Some(facts.code.clone()), at);
+                let steps = (table.retry_step, facts.retry_step);
+                row.same("retry_step", steps.0.map(|step| step.to_string()), steps.1.map(|step| step.to_string()), at);
+                row.same("digest", Some(hex(&table.digest)), Some(facts.digest.to_string()), at);
+                let here = table.requesters.iter().map(|person| person.as_deref().unwrap_or("nobody"));
+                let there = facts.requesters.iter().map(PersonId::as_str);
+                row.same("requesters", Some(listed(here)), Some(listed(there)), at);
+                row.same("asked_at", Some(moment(table.asked_at)), Some(moment(facts.when)), at);
+                row.same("expires_at", Some(moment(table.expires_at)), Some(moment(facts.expires_at)), at);
+            }
+        }
+        if let Some(at) = row.at {
+            // Every change of a request raises its version by one, and every change but the last is a stage's end.
+            let changes = if row.state == "pending" { 1 } else { 2 };
+            let stage = table.version.saturating_sub(changes);
+            row.same("stage", Some(table.stage.to_string()), Some(stage.to_string()), at);
+        }
+        let kind = match row.state.as_str() {
+            "denied" => Some("request_denied"),
+            "withdrawn" => Some("request_withdrawn"),
+            _ => None,
+        };
+        let told = facts.as_ref().and_then(|facts| facts.ended.as_ref());
+        let columns = [("state_by", table.state_by), ("", None), ("state_why", table.state_why)];
+        row.evidence(kind, told, columns);
+        self.not_compared += row.not_compared;
+    }
+
+    /// Compares a grant.
+    pub(super) fn grant(&mut self, table: &GrantCheck, findings: &mut Findings) {
+        let id = GrantId(table.id);
+        let facts = self.grants.remove(&id);
+        let run = facts.as_ref().map_or(RunId(table.run), |facts| facts.run);
+        let mut row = self.row(grant_name(id), run, &table.state, table.version, findings);
+        match facts {
+            None => row.untold(Some("request_granted")),
+            Some(facts) => {
+                let at = facts.at;
+                row.same("run", Some(table.run.to_string()), Some(facts.run.to_string()), at);
+                row.same("request", Some(table.request.to_string()), Some(facts.request.to_string()), at);
+                row.same("digest", Some(hex(&table.digest)), Some(facts.digest.to_string()), at);
+                row.same("granted_at", Some(moment(table.granted_at)), Some(moment(facts.when)), at);
+                row.same("expires_at", Some(moment(table.expires_at)), Some(moment(facts.valid_until)), at);
+            }
+        }
+        self.not_compared += row.not_compared;
+    }
+
+    /// Compares an attempt and the output that is kept of it.
+    pub(super) fn attempt(&mut self, table: AttemptCheck, findings: &mut Findings) {
+        let run = RunId(table.run);
+        let name = format!("attempt/{}/{}/{}", table.run, table.step, table.number);
+        let key = u32::try_from(table.step).ok().zip(u32::try_from(table.number).ok());
+        let facts = key.and_then(|(step, number)| self.attempts.remove(&AttemptKey { run, step, number }));
+        let mut row = self.row(name, run, &table.state, table.version, findings);
+        let (ended, judged) = match facts {
+            None => {
+                row.untold(Some("attempt_started"));
+                (None, None)
+            }
+            Some(facts) => {
+                let grants = (table.run_grant, facts.grant);
+                row.same("run_grant", grants.0.map(|g| g.to_string()), grants.1.map(|g| g.to_string()), facts.at);
+                row.same("started_at", Some(moment(table.started_at)), Some(moment(facts.when)), facts.at);
+                (facts.ended, facts.judged)
+            }
+        };
+        let is_started = row.state == AttemptState::Started.name();
+        let output = table.output_sha256.as_deref().map(hex);
+        let kept = table.kept_sha256.as_deref().map(hex);
+        let code = table.exit_code.map(|code| code.to_string());
+        match (ended, row.at) {
+            (Some(ended), _) => {
+                let at = ended.at;
+                row.same("ended_at", table.ended_at.map(moment), Some(moment(ended.when)), at);
+                row.same("exit_code", code, ended.exit_code.map(|code| code.to_string()), at);
+                if let Some(summary) = ended.summary {
+                    row.same("summary", table.summary, Some(summary), at);
+                }
+                let told = ended.output.map(|digest| digest.to_string());
+                row.same("output_sha256", output, told.clone(), at);
+                row.same("attempt_output.bytes (SHA-256)", kept, told, at);
+            }
+            (None, Some(at)) if is_started => {
+                row.same("ended_at", table.ended_at.map(moment), None, at);
+                row.same("exit_code", code, None, at);
+                row.same("summary", table.summary, None, at);
+                row.same("output_sha256", output, None, at);
+                row.same("attempt_output.bytes (SHA-256)", kept, None, at);
+            }
+            (None, _) => row.untold(Some("attempt_ended` or `attempt_lost")),
+        }
+        let worked = table.judged_worked.map(|worked| worked.to_string());
+        match (judged, row.at) {
+            (Some((at, by, verdict)), _) => {
+                row.same("judged_by", table.judged_by, Some(by.to_string()), at);
+                row.same("judged_worked", worked, Some((verdict == Verdict::Worked).to_string()), at);
+            }
+            (None, _) if row.state == "judged" => row.untold(Some("attempt_judged")),
+            (None, Some(at)) => {
+                row.same("judged_by", table.judged_by, None, at);
+                row.same("judged_worked", worked, None, at);
+            }
+            (None, None) => {}
+        }
+        self.not_compared += row.not_compared;
+    }
+
+    /// Compares a decision. Decisions have no versions: a row is as its event says, or wrong.
+    pub(super) fn decision(&mut self, table: DecisionCheck, findings: &mut Findings) {
+        self.rows += 1;
+        let request = RequestId(table.request);
+        let name = decision_name(request, i64::from(table.stage), &table.person);
+        let stage = u32::try_from(table.stage).ok();
+        let person = PersonId::new(table.person);
+        let facts = stage.and_then(|stage| self.decisions.remove(&(request, stage, person)));
+        let run = facts.as_ref().and_then(|facts| facts.run).or_else(|| self.requests.get(&request).map(|r| r.run));
+        let blind = run.and_then(|run| self.blind.get(&run).copied());
+        let mut row = Row { name, state: String::new(), at: None, blind, not_compared: 0, findings };
+        match facts {
+            None => row.untold(Some("decided")),
+            Some(facts) => {
+                let at = facts.at;
+                row.same("account", Some(table.account), Some(facts.account), at);
+                row.same("verdict", Some(table.verdict), Some(facts.answer.name().to_owned()), at);
+                row.same("reason", table.reason, facts.reason, at);
+                row.same("at", Some(moment(table.at)), Some(moment(facts.when)), at);
+                if let Some(line) = facts.line {
+                    row.same("line", Some(table.line.to_string()), Some(line.to_string()), at);
+                }
+            }
+        }
+        self.not_compared += row.not_compared;
+    }
+
+    /// What events tell of and no table has. Comes last: everything compared is gone from here.
+    pub(super) fn finish(&mut self, findings: &mut Findings) {
+        let mut missing: BTreeMap<String, At> = BTreeMap::new();
+        let planned = |(id, run): (&RunId, &RunFacts)| run.planned.as_ref().map(|planned| (run_name(*id), planned.at));
+        missing.extend(self.runs.iter().filter_map(planned));
+        missing.extend(self.requests.iter().map(|(id, facts)| (request_name(*id), facts.at)));
+        missing.extend(self.grants.iter().map(|(id, facts)| (grant_name(*id), facts.at)));
+        missing.extend(self.attempts.iter().map(|(key, facts)| (attempt_name(*key), facts.at)));
+        let decided = self.decisions.iter();
+        missing.extend(
+            decided.map(|((id, stage, by), facts)| (decision_name(*id, i64::from(*stage), by.as_str()), facts.at)),
+        );
+        // Last, so that the newest event that tells of a row is named.
+        missing.extend(self.marks.iter().map(|(name, mark)| (name.clone(), mark.at)));
+        for (row, at) in missing {
+            findings.push(Finding::RowMissing { row, at });
+        }
+    }
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn run_name(run: RunId) -> String {
+    format!("run/{run}")
+}
+
+fn request_name(request: RequestId) -> String {
+    format!("request/{request}")
+}
+
+fn decision_name(request: RequestId, stage: i64, person: &str) -> String {
+    format!("decision/{request}/{stage}/{person}")
+}
+
+fn grant_name(grant: GrantId) -> String {
+    format!("grant/{grant}")
+}
+
+fn attempt_name(key: AttemptKey) -> String {
+    format!("attempt/{}/{}/{}", key.run, key.step, key.number)
+}

@@ -1,0 +1,392 @@
+//! What verification and export read: the ledger and the state rows beside it, in one snapshot, page by page.
+//!
+//! What lives here: reading rows as they are, also such as no constraint would let in. What does not: judging them
+//! (`ledger`). A row that contradicts the model must become a finding, never an error: so nothing is parsed here, and
+//! times are brought into the range that can be read, which changes only times that nobody wrote honestly.
+
+use chrono::{DateTime, Utc};
+use sqlx::{Postgres, Transaction};
+
+use super::{ChainRow, Result, Store};
+use crate::model::event::Scope;
+use crate::model::id::{EventId, InboxId, Position, RunId, SystemName};
+
+/// How many rows one page holds.
+const PAGE: i64 = 500;
+
+/// The whole database at one moment: repeatable read, read only.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    inner: Transaction<'static, Postgres>,
+}
+
+/// A place of the chain or of the sequencer's queue, with what stands at it.
+#[derive(Debug)]
+pub(crate) struct EventCheck {
+    /// The place and its hash as stored; `None` in the queue.
+    pub(crate) place: Option<(Position, Vec<u8>)>,
+    /// The event that the place or the queue names.
+    pub(crate) id: EventId,
+    /// The event with its body; `None` when it is not there.
+    pub(crate) event: Option<ChainRow>,
+    /// The erasing event's kind and body, if it is there and has one.
+    pub(crate) eraser: Option<(String, Vec<u8>)>,
+}
+
+/// A row that stands where no other row leads to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loose {
+    /// An event that is neither chained nor waiting.
+    Event,
+    /// An event that is chained and waits as well.
+    Both,
+    /// An event that has several places.
+    Repeated,
+    /// A body without an event.
+    Body,
+}
+
+/// A run's row.
+#[derive(Debug)]
+pub(crate) struct RunCheck {
+    pub(crate) id: i64,
+    pub(crate) version: i64,
+    pub(crate) state: String,
+    pub(crate) state_by: Option<String>,
+    pub(crate) state_step: Option<i32>,
+    pub(crate) state_why: Option<String>,
+    pub(crate) runbook: String,
+    pub(crate) system: String,
+    pub(crate) environment: String,
+    pub(crate) plan: Vec<u8>,
+    pub(crate) room: String,
+    pub(crate) requester: String,
+    pub(crate) requester_account: String,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// A request's row.
+#[derive(Debug)]
+pub(crate) struct RequestCheck {
+    pub(crate) id: i64,
+    pub(crate) version: i64,
+    pub(crate) code: String,
+    pub(crate) run: i64,
+    pub(crate) retry_step: Option<i32>,
+    pub(crate) digest: Vec<u8>,
+    pub(crate) requesters: Vec<Option<String>>,
+    pub(crate) state: String,
+    pub(crate) stage: i32,
+    pub(crate) state_by: Option<String>,
+    pub(crate) state_why: Option<String>,
+    pub(crate) asked_at: DateTime<Utc>,
+    pub(crate) expires_at: DateTime<Utc>,
+}
+
+/// A grant's row.
+#[derive(Debug)]
+pub(crate) struct GrantCheck {
+    pub(crate) id: i64,
+    pub(crate) version: i64,
+    pub(crate) run: i64,
+    pub(crate) request: i64,
+    pub(crate) digest: Vec<u8>,
+    pub(crate) state: String,
+    pub(crate) granted_at: DateTime<Utc>,
+    pub(crate) expires_at: DateTime<Utc>,
+}
+
+/// An attempt's row.
+#[derive(Debug)]
+pub(crate) struct AttemptCheck {
+    pub(crate) run: i64,
+    pub(crate) step: i32,
+    pub(crate) number: i32,
+    pub(crate) version: i64,
+    pub(crate) state: String,
+    pub(crate) run_grant: Option<i64>,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) summary: Option<String>,
+    pub(crate) output_sha256: Option<Vec<u8>>,
+    pub(crate) judged_by: Option<String>,
+    pub(crate) judged_worked: Option<bool>,
+    /// SHA-256 of the output that is kept, if any is.
+    pub(crate) kept_sha256: Option<Vec<u8>>,
+}
+
+/// A decision's row.
+#[derive(Debug)]
+pub(crate) struct DecisionCheck {
+    pub(crate) request: i64,
+    pub(crate) stage: i32,
+    pub(crate) person: String,
+    pub(crate) account: String,
+    pub(crate) verdict: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) line: i64,
+    pub(crate) at: DateTime<Utc>,
+}
+
+struct EventColumns {
+    position: Option<i64>,
+    hash: Option<Vec<u8>>,
+    id: i64,
+    present: bool,
+    kind: String,
+    schema: i16,
+    at: DateTime<Utc>,
+    system: Option<String>,
+    environment: Option<String>,
+    incident: Option<i64>,
+    run: Option<i64>,
+    audience: Option<String>,
+    cause: Option<i64>,
+    commitment: Vec<u8>,
+    salt: Option<Vec<u8>>,
+    body: Option<Vec<u8>>,
+    erased_by: Option<i64>,
+    body_row: bool,
+    eraser_kind: Option<String>,
+    eraser_body: Option<Vec<u8>>,
+}
+
+impl From<EventColumns> for EventCheck {
+    fn from(row: EventColumns) -> Self {
+        let event = row.present.then(|| ChainRow {
+            place: None,
+            id: EventId(row.id),
+            kind: row.kind,
+            schema: row.schema,
+            at: row.at,
+            scope: Scope {
+                system: row.system.map(SystemName::new),
+                environment: row.environment,
+                incident: row.incident,
+                run: row.run.map(RunId),
+                audience: row.audience,
+            },
+            cause: row.cause.map(InboxId),
+            commitment: row.commitment,
+            body: row.salt.zip(row.body),
+            erased_by: row.erased_by.map(EventId),
+            body_row: row.body_row,
+        });
+        Self {
+            place: row.position.map(Position).zip(row.hash),
+            id: EventId(row.id),
+            event,
+            eraser: row.eraser_kind.zip(row.eraser_body),
+        }
+    }
+}
+
+impl Store {
+    /// Takes a snapshot.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot { inner: self.pool.begin_with("begin isolation level repeatable read read only").await? })
+    }
+}
+
+impl Snapshot {
+    /// A page of the chain after a place, in order.
+    ///
+    /// # Errors
+    /// When the database refuses, as all of these.
+    pub(crate) async fn list_chain(&mut self, after: Position) -> Result<Vec<EventCheck>> {
+        let rows = sqlx::query_as!(
+            EventColumns,
+            r#"
+            select c.position as "position?", c.hash as "hash?", c.event as "id!", (e.id is not null) as "present!",
+                coalesce(e.kind, '') as "kind!", coalesce(e.schema, 0::smallint) as "schema!",
+                greatest(least(coalesce(e.at, 'epoch'), '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "at!",
+                e.system as "system?", e.environment as "environment?", e.incident as "incident?", e.run as "run?",
+                e.audience as "audience?", e.cause as "cause?", coalesce(e.commitment, ''::bytea) as "commitment!",
+                b.salt as "salt?", b.body as "body?", b.erased_by as "erased_by?", (b.event is not null) as "body_row!",
+                x.kind as "eraser_kind?", xb.body as "eraser_body?"
+            from chain c left join event e on e.id = c.event left join event_body b on b.event = c.event
+                left join event x on x.id = b.erased_by left join event_body xb on xb.event = b.erased_by
+            where c.position > $1 order by c.position limit $2
+            "#,
+            after.0,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows.into_iter().map(EventCheck::from).collect())
+    }
+
+    /// A page of the sequencer's queue after an event, in the order of events.
+    pub(crate) async fn list_waiting(&mut self, after: EventId) -> Result<Vec<EventCheck>> {
+        let rows = sqlx::query_as!(
+            EventColumns,
+            r#"
+            select null::bigint as "position?", null::bytea as "hash?", u.event as "id!", (e.id is not null) as "present!",
+                coalesce(e.kind, '') as "kind!", coalesce(e.schema, 0::smallint) as "schema!",
+                greatest(least(coalesce(e.at, 'epoch'), '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "at!",
+                e.system as "system?", e.environment as "environment?", e.incident as "incident?", e.run as "run?",
+                e.audience as "audience?", e.cause as "cause?", coalesce(e.commitment, ''::bytea) as "commitment!",
+                b.salt as "salt?", b.body as "body?", b.erased_by as "erased_by?", (b.event is not null) as "body_row!",
+                x.kind as "eraser_kind?", xb.body as "eraser_body?"
+            from unsequenced u left join event e on e.id = u.event left join event_body b on b.event = u.event
+                left join event x on x.id = b.erased_by left join event_body xb on xb.event = b.erased_by
+            where u.event > $1 order by u.event limit $2
+            "#,
+            after.0,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows.into_iter().map(EventCheck::from).collect())
+    }
+
+    /// Rows of the ledger that stand where no other row leads to them, and how many there are; the first `limit` of them.
+    pub(crate) async fn list_loose(&mut self, limit: i64) -> Result<(Vec<(Loose, EventId)>, i64)> {
+        let rows = sqlx::query!(
+            r#"
+            select what as "what!", event as "event!", count(*) over () as "total!"
+            from (
+                select 0 as what, e.id as event from event e
+                where not exists (select from chain c where c.event = e.id)
+                    and not exists (select from unsequenced u where u.event = e.id)
+                union all
+                select 1, u.event from unsequenced u where exists (select from chain c where c.event = u.event)
+                union all
+                select 2, c.event from chain c group by c.event having count(*) > 1
+                union all
+                select 3, b.event from event_body b where not exists (select from event e where e.id = b.event)
+            ) as loose
+            order by what, event limit $1
+            "#,
+            limit
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let total = rows.first().map_or(0, |row| row.total);
+        let loose = rows
+            .into_iter()
+            .map(|row| {
+                let what = match row.what {
+                    0 => Loose::Event,
+                    1 => Loose::Both,
+                    2 => Loose::Repeated,
+                    _ => Loose::Body,
+                };
+                (what, EventId(row.event))
+            })
+            .collect();
+        Ok((loose, total))
+    }
+
+    /// A page of plans after a digest: digest and bytes as stored. Plans are the largest rows, so the page is small.
+    pub(crate) async fn list_plans(&mut self, after: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let rows = sqlx::query!("select digest, bytes from plan where digest > $1 order by digest limit 50", after)
+            .fetch_all(&mut *self.inner)
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.digest, row.bytes)).collect())
+    }
+
+    /// A page of runs after a number.
+    pub(crate) async fn list_runs(&mut self, after: i64) -> Result<Vec<RunCheck>> {
+        let rows = sqlx::query_as!(
+            RunCheck,
+            r#"
+            select id, version, state, state_by, state_step, state_why, runbook, system, environment, plan, room, requester,
+                requester_account,
+                greatest(least(created_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "created_at!"
+            from run where id > $1 order by id limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// A page of requests after a number.
+    pub(crate) async fn list_requests(&mut self, after: i64) -> Result<Vec<RequestCheck>> {
+        let rows = sqlx::query_as!(
+            RequestCheck,
+            r#"
+            select id, version, code, run, retry_step, digest, requesters as "requesters: Vec<Option<String>>", state, stage,
+                state_by, state_why,
+                greatest(least(asked_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "asked_at!",
+                greatest(least(expires_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "expires_at!"
+            from request where id > $1 order by id limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// A page of grants after a number.
+    pub(crate) async fn list_grants(&mut self, after: i64) -> Result<Vec<GrantCheck>> {
+        let rows = sqlx::query_as!(
+            GrantCheck,
+            r#"
+            select id, version, run, request, digest, state,
+                greatest(least(granted_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "granted_at!",
+                greatest(least(expires_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "expires_at!"
+            from run_grant where id > $1 order by id limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// A page of attempts after one, in the order of runs, steps and tries, with the hash of the output that is kept.
+    pub(crate) async fn list_attempts(&mut self, after: (i64, i32, i32)) -> Result<Vec<AttemptCheck>> {
+        let rows = sqlx::query_as!(
+            AttemptCheck,
+            r#"
+            select a.run, a.step, a.number, a.version, a.state, a.run_grant,
+                greatest(least(a.started_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "started_at!",
+                case when a.ended_at is not null then
+                    greatest(least(a.ended_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "ended_at?",
+                a.exit_code, a.summary, a.output_sha256, a.judged_by, a.judged_worked,
+                sha256(o.bytes) as "kept_sha256?"
+            from attempt a
+                left join attempt_output o on o.run = a.run and o.step = a.step and o.number = a.number
+            where (a.run, a.step, a.number) > ($1, $2, $3) order by a.run, a.step, a.number limit $4
+            "#,
+            after.0,
+            after.1,
+            after.2,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// A page of decisions after one, in the order of requests, stages and people.
+    pub(crate) async fn list_decisions(&mut self, after: (i64, i32, &str)) -> Result<Vec<DecisionCheck>> {
+        let rows = sqlx::query_as!(
+            DecisionCheck,
+            r#"
+            select request, stage, person, account, verdict, reason, line,
+                greatest(least(at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "at!"
+            from decision where (request, stage, person) > ($1, $2, $3) order by request, stage, person limit $4
+            "#,
+            after.0,
+            after.1,
+            after.2,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+}
