@@ -12,6 +12,7 @@ pub mod approval;
 pub mod chat;
 pub mod cli;
 pub mod command;
+pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod flow;

@@ -1,16 +1,25 @@
-//! Arguments and exit codes.
+//! Arguments and exit codes: 0 done, 1 refused or failed (one line on stderr), 2 wrong usage.
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-use countersign::demo;
+use clap::{Parser, Subcommand};
+use countersign::{cli, demo};
 
-/// A ChatOps bot with approval-gated runbooks.
+/// A ChatOps bot with approval-gated runbooks: asked in the room, countersigned in the thread, run as shown, recorded for
+/// good.
 #[derive(Debug, Parser)]
-#[expect(clippy::enum_variant_names, reason = "the other commands are not wired yet")]
+#[command(name = "countersign", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the demo's supervisor.
+    Up(cli::up::Args),
+    Say(cli::say::Args),
+    /// Run the demo's supervisor (the trial starts it by itself).
     DemoServices(demo::ServeArgs),
     /// Act on the demo's services, as supervisorctl would.
     DemoCtl(demo::CtlArgs),
@@ -18,19 +27,51 @@ enum Command {
     DemoService(demo::ServiceArgs),
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Command::parse() {
-        Command::DemoServices(args) => {
-            tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-            demo::serve(args).await?;
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // The one provider of cryptography; a second call would only say that it is there already.
+    let _already_there = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("the runtime could not be started: {error}"));
+            return ExitCode::from(1);
         }
-        Command::DemoService(args) => demo::service(args).await?,
-        Command::DemoCtl(args) => {
-            let outcome = demo::ctl(args).await;
-            writeln!(std::io::stdout(), "{}", outcome.line)?;
-            return Ok(ExitCode::from(outcome.code));
+    };
+    let code = runtime.block_on(run(arguments.command));
+    match code {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            complain(&countersign::text::chain(error.as_ref()));
+            ExitCode::from(1)
         }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Up(args) => cli::up::run(args).await,
+        Command::Say(args) => cli::say::run(args).await,
+        Command::DemoServices(args) => {
+            cli::start_logging(cli::LogFormat::Text)?;
+            demo::serve(args).await?;
+            Ok(0)
+        }
+        Command::DemoService(args) => {
+            demo::service(args).await?;
+            Ok(0)
+        }
+        Command::DemoCtl(args) => {
+            let outcome = demo::ctl(args).await;
+            let mut out: Box<dyn Write> =
+                if matches!(outcome.code, 2 | 4) { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
+            writeln!(out, "{}", outcome.line)?;
+            Ok(outcome.code)
+        }
+    }
+}
+
+fn complain(what: &str) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "countersign: {what}");
 }

@@ -1,6 +1,503 @@
-//! The one queue out.
+//! The one queue out: takes what waits in the outbox to the platforms, room by room, in order.
+//!
+//! What lives here: order, pace, doubt and giving up. What does not: what is said, and how a platform wants it.
+//!
+//! Keeps I5. A room has one sender at a time, the holder of the lease `channel:ROOM`; it sends in the order of the rows
+//! and does not go on past one that has to be tried again. Rows are marked after they were sent, so what a crash leaves
+//! sent but unmarked is always the beginning of what waits. Whoever takes the lease therefore looks for the first rows
+//! one by one until one is not there, and from then on sends. A row that was tried before is looked for as well.
 
-/// (replaced at merge)
-pub fn split(text: &str, _limit: usize) -> Vec<String> {
-    vec![text.to_owned()]
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::{Adapter, Outgoing, SendError};
+use crate::model::chat::RoomAddress;
+use crate::model::id::{MessageId, OutboxId};
+use crate::store::{Listener, OutboxRow, Store, StoreError, Topic, WorkerId};
+
+/// How often it looks without being woken.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Rooms that are served at once. Above the number that one process speaks to a platform about; it bounds memory.
+const MOST_ROOMS: usize = 64;
+
+/// Rooms that keep a task, and so need one query instead of three for their next message.
+const MOST_LINGERING: usize = 4;
+
+/// How long such a task stays without work.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// How long rooms without a lingering task are left alone while others have one, so that looking for them does not
+/// compete with an answer on its way, and a burst of wake-ups is one look.
+const LET_THE_BUSY_GO_FIRST: Duration = Duration::from_millis(5);
+
+/// Messages read at once.
+const BATCH: i64 = 50;
+
+/// How long a message may be sent and not marked, while others follow it.
+const MARK_WITHIN: Duration = Duration::from_millis(20);
+
+/// How long a platform may take for one message before its fate counts as unknown.
+const SEND_AT_MOST: Duration = Duration::from_secs(30);
+
+/// How long messages on their way may take at the end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Sends what waits, until told to stop; then what is on its way is finished and marked, and the rest waits for the next
+/// sender. Errors are logged and tried again: it never ends by itself.
+pub async fn run(
+    store: Store,
+    adapters: Vec<Arc<dyn Adapter>>,
+    me: WorkerId,
+    lease_length: Duration,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut wake = store.hub().listen(Topic::Outbox);
+    let lingering = Semaphore::new(MOST_LINGERING);
+    let sender = Arc::new(Sender { store, adapters, me, lease_length, stop: stop.clone(), lingering });
+    let mut rooms = Rooms::default();
+    while !*stop.borrow() {
+        match sender.store.list_rooms_with_unsent().await {
+            Ok(waiting) => rooms.serve(&sender, waiting),
+            Err(error) => tracing::warn!(error = %chain(&error), "the outbox cannot be read; trying again"),
+        }
+        // Look again at once only after a task that may have missed a wake-up. One that failed, or whose room somebody
+        // else serves, would fail again.
+        let again = tokio::select! {
+            biased;
+            _ = stop.changed() => break,
+            again = rooms.next_ended() => again,
+            () = wake.wait(POLL) => Again::Soon,
+        };
+        if again == Again::Soon && !rooms.busy.is_empty() {
+            sleep(LET_THE_BUSY_GO_FIRST).await;
+        }
+    }
+    if timeout(GRACE, rooms.end()).await.is_err() {
+        tracing::warn!("messages on their way did not end in time; the next sender looks for them");
+    }
+}
+
+/// When to look for work again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    AtOnce,
+    Soon,
+}
+
+/// The tasks, one for each room that has work.
+#[derive(Default)]
+struct Rooms {
+    tasks: JoinSet<Ended>,
+    by_task: HashMap<Id, RoomAddress>,
+    busy: HashSet<RoomAddress>,
+    /// The fence under which a room's last task ended with nothing in doubt.
+    clear: HashMap<RoomAddress, i64>,
+    /// Rooms to leave alone until then: somebody else serves them, or their task failed and would again.
+    left_alone: HashMap<RoomAddress, Instant>,
+}
+
+impl Rooms {
+    fn serve(&mut self, sender: &Arc<Sender>, waiting: Vec<RoomAddress>) {
+        let now = Instant::now();
+        self.left_alone.retain(|_, until| *until > now);
+        for room in waiting {
+            if self.left_alone.contains_key(&room) {
+                continue;
+            }
+            if self.busy.len() >= MOST_ROOMS {
+                return;
+            }
+            if !self.busy.insert(room.clone()) {
+                continue;
+            }
+            let clear = self.clear.remove(&room);
+            let task = self.tasks.spawn(Arc::clone(sender).serve(room.clone(), clear));
+            self.by_task.insert(task.id(), room);
+        }
+    }
+
+    /// Waits until a task ends; for ever when there is none.
+    async fn next_ended(&mut self) -> Again {
+        match self.tasks.join_next_with_id().await {
+            None => std::future::pending().await,
+            Some(ended) => self.note(ended),
+        }
+    }
+
+    fn note(&mut self, ended: Result<(Id, Ended), JoinError>) -> Again {
+        let (id, ended) = match ended {
+            Ok(ended) => ended,
+            Err(error) => (error.id(), Ended::InDoubt(format!("its task ended early: {error}"))),
+        };
+        let Some(room) = self.by_task.remove(&id) else { return Again::Soon };
+        self.busy.remove(&room);
+        match ended {
+            Ended::Clear { fence } => {
+                self.clear.insert(room, fence);
+                Again::AtOnce
+            }
+            Ended::Elsewhere => {
+                self.left_alone.insert(room, Instant::now() + POLL);
+                Again::Soon
+            }
+            Ended::InDoubt(why) => {
+                tracing::warn!(%room, why, "a room's messages wait");
+                self.left_alone.insert(room, Instant::now() + POLL);
+                Again::Soon
+            }
+        }
+    }
+
+    async fn end(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// How a room's task ended.
+#[derive(Debug)]
+enum Ended {
+    /// Everything that was sent is marked.
+    Clear { fence: i64 },
+    /// Another worker serves the room.
+    Elsewhere,
+    /// Something may have been sent and not marked.
+    InDoubt(String),
+}
+
+/// What all rooms share.
+struct Sender {
+    store: Store,
+    adapters: Vec<Arc<dyn Adapter>>,
+    me: WorkerId,
+    lease_length: Duration,
+    stop: watch::Receiver<bool>,
+    lingering: Semaphore,
+}
+
+impl Sender {
+    /// Serves a room while it has work, and some time longer if there is a place to linger.
+    async fn serve(self: Arc<Self>, room: RoomAddress, clear: Option<i64>) -> Ended {
+        let name = format!("channel:{room}");
+        // Registered before looking, so that what is put into the outbox meanwhile is not missed.
+        let wake = self.store.hub().listen(Topic::Outbox);
+        let taken = Instant::now();
+        let fence = match self.store.take_lease(&name, self.me, self.lease_length).await {
+            Ok(Some(lease)) => lease.fence,
+            Ok(None) => return Ended::Elsewhere,
+            Err(error) => return Ended::InDoubt(chain(&error)),
+        };
+        let mut channel = Channel {
+            sender: &self,
+            adapter: self.adapters.iter().find(|adapter| adapter.serves(&room)),
+            room: &room,
+            in_doubt: clear != Some(fence),
+            unmarked: Vec::new(),
+            unmarked_since: taken,
+            try_at: None,
+        };
+        tokio::select! {
+            done = channel.work(wake) => match done {
+                Ok(()) => Ended::Clear { fence },
+                Err(error) => Ended::InDoubt(chain(&error)),
+            },
+            why = self.keep_lease(&name, fence, taken) => Ended::InDoubt(why),
+        }
+    }
+
+    /// Renews the lease until it is lost, or until it could not be renewed for so long that it may be lost soon. Then
+    /// the work is dropped where it stands: the next holder looks for what was on its way.
+    async fn keep_lease(&self, name: &str, fence: i64, taken: Instant) -> String {
+        let third = self.lease_length / 3;
+        let mut renewed = taken;
+        let mut next = taken + third;
+        loop {
+            sleep_until(next).await;
+            let asked = Instant::now();
+            let give_up = renewed + 2 * third;
+            let answer =
+                tokio::time::timeout_at(give_up, self.store.take_lease(name, self.me, self.lease_length)).await;
+            match answer {
+                Ok(Ok(Some(lease))) if lease.fence == fence => {
+                    renewed = asked;
+                    next = asked + third;
+                }
+                Ok(Ok(_)) => return "the lease was lost".to_owned(),
+                Ok(Err(error)) if Instant::now() < give_up => {
+                    tracing::debug!(error = %chain(&error), "a channel's lease was not renewed; trying again");
+                    next = Instant::now() + third / 8;
+                }
+                Ok(Err(_)) | Err(_) => return "the lease could not be renewed".to_owned(),
+            }
+        }
+    }
+}
+
+/// One room while this process is its sender.
+struct Channel<'a> {
+    sender: &'a Sender,
+    adapter: Option<&'a Arc<dyn Adapter>>,
+    room: &'a RoomAddress,
+    /// Whether the next row may have been sent by whoever held the lease before.
+    in_doubt: bool,
+    unmarked: Vec<(OutboxId, MessageId)>,
+    unmarked_since: Instant,
+    /// When the first of what waits may be tried again.
+    try_at: Option<Instant>,
+}
+
+impl Channel<'_> {
+    async fn work(&mut self, mut wake: Listener) -> Result<(), StoreError> {
+        let mut stop = self.sender.stop.clone();
+        let mut place = None;
+        let mut idle_since = Instant::now();
+        while !*stop.borrow() {
+            let rows = self.sender.store.list_unsent(self.room, BATCH).await?;
+            if !rows.is_empty() {
+                self.send_all(rows).await?;
+                idle_since = Instant::now();
+                continue;
+            }
+            if place.is_none() {
+                place = self.sender.lingering.try_acquire().ok();
+            }
+            if place.is_none() || idle_since.elapsed() >= LINGER {
+                break;
+            }
+            let now = Instant::now();
+            let pause = self.try_at.take().map_or(POLL, |at| at.saturating_duration_since(now).min(POLL));
+            tokio::select! {
+                () = wake.wait(pause) => {}
+                _ = stop.changed() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends rows in order, up to the first that has to wait.
+    async fn send_all(&mut self, rows: Vec<OutboxRow>) -> Result<(), StoreError> {
+        for row in rows {
+            if *self.sender.stop.borrow() {
+                break;
+            }
+            if (row.thread_is_open || row.target_is_open) && !self.unmarked.is_empty() {
+                // What it hangs on, or changes, may be what was just sent: once that is marked, the row knows its name.
+                // If nothing is left to mark, the other message was given up, and this one stands by itself.
+                break;
+            }
+            if self.send_row(row).await?.is_break() {
+                break;
+            }
+            if !self.unmarked.is_empty() && self.unmarked_since.elapsed() >= MARK_WITHIN {
+                self.mark().await;
+            }
+        }
+        self.mark().await;
+        Ok(())
+    }
+
+    async fn send_row(&mut self, row: OutboxRow) -> Result<ControlFlow<()>, StoreError> {
+        let tries = row.tries;
+        let outgoing = Outgoing {
+            id: row.id,
+            room: row.room,
+            thread: row.thread,
+            key: row.key,
+            cause: row.cause,
+            edits: row.edits,
+            message: row.message,
+        };
+        let Some(adapter) = self.adapter.cloned() else {
+            let why = format!("nothing here speaks to {}: no adapter serves its platform and workspace", self.room);
+            return self.give_up(outgoing.id, &why).await;
+        };
+        let found = if self.in_doubt || tries > 0 {
+            match bounded(adapter.find(&outgoing)).await {
+                Ok(found) => found,
+                Err(SendError::Refused(why)) => {
+                    // A platform that does not let us look must not silence us: a double is better than nothing.
+                    tracing::warn!(room = %self.room, outbox = %outgoing.id, why, "cannot look for a message; sending it");
+                    None
+                }
+                Err(error) => return self.try_again(outgoing.id, tries, &error).await,
+            }
+        } else {
+            None
+        };
+        let sent = match found {
+            Some(name) => Ok(name),
+            None => {
+                self.in_doubt = false;
+                self.send(adapter.as_ref(), &outgoing).await
+            }
+        };
+        match sent {
+            Ok(name) => {
+                if self.unmarked.is_empty() {
+                    self.unmarked_since = Instant::now();
+                }
+                self.unmarked.push((outgoing.id, name));
+                Ok(ControlFlow::Continue(()))
+            }
+            Err(SendError::Refused(why)) => self.give_up(outgoing.id, &why).await,
+            Err(error) => self.try_again(outgoing.id, tries, &error).await,
+        }
+    }
+
+    /// Sends one message. If the platform takes its time, those before it are marked meanwhile.
+    async fn send(&mut self, adapter: &dyn Adapter, outgoing: &Outgoing) -> Result<MessageId, SendError> {
+        let mut sending = pin!(bounded(adapter.send(outgoing)));
+        if !self.unmarked.is_empty() {
+            tokio::select! {
+                biased;
+                sent = &mut sending => return sent,
+                () = sleep_until(self.unmarked_since + MARK_WITHIN) => {}
+            }
+            // Both go on, so that a platform's answer does not wait for the database.
+            let (sent, ()) = tokio::join!(sending, self.mark());
+            return sent;
+        }
+        sending.await
+    }
+
+    /// Marks what was sent, for as long as it takes: the lease ends it.
+    async fn mark(&mut self) {
+        if self.unmarked.is_empty() {
+            return;
+        }
+        while let Err(error) = self.sender.store.set_sent(&self.unmarked).await {
+            tracing::warn!(room = %self.room, error = %chain(&error), "sent messages cannot be marked; trying again");
+            sleep(POLL / 4).await;
+        }
+        self.unmarked.clear();
+    }
+
+    async fn try_again(&mut self, id: OutboxId, tries: i32, error: &SendError) -> Result<ControlFlow<()>, StoreError> {
+        self.mark().await;
+        let pause = match error {
+            SendError::RetryAfter(pause) => *pause,
+            SendError::Unknown(_) | SendError::Refused(_) => pause_after(tries),
+        };
+        tracing::info!(room = %self.room, outbox = %id, %error, pause = ?pause, "a message is tried again");
+        let clock = self.sender.store.clock();
+        let at = chrono::TimeDelta::from_std(pause).ok().and_then(|pause| clock.now().checked_add_signed(pause));
+        self.sender.store.set_try_again(id, at.unwrap_or_else(|| clock.now() + LONGEST_PAUSE)).await?;
+        self.try_at = Instant::now().checked_add(pause);
+        Ok(ControlFlow::Break(()))
+    }
+
+    async fn give_up(&mut self, id: OutboxId, why: &str) -> Result<ControlFlow<()>, StoreError> {
+        tracing::warn!(room = %self.room, outbox = %id, why, "a message was given up");
+        self.sender.store.set_failed(id, why).await?;
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// Bounds what an adapter does: a platform that does not answer leaves the fate unknown.
+async fn bounded<T>(doing: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
+    let late = || SendError::Unknown(format!("nothing for {} s", SEND_AT_MOST.as_secs()));
+    timeout(SEND_AT_MOST, doing).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// The pause before the next try: 1 s, 2 s, 4 s and so on, at most a minute.
+fn pause_after(tries: i32) -> Duration {
+    let doublings = u32::try_from(tries).unwrap_or(0).min(6);
+    Duration::from_secs(1 << doublings).min(LONGEST_PAUSE)
+}
+
+/// An error with its causes, in one line for the operator.
+fn chain(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Cuts a text into messages of at most `limit` characters: at ends of lines, else at spaces, and within a word only if
+/// the word alone is longer. Nothing but the one line break or space at each cut is left out, and parts of nothing but
+/// white space. A text that fits is one part, unchanged.
+pub fn split(text: &str, limit: usize) -> Vec<String> {
+    let limit = limit.max(1);
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((end, _)) = rest.char_indices().nth(limit) {
+        // The part may reach up to `end`, and the character at `end` may be the border itself.
+        let next = rest[end..].chars().next().map_or(end, |c| end + c.len_utf8());
+        let border = |c: char| rest[..next].rfind(c);
+        let (cut, resume) = match border('\n').or_else(|| border(' ')) {
+            Some(at) => (at, at + 1),
+            None => (end, end),
+        };
+        parts.push(&rest[..cut]);
+        rest = &rest[resume..];
+    }
+    parts.push(rest);
+    if parts.len() > 1 {
+        parts.retain(|part| !part.trim().is_empty());
+    }
+    parts.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_minute() {
+        let pauses: Vec<u64> = (-1..9).map(|tries| pause_after(tries).as_secs()).collect();
+        assert_eq!(pauses, [1, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(pause_after(i32::MAX), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn what_fits_is_one_part_as_it_is() {
+        for text in ["", " ", "a", "a\n\nb  c\n"] {
+            assert_eq!(split(text, 8), [text]);
+        }
+    }
+
+    #[test]
+    fn it_cuts_at_lines_then_at_spaces_then_anywhere() {
+        assert_eq!(split("one\ntwo three\nfour", 13), ["one\ntwo three", "four"]);
+        assert_eq!(split("one two three", 8), ["one two", "three"]);
+        assert_eq!(split("one two three", 7), ["one two", "three"]);
+        assert_eq!(split("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(split("größer", 2), ["gr", "öß", "er"]);
+        assert_eq!(split("1 run\n  supervisorctl  start", 24), ["1 run", "  supervisorctl  start"]);
+        assert_eq!(split("a\n\n\n\n\nb", 2), ["a\n", "b"]);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_fit_and_lose_no_word(text in "[a-zä😀 \n]{0,200}", limit in 1_usize..40) {
+            let parts = split(&text, limit);
+            prop_assert!(!parts.is_empty());
+            prop_assert!(parts.iter().all(|part| part.chars().count() <= limit));
+            let ink = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            prop_assert_eq!(ink(&parts.concat()), ink(&text));
+        }
+
+        #[test]
+        fn words_that_fit_stay_whole(text in "[a-z]{1,9}([ \n]{1,3}[a-z]{1,9}){0,30}", limit in 9_usize..40) {
+            let parts = split(&text, limit);
+            let joined = parts.join("\n");
+            prop_assert_eq!(joined.split_whitespace().collect::<Vec<_>>(), text.split_whitespace().collect::<Vec<_>>());
+        }
+    }
 }

@@ -388,10 +388,22 @@ impl Replay {
                 }
                 self.attempts.insert(key, AttemptFacts { at, when, grant, ended: None, judged: None });
             }
-            Happened::AttemptEnded { run, step, number, outcome: _, exit_code, millis: _, summary, output_sha256 } => {
+            Happened::AttemptEnded {
+                run,
+                step,
+                number,
+                outcome: _,
+                exit_code,
+                millis: _,
+                summary,
+                output_sha256,
+                checks: _,
+            } => {
                 let ended = EndedFacts { at, when, exit_code, summary: Some(summary), output: output_sha256 };
                 self.attempt_ended(AttemptKey { run, step, number }, ended);
             }
+            // Changes no state.
+            Happened::AttemptProgress { .. } => {}
             Happened::AttemptLost { run, step, number, why: _ } => {
                 let ended = EndedFacts { at, when, exit_code: None, summary: None, output: None };
                 self.attempt_ended(AttemptKey { run, step, number }, ended);

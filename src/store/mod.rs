@@ -32,7 +32,7 @@ pub use clock::Clock;
 pub use hub::{Hub, Listener, Topic};
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow};
-pub use outbox::OutboxRow;
+pub use outbox::{Backlog, OutboxRow};
 pub(crate) use rows::subject;
 pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun};

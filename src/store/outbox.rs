@@ -211,11 +211,13 @@ impl Store {
                     thread = coalesce(q.thread, (select platform_message from posted p
                         where p.subject = 'run:' || q.run and p.role = 'root' and p.room = q.room))
                 where q.state = 'pending' and q.posted_at is null
-                    and exists (select from outbox o where o.subject = 'request:' || q.id and o.sent_at is not null)
-                    and not exists (select from outbox o
-                        where o.subject in ('request:' || q.id, 'run:' || q.run) and o.sent_at is null and o.failed is null
-                            and o.role in ('root', 'request') )
-                    and exists (select from outbox o where o.id = any($2) and o.subject in ('request:' || q.id, 'run:' || q.run))
+                    -- Its parts: the run's root message when it asks to start, and whatever did not fit into that.
+                    and exists (select from outbox o where o.id = any($2)
+                        and (o.subject = 'request:' || q.id
+                            or (q.retry_step is null and o.subject = 'run:' || q.run and o.role = 'root')))
+                    and not exists (select from outbox o where o.sent_at is null
+                        and (o.subject = 'request:' || q.id
+                            or (q.retry_step is null and o.subject = 'run:' || q.run and o.role = 'root')))
                 "#,
                 self.clock().now(),
                 &ids,
@@ -247,5 +249,42 @@ impl Store {
         sqlx::query!("update outbox set failed = $2 where id = $1", id.0, why).execute(&self.pool).await?;
         self.hub().wake(Topic::Settled);
         Ok(())
+    }
+
+    /// What has been recorded and not yet told: events that wait for the sequencer, chained events that wait for the room's
+    /// sink, messages that wait to be sent.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn backlog(&self) -> Result<Backlog> {
+        let row = sqlx::query!(
+            r#"
+            select (select count(*) from unsequenced) as "unsequenced!",
+                coalesce((select max(position) from chain), 0)
+                    - coalesce((select position from sink where name = 'room'), 0) as "untold!",
+                (select count(*) from outbox where sent_at is null and failed is null) as "unsent!"
+            "#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Backlog { unsequenced: row.unsequenced, untold: row.untold, unsent: row.unsent })
+    }
+}
+
+/// What has been recorded and not yet told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// Events that wait for the sequencer.
+    pub unsequenced: i64,
+    /// Chained events that wait for the room's sink.
+    pub untold: i64,
+    /// Messages that wait to be sent.
+    pub unsent: i64,
+}
+
+impl Backlog {
+    /// Whether everything has been told.
+    pub fn is_empty(&self) -> bool {
+        (self.unsequenced, self.untold, self.unsent) == (0, 0, 0)
     }
 }

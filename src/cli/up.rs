@@ -1,0 +1,357 @@
+//! `countersign up`: the bot itself.
+//!
+//! Starts in an order in which everything that a later part needs is there, says `ready` when it really answers, and ends
+//! in the opposite order: first nothing new, then what runs, then what is to be told, then the database.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::LogFormat;
+use crate::chat::room::LocalRoom;
+use crate::chat::{Adapter, sender};
+use crate::config::{Database, Flags, Settings};
+use crate::engine::plan::LocalWorld;
+use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
+use crate::flow::{App, CurrentSecrets, InUse, Reload, housekeeping, room_sink, watch_catalog};
+use crate::ledger::{self, Trial};
+use crate::model::catalog::{Catalog, StepAction};
+use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::store::managed::{self, Managed, ManagedOptions};
+use crate::store::{Store, WorkerId};
+use crate::sys::ProcessIdentity;
+use crate::text::time::Times;
+use crate::web::{self, Token, WebState};
+use crate::{demo, runbook, sys};
+
+/// The variable by which the shipped runbooks find the demo's services.
+const DEMO: &str = "COUNTERSIGN_DEMO";
+/// How long a lease lasts.
+const LEASE: Duration = Duration::from_secs(15);
+/// How long what has been recorded may take to be told at the end.
+const TELL_WITHIN: Duration = Duration::from_secs(3);
+/// Where programs are looked for, after the folder of this program itself.
+const SEARCH_PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Start the bot: without settings a trial, with a local room, a database of its own and demo services.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Settings file (YAML).
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
+    config: Option<PathBuf>,
+    /// Folder of the catalog [default: runbooks].
+    #[arg(long, value_name = "DIR")]
+    catalog: Option<PathBuf>,
+    /// Folder for the bot's own data [default: $XDG_DATA_HOME/countersign].
+    #[arg(long, value_name = "DIR", env = "COUNTERSIGN_DATA")]
+    data: Option<PathBuf>,
+    /// `auto` for a Postgres that is found, started and stopped, or the URL of one [default: auto].
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    database: Option<String>,
+    /// Address and port to listen at; port 0 takes a free one [default: 127.0.0.1:7373].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// How logs are written to stderr.
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+/// Runs the bot until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// When it cannot start: one sentence that says what to do.
+pub async fn run(args: Args) -> anyhow::Result<u8> {
+    super::start_logging(args.log_format)?;
+    let settings = Settings::read(Flags {
+        config: args.config,
+        catalog: args.catalog,
+        data: args.data,
+        database: args.database,
+        listen: args.listen,
+    })?;
+    // Registered before anything is started, so that a signal in the middle of it is not lost.
+    let mut ending = Ending::new()?;
+    let catalog = settings.catalog.clone();
+    let loaded = tokio::task::spawn_blocking(move || runbook::load(&catalog)).await?;
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(problems) => bail!("the catalog in {} is not sound:\n{problems}", settings.catalog.display()),
+    };
+    make_private(&settings.data)?;
+    let token = Token::create_or_read(&settings.data)?;
+    let exe = std::env::current_exe().context("this program's own file cannot be found")?;
+    let (database, demo) = tokio::join!(open_database(&settings), start_demo(&settings, &exe, &loaded.catalog));
+    let (store, managed) = database?;
+    let demo = demo?;
+    let started = Bot::start(&settings, loaded, store.clone(), token, &exe, demo.as_ref()).await;
+    let bot = match started {
+        Ok(bot) => bot,
+        Err(error) => {
+            end_surroundings(demo, store, managed).await;
+            return Err(error);
+        }
+    };
+    say_ready(bot.address)?;
+    loop {
+        match ending.next().await {
+            Signalled::Reload => {
+                // Full means that a reload is under way.
+                let _ = bot.reload.try_send(Reload::Asked);
+            }
+            Signalled::End => break,
+        }
+    }
+    tracing::info!("ending");
+    bot.end().await;
+    end_surroundings(demo, store, managed).await;
+    Ok(0)
+}
+
+async fn end_surroundings(demo: Option<demo::Demo>, store: Store, managed: Option<Managed>) {
+    if let Some(demo) = demo {
+        demo.shutdown().await;
+    }
+    store.close().await;
+    if let Some(managed) = managed
+        && let Err(error) = managed.stop().await
+    {
+        tracing::warn!("{error}");
+    }
+}
+
+async fn open_database(settings: &Settings) -> anyhow::Result<(Store, Option<Managed>)> {
+    match &settings.database {
+        Database::Url(url) => {
+            let options = url.parse().map_err(|_| {
+                anyhow::anyhow!("--database is not a Postgres URL; it looks like postgres://user:password@host/name")
+            })?;
+            let store = Store::connect(options).await.context("the database named by --database cannot be used")?;
+            Ok((store, None))
+        }
+        Database::Auto => {
+            let managed = managed::start(ManagedOptions::new(&settings.data)).await?;
+            match Store::connect(managed.connect_options()).await {
+                Ok(store) => Ok((store, Some(managed))),
+                Err(error) => {
+                    if let Err(error) = managed.stop().await {
+                        tracing::warn!("{error}");
+                    }
+                    Err(error).context("the managed database cannot be used")
+                }
+            }
+        }
+    }
+}
+
+/// Starts or adopts the demo's services, if the catalog acts on them.
+async fn start_demo(settings: &Settings, exe: &Path, catalog: &Catalog) -> anyhow::Result<Option<demo::Demo>> {
+    if !names_demo(catalog) {
+        return Ok(None);
+    }
+    let data = std::path::absolute(&settings.data)?;
+    let demo = demo::ensure(exe, &demo::dir_for(&data)).await?;
+    tracing::info!(dir = %demo.dir().display(), adopted = demo.adopted(), "demo services");
+    Ok(Some(demo))
+}
+
+fn names_demo(catalog: &Catalog) -> bool {
+    let checks = catalog
+        .systems
+        .values()
+        .flat_map(|system| system.services.values())
+        .flat_map(|service| service.checks.values())
+        .flat_map(|check| &check.env);
+    let steps = catalog.runbooks.values().flat_map(|runbook| &runbook.steps).flat_map(|step| match &step.action {
+        StepAction::Run { env, .. } => env.as_slice(),
+        StepAction::Check { .. } => &[],
+    });
+    checks.chain(steps).any(|entry| entry.name == DEMO)
+}
+
+/// Makes the data folder, closed to others.
+fn make_private(data: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .with_context(|| format!("the data folder {} cannot be made", data.display()))
+}
+
+#[expect(clippy::print_stdout, reason = "the one line that scripts wait for")]
+fn say_ready(address: std::net::SocketAddr) -> anyhow::Result<()> {
+    use std::io::Write;
+    println!("ready http://{address}");
+    std::io::stdout().flush()?;
+    Ok(())
+}
+
+/// The running bot.
+struct Bot {
+    address: std::net::SocketAddr,
+    store: Store,
+    me: WorkerId,
+    reload: mpsc::Sender<Reload>,
+    /// Told first: take nothing new.
+    stop_taking: watch::Sender<bool>,
+    /// Told last: what is recorded has been told.
+    stop_telling: watch::Sender<bool>,
+    taking: Vec<JoinHandle<()>>,
+    telling: Vec<JoinHandle<()>>,
+}
+
+impl Bot {
+    async fn start(
+        settings: &Settings,
+        loaded: runbook::Loaded,
+        store: Store,
+        token: Token,
+        exe: &Path,
+        demo: Option<&demo::Demo>,
+    ) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+            format!(
+                "cannot listen at {}; is another countersign running? `--listen` takes another port",
+                settings.listen
+            )
+        })?;
+        let address = listener.local_addr()?;
+        let me = store.insert_worker(&ProcessIdentity::own()?).await?;
+        ledger::open(&store, Trial::Yes).await?;
+        bury_the_dead(&store, me).await?;
+        let search_path: Vec<PathBuf> =
+            exe.parent().map(Path::to_owned).into_iter().chain(SEARCH_PATH.map(PathBuf::from)).collect();
+        let path = std::env::join_paths(&search_path)?;
+        let (fingerprint, runbooks) = (loaded.fingerprint, loaded.catalog.runbooks.len());
+        let root = loaded.catalog.root.clone();
+        let room = Arc::new(LocalRoom::new(store.clock().clone()));
+        let adapters: Vec<Arc<dyn Adapter>> = vec![room.clone()];
+        let world = LocalWorld { search_path, host: sys::hostname() };
+        let times = Times::in_zone(settings.time_zone);
+        let app = Arc::new(App::new(store.clone(), times, world, adapters.clone(), InUse::new(loaded)));
+        let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
+        store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
+        let mut extra_env = BTreeMap::new();
+        if let Some(demo) = demo {
+            extra_env.insert(DEMO.to_owned(), OsString::from(demo.dir()));
+        }
+        let surroundings = Surroundings { path, extra_env: Arc::new(extra_env), cwd: PathBuf::from("/") };
+        let secrets = Arc::new(CurrentSecrets(app.clone()));
+        let worker = WorkerSettings { lease: LEASE, ..WorkerSettings::default() };
+        let engine = Engine::new(store.clone(), me, surroundings, secrets, worker);
+
+        let (stop_taking, taking_stops) = watch::channel(false);
+        let (stop_telling, telling_stops) = watch::channel(false);
+        let (reload, reloads) = mpsc::channel(1);
+        let rooms = app.clone();
+        let state = WebState {
+            store: store.clone(),
+            room,
+            inbound: app.clone(),
+            token,
+            rooms: Arc::new(move |address| rooms.in_use().catalog.room_at(address).is_some()),
+            names: settings.names.clone(),
+        };
+        let serve = web::serve(listener, state, taking_stops.clone());
+        let taking = vec![
+            tokio::spawn(async move {
+                if let Err(error) = serve.await {
+                    tracing::error!(%error, "the server has ended");
+                }
+            }),
+            tokio::spawn(engine.run(taking_stops.clone())),
+            tokio::spawn(housekeeping(app.clone(), me, taking_stops.clone())),
+            tokio::spawn(watch_catalog(app.clone(), root, reloads, taking_stops)),
+        ];
+        let telling = vec![
+            tokio::spawn(ledger::sequencer::run(store.clone(), me, LEASE, telling_stops.clone())),
+            tokio::spawn(room_sink(app.clone(), me, LEASE, telling_stops.clone())),
+            tokio::spawn(sender::run(store.clone(), adapters, me, LEASE, telling_stops)),
+        ];
+        let bot = Self { address, store, me, reload, stop_taking, stop_telling, taking, telling };
+        really_answers(address).await?;
+        Ok(bot)
+    }
+
+    async fn end(self) {
+        self.stop_taking.send_replace(true);
+        for task in self.taking {
+            let _ended = task.await;
+        }
+        let told = async {
+            while !matches!(self.store.backlog().await, Ok(backlog) if backlog.is_empty()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(TELL_WITHIN, told).await.is_err() {
+            tracing::warn!("not everything was told; the next start tells the rest");
+        }
+        self.stop_telling.send_replace(true);
+        for task in self.telling {
+            let _ended = task.await;
+        }
+        if let Err(error) = self.store.end_worker(self.me).await {
+            tracing::warn!(error = %crate::text::chain(&error), "the worker was not signed off; the next start finds out");
+        }
+    }
+}
+
+/// Asks ourselves over the wire: only then it is true.
+async fn really_answers(address: std::net::SocketAddr) -> anyhow::Result<()> {
+    let ask = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(10), ask)
+        .await
+        .context("the server does not answer within 10 s")?
+        .context("the server does not answer")?;
+    if !answer.ends_with(b" 200") {
+        bail!("the server answers, but not as it should");
+    }
+    Ok(())
+}
+
+/// What a signal asks for.
+enum Signalled {
+    End,
+    Reload,
+}
+
+struct Ending {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Ending {
+    fn new() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("signals cannot be received");
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signalled {
+        tokio::select! {
+            _ = self.terminate.recv() => Signalled::End,
+            _ = self.interrupt.recv() => Signalled::End,
+            _ = self.hangup.recv() => Signalled::Reload,
+        }
+    }
+}
