@@ -656,6 +656,26 @@ async fn streams_at_once_tell_each_only_its_own() {
 }
 
 #[tokio::test]
+async fn i5_a_message_sent_twice_is_told_once() {
+    let world = World::new().await;
+    let following = world.say(json!({"as": "mei", "text": "run", "wait_ms": 20000}));
+    let doubling = async {
+        until("the answer is marked", async || (!world.history("mei", 0).await.is_empty()).then_some(())).await;
+        let mut connection = PgConnection::connect_with(&world.options).await.expect("a connection");
+        // As if the mark had been lost in a crash: the row is sent again.
+        let unmark = sqlx::query("update outbox set sent_at = null where id = 1").execute(&mut connection).await;
+        assert_eq!(unmark.expect("updated").rows_affected(), 1);
+        say_all(&world.store, [message(&LocalRoom::address("system-a"), InboxId(1), 7, "The run is done.")]).await;
+        until("both are marked", async || (world.history("mei", 0).await.len() == 2).then_some(())).await;
+        let done = sqlx::query("update run set state = 'succeeded'").execute(&mut connection).await;
+        assert_eq!(done.expect("updated").rows_affected(), 1);
+    };
+    let (followed, ()) = tokio::join!(following, doubling);
+    assert_eq!(texts(&followed), ["A run.", "The run is done."]);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn waiting_ends_when_runs_rest_and_not_before() {
     let world = World::new().await;
     let asked = world.say(json!({"as": "mei", "text": "ask", "wait_ms": 20000})).await;

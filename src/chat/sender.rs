@@ -434,8 +434,7 @@ pub fn split(text: &str, limit: usize) -> Vec<String> {
     let limit = limit.max(1);
     let mut parts = Vec::new();
     let mut rest = text;
-    loop {
-        let Some((end, _)) = rest.char_indices().nth(limit) else { break };
+    while let Some((end, _)) = rest.char_indices().nth(limit) {
         // The part may reach up to `end`, and the character at `end` may be the border itself.
         let next = rest[end..].chars().next().map_or(end, |c| end + c.len_utf8());
         let border = |c: char| rest[..next].rfind(c);
