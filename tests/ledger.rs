@@ -719,7 +719,7 @@ async fn i5_two_sequencers_make_one_chain() {
                 let Some(lease) = store.take_lease(sequencer::LEASE, me, length).await.expect("a lease or not") else {
                     continue;
                 };
-                // A fence that is never asked for again would make doubles here: both go on with what they once held.
+                // Both go on with what they once held.
                 for _ in 0..3 {
                     let done = store.sequence(sequencer::LEASE, me, lease.fence, 3, chain::link).await;
                     appended += done.expect("a batch or not").unwrap_or(0);
@@ -774,6 +774,77 @@ async fn i5_a_stale_fence_cannot_append() {
     new.clock().shift(chrono::TimeDelta::minutes(2));
     let over = new.sequence(sequencer::LEASE, b, taken.fence, 500, chain::link).await.expect("asked");
     assert_eq!(over, None);
+}
+
+/// Waits until a task waits for a lock in the database; `false`: it ended without.
+async fn waits_for_a_lock<T>(db: &TestDb, task: &tokio::task::JoinHandle<T>) -> bool {
+    let wait = async {
+        loop {
+            let waiting =
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+            if db.number(waiting).await > 0 {
+                return true;
+            }
+            if task.is_finished() {
+                return false;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("one or the other in time")
+}
+
+#[tokio::test]
+async fn i5_an_older_fence_of_the_same_worker_cannot_append() {
+    let db = database().await;
+    let me = worker(&db.store, 1).await;
+    db.store.record(&[jumped(1)]).await.expect("it is recorded");
+    let length = Duration::from_secs(60);
+    let before = db.store.take_lease(sequencer::LEASE, me, length).await.expect("asked").expect("free");
+    db.store.clock().shift(chrono::TimeDelta::minutes(2));
+    let after = db.store.take_lease(sequencer::LEASE, me, length).await.expect("asked").expect("over");
+    assert_ne!(before.fence, after.fence);
+    let late = db.store.sequence(sequencer::LEASE, me, before.fence, 500, chain::link).await.expect("asked");
+    assert_eq!(late, None, "what it held before its lease ended counts no more");
+    let done = db.store.sequence(sequencer::LEASE, me, after.fence, 500, chain::link).await.expect("asked");
+    assert_eq!(done, Some(1));
+}
+
+/// The lease does not change hands between the look at it and the commit under it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i5_a_lease_waits_for_the_transaction_under_it() {
+    let db = database().await;
+    let (old, new) = (db.store.clone(), db.another_store().await);
+    let (a, b) = (worker(&old, 1).await, worker(&new, 2).await);
+    old.record(&[jumped(1)]).await.expect("it is recorded");
+    let length = Duration::from_secs(60);
+    let held = old.take_lease(sequencer::LEASE, a, length).await.expect("asked").expect("free");
+    let (inside, is_inside) = tokio::sync::oneshot::channel();
+    let (go_on, gone_on) = std::sync::mpsc::channel::<()>();
+    let pause = std::sync::Mutex::new((Some(inside), gone_on));
+    let appending = tokio::spawn(async move {
+        let link = |head, row: &_| {
+            let mut pause = pause.lock().expect("one at a time");
+            if let Some(inside) = pause.0.take() {
+                inside.send(()).expect("somebody waits");
+                pause.1.recv().expect("somebody says so");
+            }
+            chain::link(head, row)
+        };
+        old.sequence(sequencer::LEASE, a, held.fence, 500, link).await
+    });
+    is_inside.await.expect("it comes to the first event");
+    new.clock().shift(chrono::TimeDelta::minutes(2));
+    let taking = tokio::spawn({
+        let new = new.clone();
+        async move { new.take_lease(sequencer::LEASE, b, length).await }
+    });
+    let waited = waits_for_a_lock(&db, &taking).await;
+    go_on.send(()).expect("it listens");
+    assert!(waited, "the lease was taken while its holder was appending");
+    assert_eq!(appending.await.expect("it ends").expect("it appends"), Some(1));
+    let taken = taking.await.expect("it ends").expect("asked").expect("over");
+    let done = new.sequence(sequencer::LEASE, b, taken.fence, 500, chain::link).await.expect("asked");
+    assert_eq!(done, Some(0), "it was appended before");
 }
 
 /// Waits until the chain has come to a place.
@@ -862,6 +933,27 @@ async fn a_ledger_is_begun_once() {
     assert_eq!(opened[0].ledger.len(), 32);
     assert_eq!(opened[0].trial, Trial::Yes);
     assert_eq!(ledger::open(&db.store, Trial::Yes).await.expect("it opens again"), opened[0]);
+}
+
+/// Another process has begun the ledger and not yet committed: this one waits, and finds it begun.
+#[tokio::test]
+async fn a_ledger_that_is_being_begun_is_waited_for() {
+    let db = database().await;
+    let mut other = db.connection().await;
+    let begin = r#"
+        begin;
+        insert into event (kind, schema, at, commitment) values ('ledger_created', 1, now(), sha256('x'));
+        insert into event_body (event, salt, body)
+        values (1, '0000000000000000', '{"what":{"kind":"ledger_created","trial":true,"ledger":"other"}}');
+        insert into unsequenced values (1)"#;
+    sqlx::raw_sql(begin).execute(&mut other).await.expect("it begins");
+    let store = db.store.clone();
+    let opening = tokio::spawn(async move { ledger::open(&store, Trial::Yes).await });
+    let waited = waits_for_a_lock(&db, &opening).await;
+    sqlx::raw_sql("commit").execute(&mut other).await.expect("it commits");
+    assert!(waited, "a second beginning was made");
+    assert_eq!(opening.await.expect("it ends").expect("it opens").ledger, "other");
+    assert_eq!(db.number("select count(*) from event").await, 1);
 }
 
 #[tokio::test]
