@@ -4,12 +4,14 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use countersign::cli::{plan, validate};
 use countersign::demo;
 
 /// A ChatOps bot with approval-gated runbooks.
 #[derive(Debug, Parser)]
-#[expect(clippy::enum_variant_names, reason = "the other commands are not wired yet")]
 enum Command {
+    Validate(validate::ValidateArgs),
+    Plan(plan::PlanArgs),
     /// Run the demo's supervisor.
     DemoServices(demo::ServeArgs),
     /// Act on the demo's services, as supervisorctl would.
@@ -19,8 +21,23 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Command::parse() {
+async fn main() -> ExitCode {
+    match run(Command::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            // A broken standard error leaves nobody to tell.
+            let _ = writeln!(std::io::stderr(), "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    // Fails only if one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match command {
+        Command::Validate(args) => return Ok(ExitCode::from(validate::run(args)?)),
+        Command::Plan(args) => return Ok(ExitCode::from(plan::run(args).await?)),
         Command::DemoServices(args) => {
             tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
             demo::serve(args).await?;

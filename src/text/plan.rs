@@ -68,7 +68,8 @@ pub fn environment(plan: &Plan) -> String {
     visible(&plan.environment).to_uppercase()
 }
 
-fn effect(plan: &Plan) -> String {
+/// What it changes: `1 change, no undo`.
+pub fn effect(plan: &Plan) -> String {
     match plan.changes() {
         0 => "only reads".to_owned(),
         1 => "1 change, no undo".to_owned(),
