@@ -70,7 +70,7 @@ pub enum Place {
     /// A running bot.
     Server(Client),
     /// A database whose schema is this binary's, and the server that was started or adopted for it.
-    Store(Store, Option<Managed>),
+    Store(Store, Option<Box<Managed>>),
 }
 
 impl PlaceArgs {
@@ -92,7 +92,7 @@ impl PlaceArgs {
             (None, None) => bail!("name the ledger: --server URL, --database URL or --data DIR"),
         };
         match connect(options).await {
-            Ok(store) => Ok(Place::Store(store, managed)),
+            Ok(store) => Ok(Place::Store(store, managed.map(Box::new))),
             Err(error) => {
                 stop(managed).await?;
                 Err(error)
@@ -112,7 +112,7 @@ impl Place {
             Self::Server(_) => Ok(()),
             Self::Store(store, managed) => {
                 store.close().await;
-                stop(managed).await
+                stop(managed.map(|managed| *managed)).await
             }
         }
     }

@@ -280,4 +280,31 @@ mod tests {
         assert_eq!(pairs("a=\"1\"2"), Err(Broken::Unnamed(5..6)));
         assert_eq!(pairs("a=\"1 2"), Err(Broken::Quote(2..6)));
     }
+
+    #[test]
+    fn words_told_apart_mean_what_the_line_means() {
+        use super::super::{Addressed, Parsed, Place, parse, tests::world};
+        let world = world();
+        for (runbook, pairs) in [
+            ("start-service", vec![("service", "service b")]),
+            ("Start a service", vec![("Service", "payments")]),
+            ("deploy", vec![("service", "zebra"), ("version", "1.2 rc"), ("flags", "-x")]),
+            ("deploy", vec![("service", "zebra"), ("version", "-1")]),
+            ("deploy", vec![("service", "zebra")]),
+            ("deploy", vec![("service", "zebra"), ("service", "zebra")]),
+            ("deploy", vec![("versoin", "1")]),
+            ("start-service", vec![("service", "zebra")]),
+            ("start-servcie", vec![("service", "service-b")]),
+        ] {
+            let arguments: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+            let line = format!("run {runbook} {}", arguments.join(" "));
+            let said = match parse(&world, &line, Addressed::Direct, Place { in_declared_room: true }) {
+                Parsed::Command(Command::Run { runbook, params, .. }) => Ok((runbook, params)),
+                Parsed::Wrong(error) => Err(crate::text::command::wrong(&error)),
+                other => panic!("{line}: {other:?}"),
+            };
+            let named = named_run(&world, runbook, pairs).map_err(|error| crate::text::command::wrong(&error));
+            assert_eq!(named, said, "{line}");
+        }
+    }
 }
