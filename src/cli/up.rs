@@ -22,7 +22,7 @@ use crate::chat::{Adapter, sender};
 use crate::config::{Database, Flags, Settings};
 use crate::engine::plan::LocalWorld;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
-use crate::flow::{App, CurrentSecrets, InUse, Reload, housekeeping, room_sink, watch_catalog};
+use crate::flow::{App, CurrentSecrets, InUse, Reload, housekeeping, make_plan, room_sink, watch_catalog};
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, StepAction};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
@@ -252,13 +252,17 @@ impl Bot {
         let (stop_taking, taking_stops) = watch::channel(false);
         let (stop_telling, telling_stops) = watch::channel(false);
         let (reload, reloads) = mpsc::channel(1);
-        let rooms = app.clone();
+        let (rooms, planner) = (app.clone(), app.clone());
         let state = WebState {
             store: store.clone(),
             room,
             inbound: app.clone(),
             token,
             rooms: Arc::new(move |address| rooms.in_use().catalog.room_at(address).is_some()),
+            planner: Arc::new(move |asked| {
+                let params = asked.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                make_plan(&planner.in_use().catalog, &asked.runbook, params, &planner.world)
+            }),
             names: settings.names.clone(),
         };
         let serve = web::serve(listener, state, taking_stops.clone());

@@ -22,6 +22,7 @@ use super::rooms::{may_see, told};
 use super::wire::{Kept, KeptAs, Settled, SettledAs, TimedOut, Told};
 use super::{Shared, stopped};
 use crate::chat::room::Posted;
+use crate::model::run::RunState;
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::id::{InboxId, OutboxId, RunId};
 use crate::store::{CauseStatus, CausedRun, Listener, StoreError, Topic};
@@ -264,6 +265,11 @@ fn told_live(posted: Posted, reader: &Account) -> Option<Told> {
     })
 }
 
+/// What a run does now: one that is stuck and for which a retry is asked waits for that.
+fn state_name(run: &CausedRun) -> &'static str {
+    if run.request_waits { RunState::AwaitingApproval.name() } else { run.state.name() }
+}
+
 /// The last line: how the line's consequences stand.
 fn settled(status: CauseStatus) -> Settled {
     let waiting = status.runs.iter().rposition(|run| run.state.waits_for_a_person());
@@ -279,7 +285,7 @@ fn settled(status: CauseStatus) -> Settled {
     };
     Settled {
         settled,
-        state: run.as_ref().map(|run| run.state.name().to_owned()),
+        state: run.as_ref().map(|run| state_name(run).to_owned()),
         run: run.as_ref().map(|run| run.id),
         request: run.as_ref().and_then(|run| run.request.as_ref().map(ToString::to_string)),
         thread: run.and_then(|run| run.thread),
@@ -296,6 +302,7 @@ mod tests {
         let runs = states.into_iter().zip(1..).map(|(state, id)| CausedRun {
             id: RunId(id),
             state,
+            request_waits: false,
             thread: Some(ThreadId::new(format!("m{id}"))),
             request: None,
         });

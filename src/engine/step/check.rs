@@ -31,7 +31,7 @@ pub(super) async fn execute(
                 return End::Seen(Seen {
                     outcome: Outcome::TimedOut,
                     exit_code: None,
-                    summary: format!("not done after {}", humantime::format_duration(timeout)),
+                    summary: format!("not done within {} s", timeout.as_secs_f64()),
                     output,
                     checks: results,
                 });
@@ -79,9 +79,8 @@ async fn ask(check: &PlanCheck, deadline: Instant, context: &Context) -> Result<
             (health, detail, String::from_utf8_lossy(&output.finish().0).into_owned())
         }
         Ran::TimedOut { output } => {
-            let limit = humantime::format_duration(Duration::from_millis(check.timeout_ms)).to_string();
             let said = String::from_utf8_lossy(&output.finish().0).into_owned();
-            (Health::Unknown, format!("no answer within {limit}"), said)
+            (Health::Unknown, format!("no answer within {} s", Duration::from_millis(check.timeout_ms).as_secs_f64()), said)
         }
         Ran::NotStarted(why) => (Health::Unknown, why, String::new()),
         Ran::Ordered(orders) => return Err(End::Ordered(orders)),
