@@ -548,6 +548,7 @@ async fn serve(options: PgConnectOptions, store: Store, listener: TcpListener, s
         inbound: inbound.clone(),
         token: token(),
         rooms: Arc::new(|room| room.channel.starts_with("system-")),
+        planner: Arc::new(|_| Err("no plans in this test".to_owned())),
         names: Vec::new(),
     };
     let serving = tokio::spawn(web::serve(listener, state, stopped));

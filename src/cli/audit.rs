@@ -56,9 +56,8 @@ async fn verify(args: VerifyArgs) -> anyhow::Result<u8> {
     let verified = match &place {
         Place::Server(client) => {
             let heads: Vec<String> = args.heads.iter().map(ToString::to_string).collect();
-            let request = client
-                .request(Method::GET, &["api", "v1", "audit", "verify"])
-                .query(&[("heads", heads.join(","))]);
+            let request =
+                client.request(Method::GET, &["api", "v1", "audit", "verify"]).query(&[("heads", heads.join(","))]);
             let response = client.send(request).await?;
             response.json().await.context("the server speaks another version of this API")
         }

@@ -101,8 +101,7 @@ pub fn make_plan<'a>(
     params: impl IntoIterator<Item = (&'a str, &'a str)>,
     world: &dyn World,
 ) -> Result<Sealed, String> {
-    let (name, params) =
-        command::named_run(catalog, runbook, params).map_err(|error| text::command::wrong(&error))?;
+    let (name, params) = command::named_run(catalog, runbook, params).map_err(|error| text::command::wrong(&error))?;
     let runbook = catalog.runbooks.get(&name).ok_or("the catalog has no such runbook")?;
     let plan = plan(catalog, runbook, &params, world).map_err(|refusal| text::chain(&refusal))?;
     Sealed::seal(&plan).map_err(|error| error.to_string())

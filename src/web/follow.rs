@@ -22,9 +22,9 @@ use super::rooms::{may_see, told};
 use super::wire::{Kept, KeptAs, Settled, SettledAs, TimedOut, Told};
 use super::{Shared, stopped};
 use crate::chat::room::Posted;
-use crate::model::run::RunState;
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::id::{InboxId, OutboxId, RunId};
+use crate::model::run::RunState;
 use crate::store::{CauseStatus, CausedRun, Listener, StoreError, Topic};
 
 /// For how long a line's own answers are waited for when nothing else is.

@@ -441,6 +441,7 @@ impl Scene {
                 millis: 1100,
                 summary: "started".into(),
                 output_sha256: Some(sha256),
+                checks: Vec::new(),
             };
             advance.events.push(event(Some(run), None, what, [RowMark::attempt(run, 1, 1, "succeeded", 2)]));
             let what = Happened::AttemptStarted { run, step: 2, number: 1, digest, grant: None };
@@ -467,6 +468,7 @@ impl Scene {
                 millis: 90,
                 summary: "running".into(),
                 output_sha256: None,
+                checks: Vec::new(),
             };
             advance.events.push(event(Some(run), None, what, [RowMark::attempt(run, 2, 1, "succeeded", 2)]));
             let what = Happened::RunSucceeded { run, millis: 1190 };

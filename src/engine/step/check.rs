@@ -80,7 +80,11 @@ async fn ask(check: &PlanCheck, deadline: Instant, context: &Context) -> Result<
         }
         Ran::TimedOut { output } => {
             let said = String::from_utf8_lossy(&output.finish().0).into_owned();
-            (Health::Unknown, format!("no answer within {} s", Duration::from_millis(check.timeout_ms).as_secs_f64()), said)
+            (
+                Health::Unknown,
+                format!("no answer within {} s", Duration::from_millis(check.timeout_ms).as_secs_f64()),
+                said,
+            )
         }
         Ran::NotStarted(why) => (Health::Unknown, why, String::new()),
         Ran::Ordered(orders) => return Err(End::Ordered(orders)),
