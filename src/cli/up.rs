@@ -226,7 +226,7 @@ impl Bot {
         })?;
         let address = listener.local_addr()?;
         let me = store.insert_worker(&ProcessIdentity::own()?).await?;
-        ledger::open(&store, Trial::Yes).await?;
+        let genesis = ledger::open(&store, Trial::Yes).await?;
         bury_the_dead(&store, me).await?;
         let search_path: Vec<PathBuf> =
             exe.parent().map(Path::to_owned).into_iter().chain(SEARCH_PATH.map(PathBuf::from)).collect();
@@ -244,7 +244,8 @@ impl Bot {
         if let Some(demo) = demo {
             extra_env.insert(DEMO.to_owned(), OsString::from(demo.dir()));
         }
-        let surroundings = Surroundings { path, extra_env: Arc::new(extra_env), cwd: PathBuf::from("/") };
+        let surroundings =
+            Surroundings { path, extra_env: Arc::new(extra_env), cwd: PathBuf::from("/"), ledger: genesis.ledger };
         let secrets = Arc::new(CurrentSecrets(app.clone()));
         let worker = WorkerSettings { lease: LEASE, ..WorkerSettings::default() };
         let engine = Engine::new(store.clone(), me, surroundings, secrets, worker);

@@ -116,11 +116,17 @@ impl Driver<'_> {
         NewEvent { scope, cause: self.run.cause, record: Record { what, rows } }
     }
 
+    /// Ends an attempt's processes, or says why they are not proved gone.
+    async fn prove_gone(&self, process: Option<&ProcessIdentity>, key: AttemptKey) -> Result<(), String> {
+        let marker = step::marker(&self.shared.surroundings, key);
+        sys::end_group(process, &marker, step::GONE_WITHIN).await.map(drop).map_err(|error| error.to_string())
+    }
+
     /// Ends what an attempt left behind, then counts it as unknown.
     async fn settle(&mut self, step: u32, number: u32) -> Result<Step, StoreError> {
         let key = self.key(step, number);
         let process = self.attempt(key).and_then(|attempt| attempt.process.clone());
-        match prove_gone(process.as_ref(), key).await {
+        match self.prove_gone(process.as_ref(), key).await {
             Ok(()) => {
                 self.lost(key, "the bot was not there to see how it ended".to_owned());
                 Ok(Step::GoOn)
@@ -154,7 +160,7 @@ impl Driver<'_> {
             .map(|attempt| (attempt.key, attempt.process.clone()))
             .collect();
         for (earlier, process) in earlier {
-            if let Err(why) = prove_gone(process.as_ref(), earlier).await {
+            if let Err(why) = self.prove_gone(process.as_ref(), earlier).await {
                 return self.finish(RunEvent::StepFailed(Snag { step, why })).await;
             }
         }
@@ -417,11 +423,6 @@ fn index(step: u32) -> Option<usize> {
 fn unreachable_end() -> End {
     // Both companions of a step run for ever; the step alone can end the wait.
     End::NotProvedGone("the step's companion ended before it".to_owned())
-}
-
-/// Ends an attempt's processes, or says why they are not proved gone.
-async fn prove_gone(process: Option<&ProcessIdentity>, key: AttemptKey) -> Result<(), String> {
-    sys::end_group(process, &step::marker(key), step::GONE_WITHIN).await.map(drop).map_err(|error| error.to_string())
 }
 
 /// What is done, unknown and not started when a run ends by `stop`.

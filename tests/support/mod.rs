@@ -1,31 +1,79 @@
-//! A database of its own for a test.
+//! What tests against a real Postgres and the real program share: a database for each test, and the program as a
+//! process ([`bot`]) in a world made for it ([`world`]).
 //!
-//! What lives here: making one on the server that the environment names, and removing it. A test never skips for want of
-//! a server: it fails and says what to set.
+//! A test never skips for want of a server: it fails and says how to have one.
 
+// Each test binary uses its own part of this.
+#![allow(dead_code)]
+
+pub(crate) mod bot;
+pub(crate) mod world;
+
+use std::fmt::Write as _;
+use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use countersign::store::Store;
+use sha2::{Digest as _, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 
 /// Names a server on which databases may be created.
 const SERVER: &str = "COUNTERSIGN_TEST_POSTGRES";
 
+/// How long anything may take.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// Waits until something is there; panics when it takes too long.
+pub(crate) async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            tick.tick().await;
+            if let Some(found) = probe().await {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}
+
 /// A database; removed when dropped.
 pub(crate) struct TestDb {
     /// Connected to it.
     pub(crate) store: Store,
     server: PgConnectOptions,
+    url: String,
     name: String,
 }
 
+fn server_url() -> String {
+    std::env::var(SERVER).unwrap_or_else(|_| {
+        panic!(
+            "{SERVER} is not set, and this test wants a Postgres.\n\
+             Run script/test, or: cargo run --example with_postgres -- cargo nextest run"
+        )
+    })
+}
+
 fn server() -> PgConnectOptions {
-    let url = std::env::var(SERVER).unwrap_or_else(|_| {
-        panic!("set {SERVER} to the URL of a Postgres server where databases may be created, such as postgres://postgres@localhost/postgres")
-    });
-    PgConnectOptions::from_str(&url).unwrap_or_else(|error| panic!("{SERVER} is not a Postgres URL: {error}"))
+    PgConnectOptions::from_str(&server_url()).unwrap_or_else(|error| panic!("{SERVER} is not a Postgres URL: {error}"))
+}
+
+/// The server's URL with another database in it.
+fn url_of(name: &str) -> String {
+    let url = server_url();
+    let (base, query) = url.split_once('?').map_or((url.as_str(), None), |(base, query)| (base, Some(query)));
+    let after_scheme = base.find("://").map_or(0, |at| at + 3);
+    let end = base.get(after_scheme..).and_then(|rest| rest.find('/')).map_or(base.len(), |at| after_scheme + at);
+    let mut made = format!("{}/{name}", base.get(..end).unwrap_or_default());
+    if let Some(query) = query {
+        // Writing into a String cannot fail.
+        let _ = write!(made, "?{query}");
+    }
+    made
 }
 
 fn unique_name() -> String {
@@ -41,16 +89,68 @@ async fn on_server(server: &PgConnectOptions, sql: String) -> sqlx::Result<()> {
     connection.close().await
 }
 
+/// The name of the template: other migrations, another template.
+fn template_name() -> String {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir).expect("migrations").map(|entry| entry.expect("a file").path()).collect();
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(std::fs::read(file).expect("a migration"));
+    }
+    let mut name = "countersign_template_".to_owned();
+    for byte in hash.finalize().iter().take(8) {
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
+}
+
+/// Makes the migrated database that others are copied from, once for a server, whichever test comes first.
+async fn template(server: &PgConnectOptions) -> sqlx::Result<String> {
+    let name = template_name();
+    let mut connection = PgConnection::connect_with(server).await?;
+    // Let go of when the connection closes.
+    sqlx::query("select pg_advisory_lock(7141003)").execute(&mut connection).await?;
+    let there: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+        .bind(&name)
+        .fetch_one(&mut connection)
+        .await?;
+    if !there {
+        // Under another name until it is whole.
+        for sql in [format!("drop database if exists {name}_new with (force)"), format!("create database {name}_new")] {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
+        }
+        let store = Store::connect(server.clone().database(&format!("{name}_new"))).await.expect("the schema applies");
+        store.close().await;
+        let sql = format!("alter database {name}_new rename to {name}");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
+    }
+    connection.close().await?;
+    Ok(name)
+}
+
 /// An empty database with the schema.
 pub(crate) async fn database() -> TestDb {
     let server = server();
     let name = unique_name();
-    on_server(&server, format!("create database {name}")).await.expect("a database can be created");
+    let template = template(&server).await.expect("a template can be made");
+    on_server(&server, format!("create database {name} template {template}")).await.expect("a database can be created");
     let store = Store::connect(server.clone().database(&name)).await.expect("the new database can be used");
-    TestDb { store, server, name }
+    TestDb { store, server, url: url_of(&name), name }
 }
 
 impl TestDb {
+    /// Where it is, password included.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How to connect to it.
+    pub(crate) fn options(&self) -> PgConnectOptions {
+        self.server.clone().database(&self.name)
+    }
+
     /// A copy of this database. Closes the store of this one: a database that is copied has no other connections.
     pub(crate) async fn fork(&self) -> TestDb {
         self.store.close().await;
@@ -59,17 +159,17 @@ impl TestDb {
             .await
             .expect("it can be copied");
         let store = Store::connect_as_is(self.server.clone().database(&name)).await.expect("the copy can be used");
-        TestDb { store, server: self.server.clone(), name }
+        TestDb { store, server: self.server.clone(), url: url_of(&name), name }
     }
 
     /// A further store on this database, as another process would have it.
     pub(crate) async fn another_store(&self) -> Store {
-        Store::connect_as_is(self.server.clone().database(&self.name)).await.expect("it can be connected to once more")
+        Store::connect_as_is(self.options()).await.expect("it can be connected to once more")
     }
 
     /// A connection beside the store.
     pub(crate) async fn connection(&self) -> PgConnection {
-        PgConnection::connect_with(&self.server.clone().database(&self.name)).await.expect("a connection")
+        PgConnection::connect_with(&self.options()).await.expect("a connection")
     }
 
     /// Changes the database as somebody would who may do everything: no trigger and no foreign key stands in the way.

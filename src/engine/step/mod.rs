@@ -42,6 +42,9 @@ pub struct Surroundings {
     pub extra_env: Arc<BTreeMap<String, OsString>>,
     /// Where steps start.
     pub cwd: PathBuf,
+    /// The ledger's random name. It stands in the mark of every process, because runs are counted from one in each
+    /// ledger: without it a bot would take the step of another bot on this machine for its own, and kill it.
+    pub ledger: String,
 }
 
 /// Why an attempt should end before it ends by itself.
@@ -101,8 +104,8 @@ impl Seen {
 }
 
 /// What marks the processes of an attempt.
-pub(super) fn marker(key: AttemptKey) -> String {
-    format!("countersign-{key}")
+pub(super) fn marker(surroundings: &Surroundings, key: AttemptKey) -> String {
+    format!("{}-{key}", surroundings.ledger)
 }
 
 /// Executes an attempt to its end.
@@ -183,11 +186,12 @@ fn prepare(exec: &Exec, context: &Context) -> Result<sys::Spawn, String> {
         argv,
         env: environment(&exec.env, context)?,
         cwd: context.surroundings.cwd.clone(),
-        marker: Some(marker(context.key)),
+        marker: Some(marker(&context.surroundings, context.key)),
     })
 }
 
 /// Ends everything of an attempt and proves it gone.
-async fn end_all(leader: Option<&ProcessIdentity>, key: AttemptKey) -> Result<(), String> {
-    sys::end_group(leader, &marker(key), GONE_WITHIN).await.map(drop).map_err(|error| error.to_string())
+async fn end_all(leader: Option<&ProcessIdentity>, context: &Context) -> Result<(), String> {
+    let marker = marker(&context.surroundings, context.key);
+    sys::end_group(leader, &marker, GONE_WITHIN).await.map(drop).map_err(|error| error.to_string())
 }

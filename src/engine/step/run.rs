@@ -121,7 +121,7 @@ pub(super) async fn run(exec: &Exec, deadline: Instant, context: &Context) -> Ra
             if let Err(error) = child.kill_group() {
                 tracing::warn!(%error, attempt = %context.key, "a process group could not be signalled");
             }
-            let gone = tokio::join!(end_all(Some(&leader), context.key), child.wait()).0;
+            let gone = tokio::join!(end_all(Some(&leader), context), child.wait()).0;
             match (gone, stopped.flatten()) {
                 (Err(why), _) => Ran::NotProvedGone(why),
                 (Ok(()), Some(orders)) => Ran::Ordered(orders),

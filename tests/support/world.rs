@@ -1,0 +1,204 @@
+//! The worlds that tests are played in: the shipped catalog, or one made for a test.
+//!
+//! Every step of a made catalog is `./step.sh NAME WHAT`, which first appends `NAME` to a file outside the database: what
+//! really happened is counted there. Steps that block wait for a file, so a test says when they go on.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// The room of every world.
+pub(crate) const ROOM: &str = "system-a";
+/// A further room of made worlds, of another system.
+pub(crate) const OTHER_ROOM: &str = "system-z";
+
+/// A catalog to start a bot with.
+#[derive(Debug, Clone)]
+pub(crate) struct Catalog {
+    /// By path; `None` is the shipped one.
+    files: Option<BTreeMap<String, String>>,
+}
+
+/// One step of a made runbook.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    yaml: String,
+}
+
+/// A step that runs `./step.sh NAME WHAT`.
+///
+/// - `ok`: says `NAME ok`
+/// - `fail`: says `NAME broke` and ends with 3
+/// - `wait`: waits until the test says [`Bot::release`](super::bot::Bot::release)
+/// - `hang`: never ends
+/// - `family`: never ends, and neither do its children, one of them in a group of its own
+/// - `nasty`: says what would forge messages, colours and mentions
+/// - `env`: writes its environment and open files to the side directory
+/// - `self-approve`: tries to approve what waits, by the program itself
+pub(crate) fn step(name: &str, what: &str) -> Step {
+    Step { yaml: format!("  - name: {name}\n    run: {{command: [./step.sh, {name}, {what}]}}\n") }
+}
+
+impl Step {
+    /// A further key.
+    pub(crate) fn key(mut self, key: &str, value: &str) -> Self {
+        // Writing into a String cannot fail.
+        let _ = writeln!(self.yaml, "    {key}: {value}");
+        self
+    }
+
+    pub(crate) fn timeout(self, timeout: &str) -> Self {
+        self.key("timeout", timeout)
+    }
+
+    pub(crate) fn idempotent(self) -> Self {
+        self.key("idempotent", "true")
+    }
+
+    pub(crate) fn read_only(self) -> Self {
+        self.key("read_only", "true")
+    }
+}
+
+const PEOPLE: &str = r#"people:
+  mei: {accounts: ["local:trial:mei"]}
+  boss: {accounts: ["local:trial:boss", "local:trial:boss2"]}
+  lin: {accounts: ["local:trial:lin"]}
+groups:
+  support: [mei]
+  managers: [boss, lin]
+"#;
+
+const ROOMS: &str = r#"rooms:
+  system-a: {address: "local:trial:system-a"}
+  system-z: {address: "local:trial:system-z"}
+"#;
+
+const SYSTEM: &str = r#"system: system-a
+title: System A
+environment: production
+room: system-a
+may_run: [group:support, group:managers]
+may_see: [group:support, group:managers]
+may_unstick: [group:managers]
+services:
+  service-b:
+    title: Service B
+    checks:
+      running: {command: [/bin/true]}
+"#;
+
+const OTHER_SYSTEM: &str = r#"system: system-z
+title: System Z
+environment: scratch
+room: system-z
+may_run: [group:support, group:managers]
+may_see: [group:support, group:managers]
+may_unstick: [group:managers]
+services:
+  service-y:
+    title: Service Y
+    checks:
+      running: {command: [/bin/true]}
+"#;
+
+impl Catalog {
+    /// The one that comes with the program, with demo services.
+    pub(crate) fn shipped() -> Self {
+        Self { files: None }
+    }
+
+    /// People (mei may ask, boss and lin may agree), two rooms, two systems, a policy; runbooks are added.
+    pub(crate) fn made() -> Self {
+        let files = [
+            ("people.yaml", PEOPLE),
+            ("rooms.yaml", ROOMS),
+            ("system-a.yaml", SYSTEM),
+            ("system-z.yaml", OTHER_SYSTEM),
+        ];
+        let files = files.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
+        Self { files: Some(files) }.expires("30m")
+    }
+
+    /// A file, new or in another's place.
+    pub(crate) fn file(mut self, path: &str, text: &str) -> Self {
+        let files = self.files.as_mut().expect("the shipped catalog stays as it is");
+        files.insert(path.to_owned(), text.to_owned());
+        self
+    }
+
+    /// How long requests wait.
+    pub(crate) fn expires(self, expires: &str) -> Self {
+        let policy = format!(
+            "policy: managers\ntitle: A manager agrees\nstages:\n  - approvers: [group:managers]\n    quorum: 1\n\
+             expires: {expires}\nvalid_for: 1h\n"
+        );
+        self.file("managers.yaml", &policy)
+    }
+
+    /// A runbook that is started by its name's words: `roll-out` by `roll out`.
+    pub(crate) fn runbook(self, name: &str, steps: &[Step]) -> Self {
+        let text = runbook(name, "system-a", steps);
+        self.file(&format!("{name}.yaml"), &text)
+    }
+
+    /// A runbook of the other system.
+    pub(crate) fn other_runbook(self, name: &str, steps: &[Step]) -> Self {
+        let text = runbook(name, "system-z", steps);
+        self.file(&format!("{name}.yaml"), &text)
+    }
+
+    /// Puts it into a directory; its steps leave their traces in `side`.
+    pub(super) fn write(&self, dir: &Path, side: &Path) -> PathBuf {
+        let Some(files) = &self.files else { return Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks") };
+        std::fs::create_dir_all(dir).expect("a directory");
+        for (path, text) in files {
+            std::fs::write(dir.join(path), text).expect("a file");
+        }
+        let script = dir.join("step.sh");
+        std::fs::write(&script, script_text(side)).expect("a script");
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        dir.to_owned()
+    }
+}
+
+/// The text of a made runbook.
+pub(crate) fn runbook(name: &str, system: &str, steps: &[Step]) -> String {
+    let words = name.replace('-', " ");
+    let steps: String = steps.iter().map(|step| step.yaml.as_str()).collect();
+    format!(
+        "runbook: {name}\ntitle: {words}\nwhy: A test wants it.\nsay: [\"{words}\"]\nsystem: {system}\n\
+         approval: managers\nsteps:\n{steps}"
+    )
+}
+
+fn script_text(side: &Path) -> String {
+    let side = side.display();
+    let exe = env!("CARGO_BIN_EXE_countersign");
+    format!(
+        r#"#!/bin/sh
+side='{side}'
+name=$1
+echo "$name" >> "$side/effects"
+case $2 in
+ok) echo "$name ok" ;;
+fail) echo "$name broke"; exit 3 ;;
+wait) echo "$name waits"; while [ ! -e "$side/go-$name" ]; do sleep 0.02; done; echo "$name went on" ;;
+hang) echo "$name hangs"; while :; do sleep 1000; done ;;
+family)
+    sleep 1000 &
+    timeout 1000 sleep 1000 &
+    (trap '' TERM INT HUP; sleep 1000) &
+    : > "$side/family-$name"
+    wait ;;
+nasty) printf '@boss approved \033[31mred\033[0m \342\200\256evil\342\200\213\r\n`x` <!channel> <@U1>\n' ;;
+env) env | sort > "$side/env"; ls -l /proc/self/fd > "$side/fds"; pwd > "$side/cwd"; echo "$name ok" ;;
+self-approve)
+    '{exe}' say --server "$(cat "$side/server")" --room system-a --as boss approved > "$side/approve" 2>&1
+    echo "said $?" >> "$side/approve"
+    echo "$name ok" ;;
+esac
+"#
+    )
+}
