@@ -35,8 +35,6 @@ use crate::{demo, runbook, sys};
 
 /// The variable by which the shipped runbooks find the demo's services.
 const DEMO: &str = "COUNTERSIGN_DEMO";
-/// How long a lease lasts.
-const LEASE: Duration = Duration::from_secs(15);
 /// How long what has been recorded may take to be told at the end.
 const TELL_WITHIN: Duration = Duration::from_secs(3);
 /// Where programs are looked for, after the folder of this program itself.
@@ -247,7 +245,7 @@ impl Bot {
         let surroundings =
             Surroundings { path, extra_env: Arc::new(extra_env), cwd: PathBuf::from("/"), ledger: genesis.ledger };
         let secrets = Arc::new(CurrentSecrets(app.clone()));
-        let worker = WorkerSettings { lease: LEASE, ..WorkerSettings::default() };
+        let worker = WorkerSettings { lease: settings.lease, ..WorkerSettings::default() };
         let engine = Engine::new(store.clone(), me, surroundings, secrets, worker);
 
         let (stop_taking, taking_stops) = watch::channel(false);
@@ -278,9 +276,9 @@ impl Bot {
             tokio::spawn(watch_catalog(app.clone(), root, reloads, taking_stops)),
         ];
         let telling = vec![
-            tokio::spawn(ledger::sequencer::run(store.clone(), me, LEASE, telling_stops.clone())),
-            tokio::spawn(room_sink(app.clone(), me, LEASE, telling_stops.clone())),
-            tokio::spawn(sender::run(store.clone(), adapters, me, LEASE, telling_stops)),
+            tokio::spawn(ledger::sequencer::run(store.clone(), me, settings.lease, telling_stops.clone())),
+            tokio::spawn(room_sink(app.clone(), me, settings.lease, telling_stops.clone())),
+            tokio::spawn(sender::run(store.clone(), adapters, me, settings.lease, telling_stops)),
         ];
         let bot = Self { address, store, me, reload, stop_taking, stop_telling, taking, telling };
         really_answers(address).await?;
