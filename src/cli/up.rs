@@ -101,14 +101,9 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         }
     };
     say_ready(bot.address)?;
-    loop {
-        match ending.next().await {
-            Signalled::Reload => {
-                // Full means that a reload is under way.
-                let _ = bot.reload.try_send(Reload::Asked);
-            }
-            Signalled::End => break,
-        }
+    while let Signalled::Reload = ending.next().await {
+        // Full means that a reload is under way.
+        let _ = bot.reload.try_send(Reload::Asked);
     }
     tracing::info!("ending");
     bot.end().await;
