@@ -11,6 +11,7 @@ use crate::model::catalog::ExitCodes;
 use crate::model::event::{CheckResult, Health};
 use crate::model::plan::{PlanCheck, PlanUntil};
 use crate::model::run::Outcome;
+use crate::text::time::limit;
 
 pub(super) async fn execute(
     checks: &[PlanCheck],
@@ -31,7 +32,7 @@ pub(super) async fn execute(
                 return End::Seen(Seen {
                     outcome: Outcome::TimedOut,
                     exit_code: None,
-                    summary: format!("not done after {}", humantime::format_duration(timeout)),
+                    summary: format!("not done after {}", limit(timeout)),
                     output,
                     checks: results,
                 });
