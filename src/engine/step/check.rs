@@ -31,7 +31,7 @@ pub(super) async fn execute(
                 return End::Seen(Seen {
                     outcome: Outcome::TimedOut,
                     exit_code: None,
-                    summary: format!("not done within {} s", timeout.as_secs_f64()),
+                    summary: format!("not done after {} s", timeout.as_secs_f64()),
                     output,
                     checks: results,
                 });
