@@ -19,6 +19,7 @@ struct Arguments {
 enum Command {
     Up(cli::up::Args),
     Say(cli::say::Args),
+    Bench(cli::bench::Args),
     /// Run the demo's supervisor (the trial starts it by itself).
     DemoServices(demo::ServeArgs),
     /// Act on the demo's services, as supervisorctl would.
@@ -52,6 +53,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Up(args) => cli::up::run(args).await,
         Command::Say(args) => cli::say::run(args).await,
+        Command::Bench(args) => cli::bench::run(args).await,
         Command::DemoServices(args) => {
             cli::start_logging(cli::LogFormat::Text)?;
             demo::serve(args).await?;

@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand. The only place that prints.
 
+pub mod bench;
 pub mod client;
 pub mod say;
 pub mod up;
