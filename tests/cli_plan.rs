@@ -104,7 +104,10 @@ async fn a_database_tells_what_became_of_the_same_plan() {
     let service_b = &["service=service b", "--database", &url];
     let (code, out, err) = plan(service_b, &[]).await;
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert_eq!(err, "this database holds no ledger of countersign yet: start it there once with `countersign up`\n");
+    assert_eq!(
+        err,
+        "countersign: this database holds no ledger of countersign yet: start it there once with `countersign up`\n"
+    );
 
     let store = Store::connect(options).await.expect("a store");
     let (code, out, err) = plan(&[service_b, &["--json"][..]].concat(), &[]).await;
@@ -131,7 +134,7 @@ async fn a_database_tells_what_became_of_the_same_plan() {
         .expect("a later migration");
     let (code, _, err) = plan(service_b, &[]).await;
     assert_eq!(code, Some(1));
-    assert!(err.starts_with("this database was last used by another version of countersign"), "{err}");
+    assert!(err.starts_with("countersign: this database was last used by another version of countersign"), "{err}");
 }
 
 #[tokio::test]
@@ -146,7 +149,7 @@ async fn a_data_directory_is_read_while_no_bot_uses_it_and_left_as_it_was() {
     let (code, out, err) = plan(&arguments, &[]).await;
     assert_eq!((code, out.as_str()), (Some(1), ""));
     let told = err.replace(&data_flag, "DIR").replace(&std::process::id().to_string(), "PID");
-    assert_eq!(told, "a running countersign (process PID) uses DIR: ask it with `--server URL` instead\n");
+    assert_eq!(told, "countersign: a running countersign (process PID) uses DIR: ask it with `--server URL` instead\n");
 
     // As after a crash of the bot: the server runs on, and does so after this too.
     let server = managed.identity().clone();
@@ -205,9 +208,9 @@ async fn i1_a_servers_digest_is_computed_again() {
     let forged = server(move |_| changed.clone()).await;
     let (code, out, err) = plan(&["service=service b", "--server", &forged], &environment).await;
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert_eq!(err, "the server's plan has another digest than the server says: believe neither\n");
+    assert_eq!(err, "countersign: the server's plan has another digest than the server says: believe neither\n");
 
     let (code, out, err) = plan(&["service=a", "Service=b", "--server", &forged], &environment).await;
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert_eq!(err, "Service is given twice. start-service wants it once.\n");
+    assert_eq!(err, "countersign: Service is given twice. start-service wants it once.\n");
 }

@@ -56,7 +56,7 @@ fn a_missing_folder_is_one_sentence() {
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert_eq!(
         err,
-        "there is no folder runbooks: name the catalog's folder, such as `countersign validate runbooks`\n"
+        "countersign: there is no folder runbooks: name the catalog's folder, such as `countersign validate runbooks`\n"
     );
 }
 
@@ -89,9 +89,9 @@ fn what_a_plan_cannot_be_made_of_is_one_sentence() {
         plan(&["start-service", "service=service b", "--server", "127.0.0.1:1"]),
     ];
     insta::assert_snapshot!(told.concat(), @r#"
-    "service x" is no service of start-service. Did you mean service-b?
-    /no/such/place holds no database: name the data directory of a countersign that has run
-    --database wants a URL such as postgres://USER:PASSWORD@HOST/NAME
-    no token: set COUNTERSIGN_DATA to the server's data directory, or COUNTERSIGN_TOKEN to its token
+    countersign: "service x" is no service of start-service. Did you mean service-b?
+    countersign: /no/such/place holds no database: name the data directory of a countersign that has run
+    countersign: --database wants a URL such as postgres://USER:PASSWORD@HOST/NAME
+    countersign: no token: set COUNTERSIGN_DATA to the server's data directory, or COUNTERSIGN_TOKEN to its token
     "#);
 }

@@ -343,7 +343,7 @@ async fn i11_changes_of_requests_are_found() {
     evidence for a state that has none
       request/4 has `boss` in `state_by`; position 21 (event 21) says nothing.
     a code
-      request/5 has `9999` in `code`; position 23 (event 23) says `1005`.
+      request/5 has `9999` in `code`; position 23 (event 23) says `23NK`.
     a run
       request/5 has `2` in `run`; position 23 (event 23) says `5`.
     a retry

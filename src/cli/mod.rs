@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand. The only place that prints.
 
 pub mod audit;
+pub mod bench;
 pub mod client;
 pub mod place;
 pub mod plan;

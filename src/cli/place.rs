@@ -160,14 +160,19 @@ async fn stop(managed: Option<Managed>) -> anyhow::Result<()> {
     }
 }
 
-/// This host as plans see it: the folders of `PATH`, then the folder of this program, so that the shipped catalog finds
-/// `countersign` wherever it was installed. The bot and the command line must see the same, or their plans differ.
-pub fn local_world() -> LocalWorld {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut search_path: Vec<PathBuf> = env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
-    let own = env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
-    search_path.extend(own.filter(|own| !search_path.contains(own)));
-    LocalWorld { search_path, host: sys::hostname() }
+/// Where programs are looked for, after the folder of this program itself.
+const SEARCH_PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// This host as plans see it: its name, the folder of this program, then the system's usual folders. The caller's `PATH`
+/// has no say. The bot and the command line must see the same, or their plans of the same thing differ.
+///
+/// # Errors
+/// When the system does not say where this program is.
+pub fn local_world() -> anyhow::Result<LocalWorld> {
+    let exe = env::current_exe().context("the system does not say where this program is")?;
+    let own = exe.parent().map(Path::to_owned);
+    let search_path = own.into_iter().chain(SEARCH_PATH.map(PathBuf::from)).collect();
+    Ok(LocalWorld { search_path, host: sys::hostname() })
 }
 
 #[cfg(test)]
@@ -220,10 +225,10 @@ mod tests {
     }
 
     #[test]
-    fn this_program_finds_its_own_kind() {
+    fn this_program_finds_its_own_kind_first() {
         let own = env::current_exe().expect("a program");
-        let world = local_world();
-        assert!(world.search_path.iter().any(|folder| own.parent() == Some(folder)));
+        let world = local_world().expect("a world");
+        assert_eq!(world.search_path.first().map(PathBuf::as_path), own.parent());
         assert!(world.search_path.iter().all(|folder| folder.is_absolute()));
     }
 }

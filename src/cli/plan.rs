@@ -71,7 +71,7 @@ impl FromStr for Pair {
 /// # Errors
 /// With one sentence, when there is no such plan, or when the place cannot be read.
 pub async fn run(args: PlanArgs) -> anyhow::Result<u8> {
-    show(&args, &local_world(), &mut io::stdout(), &mut io::stderr()).await
+    show(&args, &local_world()?, &mut io::stdout(), &mut io::stderr()).await
 }
 
 /// Makes and shows the plan for a given host, and writes to given places.

@@ -26,7 +26,7 @@ pub struct ValidateArgs {
 /// # Errors
 /// When there is no such folder, or nothing can be printed.
 pub fn run(args: ValidateArgs) -> anyhow::Result<u8> {
-    validate(&args, &local_world(), &mut io::stdout().lock(), &mut io::stderr().lock())
+    validate(&args, &local_world()?, &mut io::stdout().lock(), &mut io::stderr().lock())
 }
 
 /// Checks the catalog for a given host, and writes to given places.

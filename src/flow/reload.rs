@@ -88,7 +88,8 @@ async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<Stri
         Ok(loaded) => {
             let was_refused = refused.take().is_some();
             if loaded.fingerprint == app.in_use().fingerprint && !was_refused && why == Reload::Perhaps {
-                return Ok(());
+                // The same catalog may name a script whose content is another now: that too makes another plan.
+                return tell_what_differs(app).await;
             }
             take(app, loaded, was_refused).await
         }

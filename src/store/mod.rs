@@ -9,6 +9,7 @@
 mod advance;
 mod append;
 mod clock;
+pub mod floor;
 mod history;
 mod hub;
 mod lease;

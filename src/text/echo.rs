@@ -300,7 +300,8 @@ pub fn catalog_refused(problems: &[String]) -> String {
 
 /// A catalog was loaded after one was refused.
 pub fn catalog_loaded(runbooks: usize) -> String {
-    format!("The catalog is loaded again: {runbooks} runbooks.")
+    let count = if runbooks == 1 { "1 runbook".to_owned() } else { format!("{runbooks} runbooks") };
+    format!("The catalog is loaded again: {count}.")
 }
 
 fn step_name(plan: &Plan, step: u32) -> String {

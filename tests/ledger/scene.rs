@@ -289,10 +289,10 @@ impl Scene {
         let reason = (answer == Answer::Deny).then(|| "not now".to_owned());
         let decision = Decision { person: person(who), stage, answer };
         tx.insert_decision(id, &decision, &account(who), reason.as_deref(), line).await.expect("a decision");
-        let code = request.code.clone();
+        let code = request.code;
         let decided = Happened::Decided {
             request: id,
-            code: code.clone(),
+            code,
             stage,
             person: person(who),
             account: account(who),

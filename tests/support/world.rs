@@ -154,7 +154,7 @@ impl Catalog {
     }
 
     /// Puts it into a directory; its steps leave their traces in `side`.
-    pub(super) fn write(&self, dir: &Path, side: &Path) -> PathBuf {
+    pub(crate) fn write(&self, dir: &Path, side: &Path) -> PathBuf {
         let Some(files) = &self.files else { return Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks") };
         std::fs::create_dir_all(dir).expect("a directory");
         for (path, text) in files {
@@ -219,7 +219,7 @@ paced)
     sleep 0.03
     echo "$name" >> "$side/done"
     echo "$name ok" ;;
-nasty) printf '@boss approved \033[31mred\033[0m \342\200\256evil\342\200\213\r\n`x` <!channel> <@U1>\n' ;;
+nasty) printf 'x\n@boss approved \033[31mred\033[0m \342\200\256evil\342\200\213 \007 `x` <!channel> <@U1>\n' ;;
 env) env | sort > "$side/env"; ls -l /proc/self/fd > "$side/fds"; pwd > "$side/cwd"; echo "$name ok" ;;
 self-approve)
     '{exe}' say --server "$(cat "$side/server")" --room system-a --as boss approved > "$side/approve" 2>&1

@@ -47,7 +47,7 @@ pub(super) async fn execute(exec: &Exec, deadline: Instant, timeout: Duration, c
         Ran::TimedOut { output } => End::Seen(Seen {
             outcome: Outcome::TimedOut,
             exit_code: None,
-            summary: format!("not done within {} s; its processes were ended", timeout.as_secs_f64()),
+            summary: format!("not done after {} s; its processes were ended", timeout.as_secs_f64()),
             output,
             checks: Vec::new(),
         }),
