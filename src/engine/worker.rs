@@ -47,7 +47,7 @@ struct Held {
     fence: i64,
     orders: watch::Sender<Orders>,
     /// Until when the lease is certainly ours.
-    sure_until: Instant,
+    sure_until: watch::Sender<Instant>,
 }
 
 impl Engine {
@@ -105,7 +105,7 @@ impl Engine {
             }
             for run in held.values() {
                 // With a fifth of the lease left there is still time to end the processes.
-                if now + self.settings.lease / 5 >= run.sure_until || give_up_at.is_some_and(|at| now >= at) {
+                if now + self.settings.lease / 5 >= *run.sure_until.borrow() || give_up_at.is_some_and(|at| now >= at) {
                     run.orders.send_replace(Orders::GiveUp);
                 }
             }
@@ -128,12 +128,13 @@ impl Engine {
         };
         for (run, fence) in claimed {
             let (orders, receiver) = watch::channel(Orders::GoOn);
-            held.insert(run, Held { fence, orders, sure_until: before + self.settings.lease });
+            let (sure_until, sure) = watch::channel(before + self.settings.lease);
+            held.insert(run, Held { fence, orders, sure_until });
             let shared = self.shared.clone();
             let finished = finished.clone();
             let me = self.me;
             tokio::spawn(async move {
-                if let Err(error) = drive(&shared, run, fence, receiver).await {
+                if let Err(error) = drive(&shared, run, fence, receiver, sure).await {
                     tracing::error!(error = %text::chain(&error), %run, "a run could not go on; it is tried again");
                     // Not at once: what is wrong now may not be in a moment.
                     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -177,7 +178,7 @@ impl Engine {
             Ok(renewed) => {
                 for run in renewed {
                     if let Some(held) = held.get_mut(&run) {
-                        held.sure_until = before + self.settings.lease;
+                        held.sure_until.send_replace(before + self.settings.lease);
                     }
                 }
             }
