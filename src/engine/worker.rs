@@ -84,12 +84,15 @@ impl Engine {
             let next = renew_at.min(give_up_at.unwrap_or(renew_at));
             tokio::select! {
                 () = runs.wait(Duration::from_secs(1)) => {}
-                Some((run, fence)) = done.recv() => {
-                    held.remove(&run);
-                    while let Ok((run, _)) = done.try_recv() {
-                        held.remove(&run);
+                Some(first) = done.recv() => {
+                    let mut ended = Some(first);
+                    while let Some((run, fence)) = ended {
+                        // The run may have been claimed anew meanwhile, when the driver that ended had lost its lease.
+                        if held.get(&run).is_some_and(|held| held.fence == fence) {
+                            held.remove(&run);
+                        }
+                        ended = done.try_recv().ok();
                     }
-                    let _ = fence;
                 }
                 () = tokio::time::sleep_until(next) => {}
                 // A closed channel means that whoever could say stop is gone: that is a stop.
