@@ -302,11 +302,24 @@ async fn i2_a_step_is_not_started_after_the_lease_has_ended() {
     // nobody else can claim the run although the lease ends.
     let mut held = hold(&bot, "event").await;
     bot.release("one");
-    until_blocked(&mut held).await;
+    until_blocked(&mut held, 1).await;
     stand_still(&bot).await;
+    // Whoever gives orders in the process is kept from it: renewing the lease comes first, and has to wait for this one.
+    let mut watch = bot.db().connection().await;
+    let mut first_in_line = bot.db().connection().await;
+    let line = tokio::spawn(async move {
+        let locked = sqlx::raw_sql("begin; lock table run in access exclusive mode").execute(&mut first_in_line).await;
+        locked.expect("it comes to it");
+        first_in_line
+    });
+    until_blocked(&mut watch, 2).await;
     held.close().await.expect("let go");
     bot.signal(Signal::CONT);
-    // Now that is written, and from this moment anybody may take the run.
+    let first_in_line = line.await.expect("no panic");
+    // Now that is written. The driver starts the step, or knows better and lets go of the run.
+    until("the driver has decided", async || (bot.effects().len() > 1 || blocked(&mut watch).await >= 2).then_some(()))
+        .await;
+    first_in_line.close().await.expect("let go");
     bot.until_run(asked.run(), "stuck").await;
     assert_eq!(bot.effects(), ["one"], "nothing was started without a lease");
     let reply = bot.say("lin", "judge failed because nothing happened").thread(asked.thread()).await.done();
@@ -326,7 +339,7 @@ async fn i2_a_run_claimed_anew_is_not_lost_with_its_earlier_driver() {
         // lease is a matter of moments.
         let mut held = hold(&bot, "attempt").await;
         bot.say("boss", &format!("approve {}", asked.code())).no_wait().await;
-        until_blocked(&mut held).await;
+        until_blocked(&mut held, 1).await;
         stand_still(&bot).await;
         held.close().await.expect("let go");
         bot.signal(Signal::CONT);
@@ -342,19 +355,15 @@ async fn i2_a_run_claimed_anew_is_not_lost_with_its_earlier_driver() {
     bot.finish().await;
 }
 
-/// Waits until somebody waits for a held table.
-async fn until_blocked(connection: &mut PgConnection) {
-    until("somebody waits for the table", async || {
-        let waiting: i64 = sqlx::query_scalar(
-            "select count(*) from pg_locks l join pg_database d on d.oid = l.database
-             where not l.granted and d.datname = current_database()",
-        )
-        .fetch_one(&mut *connection)
-        .await
-        .expect("the locks");
-        (waiting > 0).then_some(())
-    })
-    .await;
+/// How many connections wait for a lock.
+async fn blocked(connection: &mut PgConnection) -> i64 {
+    let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    sqlx::query_scalar(sql).fetch_one(connection).await.expect("the connections")
+}
+
+/// Waits until so many connections wait for a lock.
+async fn until_blocked(connection: &mut PgConnection, count: i64) {
+    until("somebody waits for a lock", async || (blocked(connection).await >= count).then_some(())).await;
 }
 
 #[tokio::test]
