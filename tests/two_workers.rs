@@ -329,6 +329,30 @@ async fn i2_a_step_is_not_started_after_the_lease_has_ended() {
 }
 
 #[tokio::test]
+async fn i2_whoever_cannot_renew_ends_the_step_before_the_lease_ends() {
+    let lease = Duration::from_secs(4);
+    let mut bot = Bot::start_with(Catalog::made().runbook("roll-out", &[step("one", "family")]), "lease: 4s\n").await;
+    // Whatever has to wait for the database says so.
+    bot.tolerate_error(" ERROR ");
+    let asked = bot.say("mei", "roll out").await.waiting();
+    bot.say("boss", &format!("approve {}", asked.code())).no_wait().await;
+    until("the family is there", async || bot.side("family-one").exists().then_some(())).await;
+    // The database takes every question and answers none.
+    let mut held = bot.db().connection().await;
+    let locked = sqlx::raw_sql("begin; lock table run in access exclusive mode").execute(&mut held).await;
+    locked.expect("the table can be held");
+    let cut_off = Instant::now();
+    until("the step is ended", async || bot.step_processes().is_empty().then_some(())).await;
+    assert!(cut_off.elapsed() < lease, "it was ended after {:?}", cut_off.elapsed());
+    held.close().await.expect("let go");
+    bot.until_run(asked.run(), "stuck").await;
+    bot.rest().await;
+    bot.say("lin", "judge failed because it was ended").thread(asked.thread()).await.done();
+    assert_eq!(bot.effects(), ["one"]);
+    bot.finish().await;
+}
+
+#[tokio::test]
 async fn i2_a_run_claimed_anew_is_not_lost_with_its_earlier_driver() {
     let bot = Bot::start_with(Catalog::made().runbook("roll-out", &[step("one", "ok")]), "lease: 2s\n").await;
     for round in 0..3 {

@@ -46,8 +46,9 @@ pub struct Engine {
 struct Held {
     fence: i64,
     orders: watch::Sender<Orders>,
-    /// Until when the lease is certainly ours.
-    sure_until: watch::Sender<Instant>,
+    /// Until when its driver may act: with a fifth of the lease left there is still time to end the processes. The driver
+    /// goes by this itself, for the worker may be waiting for the database just then.
+    act_until: watch::Sender<Instant>,
 }
 
 impl Engine {
@@ -107,12 +108,16 @@ impl Engine {
                 renew_at = now + renew_every;
             }
             for run in held.values() {
-                // With a fifth of the lease left there is still time to end the processes.
-                if now + self.settings.lease / 5 >= *run.sure_until.borrow() || give_up_at.is_some_and(|at| now >= at) {
+                if now >= *run.act_until.borrow() || give_up_at.is_some_and(|at| now >= at) {
                     run.orders.send_replace(Orders::GiveUp);
                 }
             }
         }
+    }
+
+    /// Until when one may act under a lease that was asked for at a moment.
+    fn act_until(&self, asked: Instant) -> Instant {
+        asked + self.settings.lease / 5 * 4
     }
 
     async fn claim(&self, held: &mut HashMap<RunId, Held>, finished: &mpsc::UnboundedSender<(RunId, i64)>) {
@@ -131,8 +136,8 @@ impl Engine {
         };
         for (run, fence) in claimed {
             let (orders, receiver) = watch::channel(Orders::GoOn);
-            let (sure_until, sure) = watch::channel(before + self.settings.lease);
-            held.insert(run, Held { fence, orders, sure_until });
+            let (act_until, sure) = watch::channel(self.act_until(before));
+            held.insert(run, Held { fence, orders, act_until });
             let shared = self.shared.clone();
             let finished = finished.clone();
             let me = self.me;
@@ -181,7 +186,7 @@ impl Engine {
             Ok(renewed) => {
                 for run in renewed {
                     if let Some(held) = held.get_mut(&run) {
-                        held.sure_until.send_replace(before + self.settings.lease);
+                        held.act_until.send_replace(self.act_until(before));
                     }
                 }
             }
