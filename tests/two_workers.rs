@@ -391,6 +391,35 @@ async fn until_blocked(connection: &mut PgConnection, count: i64) {
 }
 
 #[tokio::test]
+async fn i3_an_outcome_that_was_seen_survives_the_database_being_cut() {
+    let catalog = Catalog::made().runbook("roll-out", &[step("one", "wait"), step("two", "wait"), step("three", "ok")]);
+    let mut bot = Bot::start(catalog).await;
+    bot.expect_error("a run could not be moved");
+    let asked = bot.say("mei", "roll out").await.waiting();
+    bot.say("boss", &format!("approve {}", asked.code())).no_wait().await;
+    for name in ["one", "two"] {
+        bot.until_effect(name, 1).await;
+        bot.quiet().await;
+        let mut held = hold(&bot, "attempt").await;
+        bot.release(name);
+        until_blocked(&mut held, 1).await;
+        let cut: i64 = sqlx::query_scalar(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity
+             where datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut held)
+        .await
+        .expect("it can be cut");
+        assert_eq!(cut, 1);
+        held.close().await.expect("let go");
+    }
+    bot.until_run(asked.run(), "succeeded").await;
+    assert_eq!(bot.effects(), ["one", "two", "three"]);
+    bot.rest().await;
+    bot.finish().await;
+}
+
+#[tokio::test]
 async fn i6_the_database_cut_in_mid_decision_loses_and_doubles_nothing() {
     let mut bot = Bot::start(Catalog::made().runbook("roll-out", &[step("one", "ok")])).await;
     // Whatever works without a database says so.

@@ -28,6 +28,10 @@ use crate::text;
 /// a moment are spared a commit.
 const RECORD_PROCESS_AFTER: Duration = Duration::from_millis(10);
 
+/// Between two tries to commit a move when the database fails, in milliseconds: some four seconds in all, and never beyond
+/// the lease.
+const COMMIT_PAUSES: [u64; 9] = [10, 20, 40, 80, 160, 320, 640, 1280, 1280];
+
 /// How often, at first and at most, a step's newest line is told while it runs.
 const PROGRESS_FIRST: Duration = Duration::from_secs(2);
 const PROGRESS_SLOWEST: Duration = Duration::from_secs(60);
@@ -363,7 +367,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Commits a move with whatever ended before it.
+    /// Commits a move with whatever ended before it. When the database fails in the middle, nobody knows whether it was
+    /// committed: it is tried again for a while, under the same guard, so that what was seen is not lost with a connection.
     async fn commit(
         &mut self,
         to: RunState,
@@ -383,18 +388,41 @@ impl Driver<'_> {
             grant_ends: None,
             events: ended_event.into_iter().chain([event]).collect(),
         };
-        match self.shared.committer.advance(advance, needs).await {
-            Ok(()) => {
-                self.ended = None;
-                self.run.state = to;
-                self.run.version += 1;
-                Ok(Committed::Yes)
+        let mut pauses = COMMIT_PAUSES.into_iter().map(Duration::from_millis);
+        loop {
+            let error = match self.shared.committer.advance(advance.clone(), needs).await {
+                Ok(()) => break,
+                Err(CommitError::Grant(error)) => return Ok(Committed::NoGrant(error.to_string())),
+                Err(CommitError::Moved) => match self.has_moved(&to).await {
+                    Ok(Since::OurMove) => break,
+                    Ok(Since::OtherMove) => return Ok(Committed::Moved(self.reload().await?)),
+                    // Whoever comes next reads the attempts anew.
+                    Ok(Since::Both) => return Ok(Committed::Moved(Step::Done)),
+                    Err(error) => error,
+                },
+                Err(CommitError::Store(error)) => error,
+                Err(CommitError::Closed) => return Ok(Committed::Moved(Step::Done)),
+            };
+            match pauses.next() {
+                Some(pause) if Instant::now() + pause < *self.act_until.borrow() => tokio::time::sleep(pause).await,
+                _ => return Err(error),
             }
-            Err(CommitError::Grant(error)) => Ok(Committed::NoGrant(error.to_string())),
-            Err(CommitError::Moved) => Ok(Committed::Moved(self.reload().await?)),
-            Err(CommitError::Store(error)) => Err(error),
-            Err(CommitError::Closed) => Ok(Committed::Moved(Step::Done)),
         }
+        self.ended = None;
+        self.run.state = to;
+        self.run.version += 1;
+        Ok(Committed::Yes)
+    }
+
+    /// Whether this driver's own move was committed although nobody said so. No other move leads to the same state: a
+    /// person's `stop` has states of its own, and a judgement or retry needs a run that nobody drives.
+    async fn has_moved(&self, to: &RunState) -> Result<Since, StoreError> {
+        let run = self.shared.store.find_run(self.run.id).await?;
+        Ok(match run.filter(|run| run.fence == self.run.fence) {
+            Some(run) if run.version == self.run.version + 1 && run.state == *to => Since::OurMove,
+            Some(run) if run.version > self.run.version + 1 => Since::Both,
+            _ => Since::OtherMove,
+        })
     }
 
     /// Reads the run again after somebody else moved it. What this process saw of its own attempts stays.
@@ -411,6 +439,16 @@ impl Driver<'_> {
         self.run = run;
         Ok(if same && *self.orders.borrow() == Orders::GiveUp { Step::Done } else { Step::GoOn })
     }
+}
+
+/// What happened to a run since its driver read it.
+enum Since {
+    /// The driver's own move, which was committed after all.
+    OurMove,
+    /// Somebody else moved it, or claimed it, or nobody did.
+    OtherMove,
+    /// Both: people have one move, to stop it.
+    Both,
 }
 
 /// What became of a commit.
