@@ -419,6 +419,39 @@ async fn i3_an_outcome_that_was_seen_survives_the_database_being_cut() {
     bot.finish().await;
 }
 
+/// Cuts every connection to the database but this one; returns how many.
+async fn cut(connection: &mut PgConnection) -> i64 {
+    let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+               where datname = current_database() and pid <> pg_backend_pid()";
+    sqlx::query_scalar(sql).fetch_one(connection).await.expect("they can be cut")
+}
+
+#[tokio::test]
+async fn i6_a_line_is_taken_although_every_connection_has_died() {
+    let mut bot = Bot::start(Catalog::made()).await;
+    bot.tolerate_error(" ERROR ");
+    let mut side = bot.db().connection().await;
+    for round in 0..5 {
+        assert!(cut(&mut side).await > 1);
+        let reply = bot.say("mei", "whoami").no_wait().send().await;
+        reply.unwrap_or_else(|error| panic!("round {round}: {error}"));
+    }
+    reconnect(&bot).await;
+    assert!(!bot.log().contains("a line could not be dealt with"));
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// After a cut, the test's own connections are dead as well; each is found by using it.
+async fn reconnect(bot: &Bot) {
+    let mut in_a_row = 0;
+    until("the test is connected again", async || {
+        in_a_row = if bot.db().store.backlog().await.is_ok() { in_a_row + 1 } else { 0 };
+        (in_a_row > 12).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn i6_the_database_cut_in_mid_decision_loses_and_doubles_nothing() {
     let mut bot = Bot::start(Catalog::made().runbook("roll-out", &[step("one", "ok")])).await;
@@ -433,14 +466,7 @@ async fn i6_the_database_cut_in_mid_decision_loses_and_doubles_nothing() {
         let cutting = async {
             let until = Instant::now() + Duration::from_millis(20 + 7 * u64::try_from(round).expect("small"));
             while Instant::now() < until {
-                let cut: i64 = sqlx::query_scalar(
-                    "select count(pg_terminate_backend(pid)) from pg_stat_activity
-                     where datname = current_database() and pid <> pg_backend_pid()",
-                )
-                .fetch_one(&mut side)
-                .await
-                .expect("they can be cut");
-                cuts += cut;
+                cuts += cut(&mut side).await;
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
@@ -454,13 +480,7 @@ async fn i6_the_database_cut_in_mid_decision_loses_and_doubles_nothing() {
             }
         };
         let (reply, ()) = tokio::join!(approving, cutting);
-        // The test's own were cut as well; each dead one is found by using it.
-        let mut in_a_row = 0;
-        until("the test is connected again", async || {
-            in_a_row = if bot.db().store.backlog().await.is_ok() { in_a_row + 1 } else { 0 };
-            (in_a_row > 12).then_some(())
-        })
-        .await;
+        reconnect(&bot).await;
         // The end of a stream may have been cut as well: what counts is that it is not refused.
         if let (KeptAs::First, Some(settled)) = (reply.kept.delivery, &reply.settled) {
             assert_ne!(settled.settled, SettledAs::Refused, "{}", reply.text());

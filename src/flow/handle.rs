@@ -23,8 +23,12 @@ use crate::text;
 /// After how long a command does not act any more.
 const STALE_AFTER: TimeDelta = TimeDelta::minutes(2);
 
-/// How often a turn is tried again when somebody else was faster.
+/// How often a turn is tried when somebody else was faster.
 const TRIES: u32 = 5;
+
+/// How often a turn is tried when its connection has died. After the database was restarted every connection of the pool
+/// is dead, and each is found by using it.
+const TRIES_OF_CONNECTIONS: u32 = crate::store::MOST_CONNECTIONS + 1;
 
 impl Inbound for App {
     fn receive(&self, incoming: Incoming) -> BoxFuture<'_, Result<Received, ReceiveError>> {
@@ -37,6 +41,8 @@ impl Inbound for App {
                     // Somebody else moved a row that this turn had read, or two turns met: look again.
                     Err(StoreError::Moved { .. }) if tries < TRIES => {}
                     Err(StoreError::Database(error)) if tries < TRIES && is_collision(&error) => {}
+                    // Perhaps it was committed: then the line is known, and does nothing a second time (I6).
+                    Err(StoreError::Database(error)) if tries < TRIES_OF_CONNECTIONS && is_cut(&error) => {}
                     Err(error) => {
                         tracing::error!(
                             error = %text::chain(&error),
@@ -57,6 +63,12 @@ impl Inbound for App {
 fn is_collision(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref(), Some("40001" | "40P01"))
+}
+
+/// The connection was lost, or the server ended it.
+fn is_cut(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(error, sqlx::Error::Io(_)) || matches!(code.as_deref(), Some("57P01" | "57P02" | "08006"))
 }
 
 impl App {

@@ -76,6 +76,9 @@ pub enum StoreError {
 /// Short for what this module's functions return.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
+/// The most connections of one process.
+pub(crate) const MOST_CONNECTIONS: u32 = 12;
+
 /// The store: a pool, a clock, wake-ups. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -110,7 +113,7 @@ impl Store {
             .options([("synchronous_commit", "on"), ("timezone", "UTC")]);
         let pool = PgPoolOptions::new()
             .min_connections(0)
-            .max_connections(12)
+            .max_connections(MOST_CONNECTIONS)
             .acquire_timeout(Duration::from_secs(10))
             .idle_timeout(Duration::from_secs(60))
             // A connection that died in the pool is found by the statement that uses it; asking first costs a round trip
