@@ -101,6 +101,9 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
     }
     let grants = tx.lock_grants(&[request.run]).await?;
     let run = tx.lock_run(request.run).await?;
+    if run.state.clone().next(RunEvent::Granted).is_err() {
+        return Ok(DecideOutcome::Late(request));
+    }
     let plan = open_plan(&request, &run)?;
     let Some(policy) = plan.policy.clone() else {
         return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
@@ -239,9 +242,6 @@ async fn move_run_with_request(
     line: Option<InboxId>,
 ) -> Result<Option<RowMark>> {
     if request.retry_step.is_some() {
-        if let Some(line) = line {
-            tx.insert_line_run(line, run.id).await?;
-        }
         return Ok(None);
     }
     let to = run.state.clone().next(event).map_err(illegal)?;

@@ -74,7 +74,9 @@ impl Committer {
     }
 }
 
-async fn commit(store: &Store, me: WorkerId, jobs: Vec<Job>) {
+async fn commit(store: &Store, me: WorkerId, mut jobs: Vec<Job>) {
+    // Rows are locked in the order of their keys, here as everywhere.
+    jobs.sort_by_key(|job| job.advance.run);
     let alone = jobs.len() == 1;
     match try_commit(store, me, &jobs).await {
         Ok(results) => {

@@ -20,7 +20,7 @@ use crate::model::id::{Digest, RunId};
 use crate::model::plan::{Plan, Sealed, Telling};
 use crate::model::run::{AttemptState, Outcome, RunEvent, RunState, Snag};
 use crate::store::{Advance, Attempt, AttemptKey, Ended, NewAttemptOutput, Run, Started, Store, StoreError};
-use crate::sys::{self, ProcessIdentity};
+use crate::sys::{self, Liveness, ProcessIdentity};
 use crate::text;
 
 /// After how long a process that still runs is written down. Its marker finds it before that; most steps that only take
@@ -116,19 +116,34 @@ impl Driver<'_> {
         NewEvent { scope, cause: self.run.cause, record: Record { what, rows } }
     }
 
-    /// Ends an attempt's processes, or says why they are not proved gone.
-    async fn prove_gone(&self, process: Option<&ProcessIdentity>, key: AttemptKey) -> Result<(), String> {
-        let marker = step::marker(&self.shared.surroundings, key);
-        sys::end_group(process, &marker, step::GONE_WITHIN).await.map(drop).map_err(|error| error.to_string())
+    /// Ends an attempt's processes, or says why they are not proved gone. One whose process was not yet written down is
+    /// looked for by its mark, which shows nothing of another machine: that it was started here must be known (I2).
+    async fn prove_gone(&self, attempt: &Attempt) -> Result<(), String> {
+        if let (None, Some(worker)) = (&attempt.process, &attempt.worker)
+            && worker.liveness() == Liveness::Unknowable
+        {
+            return Err(format!(
+                "it was started by {worker}, which is not on this machine, so its end cannot be proved here"
+            ));
+        }
+        let marker = step::marker(&self.shared.surroundings, attempt.key);
+        let ended = sys::end_group(attempt.process.as_ref(), &marker, step::GONE_WITHIN).await;
+        ended.map(drop).map_err(|error| error.to_string())
     }
 
     /// Ends what an attempt left behind, then counts it as unknown.
     async fn settle(&mut self, step: u32, number: u32) -> Result<Step, StoreError> {
         let key = self.key(step, number);
-        let process = self.attempt(key).and_then(|attempt| attempt.process.clone());
-        match self.prove_gone(process.as_ref(), key).await {
+        let Some(attempt) = self.attempt(key).cloned() else { return Ok(Step::Done) };
+        match self.prove_gone(&attempt).await {
             Ok(()) => {
-                self.lost(key, "the bot was not there to see how it ended".to_owned());
+                let own = ProcessIdentity::own().ok();
+                let why = if attempt.worker.is_some() && attempt.worker == own {
+                    "the bot ended it, because it could not hold its lease"
+                } else {
+                    "the bot was not there to see how it ended"
+                };
+                self.lost(key, why.to_owned());
                 Ok(Step::GoOn)
             }
             Err(why) => {
@@ -153,14 +168,9 @@ impl Driver<'_> {
     async fn start(&mut self, step: u32, number: u32) -> Result<Step, StoreError> {
         let key = self.key(step, number);
         // Nobody starts a further attempt until the ones before it are proved gone (I2).
-        let earlier: Vec<_> = self
-            .attempts
-            .iter()
-            .filter(|attempt| attempt.key.step == step)
-            .map(|attempt| (attempt.key, attempt.process.clone()))
-            .collect();
-        for (earlier, process) in earlier {
-            if let Err(why) = self.prove_gone(process.as_ref(), earlier).await {
+        let earlier: Vec<_> = self.attempts.iter().filter(|attempt| attempt.key.step == step).cloned().collect();
+        for earlier in earlier {
+            if let Err(why) = self.prove_gone(&earlier).await {
                 return self.finish(RunEvent::StepFailed(Snag { step, why })).await;
             }
         }
@@ -194,6 +204,7 @@ impl Driver<'_> {
             started_at: self.shared.store.clock().now(),
             ended_at: None,
             summary: None,
+            worker: None,
             process: None,
         });
         let began = self.shared.store.clock().now();

@@ -72,7 +72,16 @@ async fn tell(app: &App) -> Result<usize, StoreError> {
     let Some(last) = rows.last().and_then(|row| row.place) else { return Ok(0) };
     let mut messages = Vec::new();
     for row in &rows {
-        messages.extend(echo(app, row).await?);
+        match echo(app, row).await {
+            Ok(said) => messages.extend(said),
+            // The database is away: tried again, nothing is skipped.
+            Err(error @ StoreError::Database(_)) => return Err(error),
+            // This one event cannot be told, now or later; it must not keep every other room in silence.
+            Err(error) => {
+                let position = row.place.map_or(0, |(position, _)| position.0);
+                tracing::error!(error = %text::chain(&error), position, "an event cannot be told: `audit verify` tells more");
+            }
+        }
     }
     app.store.advance_sink(SINK, from, last.0, &fold(messages)).await?;
     Ok(rows.len())
@@ -171,7 +180,7 @@ impl Teller<'_> {
         let requester = &self.run.requester;
         let now = self.app.store.clock().now();
         if let Some((text, ping)) = self.retry_ended(what).await? {
-            return Ok(vec![self.plain(text, &ping)]);
+            return Ok(self.plain(&text, &ping));
         }
         let said = match what {
             Happened::RequestGranted { .. } => return self.progress(Edits::No).await,
@@ -243,13 +252,22 @@ impl Teller<'_> {
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;
-        Ok(vec![self.plain(text, &ping)])
+        Ok(self.plain(&text, &ping))
     }
 
-    fn plain(&self, text: String, ping: &[PersonId]) -> NewMessage {
-        let mut message = Message::to_room(text);
-        message.ping = accounts(&self.app.in_use().catalog, ping, &self.run.room);
-        self.message(message, None, Edits::No)
+    /// A message of its own, or several when it does not fit into one.
+    fn plain(&self, text: &str, ping: &[PersonId]) -> Vec<NewMessage> {
+        let parts = crate::chat::sender::split(text, self.app.limits(&self.run.room).text);
+        (0..)
+            .zip(parts)
+            .map(|(part, text)| {
+                let mut message = Message::to_room(text);
+                if part == 0 {
+                    message.ping = accounts(&self.app.in_use().catalog, ping, &self.run.room);
+                }
+                NewMessage { part, ..self.message(message, None, Edits::No) }
+            })
+            .collect()
     }
 
     /// What is said when a request to retry comes to nothing: the run is not ended by it.
@@ -287,7 +305,7 @@ impl Teller<'_> {
             .unwrap_or(0);
         let since = events.get(newest_grant..).unwrap_or_default();
         let grant = since.first().and_then(|event| event.position).unwrap_or(self.position);
-        let text = text::echo::progress(&self.plan, since);
+        let text = text::echo::progress(&self.plan, since, self.app.limits(&self.run.room).text);
         Ok(vec![self.message(Message::to_room(text), Some(format!("run:{}:{grant}", self.run.id)), edits)])
     }
 

@@ -44,7 +44,12 @@ impl Inbound for App {
                             key = %incoming.what.key(),
                             "a line could not be dealt with"
                         );
-                        return Err(ReceiveError(error.into()));
+                        // What the database may do later is worth another delivery. Anything else would only fail again:
+                        // it is kept, refused, and the room is told.
+                        if matches!(error, StoreError::Database(_)) {
+                            return Err(ReceiveError(error.into()));
+                        }
+                        return self.broken(&incoming).await.map_err(|error| ReceiveError(error.into()));
                     }
                 }
             }
@@ -60,23 +65,41 @@ fn is_collision(error: &sqlx::Error) -> bool {
 }
 
 impl App {
+    /// Keeps a line that something of ours cannot deal with: refused, with a sentence, so that it is not delivered again
+    /// for ever.
+    async fn broken(&self, incoming: &Incoming) -> Result<Received, StoreError> {
+        let in_use = self.in_use();
+        let person = in_use.catalog.person_of(&incoming.account).map(|person| person.name.clone());
+        let text = said_text(incoming).map(|text| in_use.secrets.redact(text));
+        let mut tx = self.store.begin().await?;
+        let Some(line) = tx.insert_line(incoming, person.as_ref(), text.as_deref()).await? else {
+            return self.again(incoming).await;
+        };
+        let answer = Message::to_room(text::answer::broken());
+        tx.answer(line, &incoming.room, incoming.thread.as_ref(), answer);
+        tx.set_line_outcome(line, LineOutcome::Refused).await?;
+        tx.record(said(incoming, line, person, text, LineOutcome::Refused, tx.answers()));
+        tx.commit().await?;
+        Ok(Received { line, delivery: Delivery::First })
+    }
+
+    /// What was received before.
+    async fn again(&self, incoming: &Incoming) -> Result<Received, StoreError> {
+        let row = self.store.find_line(&incoming.room, &incoming.what.key()).await?;
+        let row = row.ok_or_else(|| StoreError::Database(sqlx::Error::RowNotFound))?;
+        Ok(Received { line: row.id, delivery: Delivery::Again })
+    }
+
     async fn turn(&self, incoming: &Incoming) -> Result<Received, StoreError> {
         let in_use = self.in_use();
         let person = in_use.catalog.person_of(&incoming.account).map(|person| person.name.clone());
-        let text = match &incoming.what {
-            Said::Line { text, .. } => Some(text.as_str()),
-            Said::Press { command, .. } => Some(command.as_str()),
-            Said::Edit { text, .. } => text.as_deref(),
-        };
         // I8: before storage.
-        let text = text.map(|text| in_use.secrets.redact(text));
+        let text = said_text(incoming).map(|text| in_use.secrets.redact(text));
         let parsed = read(&in_use, incoming, text.as_deref());
         let mut tx = self.begin(&parsed).await?;
         let Some(line) = tx.insert_line(incoming, person.as_ref(), text.as_deref()).await? else {
             drop(tx);
-            let row = self.store.find_line(&incoming.room, &incoming.what.key()).await?;
-            let row = row.ok_or_else(|| StoreError::Database(sqlx::Error::RowNotFound))?;
-            return Ok(Received { line: row.id, delivery: Delivery::Again });
+            return self.again(incoming).await;
         };
         let (mut tx, outcome) = match person.clone() {
             Some(person) => self.act(tx, in_use, incoming, line, person, parsed, text.as_deref()).await?,
@@ -134,6 +157,14 @@ impl App {
             }
         }
         Ok((turn.tx, turn.outcome))
+    }
+}
+
+fn said_text(incoming: &Incoming) -> Option<&str> {
+    match &incoming.what {
+        Said::Line { text, .. } => Some(text),
+        Said::Press { command, .. } => Some(command),
+        Said::Edit { text, .. } => text.as_deref(),
     }
 }
 

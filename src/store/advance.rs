@@ -250,8 +250,8 @@ impl AdvanceTx {
                 insert into attempt_output (run, step, number, bytes, left_out)
                 select id, ended_step, ended_number, output, left_out from moved where output is not null
             ), started as (
-                insert into attempt (run, step, number, state, fence, run_grant, started_at)
-                select id, started_step, started_number, 'started', fence, "grant", $1
+                insert into attempt (run, step, number, state, fence, run_grant, worker, started_at)
+                select id, started_step, started_number, 'started', fence, "grant", $2, $1
                 from moved where started_step is not null
                 returning run
             ), grants_ended as (

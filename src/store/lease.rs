@@ -123,19 +123,29 @@ impl Store {
         Ok(fence.map(|fence| Lease { fence }))
     }
 
-    /// Claims up to `limit` runs that have something to do and that nobody holds; returns them with their new fences.
+    /// Claims up to `limit` runs that have something to do and that nobody holds; returns them with their new fences. What
+    /// this worker drives already (`mine`) is never claimed, even if its lease has ended; what it holds without knowing,
+    /// because an answer was lost, is.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn claim_runs(&self, me: WorkerId, length: Duration, limit: i64) -> Result<Vec<(RunId, i64)>> {
+    pub async fn claim_runs(
+        &self,
+        me: WorkerId,
+        length: Duration,
+        limit: i64,
+        mine: &[RunId],
+    ) -> Result<Vec<(RunId, i64)>> {
         let now = self.clock().now();
+        let mine: Vec<i64> = mine.iter().map(|run| run.0).collect();
         let rows = sqlx::query!(
             r#"
             update run set holder = $1, lease_until = $3, fence = fence + 1
             where id in (
                 select id from run
                 where state in ('planned', 'approved', 'running', 'stopping')
-                    and (holder is null or lease_until <= $2)
+                    and (holder is null or lease_until <= $2 or holder = $1)
+                    and id <> all($5)
                 order by id limit $4 for update skip locked)
             returning id, fence
             "#,
@@ -143,6 +153,7 @@ impl Store {
             now,
             end(now, length),
             limit,
+            &mine,
         )
         .fetch_all(&self.pool)
         .await?;

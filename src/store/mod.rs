@@ -149,16 +149,26 @@ impl Store {
     }
 
     /// Compares the database's clock with ours and sets ours anew if they parted by more than two seconds; returns by how
-    /// many milliseconds it was moved.
+    /// many milliseconds it was moved. The leases of this worker move with it: their length is what counts.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn check_clock(&self) -> Result<Option<i64>> {
+    pub async fn check_clock(&self, me: WorkerId) -> Result<Option<i64>> {
         let theirs = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&self.pool).await?;
         let apart = theirs - self.clock.now();
         if apart.num_milliseconds().abs() <= 2_000 {
             return Ok(None);
         }
+        sqlx::query!(
+            r#"
+            with l as (update lease set until = until + make_interval(secs => $2) where holder = $1)
+            update run set lease_until = lease_until + make_interval(secs => $2) where holder = $1
+            "#,
+            me.0,
+            apart.as_seconds_f64(),
+        )
+        .execute(&self.pool)
+        .await?;
         self.clock.shift(apart);
         Ok(Some(apart.num_milliseconds()))
     }

@@ -169,9 +169,11 @@ impl Tx {
     pub async fn line_was_edited(&mut self, incoming: &Incoming) -> Result<bool> {
         let Said::Line { message, .. } = &incoming.what else { return Ok(false) };
         let found = sqlx::query_scalar!(
-            r#"select exists (select from inbox where room = $1 and starts_with(key, $2)) as "found!""#,
+            r#"select exists (select from inbox where room = $1 and account = $3 and starts_with(key, $2)) as "found!""#,
             incoming.room.to_string(),
             format!("edit:{message}:"),
+            // Only who said it can have edited it.
+            incoming.account.to_string(),
         )
         .fetch_one(&mut *self.inner)
         .await?;

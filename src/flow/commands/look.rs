@@ -63,7 +63,8 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
         let asked = turn.asked(&plan, stage, &request.requesters);
         let until = turn.app.times.until(request.expires_at, turn.tx.now());
         let requester = request.requesters.first().cloned().unwrap_or_else(|| run.requester.clone());
-        list.push((request.code, requester, plan.deed, until, asked));
+        let deed = text::plan::asked_deed(&plan, run.id, request.retry_step);
+        list.push((request.code, requester, deed, until, asked));
     }
     turn.answer(text::answer::requests(&list));
     Ok(())
