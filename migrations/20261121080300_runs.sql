@@ -45,6 +45,7 @@ create table run (
 );
 create index run_claimable on run (id) where state in ('planned', 'approved', 'running', 'stopping');
 create index run_room on run (room, id);
+create index run_plan on run (plan, id);
 
 create table attempt (
     run bigint not null references run,

@@ -19,6 +19,10 @@ struct Arguments {
 enum Command {
     Up(cli::up::Args),
     Say(cli::say::Args),
+    Validate(cli::validate::ValidateArgs),
+    Plan(cli::plan::PlanArgs),
+    #[command(subcommand)]
+    Audit(cli::audit::Command),
     /// Run the demo's supervisor (the trial starts it by itself).
     DemoServices(demo::ServeArgs),
     /// Act on the demo's services, as supervisorctl would.
@@ -52,6 +56,9 @@ async fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Up(args) => cli::up::run(args).await,
         Command::Say(args) => cli::say::run(args).await,
+        Command::Validate(args) => cli::validate::run(args),
+        Command::Plan(args) => cli::plan::run(args).await,
+        Command::Audit(command) => cli::audit::run(command).await,
         Command::DemoServices(args) => {
             cli::start_logging(cli::LogFormat::Text)?;
             demo::serve(args).await?;

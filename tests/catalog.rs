@@ -1,11 +1,15 @@
 //! Whole catalogs: the shipped one, what is to come, and folders that are hostile or broken.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use countersign::model::catalog::{ExitCodes, ParamKind, StepAction, Subject};
-use countersign::model::id::{GroupName, PersonId, PolicyName, RunbookName, ServiceName, SystemName};
+use countersign::command::{Anew, Command, Parsed, Place, parse};
+use countersign::model::catalog::{Catalog, ExitCodes, ParamKind, StepAction, Subject};
+use countersign::model::chat::Addressed;
+use countersign::model::id::{CheckName, GroupName, PersonId, PolicyName, RunId, RunbookName, ServiceName, SystemName};
 use countersign::runbook::{Limits, load, load_with};
+use countersign::text;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -71,6 +75,67 @@ fn the_shipped_catalog_is_the_world_of_the_story() {
     assert_eq!(policy.stages[0].approvers, [Subject::Group(GroupName::new("managers"))]);
     assert_eq!((policy.expires, policy.valid_for), (Duration::from_secs(30 * 60), Duration::from_secs(60 * 60)));
     assert_eq!(policy.text, std::fs::read_to_string(source("runbooks/policies/managers.yaml")).expect("the file"));
+}
+
+/// What the room makes of a line, over the shipped catalog.
+fn said(catalog: &Catalog, line: &str) -> Parsed {
+    parse(catalog, line, Addressed::ToRoom, Place { in_declared_room: true })
+}
+
+#[test]
+fn the_lines_of_the_story_mean_what_they_say() {
+    let catalog = load(&source("runbooks")).unwrap_or_else(|wrong| panic!("{wrong}")).catalog;
+    let run = |runbook: &str, name: &str, value: &str| {
+        let params = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        Command::Run { runbook: RunbookName::new(runbook), params, anew: Anew::No }
+    };
+    for (line, command) in [
+        (
+            "is service c running",
+            Command::Is { service: ServiceName::new("service-c"), check: Some(CheckName::new("running")) },
+        ),
+        ("start service b", run("start-service", "service", "service-b")),
+        ("start service-b", run("start-service", "service", "service-b")),
+        ("stop service b", run("stop-service", "service", "service-b")),
+        ("bounce service c", run("restart-service", "service", "service-c")),
+        ("stop", Command::Stop { run: None }),
+        ("stop run 12", Command::Stop { run: Some(RunId(12)) }),
+        ("run system a health check", run("health-check", "system", "system-a")),
+        ("check system a", run("health-check", "system", "system-a")),
+        ("run start-service service=service-b", run("start-service", "service", "service-b")),
+        ("approved, thanks", Command::Approve { code: None }),
+        ("deny because not now", Command::Deny { code: None, reason: Some("not now".to_owned()) }),
+    ] {
+        assert_eq!(said(&catalog, line), Parsed::Command(command), "{line}");
+    }
+    assert_eq!(said(&catalog, "ok"), Parsed::NearYes);
+}
+
+#[test]
+fn a_slip_over_the_shipped_catalog_is_told_and_nothing_is_guessed() {
+    let catalog = load(&source("runbooks")).unwrap_or_else(|wrong| panic!("{wrong}")).catalog;
+    let wrong: Vec<String> = [
+        "strat service b",
+        "start service x",
+        "start serviceb2",
+        "run start-service servce=service-b",
+        "run start-service",
+        "is service x running",
+    ]
+    .iter()
+    .map(|line| match said(&catalog, line) {
+        Parsed::Wrong(error) => format!("{line}: {}", text::command::wrong(&error)),
+        other => format!("{line}: not wrong, but {other:?}"),
+    })
+    .collect();
+    insta::assert_snapshot!(wrong.join("\n"), @r#"
+    strat service b: No runbook says "strat service b". Did you mean `start service b`?
+    start service x: "service x" is no service of start-service. Did you mean service-b?
+    start serviceb2: "serviceb2" is no service of start-service. Did you mean service-b?
+    run start-service servce=service-b: start-service has no argument servce. Did you mean service?
+    run start-service: start-service wants service: one of service-b, service-c.
+    is service x running: No service is called "service x". Did you mean service-b?
+    "#);
 }
 
 #[test]

@@ -1766,7 +1766,7 @@ steps:
     3 | say: ["start {service}", "approve {service}", "run {service}", "help"]
       |                                               ^^^^^^^^^^^^^^^
       |
-      = help: choose another first word
+      = help: put a fixed word later in it: `run {system} health check`; `run RUNBOOK key=value` has none
 
     error: this phrase leaves out `service`, which has no default
      --> start.yaml:3:64
@@ -1785,6 +1785,61 @@ steps:
       = help: choose another first word
 
     4 problems in 1 file; the catalog is not loaded
+    "#);
+    }
+
+    #[test]
+    fn a_phrase_that_would_be_taken_for_something_else() {
+        insta::assert_snapshot!(told(&[("start.yaml", r#"runbook: start
+title: Start a service
+say: ["stop", "status", "go ahead", "+1", "run it b=c"]
+approval: managers
+system: shop
+steps:
+  - name: Start
+    run: {command: [web-ctl, start, web]}
+"#)]), @r#"
+    error: a phrase cannot begin with `stop`: that is a built-in command
+     --> start.yaml:3:7
+      |
+    3 | say: ["stop", "status", "go ahead", "+1", "run it b=c"]
+      |       ^^^^^^
+      |
+      = help: say after it which service or system, or what: `stop {service}`, `stop everything`
+
+    error: a phrase cannot begin with `status`: people expect the bot itself to answer that
+     --> start.yaml:3:15
+      |
+    3 | say: ["stop", "status", "go ahead", "+1", "run it b=c"]
+      |               ^^^^^^^^
+      |
+      = help: choose another first word
+
+    error: `go ahead` sounds like a decision, and only `approved` and `deny` are
+     --> start.yaml:3:25
+      |
+    3 | say: ["stop", "status", "go ahead", "+1", "run it b=c"]
+      |                         ^^^^^^^^^^
+      |
+      = help: say in the phrase what is done
+
+    error: `+1` sounds like a decision, and only `approved` and `deny` are
+     --> start.yaml:3:37
+      |
+    3 | say: ["stop", "status", "go ahead", "+1", "run it b=c"]
+      |                                     ^^^^
+      |
+      = help: say in the phrase what is done
+
+    error: `b=c` cannot be a word of a phrase
+     --> start.yaml:3:43
+      |
+    3 | say: ["stop", "status", "go ahead", "+1", "run it b=c"]
+      |                                           ^^^^^^^^^^^^
+      |
+      = help: use letters, digits and inside a word `-`, `_`, `.`, `/`, `+` and `'`
+
+    5 problems in 1 file; the catalog is not loaded
     "#);
     }
 
@@ -1823,35 +1878,45 @@ steps:
   - name: Start
     run: {command: [web-ctl, start, "{{ service }}"]}
 "#)]), @r#"
-    error: a phrase begins with a word, or it would catch every line: put one before {service}
+    error: a phrase begins with a word, or it would catch every line
      --> start.yaml:3:7
       |
     3 | say: ["{service} up", "start{service}", "start {service} {service}", "", "start `x` {service}"]
       |       ^^^^^^^^^^^^^^
+      |
+      = help: put a word before {service}
 
-    error: `start{service}` is neither a word nor a {parameter}: put spaces between
+    error: `start{service}` is neither a word nor a {parameter}
      --> start.yaml:3:23
       |
     3 | say: ["{service} up", "start{service}", "start {service} {service}", "", "start `x` {service}"]
       |                       ^^^^^^^^^^^^^^^^
+      |
+      = help: put braces around a whole name, and spaces around the braces
 
-    error: nobody can tell where {service} ends and {service} begins: put a word between
+    error: nobody can tell where {service} ends and {service} begins
      --> start.yaml:3:41
       |
     3 | say: ["{service} up", "start{service}", "start {service} {service}", "", "start `x` {service}"]
       |                                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: put a word between
 
     error: this phrase is empty
      --> start.yaml:3:70
       |
     3 | say: ["{service} up", "start{service}", "start {service} {service}", "", "start `x` {service}"]
       |                                                                      ^^
+      |
+      = help: write the words that one would say, such as `start {service}`
 
     error: ``x`` cannot be a word of a phrase
      --> start.yaml:3:74
       |
     3 | say: ["{service} up", "start{service}", "start {service} {service}", "", "start `x` {service}"]
       |                                                                          ^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: use letters, digits and inside a word `-`, `_`, `.`, `/`, `+` and `'`
 
     5 problems in 1 file; the catalog is not loaded
     "#);

@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -130,6 +130,8 @@ struct Platform {
     seen: Mutex<Vec<(String, Seen)>>,
     /// Texts that were looked for.
     looked_for: Mutex<Vec<String>>,
+    /// Whether it finds nothing, as if its search were down.
+    blind: AtomicBool,
     hanging: Notify,
 }
 
@@ -174,7 +176,10 @@ impl Adapter for Platform {
         Box::pin(async move {
             let deed = locked(&self.script).get_mut(&message.message.text).and_then(VecDeque::pop_front);
             match deed {
-                None => Ok(self.arrive(message)),
+                None => {
+                    tokio::task::yield_now().await;
+                    Ok(self.arrive(message))
+                }
                 Some(Deed::RetryAfter(pause)) => Err(SendError::RetryAfter(pause)),
                 Some(Deed::ArrivesUnknown) => {
                     self.arrive(message);
@@ -195,6 +200,9 @@ impl Adapter for Platform {
         Box::pin(async move {
             locked(&self.looked_for).push(message.message.text.clone());
             let seen = locked(&self.seen);
+            if self.blind.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             Ok(seen.iter().find(|(key, _)| *key == message.key).map(|(_, seen)| seen.name.clone()))
         })
     }
@@ -302,13 +310,17 @@ async fn i5_two_workers_send_each_message_once_and_in_order() {
     let (db, store) = database().await;
     let other = Store::connect(db.options()).await.expect("a second process's store");
     let platform = Arc::new(Platform::default());
+    // Nothing but the lease keeps the two apart.
+    platform.blind.store(true, Ordering::Relaxed);
     let rooms = [slack("a"), slack("b"), slack("c")];
     let one = Sending::start(&store, platform.clone(), worker(&store).await, LEASE);
     let two = Sending::start(&other, platform.clone(), worker(&other).await, LEASE);
     for (room, n) in rooms.iter().zip(1..) {
         let cause = line(&store, room, &n.to_string()).await;
         for part in 1..=20 {
-            say_all(&store, [message(room, cause, part, &format!("{}{part}", room.channel))]).await;
+            // Each process is woken by what itself says.
+            let sayer = if part % 2 == 0 { &store } else { &other };
+            say_all(sayer, [message(room, cause, part, &format!("{}{part}", room.channel))]).await;
         }
     }
     for room in &rooms {
@@ -516,6 +528,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
         inbound: inbound.clone(),
         token: token(),
         rooms: Arc::new(|room| room.channel.starts_with("system-")),
+        planner: Arc::new(|_| Err("no plans in this test".to_owned())),
         names: Vec::new(),
     };
     let serving = tokio::spawn(web::serve(listener, state, stopped));
@@ -632,6 +645,26 @@ async fn streams_at_once_tell_each_only_its_own() {
         assert_eq!(texts(stream), [format!("You said: t{n}")]);
         assert_eq!(stream.last().map(|last| &last["settled"]), Some(&json!("done")));
     }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn i5_a_message_sent_twice_is_told_once() {
+    let world = World::new().await;
+    let following = world.say(json!({"as": "mei", "text": "run", "wait_ms": 20000}));
+    let doubling = async {
+        until("the answer is marked", async || (!world.history("mei", 0).await.is_empty()).then_some(())).await;
+        let mut connection = PgConnection::connect_with(&world.options).await.expect("a connection");
+        // As if the mark had been lost in a crash: the row is sent again.
+        let unmark = sqlx::query("update outbox set sent_at = null where id = 1").execute(&mut connection).await;
+        assert_eq!(unmark.expect("updated").rows_affected(), 1);
+        say_all(&world.store, [message(&LocalRoom::address("system-a"), InboxId(1), 7, "The run is done.")]).await;
+        until("both are marked", async || (world.history("mei", 0).await.len() == 2).then_some(())).await;
+        let done = sqlx::query("update run set state = 'succeeded'").execute(&mut connection).await;
+        assert_eq!(done.expect("updated").rows_affected(), 1);
+    };
+    let (followed, ()) = tokio::join!(following, doubling);
+    assert_eq!(texts(&followed), ["A run.", "The run is done."]);
     world.stop().await;
 }
 

@@ -158,7 +158,7 @@ async fn a_step_that_hangs_is_ended_with_everything_it_started() {
     let failed = failed.done();
     insta::assert_snapshot!(failed.plain(), @"
     boss approved roll out (CODE). Starting. Ledger N · DIGEST
-    1 timeout run    ./step.sh copy family   LASTED   not done after 1 s; its processes were ended
+    1 timeout run    ./step.sh copy family   not done after 1 s; its processes were ended
     PRODUCTION · mei: roll out failed at step 1 (copy): not done after 1 s; its processes were ended. Step after it: not started. `again` asks anew. Ledger N · DIGEST
     ");
     assert_eq!(failed.state(), "failed");

@@ -3,7 +3,7 @@
 use crate::model::catalog::Catalog;
 use crate::model::chat::Account;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
-use crate::model::id::{GrantId, InboxId, PersonId, RequestId};
+use crate::model::id::{InboxId, PersonId, RequestId};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::request::{Answer, Decision, GrantState, Last, RequestEvent, RequestState, Tally, tally};
 use crate::model::run::RunEvent;
@@ -30,16 +30,7 @@ pub struct Decide<'a> {
 #[derive(Debug)]
 pub enum DecideOutcome {
     /// Everybody whose agreement is needed has agreed: the run may start.
-    Granted {
-        /// The request, as it was before.
-        request: Request,
-        /// The run, as it was before.
-        run: Run,
-        /// The plan.
-        plan: Plan,
-        /// The grant.
-        grant: GrantId,
-    },
+    Granted,
     /// It counted, and more people are needed.
     Counted {
         /// The request.
@@ -48,12 +39,7 @@ pub enum DecideOutcome {
         missing: u32,
     },
     /// It was denied, and that ends it.
-    Denied {
-        /// The request, as it was before.
-        request: Request,
-        /// The plan.
-        plan: Plan,
-    },
+    Denied,
     /// The person asked for it themselves (I7).
     OwnRequest(Request, Plan),
     /// The person is not asked.
@@ -159,7 +145,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
         Some(decide.line),
         Happened::Decided {
             request: request.id,
-            code: request.code.clone(),
+            code: request.code,
             stage,
             person: decide.person.clone(),
             account: decide.account.clone(),
@@ -193,14 +179,14 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
                 Some(decide.line),
                 Happened::RequestDenied {
                     request: request.id,
-                    code: request.code.clone(),
+                    code: request.code,
                     run: run.id,
                     by,
                     why: decide.reason,
                 },
                 rows,
             ));
-            Ok(DecideOutcome::Denied { request, plan })
+            Ok(DecideOutcome::Denied)
         }
         Tally::Waiting { missing, .. } => Ok(DecideOutcome::Counted { request, missing }),
         Tally::Agreed => {
@@ -230,7 +216,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
                 Some(decide.line),
                 Happened::RequestGranted {
                     request: request.id,
-                    code: request.code.clone(),
+                    code: request.code,
                     run: run.id,
                     grant,
                     digest: request.digest,
@@ -239,7 +225,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
                 },
                 rows,
             ));
-            Ok(DecideOutcome::Granted { request, run, plan, grant })
+            Ok(DecideOutcome::Granted)
         }
     }
 }
@@ -287,9 +273,9 @@ pub struct End {
 #[derive(Debug)]
 pub enum EndOutcome {
     /// It has ended.
-    Ended(Request, Plan),
+    Ended,
     /// It was no longer waiting, or its time is not over yet.
-    NotWaiting(Request),
+    NotWaiting(Box<Request>),
 }
 
 /// Ends a request that waits: because its time is over, or because it was taken back. Its run ends with it, unless the
@@ -302,20 +288,20 @@ pub async fn end(tx: &mut Tx, end: End) -> Result<EndOutcome> {
     let waiting = matches!(request.state, RequestState::Pending { .. });
     let due = end.ending != Ending::Expired || tx.now() >= request.expires_at;
     if !waiting || !due {
-        return Ok(EndOutcome::NotWaiting(request));
+        return Ok(EndOutcome::NotWaiting(Box::new(request)));
     }
     let run = tx.lock_run(request.run).await?;
-    let plan = open_plan(&request, &run)?;
+    open_plan(&request, &run)?;
     let (request_event, run_event, what) = match end.ending {
         Ending::Expired => (
             RequestEvent::Expired,
             RunEvent::Expired,
-            Happened::RequestExpired { request: request.id, code: request.code.clone(), run: run.id },
+            Happened::RequestExpired { request: request.id, code: request.code, run: run.id },
         ),
         Ending::Withdrawn(by) => (
             RequestEvent::Withdrawn { by: by.clone() },
             RunEvent::Withdrawn { by: by.clone() },
-            Happened::RequestWithdrawn { request: request.id, code: request.code.clone(), run: run.id, by },
+            Happened::RequestWithdrawn { request: request.id, code: request.code, run: run.id, by },
         ),
     };
     let to = request.state.clone().next(request_event).map_err(illegal)?;
@@ -325,5 +311,5 @@ pub async fn end(tx: &mut Tx, end: End) -> Result<EndOutcome> {
     // What nobody's line caused belongs to the line that asked: who waits for that one should hear of it.
     let cause = end.line.or(run.cause);
     tx.record(event(&run, cause, what, rows));
-    Ok(EndOutcome::Ended(request, plan))
+    Ok(EndOutcome::Ended)
 }

@@ -1,8 +1,12 @@
 //! The command line: one file for each subcommand. The only place that prints.
 
+pub mod audit;
 pub mod client;
+pub mod place;
+pub mod plan;
 pub mod say;
 pub mod up;
+pub mod validate;
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;

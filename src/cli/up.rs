@@ -17,12 +17,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::LogFormat;
+use super::place::local_world;
 use crate::chat::room::LocalRoom;
 use crate::chat::{Adapter, sender};
 use crate::config::{Database, Flags, Settings};
-use crate::engine::plan::LocalWorld;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
-use crate::flow::{App, CurrentSecrets, InUse, Reload, housekeeping, room_sink, watch_catalog};
+use crate::flow::{App, CurrentSecrets, InUse, Reload, housekeeping, make_plan, room_sink, watch_catalog};
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, StepAction};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
@@ -31,7 +31,7 @@ use crate::store::{Store, WorkerId};
 use crate::sys::ProcessIdentity;
 use crate::text::time::Times;
 use crate::web::{self, Token, WebState};
-use crate::{demo, runbook, sys};
+use crate::{demo, runbook};
 
 /// The variable by which the shipped runbooks find the demo's services.
 const DEMO: &str = "COUNTERSIGN_DEMO";
@@ -39,8 +39,6 @@ const DEMO: &str = "COUNTERSIGN_DEMO";
 const LEASE: Duration = Duration::from_secs(15);
 /// How long what has been recorded may take to be told at the end.
 const TELL_WITHIN: Duration = Duration::from_secs(3);
-/// Where programs are looked for, after the folder of this program itself.
-const SEARCH_PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Start the bot: without settings a trial, with a local room, a database of its own and demo services.
 #[derive(Debug, clap::Args)]
@@ -92,7 +90,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let (database, demo) = tokio::join!(open_database(&settings), start_demo(&settings, &exe, &loaded.catalog));
     let (store, managed) = database?;
     let demo = demo?;
-    let started = Bot::start(&settings, loaded, store.clone(), token, &exe, demo.as_ref()).await;
+    let started = Bot::start(&settings, loaded, store.clone(), token, demo.as_ref()).await;
     let bot = match started {
         Ok(bot) => bot,
         Err(error) => {
@@ -101,14 +99,9 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         }
     };
     say_ready(bot.address)?;
-    loop {
-        match ending.next().await {
-            Signalled::Reload => {
-                // Full means that a reload is under way.
-                let _ = bot.reload.try_send(Reload::Asked);
-            }
-            Signalled::End => break,
-        }
+    while let Signalled::Reload = ending.next().await {
+        // Full means that a reload is under way.
+        let _ = bot.reload.try_send(Reload::Asked);
     }
     tracing::info!("ending");
     bot.end().await;
@@ -215,7 +208,6 @@ impl Bot {
         loaded: runbook::Loaded,
         store: Store,
         token: Token,
-        exe: &Path,
         demo: Option<&demo::Demo>,
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await.with_context(|| {
@@ -228,14 +220,12 @@ impl Bot {
         let me = store.insert_worker(&ProcessIdentity::own()?).await?;
         let genesis = ledger::open(&store, Trial::Yes).await?;
         bury_the_dead(&store, me).await?;
-        let search_path: Vec<PathBuf> =
-            exe.parent().map(Path::to_owned).into_iter().chain(SEARCH_PATH.map(PathBuf::from)).collect();
-        let path = std::env::join_paths(&search_path)?;
+        let world = local_world()?;
+        let path = std::env::join_paths(&world.search_path)?;
         let (fingerprint, runbooks) = (loaded.fingerprint, loaded.catalog.runbooks.len());
         let root = loaded.catalog.root.clone();
         let room = Arc::new(LocalRoom::new(store.clock().clone()));
         let adapters: Vec<Arc<dyn Adapter>> = vec![room.clone()];
-        let world = LocalWorld { search_path, host: sys::hostname() };
         let times = Times::in_zone(settings.time_zone);
         let app = Arc::new(App::new(store.clone(), times, world, adapters.clone(), InUse::new(loaded)));
         let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
@@ -253,13 +243,17 @@ impl Bot {
         let (stop_taking, taking_stops) = watch::channel(false);
         let (stop_telling, telling_stops) = watch::channel(false);
         let (reload, reloads) = mpsc::channel(1);
-        let rooms = app.clone();
+        let (rooms, planner) = (app.clone(), app.clone());
         let state = WebState {
             store: store.clone(),
             room,
             inbound: app.clone(),
             token,
             rooms: Arc::new(move |address| rooms.in_use().catalog.room_at(address).is_some()),
+            planner: Arc::new(move |asked| {
+                let params = asked.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                make_plan(&planner.in_use().catalog, &asked.runbook, params, &planner.world)
+            }),
             names: settings.names.clone(),
         };
         let serve = web::serve(listener, state, taking_stops.clone());

@@ -57,6 +57,7 @@ mod tests;
 
 pub use crate::model::command::{Anew, Command, ParseError, Parsed, Shown, Span, ValueError, Verdict, Wants};
 pub use crate::model::phrase::{clash, first_words, shadows};
+pub use run::named_run;
 
 use crate::model::catalog::Catalog;
 use crate::model::chat::Addressed;

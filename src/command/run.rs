@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::catalog::Runbook;
+use crate::model::catalog::{Catalog, Runbook};
 use crate::model::id::RunbookName;
 
 use super::names::{self, Found};
@@ -49,36 +49,92 @@ fn read_words(line: &Line<'_>, words: &[Word<'_>]) -> Reading {
         }
     };
     let mut params = BTreeMap::new();
-    for Argument { key, key_at, value, value_at } in arguments {
-        let Some(param) = runbook.params.iter().find(|param| param.name == key.to_lowercase()) else {
-            let keys = runbook.params.iter().map(|param| param.name.as_str());
-            return Reading::Wrong(ParseError::UnknownArgument {
-                at: key_at,
-                runbook: runbook.name.clone(),
-                name: key.to_owned(),
-                known: known(),
-                did_you_mean: names::nearest(names::plain(keys), key).map(str::to_owned),
-            });
-        };
-        if params.contains_key(&param.name) {
-            let name = param.name.clone();
-            return Reading::Wrong(ParseError::DuplicateArgument { at: key_at, runbook: runbook.name.clone(), name });
+    for argument in arguments {
+        if let Err(error) = accept(line.catalog, runbook, &mut params, argument) {
+            return Reading::Wrong(error);
         }
-        match value::read(line.catalog, param, value) {
-            Ok(value) => params.insert(param.name.clone(), value),
-            Err(Refused { why, .. }) => {
-                return Reading::Wrong(ParseError::Value {
-                    at: value_at,
-                    runbook: runbook.name.clone(),
-                    name: param.name.clone(),
-                    said: value.to_owned(),
-                    why,
-                    wants: Wants::of(line.catalog, &param.kind),
-                });
-            }
-        };
     }
     phrase::complete(line, runbook, params)
+}
+
+/// Enters one argument, its value in canonical form, if the runbook has it, once, and accepts the value.
+fn accept(
+    catalog: &Catalog,
+    runbook: &Runbook,
+    params: &mut BTreeMap<String, String>,
+    argument: Argument<'_>,
+) -> Result<(), ParseError> {
+    let Argument { key, key_at, value, value_at } = argument;
+    let Some(param) = runbook.params.iter().find(|param| param.name == key.to_lowercase()) else {
+        let known = || runbook.params.iter().map(|param| param.name.as_str());
+        return Err(ParseError::UnknownArgument {
+            at: key_at,
+            runbook: runbook.name.clone(),
+            name: key.to_owned(),
+            known: known().map(str::to_owned).collect(),
+            did_you_mean: names::nearest(names::plain(known()), key).map(str::to_owned),
+        });
+    };
+    if params.contains_key(&param.name) {
+        let name = param.name.clone();
+        return Err(ParseError::DuplicateArgument { at: key_at, runbook: runbook.name.clone(), name });
+    }
+    match value::read(catalog, param, value) {
+        Ok(value) => {
+            params.insert(param.name.clone(), value);
+            Ok(())
+        }
+        Err(Refused { why, .. }) => Err(ParseError::Value {
+            at: value_at,
+            runbook: runbook.name.clone(),
+            name: param.name.clone(),
+            said: value.to_owned(),
+            why,
+            wants: Wants::of(catalog, &param.kind),
+        }),
+    }
+}
+
+/// A runbook and its parameters from words that were told apart already, as by a command line or an API: named, checked
+/// and put into canonical form as in `run RUNBOOK key=value`, defaults filled in.
+///
+/// # Errors
+/// What would be wrong with that line. There is no line, so positions in it are all 0.
+pub fn named_run<'a>(
+    catalog: &Catalog,
+    runbook: &str,
+    arguments: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<(RunbookName, BTreeMap<String, String>), ParseError> {
+    let found = match names::find(names::runbooks(catalog), runbook) {
+        Found::One(name) => catalog.runbooks.get(&RunbookName::new(name)).ok_or(None),
+        Found::Several(names) => {
+            let names = names.into_iter().map(RunbookName::new).collect();
+            return Err(ParseError::AmbiguousRunbook { at: 0..0, said: runbook.to_owned(), names });
+        }
+        Found::None(near) => Err(near.map(RunbookName::new)),
+    };
+    let runbook = found.map_err(|did_you_mean| ParseError::UnknownRunbook {
+        at: 0..0,
+        said: runbook.to_owned(),
+        did_you_mean,
+        known: catalog.runbooks.keys().cloned().collect(),
+    })?;
+    let mut params = BTreeMap::new();
+    for (key, value) in arguments {
+        accept(catalog, runbook, &mut params, Argument { key, key_at: 0..0, value, value_at: 0..0 })?;
+    }
+    for param in runbook.params.iter().filter(|param| !params.contains_key(&param.name)).collect::<Vec<_>>() {
+        let Some(default) = &param.default else {
+            return Err(ParseError::MissingArgument {
+                at: 0..0,
+                runbook: runbook.name.clone(),
+                name: param.name.clone(),
+                wants: Wants::of(catalog, &param.kind),
+            });
+        };
+        params.insert(param.name.clone(), default.clone());
+    }
+    Ok((runbook.name.clone(), params))
 }
 
 /// The runbook that the words name, and what stands between its name and the first `key=value`.
@@ -223,5 +279,32 @@ mod tests {
         assert_eq!(pairs("=1"), Err(Broken::Unnamed(0..2)));
         assert_eq!(pairs("a=\"1\"2"), Err(Broken::Unnamed(5..6)));
         assert_eq!(pairs("a=\"1 2"), Err(Broken::Quote(2..6)));
+    }
+
+    #[test]
+    fn words_told_apart_mean_what_the_line_means() {
+        use super::super::{Addressed, Parsed, Place, parse, tests::world};
+        let world = world();
+        for (runbook, pairs) in [
+            ("start-service", vec![("service", "service b")]),
+            ("Start a service", vec![("Service", "payments")]),
+            ("deploy", vec![("service", "zebra"), ("version", "1.2 rc"), ("flags", "-x")]),
+            ("deploy", vec![("service", "zebra"), ("version", "-1")]),
+            ("deploy", vec![("service", "zebra")]),
+            ("deploy", vec![("service", "zebra"), ("service", "zebra")]),
+            ("deploy", vec![("versoin", "1")]),
+            ("start-service", vec![("service", "zebra")]),
+            ("start-servcie", vec![("service", "service-b")]),
+        ] {
+            let arguments: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+            let line = format!("run {runbook} {}", arguments.join(" "));
+            let said = match parse(&world, &line, Addressed::Direct, Place { in_declared_room: true }) {
+                Parsed::Command(Command::Run { runbook, params, .. }) => Ok((runbook, params)),
+                Parsed::Wrong(error) => Err(crate::text::command::wrong(&error)),
+                other => panic!("{line}: {other:?}"),
+            };
+            let named = named_run(&world, runbook, pairs).map_err(|error| crate::text::command::wrong(&error));
+            assert_eq!(named, said, "{line}");
+        }
     }
 }

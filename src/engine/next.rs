@@ -9,7 +9,7 @@ use crate::store::Attempt;
 
 /// The next move of a run that this worker holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
+pub(super) enum Next {
     /// Start this attempt.
     Start {
         /// The step, counted from 1.
@@ -31,7 +31,7 @@ pub enum Next {
 }
 
 /// Decides the next move.
-pub fn next(plan: &Plan, state: &RunState, attempts: &[Attempt]) -> Next {
+pub(super) fn next(plan: &Plan, state: &RunState, attempts: &[Attempt]) -> Next {
     let last_of = |step: u32| attempts.iter().filter(|attempt| attempt.key.step == step).max_by_key(|a| a.key.number);
     let left_behind = attempts.iter().find(|attempt| attempt.state == AttemptState::Started);
     match state {
@@ -81,7 +81,7 @@ pub fn next(plan: &Plan, state: &RunState, attempts: &[Attempt]) -> Next {
 }
 
 /// Whether a step may be tried again by itself after an unknown outcome.
-pub fn repeatable(step: &PlanStep) -> bool {
+pub(super) fn repeatable(step: &PlanStep) -> bool {
     step.idempotent || !step.privileged
 }
 

@@ -7,7 +7,7 @@ const TAIL: usize = 16 * 1024;
 
 /// Collects output up to a bound.
 #[derive(Debug, Default)]
-pub struct Capture {
+pub(super) struct Capture {
     head: Vec<u8>,
     tail: std::collections::VecDeque<u8>,
     left_out: u64,
@@ -15,7 +15,7 @@ pub struct Capture {
 
 impl Capture {
     /// Takes more output.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         let room = HEAD - self.head.len();
         let (first, rest) = bytes.split_at(bytes.len().min(room));
         self.head.extend_from_slice(first);
@@ -26,12 +26,12 @@ impl Capture {
     }
 
     /// Whether nothing was said.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.head.is_empty()
     }
 
     /// What is kept, with a line in the middle that says how much is not; and how many bytes those were.
-    pub fn finish(self) -> (Vec<u8>, u64) {
+    pub(super) fn finish(self) -> (Vec<u8>, u64) {
         let mut bytes = self.head;
         if self.left_out > 0 {
             bytes.extend_from_slice(format!("\n[{} bytes left out]\n", self.left_out).as_bytes());
@@ -41,12 +41,12 @@ impl Capture {
     }
 
     /// The first line that says something.
-    pub fn first_line(&self) -> Option<String> {
+    pub(super) fn first_line(&self) -> Option<String> {
         lines(&self.head).next()
     }
 
     /// The last line that says something.
-    pub fn last_line(&self) -> Option<String> {
+    pub(super) fn last_line(&self) -> Option<String> {
         let tail: Vec<u8> = self.tail.iter().copied().collect();
         lines(&tail).last().or_else(|| lines(&self.head).last())
     }

@@ -34,11 +34,11 @@ fn illegal(error: impl std::fmt::Display) -> StoreError {
 #[derive(Debug)]
 pub enum StopOutcome {
     /// It has ended.
-    Stopped(Run, Plan),
+    Stopped,
     /// A step runs; its processes are being ended.
-    Stopping(Run, Plan),
+    Stopping,
     /// It was over already, or somebody has stopped it before.
-    Over(Run),
+    Over(Box<Run>),
 }
 
 /// Stops a run: at once if no step runs, else as soon as its processes are gone. Its request is taken back and its grant
@@ -54,15 +54,14 @@ pub async fn stop(tx: &mut Tx, run: RunId, by: &PersonId, line: InboxId) -> Resu
     let grants = tx.lock_grants(&[run]).await?;
     let run = tx.lock_run(run).await?;
     let Ok(to) = run.state.clone().next(RunEvent::Stop { by: by.clone() }) else {
-        return Ok(StopOutcome::Over(run));
+        return Ok(StopOutcome::Over(Box::new(run)));
     };
     let plan = open_plan(&run)?;
     if let Some(request) = pending
         && let Ok(withdrawn) = request.state.clone().next(RequestEvent::Withdrawn { by: by.clone() })
     {
         let version = tx.move_request(&request, &withdrawn).await?;
-        let what =
-            Happened::RequestWithdrawn { request: request.id, code: request.code.clone(), run: run.id, by: by.clone() };
+        let what = Happened::RequestWithdrawn { request: request.id, code: request.code, run: run.id, by: by.clone() };
         tx.record(event(&run, line, what, vec![RowMark::request(request.id, withdrawn.name(), version)]));
     }
     for grant in &grants {
@@ -74,11 +73,11 @@ pub async fn stop(tx: &mut Tx, run: RunId, by: &PersonId, line: InboxId) -> Resu
     let mark = vec![RowMark::run(run.id, to.name(), version)];
     if let RunState::Stopping { .. } = to {
         tx.record(event(&run, line, Happened::RunStopping { run: run.id, by: by.clone() }, mark));
-        Ok(StopOutcome::Stopping(run, plan))
+        Ok(StopOutcome::Stopping)
     } else {
         let attempts = tx.list_attempts(run.id).await?;
         tx.record(event(&run, line, stopped(run.id, by.clone(), &plan, &attempts), mark));
-        Ok(StopOutcome::Stopped(run, plan))
+        Ok(StopOutcome::Stopped)
     }
 }
 
@@ -86,11 +85,11 @@ pub async fn stop(tx: &mut Tx, run: RunId, by: &PersonId, line: InboxId) -> Resu
 #[derive(Debug)]
 pub enum JudgeOutcome {
     /// It counts: the run goes on, or has failed.
-    Judged(Run, Plan, Snag),
+    Judged,
     /// It is the person's own run (I3).
-    OwnRun(Run, Plan),
+    OwnRun(Box<Run>),
     /// Nothing of the run is unknown.
-    NotStuck(Run),
+    NotStuck(Box<Run>),
 }
 
 /// Records what a person says came of a step whose outcome is unknown. `Worked` lets the run go on under the grant that
@@ -112,15 +111,14 @@ pub async fn judge(
     };
     let grants = tx.lock_grants(&[run]).await?;
     let run = tx.lock_run(run).await?;
-    let RunState::Stuck(snag) = run.state.clone() else { return Ok(JudgeOutcome::NotStuck(run)) };
-    let plan = open_plan(&run)?;
+    let RunState::Stuck(snag) = run.state.clone() else { return Ok(JudgeOutcome::NotStuck(Box::new(run))) };
     if run.requester == *by {
-        return Ok(JudgeOutcome::OwnRun(run, plan));
+        return Ok(JudgeOutcome::OwnRun(Box::new(run)));
     }
     let attempts = tx.list_attempts(run.id).await?;
     let last = attempts.iter().filter(|attempt| attempt.key.step == snag.step).max_by_key(|a| a.key.number);
     let Some(attempt) = last.filter(|attempt| attempt.state == AttemptState::Unknown) else {
-        return Ok(JudgeOutcome::NotStuck(run));
+        return Ok(JudgeOutcome::NotStuck(Box::new(run)));
     };
     let version = tx.judge_attempt(attempt, by, verdict).await?;
     let mut marks = vec![RowMark::attempt(run.id, attempt.key.step, attempt.key.number, "judged", version)];
@@ -129,8 +127,7 @@ pub async fn judge(
         && let Ok(withdrawn) = request.state.clone().next(RequestEvent::Withdrawn { by: by.clone() })
     {
         let version = tx.move_request(&request, &withdrawn).await?;
-        let what =
-            Happened::RequestWithdrawn { request: request.id, code: request.code.clone(), run: run.id, by: by.clone() };
+        let what = Happened::RequestWithdrawn { request: request.id, code: request.code, run: run.id, by: by.clone() };
         tx.record(event(&run, line, what, vec![RowMark::request(request.id, withdrawn.name(), version)]));
     }
     let run_event = match verdict {
@@ -167,5 +164,5 @@ pub async fn judge(
         let what = Happened::RunFailed { run: run.id, step: failed.step, why: failed.why };
         tx.record(event(&run, line, what, marks));
     }
-    Ok(JudgeOutcome::Judged(run, plan, snag))
+    Ok(JudgeOutcome::Judged)
 }

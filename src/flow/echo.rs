@@ -170,6 +170,9 @@ impl Teller<'_> {
         let place = event.hash.map(|hash| text::echo::head(self.position, hash)).unwrap_or_default();
         let requester = &self.run.requester;
         let now = self.app.store.clock().now();
+        if let Some((text, ping)) = self.retry_ended(what).await? {
+            return Ok(vec![self.plain(text, &ping)]);
+        }
         let said = match what {
             Happened::RequestGranted { .. } => return self.progress(Edits::No).await,
             Happened::AttemptStarted { .. }
@@ -240,9 +243,30 @@ impl Teller<'_> {
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;
+        Ok(vec![self.plain(text, &ping)])
+    }
+
+    fn plain(&self, text: String, ping: &[PersonId]) -> NewMessage {
         let mut message = Message::to_room(text);
-        message.ping = accounts(&self.app.in_use().catalog, &ping, &self.run.room);
-        Ok(vec![self.message(message, None, Edits::No)])
+        message.ping = accounts(&self.app.in_use().catalog, ping, &self.run.room);
+        self.message(message, None, Edits::No)
+    }
+
+    /// What is said when a request to retry comes to nothing: the run is not ended by it.
+    async fn retry_ended(&self, what: &Happened) -> Result<Option<(String, Vec<PersonId>)>, StoreError> {
+        let (id, how) = match what {
+            Happened::RequestDenied { request, by, why: Some(why), .. } => {
+                (request, format!("was denied by {by}: {}", text::visible::visible(why)))
+            }
+            Happened::RequestDenied { request, by, why: None, .. } => (request, format!("was denied by {by}")),
+            Happened::RequestWithdrawn { request, by, .. } => (request, format!("was withdrawn by {by}")),
+            Happened::RequestExpired { request, .. } => (request, "expired, nobody decided".to_owned()),
+            _ => return Ok(None),
+        };
+        let Some(request) = self.app.store.find_request(*id).await? else { return Ok(None) };
+        let Some(step) = request.retry_step else { return Ok(None) };
+        let ping = request.requesters.first().cloned().into_iter().collect();
+        Ok(Some((text::echo::retry_ended(&self.plan, &request.code, step, &how), ping)))
     }
 
     fn found(&self, events: &[Event], at: &str, millis: u64, place: &str) -> String {

@@ -14,13 +14,16 @@ mod turn;
 use std::sync::{Arc, RwLock};
 
 use crate::chat::{Adapter, Limits};
-use crate::engine::plan::LocalWorld;
+use crate::command;
+use crate::engine::plan::{LocalWorld, World, plan};
 use crate::engine::{Secrets, SecretsSource};
 use crate::model::catalog::Catalog;
 use crate::model::chat::RoomAddress;
 use crate::model::id::Digest;
+use crate::model::plan::Sealed;
 use crate::runbook::Loaded;
 use crate::store::Store;
+use crate::text;
 use crate::text::time::Times;
 
 pub use echo::room_sink;
@@ -86,6 +89,22 @@ impl App {
             .find(|adapter| adapter.serves(room))
             .map_or(Limits { text: 2_000, buttons: 0 }, |adapter| adapter.limits())
     }
+}
+
+/// Makes a plan of a runbook named as in a room, with arguments given by name; checked as a line of the room would be.
+///
+/// # Errors
+/// The sentence that the room would read.
+pub fn make_plan<'a>(
+    catalog: &Catalog,
+    runbook: &str,
+    params: impl IntoIterator<Item = (&'a str, &'a str)>,
+    world: &dyn World,
+) -> Result<Sealed, String> {
+    let (name, params) = command::named_run(catalog, runbook, params).map_err(|error| text::command::wrong(&error))?;
+    let runbook = catalog.runbooks.get(&name).ok_or("the catalog has no such runbook")?;
+    let plan = plan(catalog, runbook, &params, world).map_err(|refusal| text::chain(&refusal))?;
+    Sealed::seal(&plan).map_err(|error| error.to_string())
 }
 
 /// The secrets of whatever catalog is in use.

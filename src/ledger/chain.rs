@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn i11_every_field_counts() {
         let before = link(head(), &sample()).hash;
-        let changes: Vec<(&str, fn(&mut ChainRow))> = vec![
+        type Change = fn(&mut ChainRow);
+        let changes: [(&str, Change); 16] = [
             ("id", |row| row.id.0 += 1),
             ("kind", |row| row.kind.push('x')),
             ("schema", |row| row.schema += 1),

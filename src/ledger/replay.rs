@@ -192,6 +192,8 @@ struct Row<'a> {
     name: String,
     /// The state that its last mark says; the table's, when there is none.
     state: String,
+    /// Its version by that mark.
+    version: i64,
     /// The event of that mark.
     at: Option<At>,
     /// The last erased event of its run, if there is one: what is not told may stand in it.
@@ -546,7 +548,7 @@ impl Replay {
         self.rows += 1;
         let mark = self.marks.remove(&name);
         let blind = self.blind.get(&run).copied();
-        let mut row = Row { name, state: state.to_owned(), at: None, blind, not_compared: 0, findings };
+        let mut row = Row { name, state: state.to_owned(), version, at: None, blind, not_compared: 0, findings };
         match mark {
             None => row.untold(None),
             Some(mark) => {
@@ -554,6 +556,7 @@ impl Replay {
                 row.same_since(mark.turn, "state", Some(state.to_owned()), Some(mark.state.clone()), mark.at);
                 let versions = (Some(version.to_string()), Some(mark.version.to_string()));
                 row.same_since(mark.turn, "version", versions.0, versions.1, mark.at);
+                row.version = mark.version;
                 row.state = mark.state;
             }
         }
@@ -627,7 +630,7 @@ impl Replay {
         if let Some(at) = row.at {
             // Every change of a request raises its version by one, and every change but the last is a stage's end.
             let changes = if row.state == "pending" { 1 } else { 2 };
-            let stage = table.version.saturating_sub(changes);
+            let stage = row.version.saturating_sub(changes);
             row.same("stage", Some(table.stage.to_string()), Some(stage.to_string()), at);
         }
         let kind = match row.state.as_str() {
@@ -731,7 +734,7 @@ impl Replay {
         let facts = stage.and_then(|stage| self.decisions.remove(&(request, stage, person)));
         let run = facts.as_ref().and_then(|facts| facts.run).or_else(|| self.requests.get(&request).map(|r| r.run));
         let blind = run.and_then(|run| self.blind.get(&run).copied());
-        let mut row = Row { name, state: String::new(), at: None, blind, not_compared: 0, findings };
+        let mut row = Row { name, state: String::new(), version: 0, at: None, blind, not_compared: 0, findings };
         match facts {
             None => row.untold(Some("decided")),
             Some(facts) => {
@@ -790,4 +793,27 @@ fn grant_name(grant: GrantId) -> String {
 
 fn attempt_name(key: AttemptKey) -> String {
     format!("attempt/{}/{}/{}", key.run, key.step, key.number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::GroupName;
+
+    #[test]
+    fn values_are_quoted_escaped_and_cut() {
+        assert_eq!(shown(None), "nothing");
+        assert_eq!(shown(Some("not now")), "`not now`");
+        assert_eq!(shown(Some("a\n- Ledger sound")), "`a\\n- Ledger sound`");
+        assert_eq!(shown(Some(&"x".repeat(81))), format!("`{}…`", "x".repeat(80)));
+    }
+
+    #[test]
+    fn i7_a_stage_that_names_people_asks_nobody_else() {
+        let person = |name| PersonId::new(name);
+        let named = Stage { approvers: vec![Subject::Person(person("boss"))], quorum: 1 };
+        assert!(could_decide(&named, &person("boss")) && !could_decide(&named, &person("lin")));
+        let group = Stage { approvers: vec![Subject::Group(GroupName::new("managers"))], quorum: 1 };
+        assert!(could_decide(&group, &person("lin")));
+    }
 }

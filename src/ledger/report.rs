@@ -86,7 +86,7 @@ impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.position {
             Some(position) => write!(f, "position {position} (event {})", self.event),
-            None => write!(f, "event {}, which waits for its place,", self.event),
+            None => write!(f, "waiting event {}", self.event),
         }
     }
 }
@@ -120,10 +120,12 @@ pub enum Finding {
         /// The position.
         position: Position,
     },
-    /// A hash does not follow.
+    /// Hashes do not follow.
     Hash {
-        /// Where.
-        at: At,
+        /// The first that does not.
+        first: At,
+        /// The last that does not, without one between them that does.
+        last: Position,
     },
     /// An event is not there.
     EventMissing {
@@ -289,9 +291,13 @@ impl fmt::Display for Finding {
             Self::Gap { first, last } if first == last => write!(f, "Position {first} is missing from the chain."),
             Self::Gap { first, last } => write!(f, "Positions {first} to {last} are missing from the chain."),
             Self::Misplaced { position } => write!(f, "Position {position} stands in the chain, which begins at 1."),
-            Self::Hash { at } => write!(
+            Self::Hash { first, last } if first.position == Some(*last) => write!(
                 f,
-                "The hash at {at} does not follow from the position before and the event: one of the three was changed."
+                "The hash at {first} does not follow from the position before and the event: one of the three was changed."
+            ),
+            Self::Hash { first, last } => write!(
+                f,
+                "The hashes from {first} to position {last} do not follow from the positions before and the events: hashes or events were changed, exchanged or renumbered."
             ),
             Self::EventMissing { at: At { position: Some(position), event } } => {
                 write!(f, "Position {position} names event {event}, which is not there.")
@@ -324,7 +330,7 @@ impl fmt::Display for Finding {
             Self::Repeated { event } => write!(f, "Event {event} has more than one place in the chain."),
             Self::LooseBody { event } => write!(f, "There is a body for event {event}, which is not there."),
             Self::Backwards { row, at } => {
-                write!(f, "At {at} {row} has a version that is older than one before, or the same with another state.")
+                write!(f, "{row} goes back at {at}: to an older version, or to another state of the same one.")
             }
             Self::RowMissing { row, at } => write!(f, "{row} is missing from its table; {at} tells of it."),
             Self::Untold { row, kind: None } => write!(f, "{row} stands in its table, and no event tells of it."),
@@ -439,17 +445,18 @@ impl fmt::Display for Report {
         writeln!(f, ", {} waiting for a place in the chain.", self.waiting)?;
         let end = self.head.map_or(0, |(position, _)| position.0);
         match &self.proved {
+            Some(head) if !self.is_sound() => write!(f, "The head {head}, which was kept elsewhere, is in the chain."),
             Some(head) if head.position.0 == end => {
-                write!(f, "The head {head} was kept elsewhere and is the chain's last: it proves the whole chain.")
+                write!(f, "The head {head}, which was kept elsewhere, is the chain's last: it proves the whole chain.")
             }
             Some(head) => write!(
                 f,
-                "The head {head} was kept elsewhere and proves the chain up to there. After it come {} that agree with it and with each other, but that nobody else vouches for.",
+                "The head {head}, which was kept elsewhere, proves the chain up to there. After it {} agree with it, and nobody else vouches for them.",
                 counted(end.abs_diff(head.position.0), "event")
             ),
             None => write!(
                 f,
-                "The chain agrees with itself as far as said, but no head that was kept elsewhere vouches for it: give one that a room shows, as `--head POSITION:HASH`."
+                "No head that was kept elsewhere vouches for it: give one that a room shows, as `--head POSITION:HASH`."
             ),
         }
     }
@@ -499,17 +506,33 @@ mod tests {
             assert_eq!(parse_head(wrong), Err(HeadError(wrong.to_owned())), "{wrong}");
         }
         assert!(parse_head(&format!("1:{}", "a".repeat(65))).is_err());
-        insta::assert_snapshot!(HeadError("x".into()), @"");
+        insta::assert_snapshot!(HeadError("x".into()), @"`x` is not a head: write POSITION:HASH as a room shows it, such as 4201:77ae03c5b1d2, with at least 12 characters of the hash");
     }
 
     #[test]
     fn a_sound_report_says_how_far_that_is() {
-        insta::assert_snapshot!(report(), @"");
+        insta::assert_snapshot!(report(), @r#"
+        Ledger sound: 4201 events up to 4201:7777777777777777777777777777777777777777777777777777777777777777.
+        38 rows compared, 0 erased, 0 waiting for a place in the chain.
+        No head that was kept elsewhere vouches for it: give one that a room shows, as `--head POSITION:HASH`.
+        "#);
         let proved = Some(parse_head("4190:77ae03c5b1d2").expect("a head"));
-        insta::assert_snapshot!(Report { proved, erased: 2, not_compared: 1, waiting: 3, ..report() }, @"");
+        insta::assert_snapshot!(Report { proved, erased: 2, not_compared: 1, waiting: 3, ..report() }, @r#"
+        Ledger sound: 4201 events up to 4201:7777777777777777777777777777777777777777777777777777777777777777.
+        38 rows compared, 2 erased, 1 not compared because of that, 3 waiting for a place in the chain.
+        The head 4190:77ae03c5b1d2, which was kept elsewhere, proves the chain up to there. After it 11 events agree with it, and nobody else vouches for them.
+        "#);
         let proved = Some(Head::new(Position(4201), Digest([0x77; 32])));
-        insta::assert_snapshot!(Report { proved, ..report() }, @"");
-        insta::assert_snapshot!(Report { events: 0, head: None, rows: 0, ..report() }, @"");
+        insta::assert_snapshot!(Report { proved, ..report() }, @r#"
+        Ledger sound: 4201 events up to 4201:7777777777777777777777777777777777777777777777777777777777777777.
+        38 rows compared, 0 erased, 0 waiting for a place in the chain.
+        The head 4201:7777777777777777777777777777777777777777777777777777777777777777, which was kept elsewhere, is the chain's last: it proves the whole chain.
+        "#);
+        insta::assert_snapshot!(Report { events: 0, head: None, rows: 0, ..report() }, @r#"
+        Ledger sound: 0 events in the chain.
+        0 rows compared, 0 erased, 0 waiting for a place in the chain.
+        No head that was kept elsewhere vouches for it: give one that a room shows, as `--head POSITION:HASH`.
+        "#);
     }
 
     #[test]
@@ -524,6 +547,13 @@ mod tests {
         assert!(kept.is_sorted());
         let report = Report { findings: kept[..2].to_vec(), total, ..report() };
         assert!(!report.is_sound());
-        insta::assert_snapshot!(report, @"");
+        insta::assert_snapshot!(report, @r#"
+        Ledger NOT sound: 157 findings in 4201 events up to 4201:7777777777777777777777777777777777777777777777777777777777777777.
+        - Event 50 is neither in the chain nor waiting for its place.
+        - Event 51 is neither in the chain nor waiting for its place.
+        - And 155 more.
+        38 rows compared, 0 erased, 0 waiting for a place in the chain.
+        No head that was kept elsewhere vouches for it: give one that a room shows, as `--head POSITION:HASH`.
+        "#);
     }
 }

@@ -59,7 +59,10 @@ struct Walk {
     erased: u64,
     waiting: u64,
     proved: Option<Head>,
+    /// Whether there was an event before.
     any: bool,
+    /// The stretch of hashes that do not follow, up to here.
+    unlinked: Option<(At, Position)>,
     replay: Replay,
     findings: Findings,
 }
@@ -78,6 +81,7 @@ impl Walk {
             waiting: 0,
             proved: None,
             any: false,
+            unlinked: None,
             replay: Replay::default(),
             findings: Findings::default(),
         }
@@ -100,12 +104,14 @@ impl Walk {
         let mut after = Position(i64::MIN);
         loop {
             let page = snapshot.list_chain(after).await?;
-            let Some((last, _)) = page.last().and_then(|row| row.place.as_ref()) else { return Ok(()) };
+            let Some((last, _)) = page.last().and_then(|row| row.place.as_ref()) else { break };
             after = *last;
             for row in page {
                 self.chained(row);
             }
         }
+        self.linked();
+        Ok(())
     }
 
     /// One place of the chain.
@@ -116,7 +122,7 @@ impl Walk {
         let expected = self.head.position.0.saturating_add(1);
         if position.0 < 1 {
             self.findings.push(Finding::Misplaced { position });
-        } else if position.0 > expected {
+        } else if position.0 > expected.max(1) {
             let (first, last) = (Position(expected.max(1)), Position(position.0 - 1));
             self.findings.push(Finding::Gap { first, last });
         }
@@ -126,12 +132,15 @@ impl Walk {
         // place after it.
         let before = ChainHead { position: Position(position.0.wrapping_sub(1)), hash: self.head.hash };
         match &row.event {
-            Some(event) => {
-                if Some(chain::link(before, event).hash) != stored {
-                    self.findings.push(Finding::Hash { at });
-                }
+            Some(event) if Some(chain::link(before, event).hash) != stored => {
+                let (first, _) = self.unlinked.get_or_insert((at, position));
+                self.unlinked = Some((*first, position));
             }
-            None => self.findings.push(Finding::EventMissing { at }),
+            Some(_) => self.linked(),
+            None => {
+                self.linked();
+                self.findings.push(Finding::EventMissing { at });
+            }
         }
         self.head = ChainHead { position, hash: stored.unwrap_or(Digest([0; 32])) };
         for head in self.expected.remove(&position).unwrap_or_default() {
@@ -143,6 +152,13 @@ impl Walk {
         }
         if let Some(event) = row.event {
             self.event(&event, row.eraser, at);
+        }
+    }
+
+    /// Ends a stretch of hashes that do not follow.
+    fn linked(&mut self) {
+        if let Some((first, last)) = self.unlinked.take() {
+            self.findings.push(Finding::Hash { first, last });
         }
     }
 

@@ -121,8 +121,8 @@ pub enum PhraseError {
     /// A brace that is not around exactly one name.
     #[error("`{0}` is neither a word nor a parameter: write {{name}} with spaces around it")]
     Braces(String),
-    /// A character that no line could hold or no reader could see, or a quotation mark.
-    #[error("`{}` holds a character that nobody can type as part of a word", .0.escape_debug())]
+    /// A character that no word of a line may hold, that no reader could see, or that makes the line a quotation.
+    #[error("`{}` holds a character that cannot stand in a word", .0.escape_debug())]
     Character(String),
 }
 
@@ -130,8 +130,9 @@ impl Phrase {
     /// Reads a phrase such as `start {service}`: words and parameters, separated by spaces. Words become lower case.
     ///
     /// # Errors
-    /// When it is empty, begins with a parameter, has two parameters side by side or one twice, or holds a brace,
-    /// quotation mark or hidden character where none belongs. Whether the parameters exist is for the runbook to say.
+    /// When it is empty, begins with a parameter, has two parameters side by side or one twice, holds a brace where none
+    /// belongs, or a character that stands for something else in a line: a quotation mark, a sign such as `=` or `@`,
+    /// or one that nobody sees. Whether the parameters exist is for the runbook to say.
     pub fn parse(text: &str) -> Result<Self, PhraseError> {
         let mut parts: Vec<PhrasePart> = Vec::new();
         for word in text.split_whitespace() {
@@ -151,7 +152,7 @@ impl Phrase {
                     parts.push(PhrasePart::Slot(name.to_owned()));
                 }
                 _ if word.contains(['{', '}']) => return Err(PhraseError::Braces(word.to_owned())),
-                _ if word.chars().any(|c| super::glyph::hidden(c) || matches!(c, '"' | '`' | '>' | '“' | '”')) => {
+                _ if !word.chars().all(may_stand_in_a_word) || parts.is_empty() && word.starts_with(QUOTES) => {
                     return Err(PhraseError::Character(word.to_owned()));
                 }
                 _ => parts.push(PhrasePart::Word(word.to_lowercase())),
@@ -162,6 +163,18 @@ impl Phrase {
         }
         Ok(Self { text: text.split_whitespace().collect::<Vec<_>>().join(" "), parts })
     }
+}
+
+/// Marks that make a line a quotation where they begin it, and that people also type inside words.
+const QUOTES: [char; 7] = ['\'', '’', '‘', '„', '«', '「', '『'];
+
+/// Whether a character may be part of a phrase's fixed word. Of the signs on every keyboard only those that no other
+/// reading of a line uses: `=` belongs to `key=value`, `?` and `!` to the line's end, `@`, `<` and `#` to mentions.
+fn may_stand_in_a_word(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.' | '/' | '\'' | '+');
+    }
+    !super::glyph::hidden(character) && !matches!(character, '“' | '”' | '»' | '」' | '』')
 }
 
 /// The built-in words that a command may begin with.
@@ -275,6 +288,15 @@ mod tests {
     }
 
     #[test]
+    fn words_of_any_language_and_signs_inside_them_are_words() {
+        for text in
+            ["what's-up {a}", "öffne {a}", "चालू करो {a}", "сервис {a}", "ci/cd v1.2_x c++", "what’s up", "起动 {a}"]
+        {
+            assert_eq!(Phrase::parse(text).map(|phrase| phrase.text), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
     fn refuses_what_is_no_phrase() {
         use PhraseError as E;
         let wrong = [
@@ -286,6 +308,10 @@ mod tests {
             ("start{service}", E::Braces("start{service}".into())),
             ("start {a}{b}", E::Braces("{a}{b}".into())),
             ("say \"it\"", E::Character("\"it\"".into())),
+            ("'tis {a}", E::Character("'tis".into())),
+            ("run {a} b=c", E::Character("b=c".into())),
+            ("ready?", E::Character("ready?".into())),
+            ("@bot start", E::Character("@bot".into())),
             ("sta\u{200b}rt", E::Character("sta\u{200b}rt".into())),
         ];
         for (text, why) in wrong {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::model::glyph;
+
 /// The candidate that a misspelt word most likely means: at most a third of it differs.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let greatest = (word.chars().count() / 3).max(1);
@@ -30,25 +32,20 @@ pub(super) fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 
 /// A file's text in back quotes: bounded, on one line, with invisible and direction-changing characters shown as escapes.
 pub(super) fn quoted(text: &str) -> String {
-    let mut shown = String::from("`");
+    format!("`{}`", shown(text))
+}
+
+/// As [`quoted`], without the back quotes.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::new();
     for (count, letter) in text.chars().enumerate() {
         if count == 60 {
             shown.push('…');
             break;
         }
-        if invisible(letter) { shown.extend(letter.escape_unicode()) } else { shown.push(letter) }
+        if glyph::hidden(letter) { shown.extend(letter.escape_unicode()) } else { shown.push(letter) }
     }
-    shown.push('`');
     shown
-}
-
-/// Whether a character does not show, moves the line or turns its direction: it could make a text look like another.
-pub(super) fn invisible(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{3164}'
-            | '\u{feff}' | '\u{ffa0}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A duration as one would write it in the catalog: `1h 30m`.

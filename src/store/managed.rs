@@ -217,6 +217,9 @@ impl ManagedError {
     }
 }
 
+/// How long a holder of the data directory's lock that was killed may take to be gone.
+const HOLDER_ENDS_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Takes the data directory, makes what is missing, and returns when the server answers.
 ///
 /// # Errors
@@ -224,7 +227,7 @@ impl ManagedError {
 pub async fn start(options: ManagedOptions) -> Result<Managed, ManagedError> {
     let data_dir = cluster::prepare_data_dir(&options.data_dir)?;
     let lock_path = data_dir.join("lock");
-    let lock = FileLock::take(&lock_path).map_err(|error| match error {
+    let lock = take_lock(&lock_path).await.map_err(|error| match error {
         LockError::Held { holder } => ManagedError::InUse { data_dir: data_dir.clone(), holder },
         LockError::Io(error) => ManagedError::io("lock", &lock_path)(error),
     })?;
@@ -298,6 +301,20 @@ impl fmt::Debug for Managed {
             .field("identity", &self.identity)
             .field("origin", &self.origin)
             .finish_non_exhaustive()
+    }
+}
+
+/// Takes the lock of the data directory. A predecessor that was killed a moment ago may still be on its way out and hold
+/// it: that is waited for, briefly.
+async fn take_lock(path: &std::path::Path) -> Result<FileLock, LockError> {
+    let deadline = tokio::time::Instant::now() + HOLDER_ENDS_WITHIN;
+    loop {
+        match FileLock::take(path) {
+            Err(LockError::Held { .. }) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            taken => return taken,
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 mod advance;
 mod append;
 mod clock;
+mod history;
 mod hub;
 mod lease;
 mod ledger;
@@ -29,6 +30,7 @@ pub use advance::{Advance, AdvanceError, AdvanceTx, Ended, Started};
 pub(crate) use append::commitment;
 pub use append::{NewMessage, Origin, Place};
 pub use clock::Clock;
+pub use history::{LastRun, PlanHistory};
 pub use hub::{Hub, Listener, Topic};
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow};

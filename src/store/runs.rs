@@ -90,6 +90,8 @@ pub struct CausedRun {
     pub thread: Option<ThreadId>,
     /// The code of its newest request.
     pub request: Option<Code>,
+    /// Whether that request waits.
+    pub request_waits: bool,
 }
 
 fn digest(row: impl Into<String>, column: &'static str, bytes: &[u8]) -> Result<Digest, Inconsistent> {
@@ -421,7 +423,8 @@ impl Store {
             select r.id, r.state, r.state_by, r.state_step, r.state_why,
                 coalesce(r.thread, (select platform_message from posted p
                     where p.subject = 'run:' || r.id and p.role = 'root')) as thread,
-                (select code from request q where q.run = r.id order by q.id desc limit 1) as "code?"
+                (select code from request q where q.run = r.id order by q.id desc limit 1) as "code?",
+                exists (select from request q where q.run = r.id and q.state = 'pending') as "request_waits!"
             from line_run l join run r on r.id = l.run where l.line = $1 order by r.id
             "#,
             line.0
@@ -436,6 +439,7 @@ impl Store {
                     state: rows::run_state(row.id, &row.state, row.state_by, row.state_step, row.state_why)?,
                     thread: row.thread.map(ThreadId::new),
                     request: row.code.and_then(|code| Code::parse(&code)),
+                    request_waits: row.request_waits,
                 })
             })
             .collect::<Result<_, Inconsistent>>()?;

@@ -54,7 +54,12 @@ pub fn progress(plan: &Plan, events: &[Event]) -> String {
                     Outcome::TimedOut => ("timeout", visible(summary)),
                 };
                 let took = lasted(*millis);
-                let said = if said.is_empty() { took } else { format!("{took}   {said}") };
+                // A timeout says itself how long it took.
+                let said = match outcome {
+                    Outcome::TimedOut => said,
+                    _ if said.is_empty() => took,
+                    _ => format!("{took}   {said}"),
+                };
                 set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, word, &said));
             }
             Happened::AttemptLost { step, number, why, .. } => {
@@ -258,6 +263,11 @@ pub fn expired(plan: &Plan, requester: &PersonId, code: &Code, at: &str, place: 
         "{requester}: {code} expired at {at}, nobody decided. {}: nothing was done. `again` asks anew. {place}",
         visible(&plan.deed)
     )
+}
+
+/// A request for another attempt of a stuck step came to nothing: the run is as stuck as before, or was freed otherwise.
+pub fn retry_ended(plan: &Plan, code: &Code, step: u32, how: &str) -> String {
+    format!("The request to retry step {step} of {} ({code}) {how}.", visible(&plan.deed))
 }
 
 /// A request was withdrawn.

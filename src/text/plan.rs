@@ -68,7 +68,8 @@ pub fn environment(plan: &Plan) -> String {
     visible(&plan.environment).to_uppercase()
 }
 
-fn effect(plan: &Plan) -> String {
+/// What it changes: `1 change, no undo`.
+pub fn effect(plan: &Plan) -> String {
     match plan.changes() {
         0 => "only reads".to_owned(),
         1 => "1 change, no undo".to_owned(),
@@ -80,6 +81,7 @@ fn earlier((total, helped, usual): (i64, i64, Option<u64>)) -> String {
     match (total, usual) {
         (0, _) => "It has not run before.".to_owned(),
         (1, _) if helped == 1 => "The last run helped.".to_owned(),
+        (1, _) => "The last run did not help.".to_owned(),
         (_, Some(usual)) => format!("Last {total} runs: {helped} helped, usually {}.", lasted(usual)),
         (_, None) => format!("Last {total} runs: {helped} helped."),
     }

@@ -42,6 +42,9 @@ impl Times {
 
 /// `4 s`, `1 min 10 s`, `3 d 4 h`: the two greatest units; under ten seconds with a tenth when it is not whole.
 pub fn lasted(millis: u64) -> String {
+    if millis < 50 {
+        return format!("{millis} ms");
+    }
     if millis < 10_000 {
         let tenths = (millis + 50) / 100;
         return match (tenths / 10, tenths % 10) {
@@ -90,8 +93,9 @@ mod tests {
     #[test]
     fn durations_have_their_two_greatest_units() {
         let said: Vec<String> =
-            [0, 449, 1_100, 4_000, 9_960, 60_000, 70_000, 400_000, 3_600_000, 90_061_000].map(lasted).to_vec();
-        let expected = ["0 s", "0.4 s", "1.1 s", "4 s", "10 s", "1 min", "1 min 10 s", "6 min 40 s", "1 h", "1 d 1 h"];
+            [0, 43, 449, 1_100, 4_000, 9_960, 60_000, 70_000, 400_000, 3_600_000, 90_061_000].map(lasted).to_vec();
+        let expected =
+            ["0 ms", "43 ms", "0.4 s", "1.1 s", "4 s", "10 s", "1 min", "1 min 10 s", "6 min 40 s", "1 h", "1 d 1 h"];
         assert_eq!(said, expected);
     }
 }

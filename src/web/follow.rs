@@ -7,7 +7,7 @@
 //!
 //! Only messages of the line's own room are told here, and private ones only to who said the line.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use super::{Shared, stopped};
 use crate::chat::room::Posted;
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::id::{InboxId, OutboxId, RunId};
+use crate::model::run::RunState;
 use crate::store::{CauseStatus, CausedRun, Listener, StoreError, Topic};
 
 /// For how long a line's own answers are waited for when nothing else is.
@@ -134,9 +135,10 @@ impl Follow {
                 (self.woken, self.earliest_look(), self.looked.unwrap_or(self.began) + POLL);
             tokio::select! {
                 biased;
-                posted = self.live.recv() => match posted {
+                // Not while earlier ones may be missing.
+                posted = self.live.recv(), if self.caught_up.is_some() => match posted {
                     Ok(posted) => self.take(posted),
-                    Err(RecvError::Lagged(_)) => self.caught_up = None,
+                    Err(RecvError::Lagged(_)) => (self.caught_up, self.woken) = (None, true),
                     // Not while the state holds the room.
                     Err(RecvError::Closed) => self.ended = true,
                 },
@@ -207,32 +209,38 @@ impl Follow {
         }
     }
 
-    /// Takes what live listening may have missed: first what is in the ear already, so that the order stays.
+    /// Takes what live listening may have missed, together with what is in the ear already, in the room's order.
     async fn catch_up(&mut self) -> Result<(), StoreError> {
         let rows = self.web.state.store.list_sent_because_of(self.line, OutboxId(0)).await?;
-        while let Ok(posted) = self.live.try_recv() {
-            self.take(posted);
-        }
+        let mut missed = BTreeMap::new();
         for row in rows {
-            if row.room == self.room
-                && self.seen.insert(row.id)
-                && let Some(told) = told(row, &self.reader)
-            {
-                self.write(&told);
+            if row.room == self.room && self.seen.insert(row.id) {
+                missed.insert(row.id, told(row, &self.reader));
             }
+        }
+        while let Ok(posted) = self.live.try_recv() {
+            if self.is_new(&posted) {
+                missed.insert(posted.id, told_live(posted, &self.reader));
+            }
+        }
+        for told in missed.into_values().flatten() {
+            self.write(&told);
         }
         self.caught_up = Some(Instant::now());
         Ok(())
     }
 
     fn take(&mut self, posted: Posted) {
-        if posted.cause != Some(self.line) || posted.room != self.room || !self.seen.insert(posted.id) {
-            return;
+        if self.is_new(&posted)
+            && let Some(told) = told_live(posted, &self.reader)
+        {
+            self.write(&told);
         }
-        if may_see(&self.reader, posted.message.only_to.as_ref()) {
-            let edits = posted.edits.is_some();
-            self.write(&Told::new(posted.id, posted.at, posted.name, posted.thread, edits, posted.message));
-        }
+    }
+
+    /// Whether a live message is one that this stream tells and has not told. Remembers it.
+    fn is_new(&mut self, posted: &Posted) -> bool {
+        posted.cause == Some(self.line) && posted.room == self.room && self.seen.insert(posted.id)
     }
 
     fn write(&mut self, line: &impl Serialize) {
@@ -247,6 +255,19 @@ impl Follow {
             }
         }
     }
+}
+
+/// A live message as an account may see it.
+fn told_live(posted: Posted, reader: &Account) -> Option<Told> {
+    may_see(reader, posted.message.only_to.as_ref()).then(|| {
+        let edits = posted.edits.is_some();
+        Told::new(posted.id, posted.at, posted.name, posted.thread, edits, posted.message)
+    })
+}
+
+/// What a run does now: one that is stuck and for which a retry is asked waits for that.
+fn state_name(run: &CausedRun) -> &'static str {
+    if run.request_waits { RunState::AwaitingApproval.name() } else { run.state.name() }
 }
 
 /// The last line: how the line's consequences stand.
@@ -264,7 +285,7 @@ fn settled(status: CauseStatus) -> Settled {
     };
     Settled {
         settled,
-        state: run.as_ref().map(|run| run.state.name().to_owned()),
+        state: run.as_ref().map(|run| state_name(run).to_owned()),
         run: run.as_ref().map(|run| run.id),
         request: run.as_ref().and_then(|run| run.request.as_ref().map(ToString::to_string)),
         thread: run.and_then(|run| run.thread),
@@ -281,6 +302,7 @@ mod tests {
         let runs = states.into_iter().zip(1..).map(|(state, id)| CausedRun {
             id: RunId(id),
             state,
+            request_waits: false,
             thread: Some(ThreadId::new(format!("m{id}"))),
             request: None,
         });

@@ -153,12 +153,12 @@ mod tests {
         let evil = (header::ORIGIN, "http://evil.example");
         assert_eq!(judged(&[host.clone(), bearer.clone()]), None);
         assert_eq!(judged(&[host.clone(), bearer.clone(), own.clone()]), None);
-        assert_eq!(judged(&[bearer.clone()]), Some(StatusCode::FORBIDDEN));
+        assert_eq!(judged(std::slice::from_ref(&bearer)), Some(StatusCode::FORBIDDEN));
         assert_eq!(judged(&[host.clone(), host.clone(), bearer.clone()]), Some(StatusCode::FORBIDDEN));
         assert_eq!(judged(&[(header::HOST, "evil.example:4100"), bearer.clone()]), Some(StatusCode::FORBIDDEN));
         assert_eq!(judged(&[host.clone(), bearer.clone(), evil.clone()]), Some(StatusCode::FORBIDDEN));
         assert_eq!(judged(&[host.clone(), bearer.clone(), own, evil]), Some(StatusCode::FORBIDDEN));
-        assert_eq!(judged(&[host.clone()]), Some(StatusCode::UNAUTHORIZED));
+        assert_eq!(judged(std::slice::from_ref(&host)), Some(StatusCode::UNAUTHORIZED));
         assert_eq!(judged(&[host.clone(), bearer.clone(), bearer]), Some(StatusCode::UNAUTHORIZED));
         let basic = format!("Basic {}", "0a".repeat(32));
         assert_eq!(judged(&[host, (header::AUTHORIZATION, &basic)]), Some(StatusCode::UNAUTHORIZED));

@@ -9,6 +9,7 @@
 
 mod follow;
 mod guard;
+mod ledger;
 mod rooms;
 mod token;
 pub mod wire;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 use crate::chat::Inbound;
 use crate::chat::room::LocalRoom;
 use crate::model::chat::RoomAddress;
+use crate::model::plan::Sealed;
 use crate::store::Store;
 
 pub use guard::Hosts;
@@ -46,6 +48,9 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// How long open connections have at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Makes a plan of the catalog in force.
+pub type Planner = dyn Fn(&wire::PlanAsked) -> Result<Sealed, String> + Send + Sync;
+
 /// What the routes need.
 pub struct WebState {
     /// Where lines, messages and what came of them stand.
@@ -58,6 +63,8 @@ pub struct WebState {
     pub token: Token,
     /// Whether the catalog in force declares a room.
     pub rooms: Arc<dyn Fn(&RoomAddress) -> bool + Send + Sync>,
+    /// Makes a plan of the catalog in force, or says in one sentence why not.
+    pub planner: Arc<Planner>,
     /// Further names, with port if it is not the scheme's own, under which browsers and clients reach this server.
     pub names: Vec<String>,
 }
@@ -84,6 +91,7 @@ pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>)
     let web: Shared = Arc::new(Web { state, stop });
     Router::new()
         .merge(rooms::routes())
+        .merge(ledger::routes())
         .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address") })
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")

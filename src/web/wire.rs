@@ -2,11 +2,14 @@
 //!
 //! What lives here: shapes. What does not: who may see what (`follow`, `rooms`).
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::model::chat::{Account, Button, Message};
-use crate::model::id::{InboxId, MessageId, OutboxId, RunId, ThreadId};
+use crate::model::id::{Digest, InboxId, MessageId, OutboxId, RunId, ThreadId};
+use crate::store::PlanHistory;
 
 /// What is said: the body of `POST /api/v1/rooms/{room}/lines`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -156,6 +159,37 @@ pub enum SettledAs {
 pub struct TimedOut {
     /// Always true.
     pub timeout: bool,
+}
+
+/// Which plan is looked at: the body of `POST /api/v1/plan`. Nothing is asked for, kept or run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanAsked {
+    /// The runbook, as one would name it in a room.
+    pub runbook: String,
+    /// Its arguments, as one would say them.
+    #[serde(default)]
+    pub params: BTreeMap<String, String>,
+}
+
+/// The answer: the plan as it would be made now, and what became of the same plan before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanTold {
+    /// The digest. Whoever reads it computes it again.
+    pub digest: Digest,
+    /// The plan's bytes, which are JSON, as text.
+    pub plan: String,
+    /// What the ledger knows of it.
+    pub history: PlanHistory,
+}
+
+/// The answer of `GET /api/v1/audit/verify`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Whether nothing was found.
+    pub sound: bool,
+    /// How far it was verified and what was found, for people.
+    pub report: String,
 }
 
 /// The body of every refused request.

@@ -670,11 +670,14 @@ fn token(text: &str, before: &str) -> Option<(usize, &'static str)> {
     if digits && before.ends_with("Ledger ") {
         return Some((word_end, "N"));
     }
-    // 0.1 s, 3 s
+    // 43 ms, 0.1 s, 3 s
     let is_a_limit = ["at most ", "within ", "every ", "after "].iter().any(|words| before.ends_with(words));
     if digits && !is_a_limit {
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let unit = text.get(end..)?;
+        if unit.starts_with(" ms") {
+            return Some((end + 3, "LASTED"));
+        }
         if unit.starts_with(" s") && !unit.starts_with(" st") {
             return Some((end + 2, "LASTED"));
         }

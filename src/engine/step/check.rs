@@ -11,7 +11,6 @@ use crate::model::catalog::ExitCodes;
 use crate::model::event::{CheckResult, Health};
 use crate::model::plan::{PlanCheck, PlanUntil};
 use crate::model::run::Outcome;
-use crate::text::time::limit;
 
 pub(super) async fn execute(
     checks: &[PlanCheck],
@@ -32,7 +31,7 @@ pub(super) async fn execute(
                 return End::Seen(Seen {
                     outcome: Outcome::TimedOut,
                     exit_code: None,
-                    summary: format!("not done after {}", limit(timeout)),
+                    summary: format!("not done after {} s", timeout.as_secs_f64()),
                     output,
                     checks: results,
                 });
@@ -80,9 +79,12 @@ async fn ask(check: &PlanCheck, deadline: Instant, context: &Context) -> Result<
             (health, detail, String::from_utf8_lossy(&output.finish().0).into_owned())
         }
         Ran::TimedOut { output } => {
-            let limit = humantime::format_duration(Duration::from_millis(check.timeout_ms)).to_string();
             let said = String::from_utf8_lossy(&output.finish().0).into_owned();
-            (Health::Unknown, format!("no answer within {limit}"), said)
+            (
+                Health::Unknown,
+                format!("no answer within {} s", Duration::from_millis(check.timeout_ms).as_secs_f64()),
+                said,
+            )
         }
         Ran::NotStarted(why) => (Health::Unknown, why, String::new()),
         Ran::Ordered(orders) => return Err(End::Ordered(orders)),

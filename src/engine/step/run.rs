@@ -12,7 +12,6 @@ use super::{Context, End, Orders, Seen, end_all, prepare};
 use crate::model::plan::Exec;
 use crate::model::run::Outcome;
 use crate::sys;
-use crate::text::time::limit;
 
 /// How long the pipes may stay open after the process has ended: something that it left in the background may hold them.
 const PIPES_LINGER: Duration = Duration::from_millis(200);
@@ -48,7 +47,7 @@ pub(super) async fn execute(exec: &Exec, deadline: Instant, timeout: Duration, c
         Ran::TimedOut { output } => End::Seen(Seen {
             outcome: Outcome::TimedOut,
             exit_code: None,
-            summary: format!("not done after {}; its processes were ended", limit(timeout)),
+            summary: format!("not done after {} s; its processes were ended", timeout.as_secs_f64()),
             output,
             checks: Vec::new(),
         }),

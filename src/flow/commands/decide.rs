@@ -28,7 +28,7 @@ async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason:
     let asked = Decide { request, person: &person, account: &account, answer, reason, line: turn.line };
     match approval::decide(&mut turn.tx, &in_use.catalog, asked).await? {
         // The room reads the receipt, or who denied and why, as an echo of the ledger.
-        DecideOutcome::Granted { .. } | DecideOutcome::Denied { .. } => {}
+        DecideOutcome::Granted | DecideOutcome::Denied => {}
         DecideOutcome::Counted { request, missing } => {
             turn.answer(text::answer::counted(&person, &request.code, missing));
         }
@@ -132,7 +132,7 @@ pub(super) async fn command_withdraw(turn: &mut Turn<'_>, code: Option<Code>) ->
     let end = End { request: id, ending: Ending::Withdrawn(turn.person.clone()), line: Some(turn.line) };
     match approval::end(&mut turn.tx, end).await? {
         // Echoed from the ledger.
-        EndOutcome::Ended(..) => {}
+        EndOutcome::Ended => {}
         EndOutcome::NotWaiting(request) => late(turn, &request).await?,
     }
     Ok(())

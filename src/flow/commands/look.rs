@@ -96,7 +96,7 @@ pub(super) async fn command_show(turn: &mut Turn<'_>, what: Shown) -> Result<()>
             let summary = attempt.summary.as_deref().map(text::visible::visible).unwrap_or_default();
             let at = turn.app.times.at_second(attempt.started_at, turn.tx.now());
             format!(
-                "step {} attempt {}: {} since {at}   {summary}",
+                "step {} attempt {}: {}, started at {at}   {summary}",
                 attempt.key.step,
                 attempt.key.number,
                 attempt.state.name()

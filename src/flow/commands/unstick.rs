@@ -64,7 +64,7 @@ pub(super) async fn command_stop(turn: &mut Turn<'_>, run: Option<RunId>) -> Res
     }
     match engine::stop(&mut turn.tx, run.id, &turn.person, turn.line).await? {
         // Echoed from the ledger.
-        StopOutcome::Stopped(..) | StopOutcome::Stopping(..) => {}
+        StopOutcome::Stopped | StopOutcome::Stopping => {}
         StopOutcome::Over(run) => turn.refuse(text::answer::over_already(run.id, &run.state)),
     }
     Ok(())
@@ -89,8 +89,8 @@ pub(super) async fn command_judge(
     let reason = turn.in_use.secrets.redact(reason);
     match engine::judge(&mut turn.tx, run.id, &turn.person, verdict, &reason, turn.line).await? {
         // Echoed from the ledger.
-        JudgeOutcome::Judged(..) => {}
-        JudgeOutcome::OwnRun(run, _) => {
+        JudgeOutcome::Judged => {}
+        JudgeOutcome::OwnRun(run) => {
             let others: Vec<PersonId> = who.into_iter().filter(|person| *person != run.requester).collect();
             turn.refuse(text::answer::own_judgement(&turn.person, &others));
         }

@@ -21,6 +21,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::model::catalog::{Catalog, Source, Subject};
+use crate::model::glyph;
 use crate::model::id::{GroupName, PersonId};
 
 use super::Limits;
@@ -243,7 +244,7 @@ impl Checker {
         let length = value.chars().count();
         let problem = if value.is_empty() {
             Some("this text is empty".to_owned())
-        } else if value.chars().any(words::invisible) {
+        } else if value.chars().any(glyph::hidden) {
             Some("this text holds line breaks or characters that nobody sees".to_owned())
         } else if length > longest {
             Some(format!("this text has {length} characters; at most {longest} fit where it is shown"))

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::model::catalog::{Catalog, Param, ParamKind, Runbook, Step, StepAction, TargetError, Until};
+use crate::model::catalog::{
+    Catalog, Param, ParamKind, Phrase, PhrasePart, Runbook, Step, StepAction, TargetError, Until,
+};
+use crate::model::glyph;
 use crate::model::id::{PolicyName, RunbookName, SystemName};
 
 use super::super::diagnostic::Problem;
@@ -246,13 +249,7 @@ impl Checker {
         }
     }
 
-    fn phrases(
-        &mut self,
-        input: &Input,
-        say: &raw::Words,
-        params: &[Param],
-        phrases: &mut Phrases,
-    ) -> Vec<crate::model::catalog::Phrase> {
+    fn phrases(&mut self, input: &Input, say: &raw::Words, params: &[Param], phrases: &mut Phrases) -> Vec<Phrase> {
         let Some(say) = say else { return Vec::new() };
         if say.value.is_empty() {
             let problem = Problem::new(say.place, "`say` is empty");
@@ -260,10 +257,10 @@ impl Checker {
         }
         let mut read = Vec::new();
         for written in &say.value {
-            let phrase = match phrase::parse(&written.value) {
+            let phrase = match Phrase::parse(&written.value) {
                 Ok(phrase) => phrase,
-                Err(message) => {
-                    self.problem(input, Problem::new(written.place, message));
+                Err(error) => {
+                    self.problem(input, phrase::unreadable(written.place, &error));
                     continue;
                 }
             };
@@ -271,8 +268,8 @@ impl Checker {
                 .parts
                 .iter()
                 .filter_map(|part| match part {
-                    crate::model::catalog::PhrasePart::Slot(name) => Some(name.as_str()),
-                    crate::model::catalog::PhrasePart::Word(_) => None,
+                    PhrasePart::Slot(name) => Some(name.as_str()),
+                    PhrasePart::Word(_) => None,
                 })
                 .collect();
             let names = || params.iter().map(|param| param.name.as_str());
@@ -289,9 +286,8 @@ impl Checker {
                 let hint = format!("put {{{}}} into the phrase, or give the parameter a default", param.name);
                 self.problem(input, Problem::new(written.place, message).hint(hint));
             }
-            if let Some(word) = phrase::shadows(&phrase, params) {
-                let message = format!("a phrase cannot begin with {}: that is a built-in command", words::quoted(word));
-                self.problem(input, Problem::new(written.place, message).hint("choose another first word"));
+            if let Some(problem) = phrase::taken(written.place, &phrase, params) {
+                self.problem(input, problem);
             }
             if let Some((file, place, other)) = phrases.enter(input.file, written.place, &phrase) {
                 let message = format!("one line could mean this phrase and {}", words::quoted(&other));
@@ -594,7 +590,7 @@ fn accepts(catalog: &Catalog, kind: &ParamKind, value: &At<String>) -> Result<()
         },
         ParamKind::Text { max_length } => {
             let length = text.chars().count();
-            match (1..=*max_length).contains(&length) && !text.chars().any(words::invisible) {
+            match (1..=*max_length).contains(&length) && !text.chars().any(glyph::hidden) {
                 true => Ok(()),
                 false => Err(refused(format!("expected 1 to {max_length} visible characters on one line"))),
             }
