@@ -654,7 +654,7 @@ async fn i5_a_message_sent_twice_is_told_once() {
     let following = world.say(json!({"as": "mei", "text": "run", "wait_ms": 20000}));
     let doubling = async {
         until("the answer is marked", async || (!world.history("mei", 0).await.is_empty()).then_some(())).await;
-        let mut connection = PgConnection::connect_with(&world.options).await.expect("a connection");
+        let mut connection = PgConnection::connect_with(&world.db.options()).await.expect("a connection");
         // As if the mark had been lost in a crash: the row is sent again.
         let unmark = sqlx::query("update outbox set sent_at = null where id = 1").execute(&mut connection).await;
         assert_eq!(unmark.expect("updated").rows_affected(), 1);
