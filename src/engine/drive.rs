@@ -2,7 +2,7 @@
 //!
 //! Everything that must not be lost is committed before it is acted on: an attempt is `started` in the database before its
 //! process exists. "Ended" of one step and "started" of the next are one commit. A crash anywhere leaves a state from
-//! which [`next`](super::next::next) goes on.
+//! which [`next`] goes on.
 
 use std::sync::Arc;
 use std::time::Duration;
