@@ -4,10 +4,18 @@
 //! belong to the catalog, which names where their values come from.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
+
+/// How long a lease lasts when nothing is said.
+const LEASE: Duration = Duration::from_secs(15);
+/// What a lease may last. A shorter one would be lost to a busy moment; a longer one would keep what a lost machine held
+/// from everybody else for as long.
+const LEASES: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(5 * 60);
 
 /// The settings file, as written.
 #[derive(Debug, Default, Deserialize)]
@@ -22,6 +30,7 @@ struct File {
     #[serde(default)]
     names: Vec<String>,
     time_zone: Option<String>,
+    lease: Option<String>,
 }
 
 /// What was said on the command line or by environment variables.
@@ -54,6 +63,10 @@ pub struct Settings {
     pub names: Vec<String>,
     /// In which zone times are said.
     pub time_zone: chrono_tz::Tz,
+    /// How long what this process holds (runs, rooms, the ledger's end) stays its own without being renewed: 2 seconds to
+    /// 5 minutes. Another process on the same database waits this long before it takes over from one that it cannot
+    /// prove dead.
+    pub lease: Duration,
 }
 
 /// Where the database is.
@@ -105,6 +118,7 @@ impl Settings {
         let time_zone = zone.parse().map_err(|_| {
             anyhow::anyhow!("time_zone: `{zone}` is not a zone; say one such as Asia/Singapore or Europe/Berlin")
         })?;
+        let lease = file.lease.as_deref().map_or(Ok(LEASE), read_lease)?;
         let database = match flags.database.or(file.database) {
             None => Database::Auto,
             Some(database) if database == "auto" => Database::Auto,
@@ -117,8 +131,16 @@ impl Settings {
             listen,
             names: file.names,
             time_zone,
+            lease,
         })
     }
+}
+
+fn read_lease(text: &str) -> anyhow::Result<Duration> {
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|lease| LEASES.contains(lease))
+        .with_context(|| format!("lease: `{text}` is not a time from 2s to 5m; say one such as 15s"))
 }
 
 fn read_file(path: &Path) -> anyhow::Result<File> {
@@ -149,11 +171,23 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_is_what_the_file_says() {
+        let lease = |content: &str| with_file(content, Flags::default()).expect("settings").lease;
+        assert_eq!(lease("data: /x\n"), Duration::from_secs(15));
+        assert_eq!(lease("data: /x\nlease: 2s\n"), Duration::from_secs(2));
+        assert_eq!(lease("data: /x\nlease: 5m\n"), Duration::from_secs(300));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let wrong = |content: &str| format!("{:#}", with_file(content, Flags::default()).expect_err(content));
         assert!(wrong("colour: red\n").contains("colour"), "{}", wrong("colour: red\n"));
         assert!(wrong("data: /x\nlisten: here\n").contains("cannot listen at `here`"));
         assert!(wrong("data: /x\ntime_zone: Mars\n").contains("`Mars` is not a zone"));
+        for lease in ["1999ms", "301s", "15", "-3s", "long"] {
+            let said = wrong(&format!("data: /x\nlease: '{lease}'\n"));
+            assert!(said.contains(&format!("lease: `{lease}` is not a time from 2s to 5m")), "{said}");
+        }
         assert!(wrong("data: /x\nlisten: 0.0.0.0:80\n").contains("beyond_loopback: true"));
         assert!(with_file("data: /x\nlisten: 0.0.0.0:80\nbeyond_loopback: true\n", Flags::default()).is_ok());
     }

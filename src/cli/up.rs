@@ -36,8 +36,6 @@ use crate::{demo, runbook};
 
 /// The variable by which the shipped runbooks find the demo's services.
 const DEMO: &str = "COUNTERSIGN_DEMO";
-/// How long a lease lasts.
-const LEASE: Duration = Duration::from_secs(15);
 /// How long ending may take in all; past that the program ends as it is.
 const END_WITHIN: Duration = Duration::from_secs(25);
 /// How long what has been recorded may take to be told at the end.
@@ -312,7 +310,7 @@ impl Bot {
         let surroundings =
             Surroundings { path, extra_env: Arc::new(extra_env), cwd: PathBuf::from("/"), ledger: genesis.ledger };
         let secrets = Arc::new(CurrentSecrets(app.clone()));
-        let worker = WorkerSettings { lease: LEASE, ..WorkerSettings::default() };
+        let worker = WorkerSettings { lease: settings.lease, ..WorkerSettings::default() };
         let engine = Engine::new(store.clone(), me, surroundings, secrets, worker);
 
         let (stop_taking, taking_stops) = watch::channel(false);
@@ -344,11 +342,11 @@ impl Bot {
             part("housekeeping", &tell_ended, housekeeping(app.clone(), me, taking_stops.clone())),
             part("catalog's watch", &tell_ended, watch_catalog(app.clone(), root, reloads, taking_stops)),
         ];
-        let sequencer = ledger::sequencer::run(store.clone(), me, LEASE, telling_stops.clone());
+        let sequencer = ledger::sequencer::run(store.clone(), me, settings.lease, telling_stops.clone());
         let telling = vec![
             part("sequencer", &tell_ended, sequencer),
-            part("room's sink", &tell_ended, room_sink(app.clone(), me, LEASE, telling_stops.clone())),
-            part("sender", &tell_ended, sender::run(store.clone(), adapters, me, LEASE, telling_stops)),
+            part("room's sink", &tell_ended, room_sink(app.clone(), me, settings.lease, telling_stops.clone())),
+            part("sender", &tell_ended, sender::run(store.clone(), adapters, me, settings.lease, telling_stops)),
         ];
         let bot = Self { address, store, me, reload, stop_taking, stop_telling, taking, telling, ended };
         really_answers(address).await?;

@@ -151,13 +151,13 @@ impl Engine {
         for (run, fence) in claimed {
             let (orders, receiver) = watch::channel(Orders::GoOn);
             let (sure_until, watched) = watch::channel(before + self.settings.lease);
-            tokio::spawn(watchdog(watched, self.settings.lease / 5, orders.clone()));
+            tokio::spawn(watchdog(watched.clone(), self.settings.lease / 5, orders.clone()));
             held.insert(run, Held { fence, orders, sure_until });
             let (shared, finished, me) = (self.shared.clone(), finished.clone(), self.me);
             tokio::spawn(async move {
                 let driving = shared.clone();
                 // A task of its own, so that the end is told however it comes about.
-                let ended = tokio::spawn(async move { drive(&driving, run, fence, receiver).await }).await;
+                let ended = tokio::spawn(async move { drive(&driving, run, fence, receiver, watched).await }).await;
                 let failure = match ended {
                     Ok(Ok(())) => None,
                     Ok(Err(error)) => Some(text::chain(&error)),

@@ -49,6 +49,7 @@ pub(crate) struct Bot {
     read: Mutex<HashSet<(String, i64)>>,
     spoke: Mutex<BTreeSet<String>>,
     expected_errors: Vec<String>,
+    tolerated_errors: Vec<String>,
     said: AtomicU32,
     finished: bool,
 }
@@ -199,12 +200,18 @@ impl<'a> IntoFuture for Say<'a> {
 impl Bot {
     /// Starts a bot with a catalog, and waits until it is ready.
     pub(crate) async fn start(catalog: Catalog) -> Self {
+        Self::start_with(catalog, "").await
+    }
+
+    /// The same with a settings file of this content.
+    pub(crate) async fn start_with(catalog: Catalog, settings: &str) -> Self {
         // Whether another test was first does not matter.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::Builder::new().prefix("cs-").tempdir().expect("a directory");
         let side = dir.path().join("side");
         std::fs::create_dir(&side).expect("a directory");
         let catalog = catalog.write(&dir.path().join("catalog"), &side);
+        std::fs::write(dir.path().join("settings.yaml"), settings).expect("a file");
         let mut bot = Self {
             dir,
             catalog,
@@ -215,6 +222,7 @@ impl Bot {
             read: Mutex::default(),
             spoke: Mutex::default(),
             expected_errors: Vec::new(),
+            tolerated_errors: Vec::new(),
             said: AtomicU32::new(0),
             finished: false,
         };
@@ -226,7 +234,9 @@ impl Bot {
     async fn go(&mut self) {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a log");
         let mut child = self
-            .command(&["up", "--catalog"])
+            .command(&["up", "--config"])
+            .arg(self.settings())
+            .arg("--catalog")
             .arg(&self.catalog)
             .arg("--data")
             .arg(self.data())
@@ -289,6 +299,11 @@ impl Bot {
     /// A file of the catalog.
     pub(crate) fn catalog(&self, name: &str) -> PathBuf {
         self.catalog.join(name)
+    }
+
+    /// Its settings file.
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.dir.path().join("settings.yaml")
     }
 
     /// Its database.
@@ -501,6 +516,11 @@ impl Bot {
         self.expected_errors.push(words.to_owned());
     }
 
+    /// Log lines of level ERROR with these words may or may not come: whether they do is a matter of moments.
+    pub(crate) fn tolerate_error(&mut self, words: &str) {
+        self.tolerated_errors.push(words.to_owned());
+    }
+
     /// Kills the program where it stands.
     pub(crate) async fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
@@ -561,7 +581,7 @@ impl Bot {
     fn check_log(&self) {
         let log = self.log();
         for line in log.lines().filter(|line| line.contains(" ERROR ") || line.contains("panicked at")) {
-            let expected = self.expected_errors.iter().any(|words| line.contains(words));
+            let expected = self.expected_errors.iter().chain(&self.tolerated_errors).any(|words| line.contains(words));
             assert!(expected, "the log has an error that no test expects: {line}");
         }
         for words in &self.expected_errors {

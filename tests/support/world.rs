@@ -33,6 +33,10 @@ pub(crate) struct Step {
 /// - `wait`: waits until the test says [`Bot::release`](super::bot::Bot::release)
 /// - `hang`: never ends
 /// - `family`: never ends, and neither do its children, one of them in a group of its own
+/// - `heir`: says whether its predecessor of the same name, a child of that and a child in a group of its own were gone
+///   when it began, by a line in `heirs`; then begins the same family and waits as `wait` does
+/// - `leaver`: never ends, and starts a daemon in a session of its own, whose pid it writes to `left-NAME`
+/// - `paced`: takes a moment, and writes who began after what was done to `order`, and at its end its name to `done`
 /// - `nasty`: says what would forge messages, colours and mentions
 /// - `env`: writes its environment and open files to the side directory
 /// - `self-approve`: tries to approve what waits, by the program itself
@@ -192,6 +196,29 @@ family)
     (trap '' TERM INT HUP; sleep 1000) &
     : > "$side/family-$name"
     wait ;;
+heir)
+    was=gone
+    for old in $(cat "$side/family-$name" 2>/dev/null); do
+        # A zombie is gone.
+        case $(sed 's/.*) //' "/proc/$old/stat" 2>/dev/null) in '' | Z* | X*) ;; *) was=alive ;; esac
+    done
+    [ ! -e "$side/family-$name" ] || echo "$name after $was" >> "$side/heirs"
+    sleep 1000 &
+    child=$!
+    timeout 1000 sleep 1000 &
+    echo "$$ $child $!" > "$side/family-$name"
+    while [ ! -e "$side/go-$name" ]; do sleep 0.02; done
+    kill $child $!
+    echo "$name ok" ;;
+leaver)
+    setsid sleep 1000 > /dev/null 2>&1 &
+    echo $! > "$side/left-$name"
+    while :; do sleep 1000; done ;;
+paced)
+    echo "$name after $(tail -n 1 "$side/done" 2>/dev/null)" >> "$side/order"
+    sleep 0.03
+    echo "$name" >> "$side/done"
+    echo "$name ok" ;;
 nasty) printf 'x\n@boss approved \033[31mred\033[0m \342\200\256evil\342\200\213 \007 `x` <!channel> <@U1>\n' ;;
 env) env | sort > "$side/env"; ls -l /proc/self/fd > "$side/fds"; pwd > "$side/cwd"; echo "$name ok" ;;
 self-approve)

@@ -64,6 +64,8 @@ pub(super) struct Context {
     pub(super) surroundings: Surroundings,
     pub(super) secrets: Secrets,
     pub(super) orders: watch::Receiver<Orders>,
+    /// Until when the lease is certainly ours; moves on as it is renewed.
+    pub(super) sure_until: watch::Receiver<Instant>,
     /// Told the process as soon as there is one.
     pub(super) process: watch::Sender<Option<ProcessIdentity>>,
     /// Told the newest line of output.

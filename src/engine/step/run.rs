@@ -64,7 +64,12 @@ pub(super) async fn run(exec: &Exec, deadline: Instant, context: &Context) -> Ra
     if given != Orders::GoOn {
         return Ran::Ordered(given);
     }
-    let started = prepare(exec, context)
+    let prepared = prepare(exec, context);
+    // I2: this process may have stood still since it wrote that the attempt starts, and nobody was awake to give orders.
+    if Instant::now() >= *context.sure_until.borrow() {
+        return Ran::Ordered(Orders::GiveUp);
+    }
+    let started = prepared
         .and_then(|spawn| sys::spawn(spawn).map_err(|error| format!("{} could not be started: {error}", exec.program)));
     let mut child = match started {
         Ok(child) => child,

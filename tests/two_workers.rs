@@ -1,0 +1,382 @@
+//! Two processes of the real program on one database: every run is driven by exactly one, whoever cannot be proved dead is
+//! waited for until its lease ends, and who comes back too late can write nothing and start nothing.
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use countersign::cli::client::Client;
+use countersign::model::id::RunId;
+use countersign::web::Token;
+use countersign::web::wire::{KeptAs, SettledAs};
+use reqwest::Method;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+use support::bot::{Bot, is_alive};
+use support::world::{Catalog, ROOM, Step, step};
+use support::{SOON, until};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
+
+/// A second process beside a bot: the same database, catalog and settings; its own port and data.
+struct Second {
+    child: Child,
+    url: String,
+    data: PathBuf,
+    log: PathBuf,
+}
+
+impl Second {
+    async fn start(bot: &Bot) -> Self {
+        let data = bot.data().with_file_name("data-2");
+        let log = bot.data().with_file_name("log-2");
+        let mut child = bot
+            .command(&["up", "--listen", "127.0.0.1:0", "--database", bot.db().url(), "--config"])
+            .arg(bot.settings())
+            .arg("--catalog")
+            .arg(bot.catalog(""))
+            .arg("--data")
+            .arg(&data)
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&log).expect("a log"))
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let ready = tokio::time::timeout(SOON, lines.next_line()).await.expect("ready in time").expect("a line");
+        let url = ready.expect("it gets ready").strip_prefix("ready ").expect("as promised").to_owned();
+        Self { child, url, data, log }
+    }
+
+    /// Somebody says something to this process, which waits until it settles.
+    async fn say(&self, speaker: &str, text: &str, message_id: &str) -> Reply {
+        let client = Client::new(self.url.parse().expect("an address"), Token::read(&self.data).expect("a token"));
+        let client = client.expect("a client");
+        let body = json!({"as": speaker, "text": text, "message_id": message_id, "wait_ms": 30_000});
+        let request = client.request(Method::POST, &["api", "v1", "rooms", ROOM, "lines"]).json(&body);
+        let text = client.send(request).await.expect("it takes the line").text().await.expect("an answer");
+        let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        Reply { lines }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.expect("it runs"), signal).expect("it can be signalled");
+    }
+
+    /// Ends it as an operator would; nothing went wrong in it.
+    async fn finish(mut self) {
+        self.signal(Signal::TERM);
+        let ended = tokio::time::timeout(SOON, self.child.wait()).await.expect("it ends in time");
+        assert_eq!(ended.expect("its end is seen").code(), Some(0));
+        let log = std::fs::read_to_string(&self.log).expect("a log");
+        let wrong = log.lines().find(|line| line.contains(" ERROR ") || line.contains("panicked at"));
+        assert_eq!(wrong, None, "the second process' log has an error");
+    }
+}
+
+/// What a process answered: JSON, line by line.
+struct Reply {
+    lines: Vec<Value>,
+}
+
+impl Reply {
+    fn settled(&self) -> &Value {
+        self.lines.iter().find(|line| line.get("settled").is_some()).unwrap_or_else(|| panic!("{:#?}", self.lines))
+    }
+
+    fn was(&self) -> SettledAs {
+        serde_json::from_value(self.settled()["settled"].clone()).expect("how it settled")
+    }
+
+    fn code(&self) -> String {
+        serde_json::from_value(self.settled()["request"].clone()).expect("a request")
+    }
+}
+
+/// A number of a run's row.
+async fn run_number(bot: &Bot, run: RunId, column: &str) -> i64 {
+    let mut connection = bot.db().connection().await;
+    let sql = format!("select {column} from run where id = {run}");
+    let number: Option<i64> =
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await.expect("a number");
+    number.unwrap_or(0)
+}
+
+async fn until_state(bot: &Bot, run: RunId, states: &[&str]) {
+    until(&format!("run {run} is {states:?}"), async || {
+        let run = bot.db().store.find_run(run).await.expect("the database").expect("a run");
+        states.contains(&run.state.name()).then_some(())
+    })
+    .await;
+}
+
+fn family(bot: &Bot, name: &str) -> Vec<u32> {
+    let text = std::fs::read_to_string(bot.side(&format!("family-{name}"))).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+#[tokio::test]
+async fn i2_two_processes_drive_every_run_exactly_once() {
+    let mut catalog = Catalog::made();
+    for n in 0..8 {
+        let steps: Vec<Step> = (1..=4).map(|s| step(&format!("r{n}-s{s}"), "ok")).collect();
+        catalog = catalog.runbook(&format!("roll-{n}"), &steps);
+    }
+    let bot = Bot::start(catalog).await;
+    let second = Second::start(&bot).await;
+    let mut codes = Vec::new();
+    for n in 0..8 {
+        codes.push(match n % 2 {
+            0 => bot.say("mei", &format!("roll {n}")).await.waiting().code(),
+            _ => second.say("mei", &format!("roll {n}"), &format!("ask-{n}")).await.code(),
+        });
+    }
+    // Each is approved through the process that did not take it, half of them at the same moment.
+    let through_first = async {
+        for (n, code) in codes.iter().enumerate().filter(|(n, _)| n % 2 == 1) {
+            assert_eq!(bot.say("boss", &format!("approve {code}")).await.was(), SettledAs::Done, "{n}");
+        }
+    };
+    let through_second = async {
+        for (n, code) in codes.iter().enumerate().filter(|(n, _)| n % 2 == 0) {
+            let reply = second.say("boss", &format!("approve {code}"), &format!("approve-{n}")).await;
+            assert_eq!(reply.was(), SettledAs::Done, "{n}");
+        }
+    };
+    tokio::join!(through_first, through_second);
+    let effects = bot.effects();
+    for n in 0..8 {
+        let own: Vec<&String> = effects.iter().filter(|effect| effect.starts_with(&format!("r{n}-"))).collect();
+        assert_eq!(own, [1, 2, 3, 4].map(|s| format!("r{n}-s{s}")).iter().collect::<Vec<_>>());
+    }
+    assert_eq!(effects.len(), 32);
+    bot.rest().await;
+    second.finish().await;
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn i7_of_two_deciders_at_the_same_instant_through_two_processes_one_wins() {
+    let mut catalog = Catalog::made();
+    for n in 0..6 {
+        catalog = catalog.runbook(&format!("roll-{n}"), &[step(&format!("r{n}"), "ok")]);
+    }
+    let bot = Bot::start(catalog).await;
+    let second = Second::start(&bot).await;
+    let mut approved = 0;
+    for n in 0..6 {
+        let asked = bot.say("mei", &format!("roll {n}")).await.waiting();
+        let other = if n % 2 == 0 { "approve" } else { "deny" };
+        let (first_says, second_says) = (format!("approve {}", asked.code()), format!("{other} {}", asked.code()));
+        let id = format!("decide-{n}");
+        let (first, second_reply) = tokio::join!(bot.say("boss", &first_says), second.say("lin", &second_says, &id));
+        let won = [first.was(), second_reply.was()].map(|was| was == SettledAs::Done);
+        assert_ne!(won[0], won[1], "{n}: {:?} and {:?}", first.told, second_reply.lines);
+        let ran = bot.effects().contains(&format!("r{n}"));
+        assert_eq!(ran, won[0] || other == "approve", "{n}");
+        approved += usize::from(ran);
+        assert_eq!(bot.effects().len(), approved, "each at most once");
+    }
+    bot.rest().await;
+    second.finish().await;
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn i2_a_killed_worker_is_proved_dead_and_its_runs_go_on_at_once() {
+    let catalog = Catalog::made()
+        .runbook("roll-out", &[step("one", "family"), step("two", "ok")])
+        .runbook("roll-on", &[step("three", "heir").idempotent(), step("four", "ok")]);
+    let mut bot = Bot::start_with(catalog, "lease: 5m\n").await;
+    let once = bot.say("mei", "roll out").await.waiting();
+    let often = bot.say("mei", "roll on").await.waiting();
+    for asked in [&once, &often] {
+        bot.say("boss", &format!("approve {}", asked.code())).no_wait().await;
+    }
+    bot.until_effect("one", 1).await;
+    until("the family is there", async || (family(&bot, "three").len() == 3).then_some(())).await;
+    // There is no other process yet, so the first holds both.
+    let second = Second::start(&bot).await;
+    bot.kill().await;
+    let killed = Instant::now();
+    bot.until_run(once.run(), "stuck").await;
+    bot.until_effect("three", 2).await;
+    assert!(killed.elapsed() < Duration::from_secs(20), "far sooner than the lease ends");
+    until("it has looked", async || std::fs::read_to_string(bot.side("heirs")).ok().filter(|h| h.ends_with('\n')))
+        .await;
+    assert_eq!(std::fs::read_to_string(bot.side("heirs")).expect("heirs"), "three after gone\n");
+    bot.release("three");
+    bot.until_run(often.run(), "succeeded").await;
+    assert_eq!(
+        second.say("lin", &format!("judge run {} worked because I looked", once.run()), "judge").await.was(),
+        SettledAs::Done
+    );
+    assert_eq!(bot.effects(), ["one", "three", "three", "four", "two"]);
+    bot.restart().await;
+    bot.rest().await;
+    second.finish().await;
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn i2_who_stands_still_beyond_the_lease_is_taken_over_from_and_writes_nothing_more() {
+    let catalog = Catalog::made()
+        .runbook("roll-out", &[step("one", "family"), step("two", "ok")])
+        .runbook("roll-on", &[step("three", "heir").idempotent(), step("four", "ok")]);
+    let bot = Bot::start_with(catalog, "lease: 3s\n").await;
+    let once = bot.say("mei", "roll out").await.waiting();
+    let often = bot.say("mei", "roll on").await.waiting();
+    for asked in [&once, &often] {
+        bot.say("boss", &format!("approve {}", asked.code())).no_wait().await;
+    }
+    bot.until_effect("one", 1).await;
+    until("the family is there", async || (family(&bot, "three").len() == 3).then_some(())).await;
+    let old = bot.step_processes();
+    let second = Second::start(&bot).await;
+    let fences = [run_number(&bot, once.run(), "fence").await, run_number(&bot, often.run(), "fence").await];
+    bot.signal(Signal::STOP);
+    // Its steps go on without it; when its lease has ended, the other ends them before anything else.
+    bot.until_run(once.run(), "stuck").await;
+    bot.until_effect("three", 2).await;
+    until("it has looked", async || std::fs::read_to_string(bot.side("heirs")).ok().filter(|h| h.ends_with('\n')))
+        .await;
+    assert_eq!(std::fs::read_to_string(bot.side("heirs")).expect("heirs"), "three after gone\n");
+    assert!(old.iter().all(|pid| !is_alive(*pid)), "the old processes are gone");
+    assert!(run_number(&bot, often.run(), "fence").await > fences[1]);
+    let stuck_version = run_number(&bot, once.run(), "version").await;
+    let version = run_number(&bot, often.run(), "version").await;
+    bot.signal(Signal::CONT);
+    // It sees both steps end by a signal, which is a failure if it could write; and it looks for work.
+    let pong = bot.say("mei", "ping").await;
+    assert_eq!(pong.was(), SettledAs::Done);
+    let others = bot.step_processes();
+    bot.release("three");
+    bot.until_run(often.run(), "succeeded").await;
+    bot.quiet().await;
+    assert!(!others.is_empty());
+    assert_eq!(run_number(&bot, once.run(), "version").await, stuck_version, "nothing was written");
+    assert!(run_number(&bot, once.run(), "fence").await > fences[0]);
+    assert_eq!(run_number(&bot, often.run(), "version").await, version + 2, "step 3 ended and 4 began, and the end");
+    assert_eq!(bot.effects(), ["one", "three", "three", "four"]);
+    let judged = bot.say("lin", &format!("judge run {} worked because I looked", once.run())).await.done();
+    assert_eq!(judged.state(), "succeeded");
+    assert_eq!(bot.effects(), ["one", "three", "three", "four", "two"]);
+    bot.rest().await;
+    second.finish().await;
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn i2_a_step_is_not_started_after_the_lease_has_ended() {
+    let mut bot = Bot::start_with(Catalog::made().runbook("roll-out", &[step("one", "ok")]), "lease: 2s\n").await;
+    // The process notices, and says so.
+    bot.tolerate_error("ERROR");
+    let asked = bot.say("mei", "roll out").await.waiting();
+    bot.quiet().await;
+    // That the attempt starts cannot be written for a while, and the process stands still meanwhile.
+    let mut held = bot.db().connection().await;
+    sqlx::raw_sql("begin; lock table attempt in exclusive mode").execute(&mut held).await.expect("held");
+    bot.say("boss", &format!("approve {}", asked.code())).no_wait().await;
+    until_blocked(&mut held).await;
+    bot.signal(Signal::STOP);
+    until("the lease has ended", async || {
+        let sql = "select count(*) from run where lease_until < clock_timestamp()";
+        (bot.db().number(sql).await == 1).then_some(())
+    })
+    .await;
+    held.close().await.expect("let go");
+    bot.signal(Signal::CONT);
+    // It held the run when it wrote that the attempt starts, and does not any more.
+    bot.until_run(asked.run(), "stuck").await;
+    assert_eq!(bot.effects(), Vec::<String>::new(), "nothing was started without a lease");
+    let reply = bot.say("lin", "judge failed because nothing happened").await.done();
+    assert_eq!(reply.state(), "failed");
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// Waits until somebody waits for a held table.
+async fn until_blocked(connection: &mut PgConnection) {
+    until("somebody waits for the table", async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_locks l join pg_database d on d.oid = l.database
+             where not l.granted and d.datname = current_database()",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .expect("the locks");
+        (waiting > 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn i6_the_database_cut_in_mid_decision_loses_and_doubles_nothing() {
+    let mut bot = Bot::start(Catalog::made().runbook("roll-out", &[step("one", "ok")])).await;
+    // Whatever works without a database says so.
+    bot.tolerate_error(" ERROR ");
+    // What is connected now is the test's own: the bot is gone.
+    bot.kill().await;
+    let mut side = bot.db().connection().await;
+    let mut seen = (Vec::new(), 0);
+    let own: Vec<i32> = until("the bot's connections are gone", async || {
+        let now: Vec<i32> =
+            sqlx::query_scalar("select pid from pg_stat_activity where datname = current_database() order by pid")
+                .fetch_all(&mut side)
+                .await
+                .expect("the connections");
+        seen.1 = if seen.0 == now { seen.1 + 1 } else { 0 };
+        seen.0.clone_from(&now);
+        (seen.1 > 20).then_some(now)
+    })
+    .await;
+    bot.restart().await;
+    let mut cuts = 0_i64;
+    for round in 0..10_usize {
+        let asked = bot.say("mei", "roll out").await.waiting();
+        bot.quiet().await;
+        let (words, id) = (format!("approve {}", asked.code()), format!("approve-{round}"));
+        let cutting = async {
+            let until = Instant::now() + Duration::from_millis(20 + 7 * u64::try_from(round).expect("small"));
+            while Instant::now() < until {
+                let cut: i64 = sqlx::query_scalar(
+                    "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                     where datname = current_database() and pid <> all ($1) and pid <> pg_backend_pid()",
+                )
+                .bind(&own)
+                .fetch_one(&mut side)
+                .await
+                .expect("they can be cut");
+                cuts += cut;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let approving = async {
+            let began = Instant::now();
+            loop {
+                match bot.say("boss", &words).message_id(&id).no_wait().send().await {
+                    Ok(reply) => return reply,
+                    Err(error) => assert!(began.elapsed() < SOON, "{error}"),
+                }
+            }
+        };
+        let (reply, ()) = tokio::join!(approving, cutting);
+        // The end of a stream may have been cut as well: what counts is that it is not refused.
+        if let (KeptAs::First, Some(settled)) = (reply.kept.delivery, &reply.settled) {
+            assert_ne!(settled.settled, SettledAs::Refused, "{}", reply.text());
+        }
+        until_state(&bot, asked.run(), &["succeeded", "stuck"]).await;
+        let state = bot.db().store.find_run(asked.run()).await.expect("the database").expect("a run").state;
+        assert_eq!(state.name(), "succeeded", "round {round}");
+        assert_eq!(bot.effects().len(), round + 1, "each approval had its effect once");
+    }
+    assert!(cuts > 20, "{cuts} connections were cut");
+    assert_eq!(bot.db().number("select count(*) from decision").await, 10);
+    bot.rest().await;
+    bot.finish().await;
+}
