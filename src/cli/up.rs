@@ -125,11 +125,12 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         bot.end().await;
         end_surroundings(demo, store, managed).await;
     };
-    // Whoever asks twice does not want to wait: what still runs is killed as the program ends, the next start finds out.
+    // Whoever presses Ctrl-C twice does not want to wait: what still runs is killed as the program ends, the next start
+    // finds out.
     let finished = tokio::select! {
         () = end => true,
         () = tokio::time::sleep(END_WITHIN) => false,
-        Signalled::End = ending.next() => false,
+        () = ending.again() => false,
     };
     if !finished {
         tracing::warn!("ended before everything was told and put away; the next start goes on from there");
@@ -416,6 +417,13 @@ impl Ending {
             interrupt: on(SignalKind::interrupt())?,
             hangup: on(SignalKind::hangup())?,
         })
+    }
+
+    /// Ctrl-C while the end is under way.
+    async fn again(&mut self) {
+        if self.interrupt.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
     }
 
     async fn next(&mut self) -> Signalled {

@@ -43,7 +43,11 @@ pub async fn watch_catalog(
     mut stop: watch::Receiver<bool>,
 ) {
     let (changed, mut changes) = mpsc::channel(1);
-    let watcher = notify::recommended_watcher(move |_| {
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Being read is no change: otherwise every look would ask for the next.
+        if event.is_ok_and(|event| matches!(event.kind, notify::EventKind::Access(_))) {
+            return;
+        }
         // Full means that a look is due anyway.
         let _ = changed.try_send(());
     });
