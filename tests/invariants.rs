@@ -8,3 +8,13 @@ mod support;
 
 #[path = "invariants/i01.rs"]
 mod i01;
+#[path = "invariants/i02.rs"]
+mod i02;
+#[path = "invariants/i03.rs"]
+mod i03;
+#[path = "invariants/i04.rs"]
+mod i04;
+#[path = "invariants/i05.rs"]
+mod i05;
+#[path = "invariants/i06.rs"]
+mod i06;
