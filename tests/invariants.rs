@@ -18,3 +18,15 @@ mod i04;
 mod i05;
 #[path = "invariants/i06.rs"]
 mod i06;
+#[path = "invariants/i07.rs"]
+mod i07;
+#[path = "invariants/i08.rs"]
+mod i08;
+#[path = "invariants/i09.rs"]
+mod i09;
+#[path = "invariants/i10.rs"]
+mod i10;
+#[path = "invariants/i11.rs"]
+mod i11;
+#[path = "invariants/i13.rs"]
+mod i13;
