@@ -213,7 +213,13 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
             let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
             let version = tx.move_run(&run, &to, Some(decide.line)).await?;
             rows.push(RowMark::run(run.id, to.name(), version));
-            let by = decisions.iter().map(|decision| decision.person.clone()).collect();
+            // Those whose answer counted: not who has lost the right since.
+            let counted = |decision: &&Decision| {
+                let stage = usize::try_from(decision.stage).ok().and_then(|stage| policy.stages.get(stage));
+                stage.is_some_and(|stage| catalog.includes(&stage.approvers, &decision.person))
+                    && !request.requesters.contains(&decision.person)
+            };
+            let by = decisions.iter().filter(counted).map(|decision| decision.person.clone()).collect();
             tx.record(event(
                 &run,
                 Some(decide.line),

@@ -76,11 +76,11 @@ pub(super) async fn drive(
     }
     // The digest is never believed: it is computed anew from the bytes that will be executed.
     let sealed = Sealed::from_stored(run.plan.clone());
+    let attempts = shared.store.list_attempts(id).await?;
     if sealed.digest() != run.digest {
-        return Err(StoreError::Refused(format!("the stored plan of run {id} is not the one that was planned")));
+        return give_up(shared, &run, &attempts, sealed.digest()).await;
     }
     let plan = sealed.open().map_err(|error| StoreError::Refused(format!("run {id}: {error}")))?;
-    let attempts = shared.store.list_attempts(id).await?;
     let secrets = shared.secrets.secrets();
     let mut driver = Driver { shared, orders, sure_until, run, plan, attempts, ended: None, secrets };
     loop {
@@ -89,6 +89,79 @@ pub(super) async fn drive(
             Step::Done => return Ok(()),
         }
     }
+}
+
+/// Ends a run whose stored plan is not the one that was planned. Nothing in those bytes is believed, so nothing of them is
+/// executed; a step that a predecessor left behind is ended by its mark, for which no plan is needed.
+async fn give_up(shared: &Shared, run: &Run, attempts: &[Attempt], found: Digest) -> Result<(), StoreError> {
+    let why = approval::GrantError::OtherPlan { found, granted: run.digest }.to_string();
+    let mut events = Vec::new();
+    let mut ended = None;
+    let mut step = 1 + attempts.iter().filter(|attempt| attempt.state.worked()).map(|a| a.key.step).max().unwrap_or(0);
+    if let Some(left) = attempts.iter().find(|attempt| attempt.state == AttemptState::Started) {
+        let key = left.key;
+        step = key.step;
+        let marker = step::marker(&shared.surroundings, key);
+        sys::end_group(left.process.as_ref(), &marker, step::GONE_WITHIN)
+            .await
+            .map_err(|error| StoreError::Refused(format!("attempt {key} of a run whose plan was changed: {error}")))?;
+        let what = Happened::AttemptLost { run: run.id, step: key.step, number: key.number, why: why.clone() };
+        let state = AttemptState::Unknown;
+        let mark = RowMark::attempt(run.id, key.step, key.number, state.name(), left.version + 1);
+        events.push(event_of(run, what, vec![mark]));
+        ended = Some(Ended { key, state, exit_code: None, summary: why.clone(), output: None });
+    }
+    let event = match run.state {
+        RunState::Stopping { .. } => RunEvent::Halted,
+        _ => RunEvent::StepFailed(Snag { step, why }),
+    };
+    let Ok(to) = run.state.clone().next(event) else { return Ok(()) };
+    let what = match &to {
+        RunState::Stopped { by } => {
+            let of = |worked| attempts.iter().filter(move |a| a.state.worked() == worked).map(|a| a.key.step).collect();
+            // Which steps there were besides, nobody can say any more.
+            Happened::RunStopped {
+                run: run.id,
+                by: by.clone(),
+                done: of(true),
+                unknown: of(false),
+                not_started: vec![],
+            }
+        }
+        _ => {
+            let why = if let RunState::Failed(snag) = &to { snag.why.clone() } else { String::new() };
+            Happened::RunFailed { run: run.id, step, why }
+        }
+    };
+    events.push(event_of(run, what, vec![RowMark::run(run.id, to.name(), run.version + 1)]));
+    let advance = Advance {
+        run: run.id,
+        version: run.version,
+        from: run.state.clone(),
+        fence: run.fence,
+        to,
+        ended,
+        started: None,
+        grant_ends: None,
+        events,
+    };
+    match shared.committer.advance(advance, Needs::EndGrant).await {
+        // Moved by somebody else: whoever claims it next looks again.
+        Ok(()) | Err(CommitError::Moved | CommitError::Closed) => Ok(()),
+        Err(CommitError::Grant(error)) => Err(StoreError::Refused(error.to_string())),
+        Err(CommitError::Store(error)) => Err(error),
+    }
+}
+
+/// An event about a run, caused by the line that last moved it.
+fn event_of(run: &Run, what: Happened, rows: Vec<RowMark>) -> NewEvent {
+    let scope = Scope {
+        system: Some(run.system.clone()),
+        environment: Some(run.environment.clone()),
+        run: Some(run.id),
+        ..Scope::default()
+    };
+    NewEvent { scope, cause: run.cause, record: Record { what, rows } }
 }
 
 impl Driver<'_> {
@@ -110,13 +183,7 @@ impl Driver<'_> {
     }
 
     fn event(&self, what: Happened, rows: Vec<RowMark>) -> NewEvent {
-        let scope = Scope {
-            system: Some(self.run.system.clone()),
-            environment: Some(self.run.environment.clone()),
-            run: Some(self.run.id),
-            ..Scope::default()
-        };
-        NewEvent { scope, cause: self.run.cause, record: Record { what, rows } }
+        event_of(&self.run, what, rows)
     }
 
     /// Ends an attempt's processes, or says why they are not proved gone. One whose process was not yet written down is

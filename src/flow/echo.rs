@@ -14,7 +14,7 @@ use super::turn::{accounts, plan_of};
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::event::{Event, Happened};
 use crate::model::id::{InboxId, PersonId, Position};
-use crate::model::plan::{Plan, Telling};
+use crate::model::plan::{Plan, Sealed, Telling};
 use crate::store::{ChainRow, NewMessage, Origin, Place, Run, StoreError, Topic, WorkerId};
 use crate::text;
 
@@ -139,10 +139,41 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::RunStopped { .. } => {
             let Some(id) = event.scope.run else { return Ok(Vec::new()) };
             let Some(run) = app.store.find_run(id).await? else { return Ok(Vec::new()) };
+            let sealed = Sealed::from_stored(run.plan.clone());
+            if sealed.digest() != run.digest {
+                // One plan that somebody changed must not silence every room.
+                return Ok(without_plan(app, &run, &event, &record.what));
+            }
             let teller = Teller { app, plan: plan_of(&run)?, run, position, at: event.at, cause: event.cause };
             teller.tell(&event, &record.what).await
         }
     }
+}
+
+/// What a room reads of a run whose stored plan is not the one that was planned: only how it ended, for the words of that
+/// plan cannot be believed.
+fn without_plan(app: &App, run: &Run, event: &Event, what: &Happened) -> Vec<NewMessage> {
+    let (Some(position), Some(hash)) = (event.position, event.hash) else { return Vec::new() };
+    let place = text::echo::head(position, hash);
+    let text = match what {
+        Happened::RunFailed { step, why, .. } => {
+            text::echo::failed_without_plan(run.id, &run.requester, *step, why, &place)
+        }
+        Happened::RunStopped { by, .. } => text::echo::stopped_without_plan(run.id, by, &place),
+        _ => return Vec::new(),
+    };
+    let mut message = Message::to_room(text);
+    message.ping = accounts(&app.in_use().catalog, std::slice::from_ref(&run.requester), &run.room);
+    vec![NewMessage {
+        room: RoomAddress::clone(&run.room),
+        place: run.thread.clone().map_or_else(|| Place::ThreadOf(run.subject()), Place::Thread),
+        origin: Origin::Event(position),
+        part: 0,
+        cause: event.cause,
+        role: None,
+        edits: false,
+        message,
+    }]
 }
 
 fn to_every_room(app: &App, position: Position, text: &str) -> Vec<NewMessage> {

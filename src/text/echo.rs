@@ -239,6 +239,16 @@ pub fn failed(plan: &Plan, requester: &PersonId, step: u32, why: &str, place: &s
     )
 }
 
+/// A run has failed because its stored plan was changed: nothing of that plan is repeated.
+pub fn failed_without_plan(run: RunId, requester: &PersonId, step: u32, why: &str, place: &str) -> String {
+    format!("{requester}: run {run} failed at step {step}: {}. Nothing more of it was started. {place}", visible(why))
+}
+
+/// A run whose stored plan was changed has been stopped.
+pub fn stopped_without_plan(run: RunId, by: &PersonId, place: &str) -> String {
+    format!("{by} stopped run {run}. Its stored plan was changed, so its steps are not listed. {place}")
+}
+
 /// A run is stuck.
 pub fn stuck(
     plan: &Plan,
