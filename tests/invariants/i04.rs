@@ -97,7 +97,7 @@ async fn i4_a_request_does_not_expire_without_its_event() {
 async fn i4_no_step_starts_or_ends_without_its_event() {
     let house = House::new().await;
     let asked = house.granted("mei", "note it", "boss").await;
-    let (_, fence) = house.store().claim_runs(house.me, LEASE, 1).await.expect("claimed")[0];
+    let (_, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     let grant = stored(&house, asked).await;
     let before = house.every_row().await;
     refuse(&house, "attempt_started").await;
