@@ -62,6 +62,8 @@ async fn i4_neither_stopping_nor_judging_goes_without_its_event() {
     let engine = house.engine();
     until("the step runs", async || (house.done().len() == 1).then_some(())).await;
     engine.kill().await;
+    // Its driver sees that nobody gives orders any more and lets go.
+    until("it is let go of", async || (house.count("run where holder is null").await == 1).then_some(())).await;
     all_or_nothing(&house, "mei", &format!("stop run {}", asked.run), "run_stopping").await;
     house.forget_worker().await;
     house.db.tamper("update run set state = 'running', state_by = null, version = version + 1").await;
