@@ -105,7 +105,11 @@ impl Store {
         let options = options
             .application_name("countersign")
             // What a session must never do without: both are the server's defaults, and both can be turned off there.
-            .options([("synchronous_commit", "on"), ("timezone", "UTC")]);
+            .options([("synchronous_commit", "on"), ("timezone", "UTC")])
+            // Every statement of ours is prepared and goes by key: it has one good plan whatever its values, and planning it
+            // anew costs more than running it. A plan is made while its tables are small, and is kept: reading all of a
+            // table must not look cheap then, as it would stay when the table has grown.
+            .options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")]);
         let pool = PgPoolOptions::new()
             .min_connections(0)
             .max_connections(12)
