@@ -106,7 +106,7 @@ async fn commit(store: &Store, me: WorkerId, mut jobs: Vec<Job>) {
 
 /// Commits what can be committed together. The outer error means that nothing was.
 async fn try_commit(store: &Store, me: WorkerId, jobs: &[Job]) -> Result<Vec<Result<(), CommitError>>, AdvanceError> {
-    let mut tx = store.begin_advance(me).await?;
+    let mut tx = store.advance_tx(me);
     let grants = lock_grants(&mut tx, jobs).await?;
     let now = store.clock().now();
     let mut batch = Vec::with_capacity(jobs.len());

@@ -49,7 +49,8 @@ pub async fn room_sink(app: Arc<App>, me: WorkerId, lease: Duration, mut stop: w
         if held_until.is_some() {
             loop {
                 match tell(&app).await {
-                    Ok(0) => break,
+                    // Less than a batch was all that there was; what came since has woken the listener.
+                    Ok(told) if told < BATCH as usize => break,
                     Ok(_) => {}
                     Err(error) => {
                         tracing::error!(error = %text::chain(&error), "the room's sink could not tell");

@@ -20,7 +20,7 @@ const CLOCK_EVERY: u32 = 60;
 
 /// Keeps house until told to stop.
 pub async fn housekeeping(app: Arc<App>, me: WorkerId, mut stop: watch::Receiver<bool>) {
-    let mut settled = app.store.hub().listen(Topic::Settled);
+    let mut requests = app.store.hub().listen(Topic::Requests);
     let mut rounds = 0_u32;
     loop {
         if *stop.borrow() {
@@ -37,7 +37,7 @@ pub async fn housekeeping(app: Arc<App>, me: WorkerId, mut stop: watch::Receiver
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             // A new request may expire sooner than what was waited for.
-            () = settled.wait(EVERY), if wait > Duration::from_millis(250) => tokio::time::sleep(Duration::from_millis(20)).await,
+            () = requests.wait(EVERY) => {}
             _ = stop.changed() => {}
         }
     }

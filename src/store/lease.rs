@@ -63,7 +63,7 @@ impl Store {
             "select id, machine, boot, pid, pid_started from worker where ended_at is null and id <> $1",
             me.0
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.loops)
         .await?;
         Ok(rows
             .into_iter()
@@ -118,7 +118,7 @@ impl Store {
             now,
             end(now, length),
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.loops)
         .await?;
         Ok(fence.map(|fence| Lease { fence }))
     }
@@ -155,7 +155,7 @@ impl Store {
             limit,
             &mine,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.loops)
         .await?;
         Ok(rows.into_iter().map(|row| (RunId(row.id), row.fence)).collect())
     }
@@ -166,7 +166,7 @@ impl Store {
     /// When the database refuses.
     pub async fn list_stopping(&self, me: WorkerId) -> Result<Vec<RunId>> {
         let ids = sqlx::query_scalar!("select id from run where holder = $1 and state = 'stopping'", me.0)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.loops)
             .await?;
         Ok(ids.into_iter().map(RunId).collect())
     }
@@ -192,7 +192,7 @@ impl Store {
             &ids,
             &fences,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.loops)
         .await?;
         Ok(renewed.into_iter().map(RunId).collect())
     }
@@ -208,7 +208,7 @@ impl Store {
             me.0,
             fence
         )
-        .execute(&self.pool)
+        .execute(&self.loops)
         .await?;
         Ok(())
     }

@@ -392,7 +392,7 @@ impl Store {
             "select id from request where state = 'pending' and expires_at <= $1 order by id",
             self.clock().now()
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.loops)
         .await?;
         Ok(ids.into_iter().map(RequestId).collect())
     }
@@ -403,7 +403,7 @@ impl Store {
     /// When the database cannot be asked.
     pub async fn next_expiry(&self) -> Result<Option<DateTime<Utc>>> {
         Ok(sqlx::query_scalar!("select min(expires_at) from request where state = 'pending'")
-            .fetch_one(&self.pool)
+            .fetch_one(&self.loops)
             .await?)
     }
 
@@ -505,6 +505,7 @@ impl Tx {
     /// # Errors
     /// When the database refuses.
     pub async fn insert_request(&mut self, request: NewRequest<'_>) -> Result<Option<RequestId>> {
+        self.wakes_requests = true;
         let requesters: Vec<String> = request.requesters.iter().map(ToString::to_string).collect();
         let id = sqlx::query_scalar!(
             r#"
