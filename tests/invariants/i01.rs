@@ -182,7 +182,7 @@ async fn i1_the_statement_that_starts_wants_the_grant_in_force() {
     let own = (grant.id, grant.digest);
     let attempt = async |what: &str, under: (GrantId, Digest)| {
         let advance = start(&house, asked, fence, Some(under)).await;
-        let tx = house.store().begin_advance(house.me).await.expect("a transaction");
+        let tx = house.store().advance_tx(house.me);
         let refused = tx.apply(&[advance]).await;
         assert!(matches!(refused, Err(AdvanceError::Guard(_))), "{what}: {refused:?}");
         assert_eq!(house.count("attempt").await, 0, "{what}");
@@ -206,7 +206,7 @@ async fn i1_the_statement_that_starts_wants_the_grant_in_force() {
         set(back).await;
     }
     let advance = start(&house, asked, fence, Some(own)).await;
-    let tx = house.store().begin_advance(house.me).await.expect("a transaction");
+    let tx = house.store().advance_tx(house.me);
     tx.apply(&[advance]).await.expect("untouched, it starts");
     assert_eq!(house.count("attempt").await, 1);
 }

@@ -23,12 +23,12 @@ async fn i2_a_write_names_holder_fence_and_a_lease_that_has_not_ended() {
     let own = Some((grant.id, grant.digest));
     let attempt = async |what: &str, worker, fence| {
         let mut advance = start(&house, asked, fence, own).await;
-        let tx = house.store().begin_advance(worker).await.expect("a transaction");
+        let tx = house.store().advance_tx(worker);
         let refused = tx.apply(std::slice::from_ref(&advance)).await;
         assert!(matches!(refused, Err(AdvanceError::Guard(_))), "{what}: {refused:?}");
         // Nor without an attempt.
         advance.started = None;
-        let tx = house.store().begin_advance(worker).await.expect("a transaction");
+        let tx = house.store().advance_tx(worker);
         assert!(matches!(tx.apply(&[advance]).await, Err(AdvanceError::Guard(_))), "{what}");
         assert_eq!((house.count("attempt").await, house.run(run).await.state), (0, RunState::Approved), "{what}");
     };
@@ -47,10 +47,10 @@ async fn i2_a_write_names_holder_fence_and_a_lease_that_has_not_ended() {
     }
     assert_eq!(house.store().renew_runs(house.me, &[(run, fence)], LEASE).await.expect("asked"), [run]);
     let advance = start(&house, asked, fence, own).await;
-    let tx = house.store().begin_advance(house.me).await.expect("a transaction");
+    let tx = house.store().advance_tx(house.me);
     tx.apply(std::slice::from_ref(&advance)).await.expect("its holder may");
     // And once: the version has moved.
-    let tx = house.store().begin_advance(house.me).await.expect("a transaction");
+    let tx = house.store().advance_tx(house.me);
     assert!(matches!(tx.apply(&[advance]).await, Err(AdvanceError::Guard(_))));
 }
 
@@ -115,7 +115,7 @@ async fn i2_the_next_attempt_waits_until_the_old_processes_are_gone() {
     let (run, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     let grant = stored(&house, asked).await;
     let advance = start(&house, asked, fence, Some((grant.id, grant.digest))).await;
-    house.store().begin_advance(house.me).await.expect("a transaction").apply(&[advance]).await.expect("started");
+    house.store().advance_tx(house.me).apply(&[advance]).await.expect("started");
     let key = AttemptKey { run, step: 1, number: 1 };
     let mut left = sys::spawn(sys::Spawn {
         program: "/bin/sleep".into(),
@@ -143,7 +143,7 @@ async fn i2_a_process_is_written_down_under_its_fence_alone() {
     let (run, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     let grant = stored(&house, asked).await;
     let advance = start(&house, asked, fence, Some((grant.id, grant.digest))).await;
-    house.store().begin_advance(house.me).await.expect("a transaction").apply(&[advance]).await.expect("started");
+    house.store().advance_tx(house.me).apply(&[advance]).await.expect("started");
     let key = AttemptKey { run, step: 1, number: 1 };
     let process = ProcessIdentity::own().expect("a process");
     house.store().set_attempt_process(key, fence - 1, &process).await.expect("asked");

@@ -124,7 +124,7 @@ async fn i3_the_same_attempt_cannot_be_written_twice() {
     let grant = stored(&house, asked).await;
     for first in [true, false] {
         let advance = start(&house, asked, fence, Some((grant.id, grant.digest))).await;
-        let tx = house.store().begin_advance(house.me).await.expect("a transaction");
+        let tx = house.store().advance_tx(house.me);
         let applied = tx.apply(&[advance]).await;
         if first {
             applied.expect("it starts");

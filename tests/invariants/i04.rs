@@ -105,7 +105,7 @@ async fn i4_no_step_starts_or_ends_without_its_event() {
     refuse(&house, "attempt_started").await;
     let apply = async || {
         let advance = start(&house, asked, fence, Some((grant.id, grant.digest))).await;
-        house.store().begin_advance(house.me).await.expect("a transaction").apply(&[advance]).await
+        house.store().advance_tx(house.me).apply(&[advance]).await
     };
     apply().await.expect_err("the event is refused");
     assert_eq!(house.every_row().await, before);

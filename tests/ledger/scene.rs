@@ -390,7 +390,7 @@ impl Scene {
             events: Vec::new(),
         };
         fill(&mut advance, version);
-        let tx = self.store().begin_advance(self.me).await.expect("a transaction");
+        let tx = self.store().advance_tx(self.me);
         tx.apply(&[advance]).await.expect("it goes forward");
     }
 
