@@ -14,8 +14,10 @@ fn read(path: &str) -> String {
 #[test]
 fn each_mutation_fits_its_file() {
     let all = list::read(&read("tests/mutations.txt")).expect("the list can be read");
+    let misfits: Vec<String> = all.iter().filter_map(|one| one.apply(&read(&one.file)).err()).collect();
+    assert!(misfits.is_empty(), "{}", misfits.join("\n"));
     for mutation in &all {
-        let changed = mutation.apply(&read(&mutation.file)).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let changed = mutation.apply(&read(&mutation.file)).expect("it fits");
         assert_ne!(changed, read(&mutation.file), "{} changes nothing", mutation.what);
         assert!(!mutation.why.is_empty(), "{} has no reason", mutation.what);
         let own = mutation.test.iter().any(|word| word.starts_with(&mutation.prefix()));

@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use countersign::chat::{Delivery, Inbound as _, ReceiveError, Received};
 use countersign::engine::plan::LocalWorld;
 use countersign::engine::{Engine, Surroundings, WorkerSettings};
-use countersign::flow::{App, CurrentSecrets, InUse, Reload, room_sink, watch_catalog};
+use countersign::flow::{App, CurrentSecrets, Reload, room_sink, watch_catalog};
 use countersign::ledger::{self, Trial, sequencer};
 use countersign::model::chat::{Account, Addressed, Incoming, RoomAddress, Said};
 use countersign::model::code::Code;
@@ -197,7 +197,7 @@ impl House {
         let me = store.insert_worker(&ProcessIdentity::own().expect("a process")).await.expect("a worker");
         let world = LocalWorld { search_path: ["/usr/bin", "/bin"].map(PathBuf::from).to_vec(), host: "app-1".into() };
         let times = Times::in_zone(chrono_tz::UTC);
-        let app = Arc::new(App::new(store, times, world, Vec::new(), InUse::new(loaded)));
+        let app = Arc::new(App::new(store, times, world, Vec::new(), loaded, Vec::new()));
         Self { db, app, me, ledger, folder, said: AtomicU32::new(0), workers: AtomicU32::new(0) }
     }
 
@@ -334,10 +334,10 @@ impl House {
         Working { stop, task: tokio::spawn(engine.run(stopped)) }
     }
 
-    /// A further worker: a process that is nobody's.
+    /// A further worker: a process of this machine that is no more.
     pub(crate) async fn another_worker(&self) -> WorkerId {
         let pid = 4_000_000 + self.workers.fetch_add(1, Ordering::Relaxed);
-        let process = ProcessIdentity { machine: "test".into(), boot: "test".into(), pid, started: 1 };
+        let process = ProcessIdentity { pid, ..ProcessIdentity::own().expect("a process") };
         self.store().insert_worker(&process).await.expect("a worker")
     }
 

@@ -175,7 +175,7 @@ async fn i1_the_statement_that_starts_wants_the_grant_in_force() {
     let house = House::new().await;
     let other = house.granted("mei", "both notes", "boss").await;
     let asked = house.granted("mei", "note it", "boss").await;
-    let claimed = house.store().claim_runs(house.me, LEASE, 10).await.expect("claimed");
+    let claimed = house.store().claim_runs(house.me, LEASE, 10, &[]).await.expect("claimed");
     let fence = claimed.iter().find(|(run, _)| *run == asked.run).expect("it is claimed").1;
     let grant = stored(&house, asked).await;
     let others = stored(&house, other).await;

@@ -16,9 +16,9 @@ async fn i2_a_write_names_holder_fence_and_a_lease_that_has_not_ended() {
     let house = House::new().await;
     let asked = house.granted("mei", "note it", "boss").await;
     let other = house.another_worker().await;
-    let (run, fence) = house.store().claim_runs(house.me, LEASE, 1).await.expect("claimed")[0];
+    let (run, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     assert_eq!(run, asked.run);
-    assert_eq!(house.store().claim_runs(other, LEASE, 9).await.expect("asked"), [], "it is held");
+    assert_eq!(house.store().claim_runs(other, LEASE, 9, &[]).await.expect("asked"), [], "it is held");
     let grant = stored(&house, asked).await;
     let own = Some((grant.id, grant.digest));
     let attempt = async |what: &str, worker, fence| {
@@ -62,7 +62,7 @@ async fn i2_a_run_is_claimed_once_and_each_claim_has_its_own_fence() {
     let workers = [house.another_worker().await, house.another_worker().await, house.another_worker().await];
     let mut last = 0;
     for _ in 0..5 {
-        let claim = |worker| house.store().claim_runs(worker, LEASE, 9);
+        let claim = |worker| house.store().claim_runs(worker, LEASE, 9, &[]);
         let (one, two, three) = tokio::join!(claim(workers[0]), claim(workers[1]), claim(workers[2]));
         let claims = [one, two, three].map(|claimed| claimed.expect("asked"));
         let won: Vec<_> = claims.iter().zip(workers).filter(|(claimed, _)| !claimed.is_empty()).collect();
@@ -112,7 +112,7 @@ async fn i2_a_worker_that_lost_its_lease_ends_its_processes_and_writes_nothing()
 async fn i2_the_next_attempt_waits_until_the_old_processes_are_gone() {
     let house = House::new().await;
     let asked = house.granted("mei", "hang again", "boss").await;
-    let (run, fence) = house.store().claim_runs(house.me, LEASE, 1).await.expect("claimed")[0];
+    let (run, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     let grant = stored(&house, asked).await;
     let advance = start(&house, asked, fence, Some((grant.id, grant.digest))).await;
     house.store().begin_advance(house.me).await.expect("a transaction").apply(&[advance]).await.expect("started");
@@ -140,7 +140,7 @@ async fn i2_the_next_attempt_waits_until_the_old_processes_are_gone() {
 async fn i2_a_process_is_written_down_under_its_fence_alone() {
     let house = House::new().await;
     let asked = house.granted("mei", "note it", "boss").await;
-    let (run, fence) = house.store().claim_runs(house.me, LEASE, 1).await.expect("claimed")[0];
+    let (run, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     let grant = stored(&house, asked).await;
     let advance = start(&house, asked, fence, Some((grant.id, grant.digest))).await;
     house.store().begin_advance(house.me).await.expect("a transaction").apply(&[advance]).await.expect("started");

@@ -120,7 +120,7 @@ async fn i3_a_retry_is_decided_by_others_and_starts_one_attempt() {
 async fn i3_the_same_attempt_cannot_be_written_twice() {
     let house = House::new().await;
     let asked = house.granted("mei", "note it", "boss").await;
-    let (_, fence) = house.store().claim_runs(house.me, LEASE, 1).await.expect("claimed")[0];
+    let (_, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     let grant = stored(&house, asked).await;
     for first in [true, false] {
         let advance = start(&house, asked, fence, Some((grant.id, grant.digest))).await;
