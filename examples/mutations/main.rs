@@ -7,6 +7,8 @@
 //! `docs/mutations.md`; ends with 1 when a mutation survived, could not be built, or took too long, and with 2 when it
 //! could not begin.
 
+#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+
 mod list;
 
 use std::path::{Path, PathBuf};

@@ -98,6 +98,6 @@ async fn i11_a_ledger_that_the_bot_wrote_is_sound_and_no_change_of_it_passes() {
     }
     assert!(missed.is_empty(), "not found:\n{}", missed.join("\n"));
     house.db.restore().await;
-    let report = verify(house.store(), &[head.clone()]).await.expect("it can be read");
+    let report = verify(house.store(), std::slice::from_ref(&head)).await.expect("it can be read");
     assert!(report.is_sound() && report.proved == Some(head), "put back, it is sound: {report}");
 }
