@@ -101,10 +101,9 @@ async fn give_up(shared: &Shared, run: &Run, attempts: &[Attempt], found: Digest
     if let Some(left) = attempts.iter().find(|attempt| attempt.state == AttemptState::Started) {
         let key = left.key;
         step = key.step;
-        let marker = step::marker(&shared.surroundings, key);
-        sys::end_group(left.process.as_ref(), &marker, step::GONE_WITHIN)
+        prove_gone(shared, left)
             .await
-            .map_err(|error| StoreError::Refused(format!("attempt {key} of a run whose plan was changed: {error}")))?;
+            .map_err(|why| StoreError::Refused(format!("attempt {key} of a run whose plan was changed: {why}")))?;
         let what = Happened::AttemptLost { run: run.id, step: key.step, number: key.number, why: why.clone() };
         let state = AttemptState::Unknown;
         let mark = RowMark::attempt(run.id, key.step, key.number, state.name(), left.version + 1);
@@ -153,6 +152,21 @@ async fn give_up(shared: &Shared, run: &Run, attempts: &[Attempt], found: Digest
     }
 }
 
+/// Ends an attempt's processes, or says why they are not proved gone. One whose process was not yet written down is
+/// looked for by its mark, which shows nothing of another machine: that it was started here must be known (I2).
+async fn prove_gone(shared: &Shared, attempt: &Attempt) -> Result<(), String> {
+    if let (None, Some(worker)) = (&attempt.process, &attempt.worker)
+        && worker.liveness() == Liveness::Unknowable
+    {
+        return Err(format!(
+            "it was started by {worker}, which is not on this machine, so its end cannot be proved here"
+        ));
+    }
+    let marker = step::marker(&shared.surroundings, attempt.key);
+    let ended = sys::end_group(attempt.process.as_ref(), &marker, step::GONE_WITHIN).await;
+    ended.map(drop).map_err(|error| error.to_string())
+}
+
 /// An event about a run, caused by the line that last moved it.
 fn event_of(run: &Run, what: Happened, rows: Vec<RowMark>) -> NewEvent {
     let scope = Scope {
@@ -186,26 +200,11 @@ impl Driver<'_> {
         event_of(&self.run, what, rows)
     }
 
-    /// Ends an attempt's processes, or says why they are not proved gone. One whose process was not yet written down is
-    /// looked for by its mark, which shows nothing of another machine: that it was started here must be known (I2).
-    async fn prove_gone(&self, attempt: &Attempt) -> Result<(), String> {
-        if let (None, Some(worker)) = (&attempt.process, &attempt.worker)
-            && worker.liveness() == Liveness::Unknowable
-        {
-            return Err(format!(
-                "it was started by {worker}, which is not on this machine, so its end cannot be proved here"
-            ));
-        }
-        let marker = step::marker(&self.shared.surroundings, attempt.key);
-        let ended = sys::end_group(attempt.process.as_ref(), &marker, step::GONE_WITHIN).await;
-        ended.map(drop).map_err(|error| error.to_string())
-    }
-
     /// Ends what an attempt left behind, then counts it as unknown.
     async fn settle(&mut self, step: u32, number: u32) -> Result<Step, StoreError> {
         let key = self.key(step, number);
         let Some(attempt) = self.attempt(key).cloned() else { return Ok(Step::Done) };
-        match self.prove_gone(&attempt).await {
+        match prove_gone(self.shared, &attempt).await {
             Ok(()) => {
                 let own = ProcessIdentity::own().ok();
                 let why = if attempt.worker.is_some() && attempt.worker == own {
@@ -240,7 +239,7 @@ impl Driver<'_> {
         // Nobody starts a further attempt until the ones before it are proved gone (I2).
         let earlier: Vec<_> = self.attempts.iter().filter(|attempt| attempt.key.step == step).cloned().collect();
         for earlier in earlier {
-            if let Err(why) = self.prove_gone(&earlier).await {
+            if let Err(why) = prove_gone(self.shared, &earlier).await {
                 return self.finish(RunEvent::StepFailed(Snag { step, why })).await;
             }
         }

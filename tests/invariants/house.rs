@@ -334,10 +334,10 @@ impl House {
         Working { stop, task: tokio::spawn(engine.run(stopped)) }
     }
 
-    /// A further worker: a process that is nobody's.
+    /// A further worker: a process of this machine that is no more.
     pub(crate) async fn another_worker(&self) -> WorkerId {
         let pid = 4_000_000 + self.workers.fetch_add(1, Ordering::Relaxed);
-        let process = ProcessIdentity { machine: "test".into(), boot: "test".into(), pid, started: 1 };
+        let process = ProcessIdentity { pid, ..ProcessIdentity::own().expect("a process") };
         self.store().insert_worker(&process).await.expect("a worker")
     }
 

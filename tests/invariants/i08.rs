@@ -159,7 +159,7 @@ async fn i8_what_a_person_types_is_kept_without_its_secrets() {
     let asked = house.ask("mei", "note it").await;
     for (who, text) in [
         ("mei", format!("the password is {SECRET} by the way")),
-        ("zed", format!("{SECRET}")),
+        ("zed", SECRET.to_owned()),
         ("mei", format!("announce {SECRET}")),
         ("mei", format!("run say-words words={SECRET}x")),
         ("mei", format!("run say-words wrods={SECRET}")),

@@ -87,7 +87,7 @@ async fn i11_a_ledger_that_the_bot_wrote_is_sound_and_no_change_of_it_passes() {
         "update attempt set run_grant = null where run = 2",
         "update attempt set exit_code = 1 where run = 2",
         "delete from attempt where run = 2 and step = 1",
-        "insert into attempt (run, step, number, state, fence, worker, started_at) values (2, 1, 2, 'succeeded', 1, 1, now())",
+        "insert into attempt (run, step, number, state, fence, started_at, worker) values (2, 1, 2, 'succeeded', 1, now(), 1)",
     ] {
         house.db.restore().await;
         house.db.tamper(sql).await;
@@ -98,6 +98,6 @@ async fn i11_a_ledger_that_the_bot_wrote_is_sound_and_no_change_of_it_passes() {
     }
     assert!(missed.is_empty(), "not found:\n{}", missed.join("\n"));
     house.db.restore().await;
-    let report = verify(house.store(), &[head.clone()]).await.expect("it can be read");
+    let report = verify(house.store(), std::slice::from_ref(&head)).await.expect("it can be read");
     assert!(report.is_sound() && report.proved == Some(head), "put back, it is sound: {report}");
 }
