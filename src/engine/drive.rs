@@ -44,7 +44,7 @@ pub(super) struct Shared {
 struct Driver<'a> {
     shared: &'a Shared,
     orders: watch::Receiver<Orders>,
-    sure_until: watch::Receiver<Instant>,
+    act_until: watch::Receiver<Instant>,
     run: Run,
     plan: Plan,
     attempts: Vec<Attempt>,
@@ -68,7 +68,7 @@ pub(super) async fn drive(
     id: RunId,
     fence: i64,
     orders: watch::Receiver<Orders>,
-    sure_until: watch::Receiver<Instant>,
+    act_until: watch::Receiver<Instant>,
 ) -> Result<(), StoreError> {
     let Some(run) = shared.store.find_run(id).await? else { return Ok(()) };
     if run.fence != fence {
@@ -82,7 +82,7 @@ pub(super) async fn drive(
     }
     let plan = sealed.open().map_err(|error| StoreError::Refused(format!("run {id}: {error}")))?;
     let secrets = shared.secrets.secrets();
-    let mut driver = Driver { shared, orders, sure_until, run, plan, attempts, ended: None, secrets };
+    let mut driver = Driver { shared, orders, act_until, run, plan, attempts, ended: None, secrets };
     loop {
         match driver.step().await? {
             Step::GoOn => {}
@@ -307,7 +307,7 @@ impl Driver<'_> {
             surroundings: self.shared.surroundings.clone(),
             secrets: self.secrets.clone(),
             orders: self.orders.clone(),
-            sure_until: self.sure_until.clone(),
+            act_until: self.act_until.clone(),
             process,
             progress,
         };

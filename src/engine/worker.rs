@@ -52,8 +52,9 @@ pub struct Engine {
 struct Held {
     fence: i64,
     orders: watch::Sender<Orders>,
-    /// Until when the lease is certainly ours. The run's watchdog looks at it.
-    sure_until: watch::Sender<Instant>,
+    /// Until when its driver may act: with a fifth of the lease left there is still time to end the processes. Its watchdog
+    /// and the driver itself go by this, for the worker may be waiting for the database just then.
+    act_until: watch::Sender<Instant>,
 }
 
 /// A driver that has ended.
@@ -133,6 +134,11 @@ impl Engine {
         }
     }
 
+    /// Until when one may act under a lease that was asked for at a moment.
+    fn act_until(&self, asked: Instant) -> Instant {
+        asked + self.settings.lease / 5 * 4
+    }
+
     async fn claim(&self, held: &mut HashMap<RunId, Held>, finished: &mpsc::UnboundedSender<Finished>) {
         let room = self.settings.at_once.saturating_sub(held.len());
         if room == 0 {
@@ -150,9 +156,9 @@ impl Engine {
         };
         for (run, fence) in claimed {
             let (orders, receiver) = watch::channel(Orders::GoOn);
-            let (sure_until, watched) = watch::channel(before + self.settings.lease);
-            tokio::spawn(watchdog(watched.clone(), self.settings.lease / 5, orders.clone()));
-            held.insert(run, Held { fence, orders, sure_until });
+            let (act_until, watched) = watch::channel(self.act_until(before));
+            tokio::spawn(watchdog(watched.clone(), orders.clone()));
+            held.insert(run, Held { fence, orders, act_until });
             let (shared, finished, me) = (self.shared.clone(), finished.clone(), self.me);
             tokio::spawn(async move {
                 let driving = shared.clone();
@@ -214,7 +220,7 @@ impl Engine {
             Ok(renewed) => {
                 for run in renewed {
                     if let Some(held) = held.get(&run) {
-                        held.sure_until.send_replace(before + self.settings.lease);
+                        held.act_until.send_replace(self.act_until(before));
                     }
                 }
             }
@@ -225,11 +231,11 @@ impl Engine {
 
 /// Tells a run to give up while enough of its lease is left to end its processes (I2). Waits for nothing but time: a
 /// database that hangs cannot hold it up. Ends with the run.
-async fn watchdog(mut sure_until: watch::Receiver<Instant>, margin: Duration, orders: watch::Sender<Orders>) {
+async fn watchdog(mut act_until: watch::Receiver<Instant>, orders: watch::Sender<Orders>) {
     loop {
-        let give_up_at = *sure_until.borrow_and_update() - margin;
+        let give_up_at = *act_until.borrow_and_update();
         tokio::select! {
-            renewed = sure_until.changed() => {
+            renewed = act_until.changed() => {
                 if renewed.is_err() {
                     return;
                 }

@@ -61,12 +61,9 @@ pub(super) async fn execute(
                 checks: results,
             });
         }
-        let mut orders = context.orders.clone();
         tokio::select! {
             () = tokio::time::sleep_until(began + every) => {}
-            given = async { orders.wait_for(|given| *given != super::Orders::GoOn).await.map(|given| *given) } => {
-                return End::Ordered(given.unwrap_or(super::Orders::GiveUp));
-            }
+            given = context.ordered() => return End::Ordered(given),
         }
     }
 }

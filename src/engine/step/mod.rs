@@ -64,12 +64,42 @@ pub(super) struct Context {
     pub(super) surroundings: Surroundings,
     pub(super) secrets: Secrets,
     pub(super) orders: watch::Receiver<Orders>,
-    /// Until when the lease is certainly ours; moves on as it is renewed.
-    pub(super) sure_until: watch::Receiver<Instant>,
+    /// Until when this process may act, which is some time before the lease ends; moves on as the lease is renewed.
+    pub(super) act_until: watch::Receiver<Instant>,
     /// Told the process as soon as there is one.
     pub(super) process: watch::Sender<Option<ProcessIdentity>>,
     /// Told the newest line of output.
     pub(super) progress: watch::Sender<Option<String>>,
+}
+
+impl Context {
+    /// What was ordered by now. Keeps I2 without anybody who gives orders: they may be waiting for the database, or have
+    /// stood still with the whole process.
+    fn orders_now(&self) -> Orders {
+        match *self.orders.borrow() {
+            Orders::GoOn if Instant::now() >= *self.act_until.borrow() => Orders::GiveUp,
+            given => given,
+        }
+    }
+
+    /// Waits for an order other than to go on, or for the time to give up by itself.
+    async fn ordered(&self) -> Orders {
+        let (mut orders, mut act_until) = (self.orders.clone(), self.act_until.clone());
+        loop {
+            let until = *act_until.borrow_and_update();
+            tokio::select! {
+                // Whoever gives orders is gone: so is the worker, or the run was claimed anew.
+                given = orders.wait_for(|given| *given != Orders::GoOn) => {
+                    return given.map_or(Orders::GiveUp, |given| *given);
+                }
+                () = tokio::time::sleep_until(until) => {
+                    if Instant::now() >= *act_until.borrow() {
+                        return Orders::GiveUp;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// How an attempt ended.

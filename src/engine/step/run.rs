@@ -59,16 +59,13 @@ pub(super) async fn execute(exec: &Exec, deadline: Instant, timeout: Duration, c
 
 /// Runs one process to its end, its deadline or an order.
 pub(super) async fn run(exec: &Exec, deadline: Instant, context: &Context) -> Ran {
-    let mut orders = context.orders.clone();
-    let given = *orders.borrow_and_update();
-    if given != Orders::GoOn {
-        return Ran::Ordered(given);
-    }
     let prepared = prepare(exec, context);
-    // I2: this process may have stood still since it wrote that the attempt starts, and nobody was awake to give orders.
-    if Instant::now() >= *context.sure_until.borrow() {
-        return Ran::Ordered(Orders::GiveUp);
+    // Last of all: this process may have stood still since it wrote that the attempt starts.
+    match context.orders_now() {
+        Orders::GoOn => {}
+        given => return Ran::Ordered(given),
     }
+    let mut ordered = std::pin::pin!(context.ordered());
     let started = prepared
         .and_then(|spawn| sys::spawn(spawn).map_err(|error| format!("{} could not be started: {error}", exec.program)));
     let mut child = match started {
@@ -96,7 +93,7 @@ pub(super) async fn run(exec: &Exec, deadline: Instant, context: &Context) -> Ra
         tokio::select! {
             biased;
             () = tokio::time::sleep_until(until) => break if linger.is_some() { None } else { Some(None) },
-            given = ordered(&mut orders), if ended.is_none() => break Some(Some(given)),
+            given = &mut ordered, if ended.is_none() => break Some(Some(given)),
             status = child.wait(), if ended.is_none() => {
                 linger = Some(Instant::now() + PIPES_LINGER);
                 ended = Some(status);
@@ -143,15 +140,6 @@ pub(super) async fn run(exec: &Exec, deadline: Instant, context: &Context) -> Ra
         reader.abort();
     }
     ran
-}
-
-/// Waits for an order other than to go on.
-async fn ordered(orders: &mut watch::Receiver<Orders>) -> Orders {
-    match orders.wait_for(|orders| *orders != Orders::GoOn).await {
-        Ok(given) => *given,
-        // Whoever gives orders is gone: so is the worker.
-        Err(_) => Orders::GiveUp,
-    }
 }
 
 fn progress(tell: &watch::Sender<Option<String>>, output: &Capture) {
