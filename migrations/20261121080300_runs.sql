@@ -56,6 +56,8 @@ create table attempt (
     -- The worker's fence when it started: nobody else may write its outcome.
     fence bigint not null,
     run_grant bigint,
+    -- Who started it: where its processes are, even before the first of them is written down.
+    worker bigint not null references worker,
     started_at timestamptz not null,
     ended_at timestamptz,
     exit_code integer,
@@ -108,6 +110,8 @@ create table request (
     differs bytea
 );
 create unique index request_code on request (code) where state = 'pending';
+-- At most one request of a run waits: a second asking would outlive what it asked for.
+create unique index request_run_pending on request (run) where state = 'pending';
 create index request_pending on request (room, id) where state = 'pending';
 create index request_run on request (run, id);
 

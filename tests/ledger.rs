@@ -459,7 +459,7 @@ async fn i11_changes_of_attempts_are_found() {
         ("when it ended", "update attempt set ended_at = null where run = 1 and step = 1"),
         ("an end of what runs", "update attempt set ended_at = now() where run = 8"),
         ("a removed attempt", "delete from attempt where run = 8"),
-        ("an inserted attempt", "insert into attempt (run, step, number, state, fence, started_at) values (5, 1, 1, 'started', 1, now())"),
+        ("an inserted attempt", "insert into attempt (run, step, number, state, fence, worker, started_at) values (5, 1, 1, 'started', 1, 1, now())"),
     ])
     .await;
     insta::assert_snapshot!(found, @r#"

@@ -1,6 +1,8 @@
 //! The local room over HTTP and the sender behind it, over a real Postgres; only who takes the lines, and the platform
 //! of the sender's own tests, are scripted.
 
+mod support;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,8 +23,9 @@ use countersign::web::{self, Token, WebState};
 use futures_util::future::BoxFuture;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+use support::{TestDb, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -35,40 +38,17 @@ const LEASE: Duration = Duration::from_secs(10);
 
 // ---- the world of a test ----
 
-/// A fresh database and a connection beside the store's.
-async fn database() -> (PgConnectOptions, Store) {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let server = std::env::var("COUNTERSIGN_TEST_POSTGRES")
-        .expect("set COUNTERSIGN_TEST_POSTGRES to the URL of a Postgres in which databases may be created");
-    let server: PgConnectOptions = server.parse().expect("COUNTERSIGN_TEST_POSTGRES is a Postgres URL");
-    let name = format!("room_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-    let mut connection = PgConnection::connect_with(&server).await.expect("a Postgres to test with");
-    for sql in [format!("drop database if exists {name} with (force)"), format!("create database {name}")] {
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.expect("a database");
-    }
-    let options = server.database(&name);
-    let store = Store::connect(options.clone()).await.expect("a store");
+/// A fresh database, removed when dropped, and its store.
+async fn database() -> (Arc<TestDb>, Store) {
+    let db = support::database().await;
+    let store = db.store.clone();
     // The room's sink exists from the first start on.
     store.sink_position("room").await.expect("a sink");
-    (options, store)
+    (Arc::new(db), store)
 }
 
 async fn worker(store: &Store) -> WorkerId {
     store.insert_worker(&ProcessIdentity::own().expect("a process")).await.expect("a worker")
-}
-
-/// Waits until something is there.
-async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let waiting = async {
-        let mut tick = tokio::time::interval(Duration::from_millis(5));
-        loop {
-            tick.tick().await;
-            if let Some(found) = probe().await {
-                return found;
-            }
-        }
-    };
-    tokio::time::timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -257,7 +237,7 @@ fn slack(channel: &str) -> RoomAddress {
 
 #[tokio::test]
 async fn i5_order_holds_under_limits_doubt_and_refusal() {
-    let (_, store) = database().await;
+    let (_db, store) = database().await;
     let platform = Arc::new(Platform::default());
     let room = slack("r");
     let cause = line(&store, &room, "1").await;
@@ -282,7 +262,7 @@ async fn i5_order_holds_under_limits_doubt_and_refusal() {
 
 #[tokio::test]
 async fn i5_a_successor_looks_for_what_was_on_its_way_when_its_predecessor_was_killed() {
-    let (_, store) = database().await;
+    let (_db, store) = database().await;
     let platform = Arc::new(Platform::default());
     let room = slack("r");
     let cause = line(&store, &room, "1").await;
@@ -310,7 +290,7 @@ async fn i5_a_successor_looks_for_what_was_on_its_way_when_its_predecessor_was_k
 
 #[tokio::test]
 async fn i5_a_slow_room_holds_up_no_other() {
-    let (_, store) = database().await;
+    let (_db, store) = database().await;
     let platform = Arc::new(Platform::default());
     let [slow, quick] = [slack("slow"), slack("quick")];
     platform.script("slow1", [Deed::ArrivesAndHangs]);
@@ -327,8 +307,8 @@ async fn i5_a_slow_room_holds_up_no_other() {
 
 #[tokio::test]
 async fn i5_two_workers_send_each_message_once_and_in_order() {
-    let (options, store) = database().await;
-    let other = Store::connect(options).await.expect("a second process's store");
+    let (db, store) = database().await;
+    let other = Store::connect(db.options()).await.expect("a second process's store");
     let platform = Arc::new(Platform::default());
     // Nothing but the lease keeps the two apart.
     platform.blind.store(true, Ordering::Relaxed);
@@ -354,7 +334,7 @@ async fn i5_two_workers_send_each_message_once_and_in_order() {
 
 #[tokio::test]
 async fn i2_a_sender_that_lost_its_lease_sends_no_more() {
-    let (_, store) = database().await;
+    let (_db, store) = database().await;
     let platform = Arc::new(Platform::default());
     let room = slack("r");
     let first = worker(&store).await;
@@ -379,7 +359,7 @@ async fn i2_a_sender_that_lost_its_lease_sends_no_more() {
 
 #[tokio::test]
 async fn threads_and_edits_wait_for_the_message_that_they_hang_on() {
-    let (_, store) = database().await;
+    let (_db, store) = database().await;
     let platform = Arc::new(Platform::default());
     let room = slack("r");
     let cause = line(&store, &room, "1").await;
@@ -405,7 +385,7 @@ async fn threads_and_edits_wait_for_the_message_that_they_hang_on() {
 
 #[tokio::test]
 async fn what_hangs_on_a_message_that_was_given_up_stands_by_itself() {
-    let (_, store) = database().await;
+    let (_db, store) = database().await;
     let platform = Arc::new(Platform::default());
     platform.script("root", [Deed::Refuse]);
     let room = slack("r");
@@ -433,12 +413,12 @@ async fn what_hangs_on_a_message_that_was_given_up_stands_by_itself() {
 
 #[tokio::test]
 async fn a_room_that_nobody_serves_is_given_up_with_a_reason() {
-    let (options, store) = database().await;
+    let (db, store) = database().await;
     let room: RoomAddress = "discord:G1:x".parse().expect("an address");
     let cause = line(&store, &room, "1").await;
     say_all(&store, [message(&room, cause, 1, "hello")]).await;
     let sending = Sending::start(&store, Arc::new(Platform::default()), worker(&store).await, LEASE);
-    let mut connection = PgConnection::connect_with(&options).await.expect("a connection");
+    let mut connection = PgConnection::connect_with(&db.options()).await.expect("a connection");
     let reason: String = until("it is given up", async || {
         let failed = sqlx::query_scalar::<_, Option<String>>("select failed from outbox");
         failed.fetch_one(&mut connection).await.expect("a row")
@@ -519,7 +499,7 @@ impl Inbound for Scripted {
 }
 
 struct World {
-    options: PgConnectOptions,
+    db: Arc<TestDb>,
     store: Store,
     inbound: Arc<Scripted>,
     address: SocketAddr,
@@ -535,7 +515,7 @@ fn token() -> Token {
 }
 
 /// A server over a store. Without a sender nothing is ever told.
-async fn serve(options: PgConnectOptions, store: Store, listener: TcpListener, sends: bool) -> World {
+async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool) -> World {
     // An error means that another test was faster.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let room = Arc::new(LocalRoom::new(store.clock().clone()));
@@ -554,14 +534,14 @@ async fn serve(options: PgConnectOptions, store: Store, listener: TcpListener, s
     let serving = tokio::spawn(web::serve(listener, state, stopped));
     let sending = if sends { Some(Sending::start(&store, room, worker(&store).await, LEASE)) } else { None };
     let client = Client::new(format!("http://{address}").parse().expect("an address"), token()).expect("a client");
-    World { options, store, inbound, address, client, token: token(), stop, serving, sending }
+    World { db, store, inbound, address, client, token: token(), stop, serving, sending }
 }
 
 impl World {
     async fn new() -> Self {
-        let (options, store) = database().await;
+        let (db, store) = database().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        serve(options, store, listener, true).await
+        serve(db, store, listener, true).await
     }
 
     fn post(&self, what: &str, body: &Value) -> RequestBuilder {
@@ -674,7 +654,7 @@ async fn i5_a_message_sent_twice_is_told_once() {
     let following = world.say(json!({"as": "mei", "text": "run", "wait_ms": 20000}));
     let doubling = async {
         until("the answer is marked", async || (!world.history("mei", 0).await.is_empty()).then_some(())).await;
-        let mut connection = PgConnection::connect_with(&world.options).await.expect("a connection");
+        let mut connection = PgConnection::connect_with(&world.db.options()).await.expect("a connection");
         // As if the mark had been lost in a crash: the row is sent again.
         let unmark = sqlx::query("update outbox set sent_at = null where id = 1").execute(&mut connection).await;
         assert_eq!(unmark.expect("updated").rows_affected(), 1);
@@ -709,7 +689,7 @@ async fn waiting_ends_when_runs_rest_and_not_before() {
     let ending = async {
         let room = LocalRoom::address("system-a");
         say_all(&world.store, [message(&room, InboxId(2), 7, "The run is done.")]).await;
-        let mut connection = PgConnection::connect_with(&world.options).await.expect("a connection");
+        let mut connection = PgConnection::connect_with(&world.db.options()).await.expect("a connection");
         let done = sqlx::query("update run set state = 'succeeded' where id = 2").execute(&mut connection).await;
         assert_eq!(done.expect("updated").rows_affected(), 1);
     };
@@ -914,10 +894,10 @@ async fn say_prints_what_comes_of_a_line() {
 
 #[tokio::test]
 async fn say_goes_on_when_the_bot_comes_back() {
-    let (options, store) = database().await;
+    let (db, store) = database().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     // The first bot takes the line and is gone before it has told anything.
-    let first = serve(options.clone(), store.clone(), listener, false).await;
+    let first = serve(db.clone(), store.clone(), listener, false).await;
     let (address, client) = (first.address, first.client.clone());
     let saying = tokio::spawn(async move { spoken(&arguments(address, "hello there", true), &client).await });
     until("the line is taken", async || (first.inbound.received.load(Ordering::SeqCst) == 1).then_some(())).await;
@@ -927,7 +907,7 @@ async fn say_goes_on_when_the_bot_comes_back() {
     .await;
     first.stop().await;
     let listener = TcpListener::bind(address).await.expect("the same port");
-    let second = serve(options, store, listener, true).await;
+    let second = serve(db, store, listener, true).await;
     let (code, out, err) = tokio::time::timeout(SOON, saying).await.expect("in time").expect("no panic");
     assert_eq!((code, err), (Ok(0), String::new()));
     let out = objects(&out);

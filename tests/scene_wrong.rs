@@ -8,7 +8,7 @@ use std::time::Duration;
 use countersign::chat::Inbound as _;
 use countersign::chat::room::LocalRoom;
 use countersign::engine::plan::LocalWorld;
-use countersign::flow::{App, InUse};
+use countersign::flow::App;
 use countersign::model::chat::{Addressed, Incoming, Said};
 use countersign::model::id::MessageId;
 use countersign::text::time::Times;
@@ -783,7 +783,7 @@ async fn a_command_that_is_older_than_two_minutes_is_recorded_and_does_not_act()
     let store = db.store.clone();
     let room = std::sync::Arc::new(LocalRoom::new(store.clock().clone()));
     let world = LocalWorld { search_path: vec!["/bin".into()], host: "here".to_owned() };
-    let app = App::new(store.clone(), Times::in_zone(chrono_tz::UTC), world, vec![room], InUse::new(loaded));
+    let app = App::new(store.clone(), Times::in_zone(chrono_tz::UTC), world, vec![room], loaded, Vec::new());
     let said = async |minutes: i64, seconds: i64, id: &str, text: &str| {
         let ago = chrono::TimeDelta::minutes(minutes) + chrono::TimeDelta::seconds(seconds);
         let incoming = Incoming {

@@ -101,6 +101,9 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
     }
     let grants = tx.lock_grants(&[request.run]).await?;
     let run = tx.lock_run(request.run).await?;
+    if run.state.clone().next(RunEvent::Granted).is_err() {
+        return Ok(DecideOutcome::Late(request));
+    }
     let plan = open_plan(&request, &run)?;
     let Some(policy) = plan.policy.clone() else {
         return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
@@ -210,7 +213,13 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
             let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
             let version = tx.move_run(&run, &to, Some(decide.line)).await?;
             rows.push(RowMark::run(run.id, to.name(), version));
-            let by = decisions.iter().map(|decision| decision.person.clone()).collect();
+            // Those whose answer counted: not who has lost the right since.
+            let counted = |decision: &&Decision| {
+                let stage = usize::try_from(decision.stage).ok().and_then(|stage| policy.stages.get(stage));
+                stage.is_some_and(|stage| catalog.includes(&stage.approvers, &decision.person))
+                    && !request.requesters.contains(&decision.person)
+            };
+            let by = decisions.iter().filter(counted).map(|decision| decision.person.clone()).collect();
             tx.record(event(
                 &run,
                 Some(decide.line),
@@ -239,9 +248,6 @@ async fn move_run_with_request(
     line: Option<InboxId>,
 ) -> Result<Option<RowMark>> {
     if request.retry_step.is_some() {
-        if let Some(line) = line {
-            tx.insert_line_run(line, run.id).await?;
-        }
         return Ok(None);
     }
     let to = run.state.clone().next(event).map_err(illegal)?;

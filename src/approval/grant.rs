@@ -5,7 +5,7 @@ use crate::model::plan::{Plan, PlanError, Sealed};
 use crate::model::request::{Decision, GrantState, Tally, tally};
 use crate::store::StoredGrant;
 
-/// Proof that this run may start attempts of this plan. Its fields are private and [`derive`] is its only maker: whoever
+/// Proof that this run may start attempts of this plan. Its fields are private and [`derive()`] is its only maker: whoever
 /// holds one holds it because the decisions say so now, not because a column once said so.
 #[derive(Debug)]
 pub struct Grant {

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::{Adapter, Outgoing, SendError};
 use crate::model::chat::RoomAddress;
 use crate::model::id::{MessageId, OutboxId};
-use crate::store::{Listener, OutboxRow, Store, StoreError, Topic, WorkerId};
+use crate::store::{HandedOver, Listener, OutboxRow, Store, StoreError, Topic, WorkerId};
 
 /// How often it looks without being woken.
 const POLL: Duration = Duration::from_secs(1);
@@ -203,11 +203,15 @@ impl Sender {
             room: &room,
             in_doubt: clear != Some(fence),
             unmarked: Vec::new(),
+            roles_unmarked: false,
             unmarked_since: taken,
             try_at: None,
+            held_back: None,
+            newest: OutboxId(0),
         };
+        let handed = self.store.hub().take_over(&room);
         tokio::select! {
-            done = channel.work(wake) => match done {
+            done = channel.work(wake, handed) => match done {
                 Ok(()) => Ended::Clear { fence },
                 Err(error) => Ended::InDoubt(chain(&error)),
             },
@@ -251,22 +255,48 @@ struct Channel<'a> {
     /// Whether the next row may have been sent by whoever held the lease before.
     in_doubt: bool,
     unmarked: Vec<(OutboxId, MessageId)>,
+    /// Whether any of these has a role.
+    roles_unmarked: bool,
     unmarked_since: Instant,
     /// When the first of what waits may be tried again.
     try_at: Option<Instant>,
+    /// A message that is to be tried again: nothing may overtake it.
+    held_back: Option<OutboxId>,
+    /// The newest message that was sent.
+    newest: OutboxId,
+}
+
+/// What a room's sender does next.
+enum Work {
+    /// Reads what waits.
+    Look,
+    /// Sends what was handed over: the database says that nothing waited before it.
+    Send(Vec<OutboxRow>),
 }
 
 impl Channel<'_> {
-    async fn work(&mut self, mut wake: Listener) -> Result<(), StoreError> {
+    async fn work(&mut self, mut wake: Listener, mut handed: HandedOver) -> Result<(), StoreError> {
         let mut stop = self.sender.stop.clone();
         let mut place = None;
         let mut idle_since = Instant::now();
+        let mut work = Work::Look;
         while !*stop.borrow() {
-            let rows = self.sender.store.list_unsent(self.room, BATCH).await?;
-            if !rows.is_empty() {
-                self.send_all(rows).await?;
-                idle_since = Instant::now();
-                continue;
+            match std::mem::replace(&mut work, Work::Look) {
+                Work::Look => {
+                    let rows = self.sender.store.list_unsent(self.room, BATCH).await?;
+                    if !rows.is_empty() {
+                        self.send_all(rows).await?;
+                        idle_since = Instant::now();
+                        continue;
+                    }
+                }
+                Work::Send(rows) => {
+                    self.send_all(rows).await?;
+                    idle_since = Instant::now();
+                    if self.held_back.is_some() {
+                        continue;
+                    }
+                }
             }
             if place.is_none() {
                 place = self.sender.lingering.try_acquire().ok();
@@ -277,6 +307,14 @@ impl Channel<'_> {
             let now = Instant::now();
             let pause = self.try_at.take().map_or(POLL, |at| at.saturating_duration_since(now).min(POLL));
             tokio::select! {
+                biased;
+                rows = handed.next() => {
+                    // What was committed in another order than numbered, or has been read meanwhile, is looked for.
+                    let next = rows.first().is_some_and(|first| first.id > self.newest);
+                    if next && self.held_back.is_none() {
+                        work = Work::Send(rows);
+                    }
+                }
                 () = wake.wait(pause) => {}
                 _ = stop.changed() => {}
             }
@@ -307,7 +345,11 @@ impl Channel<'_> {
     }
 
     async fn send_row(&mut self, row: OutboxRow) -> Result<ControlFlow<()>, StoreError> {
-        let tries = row.tries;
+        let (tries, has_role) = (row.tries, row.has_role);
+        self.newest = self.newest.max(row.id);
+        if self.held_back == Some(row.id) {
+            self.held_back = None;
+        }
         let outgoing = Outgoing {
             id: row.id,
             room: row.room,
@@ -347,6 +389,7 @@ impl Channel<'_> {
                     self.unmarked_since = Instant::now();
                 }
                 self.unmarked.push((outgoing.id, name));
+                self.roles_unmarked |= has_role;
                 Ok(ControlFlow::Continue(()))
             }
             Err(SendError::Refused(why)) => self.give_up(outgoing.id, &why).await,
@@ -375,14 +418,23 @@ impl Channel<'_> {
         if self.unmarked.is_empty() {
             return;
         }
-        while let Err(error) = self.sender.store.set_sent(&self.unmarked).await {
+        loop {
+            let store = &self.sender.store;
+            let marked = if self.roles_unmarked {
+                store.set_sent(&self.unmarked).await
+            } else {
+                store.set_sent_plain(&self.unmarked).await
+            };
+            let Err(error) = marked else { break };
             tracing::warn!(room = %self.room, error = %chain(&error), "sent messages cannot be marked; trying again");
             sleep(POLL / 4).await;
         }
         self.unmarked.clear();
+        self.roles_unmarked = false;
     }
 
     async fn try_again(&mut self, id: OutboxId, tries: i32, error: &SendError) -> Result<ControlFlow<()>, StoreError> {
+        self.held_back = Some(id);
         self.mark().await;
         let pause = match error {
             SendError::RetryAfter(pause) => *pause,

@@ -22,19 +22,22 @@ use crate::chat::room::LocalRoom;
 use crate::chat::{Adapter, sender};
 use crate::config::{Database, Flags, Settings};
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
-use crate::flow::{App, CurrentSecrets, InUse, Reload, housekeeping, make_plan, room_sink, watch_catalog};
+use crate::flow::{App, CurrentSecrets, Reload, housekeeping, make_plan, room_sink, watch_catalog};
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, StepAction};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::model::id::SecretName;
 use crate::store::managed::{self, Managed, ManagedOptions};
 use crate::store::{Store, WorkerId};
-use crate::sys::ProcessIdentity;
+use crate::sys::{Liveness, ProcessIdentity};
 use crate::text::time::Times;
 use crate::web::{self, Token, WebState};
 use crate::{demo, runbook};
 
 /// The variable by which the shipped runbooks find the demo's services.
 const DEMO: &str = "COUNTERSIGN_DEMO";
+/// How long ending may take in all; past that the program ends as it is.
+const END_WITHIN: Duration = Duration::from_secs(25);
 /// How long what has been recorded may take to be told at the end.
 const TELL_WITHIN: Duration = Duration::from_secs(3);
 
@@ -88,8 +91,9 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let (database, demo) = tokio::join!(open_database(&settings), start_demo(&settings, &exe, &loaded.catalog));
     let (store, managed) = database?;
     let demo = demo?;
-    let started = Bot::start(&settings, loaded, store.clone(), token, demo.as_ref()).await;
-    let bot = match started {
+    let own_secrets = own_secrets(&settings, &token, managed.as_ref());
+    let started = Bot::start(&settings, loaded, store.clone(), token, own_secrets, demo.as_ref()).await;
+    let mut bot = match started {
         Ok(bot) => bot,
         Err(error) => {
             end_surroundings(demo, store, managed).await;
@@ -97,14 +101,66 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         }
     };
     say_ready(bot.address)?;
-    while let Signalled::Reload = ending.next().await {
-        // Full means that a reload is under way.
-        let _ = bot.reload.try_send(Reload::Asked);
-    }
+    let failure = loop {
+        tokio::select! {
+            signalled = ending.next() => match signalled {
+                Signalled::Reload => {
+                    // Full means that a reload is under way.
+                    let _ = bot.reload.try_send(Reload::Asked);
+                }
+                Signalled::End => break None,
+            },
+            // None of them ends by itself: what is left would only look alive.
+            Some(part) = bot.ended.recv() => break Some(format!("the {part} has ended, which it must not; the log says why")),
+            () = database_died(managed.as_ref()) => {
+                break Some(format!(
+                    "the managed Postgres has ended; {} says why. Start countersign again",
+                    settings.data.join("postgres.log").display()
+                ));
+            }
+        }
+    };
     tracing::info!("ending");
-    bot.end().await;
-    end_surroundings(demo, store, managed).await;
-    Ok(0)
+    let end = async {
+        bot.end().await;
+        end_surroundings(demo, store, managed).await;
+    };
+    // Whoever presses Ctrl-C twice does not want to wait: what still runs is killed as the program ends, the next start
+    // finds out.
+    let finished = tokio::select! {
+        () = end => true,
+        () = tokio::time::sleep(END_WITHIN) => false,
+        () = ending.again() => false,
+    };
+    if !finished {
+        tracing::warn!("ended before everything was told and put away; the next start goes on from there");
+    }
+    match failure {
+        Some(failure) => bail!(failure),
+        None => Ok(u8::from(!finished)),
+    }
+}
+
+/// The bot's own secrets: taken out of everything that is kept, for a step that finds them may say them aloud.
+fn own_secrets(settings: &Settings, token: &Token, managed: Option<&Managed>) -> Vec<(SecretName, Vec<u8>)> {
+    let mut secrets = vec![(SecretName::new("countersign-token"), token.expose().as_bytes().to_vec())];
+    let password = match (&settings.database, managed) {
+        (_, Some(managed)) => Some(managed.password().to_owned()),
+        (Database::Url(url), None) => {
+            reqwest::Url::parse(url).ok().and_then(|url| url.password().map(ToOwned::to_owned))
+        }
+        (Database::Auto, None) => None,
+    };
+    secrets.extend(password.map(|password| (SecretName::new("database-password"), password.into_bytes())));
+    secrets
+}
+
+/// Waits until the managed Postgres is seen dead; for ever when there is none.
+async fn database_died(managed: Option<&Managed>) {
+    let Some(managed) = managed else { return std::future::pending().await };
+    while managed.identity().liveness() != Liveness::Dead {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 async fn end_surroundings(demo: Option<demo::Demo>, store: Store, managed: Option<Managed>) {
@@ -198,6 +254,25 @@ struct Bot {
     stop_telling: watch::Sender<bool>,
     taking: Vec<JoinHandle<()>>,
     telling: Vec<JoinHandle<()>>,
+    /// Names of parts that have ended.
+    ended: mpsc::Receiver<&'static str>,
+}
+
+/// Starts a part of the bot. Its end is told, however it comes about.
+fn part(
+    name: &'static str,
+    ended: &mpsc::Sender<&'static str>,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    let ended = ended.clone();
+    let work = tokio::spawn(work);
+    tokio::spawn(async move {
+        if let Err(error) = work.await {
+            tracing::error!(%error, "the {name} ended badly");
+        }
+        // At the end of the program nobody listens any more.
+        let _ = ended.try_send(name);
+    })
 }
 
 impl Bot {
@@ -206,6 +281,7 @@ impl Bot {
         loaded: runbook::Loaded,
         store: Store,
         token: Token,
+        own_secrets: Vec<(SecretName, Vec<u8>)>,
         demo: Option<&demo::Demo>,
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await.with_context(|| {
@@ -225,7 +301,7 @@ impl Bot {
         let room = Arc::new(LocalRoom::new(store.clock().clone()));
         let adapters: Vec<Arc<dyn Adapter>> = vec![room.clone()];
         let times = Times::in_zone(settings.time_zone);
-        let app = Arc::new(App::new(store.clone(), times, world, adapters.clone(), InUse::new(loaded)));
+        let app = Arc::new(App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets));
         let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
         store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
         let mut extra_env = BTreeMap::new();
@@ -255,22 +331,25 @@ impl Bot {
             names: settings.names.clone(),
         };
         let serve = web::serve(listener, state, taking_stops.clone());
+        let (tell_ended, ended) = mpsc::channel(8);
+        let serve = async move {
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "the server has ended");
+            }
+        };
         let taking = vec![
-            tokio::spawn(async move {
-                if let Err(error) = serve.await {
-                    tracing::error!(%error, "the server has ended");
-                }
-            }),
-            tokio::spawn(engine.run(taking_stops.clone())),
-            tokio::spawn(housekeeping(app.clone(), me, taking_stops.clone())),
-            tokio::spawn(watch_catalog(app.clone(), root, reloads, taking_stops)),
+            part("server", &tell_ended, serve),
+            part("engine", &tell_ended, engine.run(taking_stops.clone())),
+            part("housekeeping", &tell_ended, housekeeping(app.clone(), me, taking_stops.clone())),
+            part("catalog's watch", &tell_ended, watch_catalog(app.clone(), root, reloads, taking_stops)),
         ];
+        let sequencer = ledger::sequencer::run(store.clone(), me, settings.lease, telling_stops.clone());
         let telling = vec![
-            tokio::spawn(ledger::sequencer::run(store.clone(), me, settings.lease, telling_stops.clone())),
-            tokio::spawn(room_sink(app.clone(), me, settings.lease, telling_stops.clone())),
-            tokio::spawn(sender::run(store.clone(), adapters, me, settings.lease, telling_stops)),
+            part("sequencer", &tell_ended, sequencer),
+            part("room's sink", &tell_ended, room_sink(app.clone(), me, settings.lease, telling_stops.clone())),
+            part("sender", &tell_ended, sender::run(store.clone(), adapters, me, settings.lease, telling_stops)),
         ];
-        let bot = Self { address, store, me, reload, stop_taking, stop_telling, taking, telling };
+        let bot = Self { address, store, me, reload, stop_taking, stop_telling, taking, telling, ended };
         really_answers(address).await?;
         Ok(bot)
     }
@@ -338,6 +417,13 @@ impl Ending {
             interrupt: on(SignalKind::interrupt())?,
             hangup: on(SignalKind::hangup())?,
         })
+    }
+
+    /// Ctrl-C while the end is under way.
+    async fn again(&mut self) {
+        if self.interrupt.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
     }
 
     async fn next(&mut self) -> Signalled {

@@ -3,8 +3,8 @@
 //!
 //! The supervisor is a process of its own in a session of its own: it outlives the bot, and a bot that starts again
 //! adopts it. The services outlive nobody: they end with the supervisor, however that ends. In reading order:
-//! [`state`] says what a service can be, [`service`] is one, [`supervisor`] keeps them, [`protocol`] is how it is
-//! spoken to, [`ctl`] speaks to it, [`adopt`] is the bot's door, [`place`] says where all of it is.
+//! [`state`] says what a service can be, [`mod@service`] is one, [`supervisor`] keeps them, [`protocol`] is how it is
+//! spoken to, [`mod@ctl`] speaks to it, [`adopt`] is the bot's door, [`place`] says where all of it is.
 //!
 //! What does not live here: anything of the bot. Nothing here knows runs, approvals or the ledger.
 

@@ -74,7 +74,9 @@ impl Committer {
     }
 }
 
-async fn commit(store: &Store, me: WorkerId, jobs: Vec<Job>) {
+async fn commit(store: &Store, me: WorkerId, mut jobs: Vec<Job>) {
+    // Rows are locked in the order of their keys, here as everywhere.
+    jobs.sort_by_key(|job| job.advance.run);
     let alone = jobs.len() == 1;
     match try_commit(store, me, &jobs).await {
         Ok(results) => {
@@ -104,7 +106,7 @@ async fn commit(store: &Store, me: WorkerId, jobs: Vec<Job>) {
 
 /// Commits what can be committed together. The outer error means that nothing was.
 async fn try_commit(store: &Store, me: WorkerId, jobs: &[Job]) -> Result<Vec<Result<(), CommitError>>, AdvanceError> {
-    let mut tx = store.begin_advance(me).await?;
+    let mut tx = store.advance_tx(me);
     let grants = lock_grants(&mut tx, jobs).await?;
     let now = store.clock().now();
     let mut batch = Vec::with_capacity(jobs.len());

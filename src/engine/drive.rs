@@ -2,7 +2,7 @@
 //!
 //! Everything that must not be lost is committed before it is acted on: an attempt is `started` in the database before its
 //! process exists. "Ended" of one step and "started" of the next are one commit. A crash anywhere leaves a state from
-//! which [`next`](super::next::next) goes on.
+//! which [`next`] goes on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::model::id::{Digest, RunId};
 use crate::model::plan::{Plan, Sealed, Telling};
 use crate::model::run::{AttemptState, Outcome, RunEvent, RunState, Snag};
 use crate::store::{Advance, Attempt, AttemptKey, Ended, NewAttemptOutput, Run, Started, Store, StoreError};
-use crate::sys::{self, ProcessIdentity};
+use crate::sys::{self, Liveness, ProcessIdentity};
 use crate::text;
 
 /// After how long a process that still runs is written down. Its marker finds it before that; most steps that only take
@@ -80,11 +80,11 @@ pub(super) async fn drive(
     }
     // The digest is never believed: it is computed anew from the bytes that will be executed.
     let sealed = Sealed::from_stored(run.plan.clone());
+    let attempts = shared.store.list_attempts(id).await?;
     if sealed.digest() != run.digest {
-        return Err(StoreError::Refused(format!("the stored plan of run {id} is not the one that was planned")));
+        return give_up(shared, &run, &attempts, sealed.digest()).await;
     }
     let plan = sealed.open().map_err(|error| StoreError::Refused(format!("run {id}: {error}")))?;
-    let attempts = shared.store.list_attempts(id).await?;
     let secrets = shared.secrets.secrets();
     let mut driver = Driver { shared, orders, act_until, run, plan, attempts, ended: None, secrets };
     loop {
@@ -93,6 +93,93 @@ pub(super) async fn drive(
             Step::Done => return Ok(()),
         }
     }
+}
+
+/// Ends a run whose stored plan is not the one that was planned. Nothing in those bytes is believed, so nothing of them is
+/// executed; a step that a predecessor left behind is ended by its mark, for which no plan is needed.
+async fn give_up(shared: &Shared, run: &Run, attempts: &[Attempt], found: Digest) -> Result<(), StoreError> {
+    let why = approval::GrantError::OtherPlan { found, granted: run.digest }.to_string();
+    let mut events = Vec::new();
+    let mut ended = None;
+    let mut step = 1 + attempts.iter().filter(|attempt| attempt.state.worked()).map(|a| a.key.step).max().unwrap_or(0);
+    if let Some(left) = attempts.iter().find(|attempt| attempt.state == AttemptState::Started) {
+        let key = left.key;
+        step = key.step;
+        prove_gone(shared, left)
+            .await
+            .map_err(|why| StoreError::Refused(format!("attempt {key} of a run whose plan was changed: {why}")))?;
+        let what = Happened::AttemptLost { run: run.id, step: key.step, number: key.number, why: why.clone() };
+        let state = AttemptState::Unknown;
+        let mark = RowMark::attempt(run.id, key.step, key.number, state.name(), left.version + 1);
+        events.push(event_of(run, what, vec![mark]));
+        ended = Some(Ended { key, state, exit_code: None, summary: why.clone(), output: None });
+    }
+    let event = match run.state {
+        RunState::Stopping { .. } => RunEvent::Halted,
+        _ => RunEvent::StepFailed(Snag { step, why }),
+    };
+    let Ok(to) = run.state.clone().next(event) else { return Ok(()) };
+    let what = match &to {
+        RunState::Stopped { by } => {
+            let of = |worked| attempts.iter().filter(move |a| a.state.worked() == worked).map(|a| a.key.step).collect();
+            // Which steps there were besides, nobody can say any more.
+            Happened::RunStopped {
+                run: run.id,
+                by: by.clone(),
+                done: of(true),
+                unknown: of(false),
+                not_started: vec![],
+            }
+        }
+        _ => {
+            let why = if let RunState::Failed(snag) = &to { snag.why.clone() } else { String::new() };
+            Happened::RunFailed { run: run.id, step, why }
+        }
+    };
+    events.push(event_of(run, what, vec![RowMark::run(run.id, to.name(), run.version + 1)]));
+    let advance = Advance {
+        run: run.id,
+        version: run.version,
+        from: run.state.clone(),
+        fence: run.fence,
+        to,
+        ended,
+        started: None,
+        grant_ends: None,
+        events,
+    };
+    match shared.committer.advance(advance, Needs::EndGrant).await {
+        // Moved by somebody else: whoever claims it next looks again.
+        Ok(()) | Err(CommitError::Moved | CommitError::Closed) => Ok(()),
+        Err(CommitError::Grant(error)) => Err(StoreError::Refused(error.to_string())),
+        Err(CommitError::Store(error)) => Err(error),
+    }
+}
+
+/// Ends an attempt's processes, or says why they are not proved gone. One whose process was not yet written down is
+/// looked for by its mark, which shows nothing of another machine: that it was started here must be known (I2).
+async fn prove_gone(shared: &Shared, attempt: &Attempt) -> Result<(), String> {
+    if let (None, Some(worker)) = (&attempt.process, &attempt.worker)
+        && worker.liveness() == Liveness::Unknowable
+    {
+        return Err(format!(
+            "it was started by {worker}, which is not on this machine, so its end cannot be proved here"
+        ));
+    }
+    let marker = step::marker(&shared.surroundings, attempt.key);
+    let ended = sys::end_group(attempt.process.as_ref(), &marker, step::GONE_WITHIN).await;
+    ended.map(drop).map_err(|error| error.to_string())
+}
+
+/// An event about a run, caused by the line that last moved it.
+fn event_of(run: &Run, what: Happened, rows: Vec<RowMark>) -> NewEvent {
+    let scope = Scope {
+        system: Some(run.system.clone()),
+        environment: Some(run.environment.clone()),
+        run: Some(run.id),
+        ..Scope::default()
+    };
+    NewEvent { scope, cause: run.cause, record: Record { what, rows } }
 }
 
 impl Driver<'_> {
@@ -114,28 +201,22 @@ impl Driver<'_> {
     }
 
     fn event(&self, what: Happened, rows: Vec<RowMark>) -> NewEvent {
-        let scope = Scope {
-            system: Some(self.run.system.clone()),
-            environment: Some(self.run.environment.clone()),
-            run: Some(self.run.id),
-            ..Scope::default()
-        };
-        NewEvent { scope, cause: self.run.cause, record: Record { what, rows } }
-    }
-
-    /// Ends an attempt's processes, or says why they are not proved gone.
-    async fn prove_gone(&self, process: Option<&ProcessIdentity>, key: AttemptKey) -> Result<(), String> {
-        let marker = step::marker(&self.shared.surroundings, key);
-        sys::end_group(process, &marker, step::GONE_WITHIN).await.map(drop).map_err(|error| error.to_string())
+        event_of(&self.run, what, rows)
     }
 
     /// Ends what an attempt left behind, then counts it as unknown.
     async fn settle(&mut self, step: u32, number: u32) -> Result<Step, StoreError> {
         let key = self.key(step, number);
-        let process = self.attempt(key).and_then(|attempt| attempt.process.clone());
-        match self.prove_gone(process.as_ref(), key).await {
+        let Some(attempt) = self.attempt(key).cloned() else { return Ok(Step::Done) };
+        match prove_gone(self.shared, &attempt).await {
             Ok(()) => {
-                self.lost(key, "the bot was not there to see how it ended".to_owned());
+                let own = ProcessIdentity::own().ok();
+                let why = if attempt.worker.is_some() && attempt.worker == own {
+                    "the bot ended it, because it could not hold its lease"
+                } else {
+                    "the bot was not there to see how it ended"
+                };
+                self.lost(key, why.to_owned());
                 Ok(Step::GoOn)
             }
             Err(why) => {
@@ -160,14 +241,9 @@ impl Driver<'_> {
     async fn start(&mut self, step: u32, number: u32) -> Result<Step, StoreError> {
         let key = self.key(step, number);
         // Nobody starts a further attempt until the ones before it are proved gone (I2).
-        let earlier: Vec<_> = self
-            .attempts
-            .iter()
-            .filter(|attempt| attempt.key.step == step)
-            .map(|attempt| (attempt.key, attempt.process.clone()))
-            .collect();
-        for (earlier, process) in earlier {
-            if let Err(why) = self.prove_gone(process.as_ref(), earlier).await {
+        let earlier: Vec<_> = self.attempts.iter().filter(|attempt| attempt.key.step == step).cloned().collect();
+        for earlier in earlier {
+            if let Err(why) = prove_gone(self.shared, &earlier).await {
                 return self.finish(RunEvent::StepFailed(Snag { step, why })).await;
             }
         }
@@ -201,6 +277,7 @@ impl Driver<'_> {
             started_at: self.shared.store.clock().now(),
             ended_at: None,
             summary: None,
+            worker: None,
             process: None,
         });
         let began = self.shared.store.clock().now();

@@ -133,6 +133,7 @@ mod tests {
             started_at: chrono::DateTime::UNIX_EPOCH,
             ended_at: None,
             summary: Some("exit 7".into()),
+            worker: None,
             process: None,
         }
     }

@@ -27,7 +27,8 @@ impl std::fmt::Debug for Secrets {
 impl Secrets {
     /// Reads the secrets of a catalog. Those that cannot be read are named, with the reason; a step that needs one fails
     /// before it starts.
-    pub fn read(catalog: &Catalog) -> (Self, Vec<String>) {
+    /// `own` are the bot's: no step can name them, and they are taken out of what is kept like the others.
+    pub fn read(catalog: &Catalog, own: &[(SecretName, Vec<u8>)]) -> (Self, Vec<String>) {
         let mut values = BTreeMap::new();
         let mut problems = Vec::new();
         for (name, source) in &catalog.secrets {
@@ -57,7 +58,8 @@ impl Secrets {
                 Err(problem) => problems.push(problem),
             }
         }
-        let redactor = Redactor::new(values.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let all = values.iter().map(|(name, value)| (name.clone(), value.clone())).chain(own.iter().cloned());
+        let redactor = Redactor::new(all);
         (Self { values: Arc::new(values), redactor: Some(Arc::new(redactor)) }, problems)
     }
 

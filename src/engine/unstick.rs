@@ -6,9 +6,9 @@ use super::drive::stopped;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
 use crate::model::id::{InboxId, PersonId, RunId};
 use crate::model::plan::{Plan, Sealed};
-use crate::model::request::{GrantState, RequestEvent};
+use crate::model::request::{GrantState, RequestEvent, RequestState};
 use crate::model::run::{AttemptState, RunEvent, RunState, Snag, Verdict};
-use crate::store::{Result, Run, StoreError, Tx};
+use crate::store::{Request, Result, Run, StoreError, Tx};
 
 fn event(run: &Run, line: InboxId, what: Happened, rows: Vec<RowMark>) -> NewEvent {
     let scope = Scope {
@@ -28,6 +28,17 @@ fn open_plan(run: &Run) -> Result<Plan> {
 
 fn illegal(error: impl std::fmt::Display) -> StoreError {
     StoreError::Refused(error.to_string())
+}
+
+/// The request that waits was read before the run was locked, for that is the order of locks. If another has come since,
+/// the turn is tried again.
+async fn expect_pending(tx: &mut Tx, run: &Run, pending: Option<&Request>) -> Result<()> {
+    let now = tx.find_pending_of_run(run.id).await?;
+    let read = pending.filter(|request| matches!(request.state, RequestState::Pending { .. }));
+    if now.map(|request| request.id) == read.map(|request| request.id) {
+        return Ok(());
+    }
+    Err(StoreError::Moved { row: format!("the request of run {}", run.id), expected: "as it was read".to_owned() })
 }
 
 /// What came of `stop`.
@@ -53,6 +64,7 @@ pub async fn stop(tx: &mut Tx, run: RunId, by: &PersonId, line: InboxId) -> Resu
     };
     let grants = tx.lock_grants(&[run]).await?;
     let run = tx.lock_run(run).await?;
+    expect_pending(tx, &run, pending.as_ref()).await?;
     let Ok(to) = run.state.clone().next(RunEvent::Stop { by: by.clone() }) else {
         return Ok(StopOutcome::Over(Box::new(run)));
     };
@@ -111,6 +123,7 @@ pub async fn judge(
     };
     let grants = tx.lock_grants(&[run]).await?;
     let run = tx.lock_run(run).await?;
+    expect_pending(tx, &run, pending.as_ref()).await?;
     let RunState::Stuck(snag) = run.state.clone() else { return Ok(JudgeOutcome::NotStuck(Box::new(run))) };
     if run.requester == *by {
         return Ok(JudgeOutcome::OwnRun(Box::new(run)));

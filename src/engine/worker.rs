@@ -19,6 +19,11 @@ use crate::store::{Store, StoreError, Topic, WorkerId};
 use crate::sys::Liveness;
 use crate::text;
 
+/// How long a run whose driver failed waits for the next try.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// How long letting go of a run may take before its lease has to end by itself.
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
+
 /// How the worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerSettings {
@@ -43,12 +48,19 @@ pub struct Engine {
     settings: WorkerSettings,
 }
 
+/// A run that this process drives.
 struct Held {
     fence: i64,
     orders: watch::Sender<Orders>,
-    /// Until when its driver may act: with a fifth of the lease left there is still time to end the processes. The driver
-    /// goes by this itself, for the worker may be waiting for the database just then.
+    /// Until when its driver may act: with a fifth of the lease left there is still time to end the processes. Its watchdog
+    /// and the driver itself go by this, for the worker may be waiting for the database just then.
     act_until: watch::Sender<Instant>,
+}
+
+/// A driver that has ended.
+struct Finished {
+    run: RunId,
+    fence: i64,
 }
 
 impl Engine {
@@ -69,48 +81,55 @@ impl Engine {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let store = self.shared.store.clone();
         let mut held: HashMap<RunId, Held> = HashMap::new();
-        let (finished, mut done) = mpsc::unbounded_channel::<(RunId, i64)>();
+        let (finished, mut done) = mpsc::unbounded_channel::<Finished>();
         let renew_every = self.settings.lease / 3;
-        let mut renew_at = Instant::now() + renew_every;
+        let mut renew_at = Instant::now();
         let mut runs = store.hub().listen(Topic::Runs);
-        let mut stopping = false;
         let mut give_up_at = None::<Instant>;
+        // Nothing here may wait for the database longer than this; what a lease needs done in time, its watchdog does.
+        let patience = self.settings.lease / 5;
         loop {
-            if !stopping {
-                self.claim(&mut held, &finished).await;
-            } else if held.is_empty() {
+            if give_up_at.is_some() && held.is_empty() {
                 break;
             }
-            self.pass_on_stops(&held).await;
-            let next = renew_at.min(give_up_at.unwrap_or(renew_at));
-            tokio::select! {
-                () = runs.wait(Duration::from_secs(1)) => {}
-                Some(first) = done.recv() => {
-                    let mut ended = Some(first);
-                    while let Some((run, fence)) = ended {
-                        // The run may have been claimed anew meanwhile, when the driver that ended had lost its lease.
-                        if held.get(&run).is_some_and(|held| held.fence == fence) {
-                            held.remove(&run);
-                        }
-                        ended = done.try_recv().ok();
-                    }
+            let stopping = give_up_at.is_some();
+            let round = async {
+                if !stopping {
+                    self.claim(&mut held, &finished).await;
                 }
-                () = tokio::time::sleep_until(next) => {}
+                self.pass_on_stops(&held).await;
+                if Instant::now() >= renew_at {
+                    self.renew(&held).await;
+                    renew_at = Instant::now() + renew_every;
+                }
+            };
+            if tokio::time::timeout(patience, round).await.is_err() {
+                tracing::error!(
+                    "the database does not answer; runs whose leases cannot be renewed are given up in time"
+                );
+            }
+            let wake = Instant::now() + renew_every.min(Duration::from_secs(1));
+            tokio::select! {
+                biased;
                 // A closed channel means that whoever could say stop is gone: that is a stop.
                 _ = stop.wait_for(|stop| *stop), if !stopping => {
-                    stopping = true;
                     give_up_at = Some(Instant::now() + self.settings.grace);
                 }
-            }
-            let now = Instant::now();
-            if now >= renew_at {
-                self.renew(&mut held).await;
-                renew_at = now + renew_every;
-            }
-            for run in held.values() {
-                if now >= *run.act_until.borrow() || give_up_at.is_some_and(|at| now >= at) {
-                    run.orders.send_replace(Orders::GiveUp);
+                () = tokio::time::sleep_until(give_up_at.unwrap_or(wake)), if stopping => {
+                    for run in held.values() {
+                        run.orders.send_replace(Orders::GiveUp);
+                    }
+                    // Said once; from now on only their ends are waited for.
+                    give_up_at = Some(Instant::now() + Duration::from_secs(3600));
                 }
+                Some(Finished { run, fence }) = done.recv() => {
+                    // A later claim of the same run has another fence and stays.
+                    if held.get(&run).is_some_and(|held| held.fence == fence) {
+                        held.remove(&run);
+                    }
+                }
+                () = runs.wait(Duration::from_secs(1)), if !stopping => {}
+                () = tokio::time::sleep_until(wake) => {}
             }
         }
     }
@@ -120,14 +139,15 @@ impl Engine {
         asked + self.settings.lease / 5 * 4
     }
 
-    async fn claim(&self, held: &mut HashMap<RunId, Held>, finished: &mpsc::UnboundedSender<(RunId, i64)>) {
+    async fn claim(&self, held: &mut HashMap<RunId, Held>, finished: &mpsc::UnboundedSender<Finished>) {
         let room = self.settings.at_once.saturating_sub(held.len());
         if room == 0 {
             return;
         }
         let before = Instant::now();
         let limit = i64::try_from(room).unwrap_or(i64::MAX);
-        let claimed = match self.shared.store.claim_runs(self.me, self.settings.lease, limit).await {
+        let mine: Vec<RunId> = held.keys().copied().collect();
+        let claimed = match self.shared.store.claim_runs(self.me, self.settings.lease, limit, &mine).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::error!(error = %text::chain(&error), "runs could not be claimed");
@@ -136,23 +156,33 @@ impl Engine {
         };
         for (run, fence) in claimed {
             let (orders, receiver) = watch::channel(Orders::GoOn);
-            let (act_until, sure) = watch::channel(self.act_until(before));
+            let (act_until, watched) = watch::channel(self.act_until(before));
+            tokio::spawn(watchdog(watched.clone(), orders.clone()));
             held.insert(run, Held { fence, orders, act_until });
-            let shared = self.shared.clone();
-            let finished = finished.clone();
-            let me = self.me;
+            let (shared, finished, me) = (self.shared.clone(), finished.clone(), self.me);
             tokio::spawn(async move {
-                if let Err(error) = drive(&shared, run, fence, receiver, sure).await {
-                    tracing::error!(error = %text::chain(&error), %run, "a run could not go on; it is tried again");
-                    // Not at once: what is wrong now may not be in a moment.
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                let driving = shared.clone();
+                // A task of its own, so that the end is told however it comes about.
+                let ended = tokio::spawn(async move { drive(&driving, run, fence, receiver, watched).await }).await;
+                let failure = match ended {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(text::chain(&error)),
+                    Err(error) => Some(format!("its driver ended badly: {error}")),
+                };
+                if let Some(error) = failure {
+                    tracing::error!(error, %run, "a run could not go on; it is tried again in a while");
+                    // What is wrong now may not be in a moment; and what is wrong for good must not fill the log.
+                    tokio::time::sleep(TRY_AGAIN_AFTER).await;
                 }
                 // Without this the run waits for the lease to end.
-                if let Err(error) = shared.store.release_run(me, run, fence).await {
-                    tracing::warn!(error = %text::chain(&error), %run, "a run was not let go of");
+                let released = shared.store.release_run(me, run, fence);
+                match tokio::time::timeout(RELEASE_WITHIN, released).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(error = %text::chain(&error), %run, "a run was not let go of"),
+                    Err(_) => tracing::warn!(%run, "a run was not let go of in time"),
                 }
                 // The loop is gone only when the process is about to end.
-                let _ = finished.send((run, fence));
+                let _ = finished.send(Finished { run, fence });
             });
         }
     }
@@ -179,18 +209,41 @@ impl Engine {
         }
     }
 
-    async fn renew(&self, held: &mut HashMap<RunId, Held>) {
-        let mine: Vec<(RunId, i64)> = held.iter().map(|(run, held)| (*run, held.fence)).collect();
+    async fn renew(&self, held: &HashMap<RunId, Held>) {
+        if held.is_empty() {
+            return;
+        }
+        let mut mine: Vec<(RunId, i64)> = held.iter().map(|(run, held)| (*run, held.fence)).collect();
+        mine.sort_unstable();
         let before = Instant::now();
         match self.shared.store.renew_runs(self.me, &mine, self.settings.lease).await {
             Ok(renewed) => {
                 for run in renewed {
-                    if let Some(held) = held.get_mut(&run) {
+                    if let Some(held) = held.get(&run) {
                         held.act_until.send_replace(self.act_until(before));
                     }
                 }
             }
             Err(error) => tracing::error!(error = %text::chain(&error), "leases could not be renewed"),
+        }
+    }
+}
+
+/// Tells a run to give up while enough of its lease is left to end its processes (I2). Waits for nothing but time: a
+/// database that hangs cannot hold it up. Ends with the run.
+async fn watchdog(mut act_until: watch::Receiver<Instant>, orders: watch::Sender<Orders>) {
+    loop {
+        let give_up_at = *act_until.borrow_and_update();
+        tokio::select! {
+            renewed = act_until.changed() => {
+                if renewed.is_err() {
+                    return;
+                }
+            }
+            () = tokio::time::sleep_until(give_up_at) => {
+                orders.send_replace(Orders::GiveUp);
+                return;
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::turn::{accounts, plan_of};
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::event::{Event, Happened};
 use crate::model::id::{InboxId, PersonId, Position};
-use crate::model::plan::{Plan, Telling};
+use crate::model::plan::{Plan, Sealed, Telling};
 use crate::store::{ChainRow, NewMessage, Origin, Place, Run, StoreError, Topic, WorkerId};
 use crate::text;
 
@@ -49,7 +49,8 @@ pub async fn room_sink(app: Arc<App>, me: WorkerId, lease: Duration, mut stop: w
         if held_until.is_some() {
             loop {
                 match tell(&app).await {
-                    Ok(0) => break,
+                    // Less than a batch was all that there was; what came since has woken the listener.
+                    Ok(told) if told < BATCH as usize => break,
                     Ok(_) => {}
                     Err(error) => {
                         tracing::error!(error = %text::chain(&error), "the room's sink could not tell");
@@ -72,7 +73,16 @@ async fn tell(app: &App) -> Result<usize, StoreError> {
     let Some(last) = rows.last().and_then(|row| row.place) else { return Ok(0) };
     let mut messages = Vec::new();
     for row in &rows {
-        messages.extend(echo(app, row).await?);
+        match echo(app, row).await {
+            Ok(said) => messages.extend(said),
+            // The database is away: tried again, nothing is skipped.
+            Err(error @ StoreError::Database(_)) => return Err(error),
+            // This one event cannot be told, now or later; it must not keep every other room in silence.
+            Err(error) => {
+                let position = row.place.map_or(0, |(position, _)| position.0);
+                tracing::error!(error = %text::chain(&error), position, "an event cannot be told: `audit verify` tells more");
+            }
+        }
     }
     app.store.advance_sink(SINK, from, last.0, &fold(messages)).await?;
     Ok(rows.len())
@@ -130,10 +140,41 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::RunStopped { .. } => {
             let Some(id) = event.scope.run else { return Ok(Vec::new()) };
             let Some(run) = app.store.find_run(id).await? else { return Ok(Vec::new()) };
+            let sealed = Sealed::from_stored(run.plan.clone());
+            if sealed.digest() != run.digest {
+                // One plan that somebody changed must not silence every room.
+                return Ok(without_plan(app, &run, &event, &record.what));
+            }
             let teller = Teller { app, plan: plan_of(&run)?, run, position, at: event.at, cause: event.cause };
             teller.tell(&event, &record.what).await
         }
     }
+}
+
+/// What a room reads of a run whose stored plan is not the one that was planned: only how it ended, for the words of that
+/// plan cannot be believed.
+fn without_plan(app: &App, run: &Run, event: &Event, what: &Happened) -> Vec<NewMessage> {
+    let (Some(position), Some(hash)) = (event.position, event.hash) else { return Vec::new() };
+    let place = text::echo::head(position, hash);
+    let text = match what {
+        Happened::RunFailed { step, why, .. } => {
+            text::echo::failed_without_plan(run.id, &run.requester, *step, why, &place)
+        }
+        Happened::RunStopped { by, .. } => text::echo::stopped_without_plan(run.id, by, &place),
+        _ => return Vec::new(),
+    };
+    let mut message = Message::to_room(text);
+    message.ping = accounts(&app.in_use().catalog, std::slice::from_ref(&run.requester), &run.room);
+    vec![NewMessage {
+        room: RoomAddress::clone(&run.room),
+        place: run.thread.clone().map_or_else(|| Place::ThreadOf(run.subject()), Place::Thread),
+        origin: Origin::Event(position),
+        part: 0,
+        cause: event.cause,
+        role: None,
+        edits: false,
+        message,
+    }]
 }
 
 fn to_every_room(app: &App, position: Position, text: &str) -> Vec<NewMessage> {
@@ -171,7 +212,7 @@ impl Teller<'_> {
         let requester = &self.run.requester;
         let now = self.app.store.clock().now();
         if let Some((text, ping)) = self.retry_ended(what).await? {
-            return Ok(vec![self.plain(text, &ping)]);
+            return Ok(self.plain(&text, &ping));
         }
         let said = match what {
             Happened::RequestGranted { .. } => return self.progress(Edits::No).await,
@@ -243,13 +284,22 @@ impl Teller<'_> {
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;
-        Ok(vec![self.plain(text, &ping)])
+        Ok(self.plain(&text, &ping))
     }
 
-    fn plain(&self, text: String, ping: &[PersonId]) -> NewMessage {
-        let mut message = Message::to_room(text);
-        message.ping = accounts(&self.app.in_use().catalog, ping, &self.run.room);
-        self.message(message, None, Edits::No)
+    /// A message of its own, or several when it does not fit into one.
+    fn plain(&self, text: &str, ping: &[PersonId]) -> Vec<NewMessage> {
+        let parts = crate::chat::sender::split(text, self.app.limits(&self.run.room).text);
+        (0..)
+            .zip(parts)
+            .map(|(part, text)| {
+                let mut message = Message::to_room(text);
+                if part == 0 {
+                    message.ping = accounts(&self.app.in_use().catalog, ping, &self.run.room);
+                }
+                NewMessage { part, ..self.message(message, None, Edits::No) }
+            })
+            .collect()
     }
 
     /// What is said when a request to retry comes to nothing: the run is not ended by it.
@@ -287,7 +337,7 @@ impl Teller<'_> {
             .unwrap_or(0);
         let since = events.get(newest_grant..).unwrap_or_default();
         let grant = since.first().and_then(|event| event.position).unwrap_or(self.position);
-        let text = text::echo::progress(&self.plan, since);
+        let text = text::echo::progress(&self.plan, since, self.app.limits(&self.run.room).text);
         Ok(vec![self.message(Message::to_room(text), Some(format!("run:{}:{grant}", self.run.id)), edits)])
     }
 

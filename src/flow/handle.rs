@@ -12,12 +12,13 @@ use futures_util::future::BoxFuture;
 use super::commands;
 use super::turn::Turn;
 use super::{App, InUse};
+use crate::chat::sender::split;
 use crate::chat::{Delivery, Inbound, ReceiveError, Received};
 use crate::command::{self, Command, Parsed, Place};
 use crate::model::chat::{Addressed, Incoming, Message, Said};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{InboxId, PersonId};
-use crate::store::{LineOutcome, StoreError, Tx};
+use crate::store::{LineOutcome, PlainLine, StoreError, Tx};
 use crate::text;
 
 /// After how long a command does not act any more.
@@ -50,7 +51,12 @@ impl Inbound for App {
                             key = %incoming.what.key(),
                             "a line could not be dealt with"
                         );
-                        return Err(ReceiveError(error.into()));
+                        // What the database may do later is worth another delivery. Anything else would only fail again:
+                        // it is kept, refused, and the room is told.
+                        if matches!(error, StoreError::Database(_)) {
+                            return Err(ReceiveError(error.into()));
+                        }
+                        return self.broken(&incoming).await.map_err(|error| ReceiveError(error.into()));
                     }
                 }
             }
@@ -72,41 +78,114 @@ fn is_cut(error: &sqlx::Error) -> bool {
 }
 
 impl App {
+    /// Keeps a line that something of ours cannot deal with: refused, with a sentence, so that it is not delivered again
+    /// for ever.
+    async fn broken(&self, incoming: &Incoming) -> Result<Received, StoreError> {
+        let in_use = self.in_use();
+        let person = in_use.catalog.person_of(&incoming.account).map(|person| person.name.clone());
+        let text = said_text(incoming).map(|text| in_use.secrets.redact(text));
+        let mut tx = self.store.begin().await?;
+        let Some(line) = tx.insert_line(incoming, person.as_ref(), text.as_deref()).await? else {
+            return self.again(incoming).await;
+        };
+        let answer = Message::to_room(text::answer::broken());
+        tx.answer(line, &incoming.room, incoming.thread.as_ref(), answer);
+        tx.set_line_outcome(line, LineOutcome::Refused).await?;
+        let record = said(incoming, person, text, LineOutcome::Refused, tx.answers());
+        tx.record(NewEvent { scope: Scope::default(), cause: Some(line), record });
+        tx.commit().await?;
+        Ok(Received { line, delivery: Delivery::First })
+    }
+
+    /// What was received before.
+    async fn again(&self, incoming: &Incoming) -> Result<Received, StoreError> {
+        let row = self.store.find_line(&incoming.room, &incoming.what.key()).await?;
+        let row = row.ok_or_else(|| StoreError::Database(sqlx::Error::RowNotFound))?;
+        Ok(Received { line: row.id, delivery: Delivery::Again })
+    }
+
     async fn turn(&self, incoming: &Incoming) -> Result<Received, StoreError> {
         let in_use = self.in_use();
         let person = in_use.catalog.person_of(&incoming.account).map(|person| person.name.clone());
-        let text = match &incoming.what {
-            Said::Line { text, .. } => Some(text.as_str()),
-            Said::Press { command, .. } => Some(command.as_str()),
-            Said::Edit { text, .. } => text.as_deref(),
-        };
         // I8: before storage.
-        let text = text.map(|text| in_use.secrets.redact(text));
+        let text = said_text(incoming).map(|text| in_use.secrets.redact(text));
         let parsed = read(&in_use, incoming, text.as_deref());
-        let mut tx = self.begin(&parsed).await?;
+        if let Some((outcome, answers)) = self.plain(&in_use, incoming, person.as_ref(), &parsed) {
+            let texts = answers.iter().map(|answer| answer.text.clone()).collect();
+            let record = said(incoming, person.clone(), text.clone(), outcome, texts);
+            let (person, text) = (person.as_ref(), text.as_deref());
+            let plain = PlainLine { incoming, person, text, outcome, record, answers };
+            if let Some(line) = self.store.insert_plain_line(plain).await? {
+                return Ok(Received { line, delivery: Delivery::First });
+            }
+            // Received before, or edited since: the long way finds out.
+        }
+        let mut tx = self.store.begin().await?;
         let Some(line) = tx.insert_line(incoming, person.as_ref(), text.as_deref()).await? else {
             drop(tx);
-            let row = self.store.find_line(&incoming.room, &incoming.what.key()).await?;
-            let row = row.ok_or_else(|| StoreError::Database(sqlx::Error::RowNotFound))?;
-            return Ok(Received { line: row.id, delivery: Delivery::Again });
+            return self.again(incoming).await;
         };
         let (mut tx, outcome) = match person.clone() {
             Some(person) => self.act(tx, in_use, incoming, line, person, parsed, text.as_deref()).await?,
             None => {
-                let outcome = stranger(&mut tx, incoming, line, &parsed);
+                let (outcome, answer) = stranger(incoming, &parsed);
+                if let Some(answer) = answer {
+                    tx.answer(line, &incoming.room, incoming.thread.as_ref(), answer);
+                }
                 (tx, outcome)
             }
         };
         if outcome != LineOutcome::Answered {
             tx.set_line_outcome(line, outcome).await?;
         }
-        tx.record(said(incoming, line, person, text, outcome, tx.answers()));
+        let record = said(incoming, person, text, outcome, tx.answers());
+        tx.record(NewEvent { scope: Scope::default(), cause: Some(line), record });
         tx.commit().await?;
         Ok(Received { line, delivery: Delivery::First })
     }
 
-    async fn begin(&self, _parsed: &Reading) -> Result<Tx, StoreError> {
-        self.store.begin().await
+    /// What comes of a line that needs no look at the database before it is answered; `None` for every other.
+    fn plain(
+        &self,
+        in_use: &InUse,
+        incoming: &Incoming,
+        person: Option<&PersonId>,
+        parsed: &Reading,
+    ) -> Option<(LineOutcome, Vec<Message>)> {
+        let Some(person) = person else {
+            let (outcome, answer) = stranger(incoming, parsed);
+            return Some((outcome, answer.into_iter().collect()));
+        };
+        let aloud = |text: &str| -> Vec<Message> {
+            split(text, self.limits(&incoming.room).text).into_iter().map(Message::to_room).collect()
+        };
+        match parsed {
+            Reading::Said(Parsed::Talk) => Some((LineOutcome::Talk, Vec::new())),
+            Reading::Said(Parsed::Wrong(error)) => Some((LineOutcome::Refused, aloud(&text::command::wrong(error)))),
+            Reading::Said(Parsed::Command(command)) => {
+                if self.store.clock().now() - incoming.said_at > STALE_AFTER {
+                    return None;
+                }
+                let answer = match command {
+                    Command::Ping => text::answer::pong().to_owned(),
+                    Command::Help { topic } => commands::help(&in_use.catalog, person, topic.as_deref()),
+                    Command::WhoAmI => commands::whoami(&in_use.catalog, person, &incoming.account),
+                    Command::Is { .. }
+                    | Command::Run { .. }
+                    | Command::Again
+                    | Command::Approve { .. }
+                    | Command::Deny { .. }
+                    | Command::Withdraw { .. }
+                    | Command::Stop { .. }
+                    | Command::Judge { .. }
+                    | Command::Retry { .. }
+                    | Command::Requests
+                    | Command::Show { .. } => return None,
+                };
+                Some((LineOutcome::Answered, aloud(&answer)))
+            }
+            Reading::Said(Parsed::NearYes | Parsed::NearNo) | Reading::Edited { .. } => None,
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one turn, taken apart once")]
@@ -149,6 +228,14 @@ impl App {
     }
 }
 
+fn said_text(incoming: &Incoming) -> Option<&str> {
+    match &incoming.what {
+        Said::Line { text, .. } => Some(text),
+        Said::Press { command, .. } => Some(command),
+        Said::Edit { text, .. } => text.as_deref(),
+    }
+}
+
 /// What something that came in turned out to be.
 enum Reading {
     Said(Parsed),
@@ -170,11 +257,10 @@ fn read(in_use: &InUse, incoming: &Incoming, text: Option<&str>) -> Reading {
 }
 
 /// Somebody whom the catalog does not know: can ask who they are, and nothing else (I9).
-fn stranger(tx: &mut Tx, incoming: &Incoming, line: InboxId, parsed: &Reading) -> LineOutcome {
+fn stranger(incoming: &Incoming, parsed: &Reading) -> (LineOutcome, Option<Message>) {
     let (outcome, answer) = match parsed {
-        Reading::Said(Parsed::Talk) => return LineOutcome::Talk,
-        Reading::Edited { .. } => return LineOutcome::Recorded,
-        Reading::Said(Parsed::NearYes | Parsed::NearNo) => return LineOutcome::Talk,
+        Reading::Said(Parsed::Talk | Parsed::NearYes | Parsed::NearNo) => return (LineOutcome::Talk, None),
+        Reading::Edited { .. } => return (LineOutcome::Recorded, None),
         Reading::Said(Parsed::Command(Command::WhoAmI)) => {
             (LineOutcome::Answered, text::answer::whoami_unknown(&incoming.account))
         }
@@ -182,19 +268,17 @@ fn stranger(tx: &mut Tx, incoming: &Incoming, line: InboxId, parsed: &Reading) -
             (LineOutcome::Refused, text::answer::unknown_person(&incoming.account))
         }
     };
-    tx.answer(line, &incoming.room, incoming.thread.as_ref(), Message::to_room(answer));
-    outcome
+    (outcome, Some(Message::to_room(answer)))
 }
 
 /// The ledger's event of what was said.
 fn said(
     incoming: &Incoming,
-    line: InboxId,
     person: Option<PersonId>,
     text: Option<String>,
     outcome: LineOutcome,
     answer: Vec<String>,
-) -> NewEvent {
+) -> Record {
     let what = match &incoming.what {
         Said::Line { .. } | Said::Press { .. } => Happened::LineSaid {
             room: incoming.room.clone(),
@@ -215,5 +299,5 @@ fn said(
             answer,
         },
     };
-    NewEvent { scope: Scope::default(), cause: Some(line), record: Record { what, rows: Vec::new() } }
+    Record { what, rows: Vec::new() }
 }

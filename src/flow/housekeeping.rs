@@ -9,6 +9,7 @@ use super::App;
 use crate::approval::{self, End, Ending};
 use crate::engine::bury_the_dead;
 use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::model::id::RequestId;
 use crate::store::{StoreError, Topic, WorkerId};
 use crate::text;
 
@@ -19,7 +20,7 @@ const CLOCK_EVERY: u32 = 60;
 
 /// Keeps house until told to stop.
 pub async fn housekeeping(app: Arc<App>, me: WorkerId, mut stop: watch::Receiver<bool>) {
-    let mut settled = app.store.hub().listen(Topic::Settled);
+    let mut requests = app.store.hub().listen(Topic::Requests);
     let mut rounds = 0_u32;
     loop {
         if *stop.borrow() {
@@ -36,24 +37,31 @@ pub async fn housekeeping(app: Arc<App>, me: WorkerId, mut stop: watch::Receiver
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             // A new request may expire sooner than what was waited for.
-            () = settled.wait(EVERY), if wait > Duration::from_millis(250) => tokio::time::sleep(Duration::from_millis(20)).await,
+            () = requests.wait(EVERY) => {}
             _ = stop.changed() => {}
         }
     }
 }
 
+async fn expire(app: &App, request: RequestId) -> Result<(), StoreError> {
+    let mut tx = app.store.begin().await?;
+    approval::end(&mut tx, End { request, ending: Ending::Expired, line: None }).await?;
+    tx.commit().await
+}
+
 /// One round; returns how long the next can wait.
 async fn round(app: &App, me: WorkerId, rounds: u32) -> Result<Duration, StoreError> {
     for request in app.store.list_expired_requests().await? {
-        let mut tx = app.store.begin().await?;
-        approval::end(&mut tx, End { request, ending: Ending::Expired, line: None }).await?;
-        tx.commit().await?;
+        // Each alone: one that cannot be read must not keep the others waiting.
+        if let Err(error) = expire(app, request).await {
+            tracing::error!(error = %text::chain(&error), %request, "a request could not be ended");
+        }
     }
     if rounds.is_multiple_of(5) {
         bury_the_dead(&app.store, me).await?;
     }
     if rounds % CLOCK_EVERY == CLOCK_EVERY - 1
-        && let Some(millis) = app.store.check_clock().await?
+        && let Some(millis) = app.store.check_clock(me).await?
     {
         tracing::warn!(millis, "the database's clock jumped");
         let record = Record { what: Happened::ClockJumped { millis }, rows: Vec::new() };

@@ -19,7 +19,7 @@ use crate::engine::plan::{LocalWorld, World, plan};
 use crate::engine::{Secrets, SecretsSource};
 use crate::model::catalog::Catalog;
 use crate::model::chat::RoomAddress;
-use crate::model::id::Digest;
+use crate::model::id::{Digest, SecretName};
 use crate::model::plan::Sealed;
 use crate::runbook::Loaded;
 use crate::store::Store;
@@ -44,8 +44,8 @@ pub struct InUse {
 impl InUse {
     /// Takes a loaded catalog into use: reads its secrets. Those that cannot be read are named in the log; a step that
     /// needs one fails before it starts.
-    pub fn new(loaded: Loaded) -> Self {
-        let (secrets, problems) = Secrets::read(&loaded.catalog);
+    pub fn new(loaded: Loaded, own: &[(SecretName, Vec<u8>)]) -> Self {
+        let (secrets, problems) = Secrets::read(&loaded.catalog, own);
         for problem in problems {
             tracing::warn!("{problem}");
         }
@@ -63,13 +63,23 @@ pub struct App {
     pub world: LocalWorld,
     /// The chat adapters.
     pub adapters: Vec<Arc<dyn Adapter>>,
+    /// The bot's own secrets: taken out of everything that is kept.
+    own_secrets: Vec<(SecretName, Vec<u8>)>,
     in_use: RwLock<Arc<InUse>>,
 }
 
 impl App {
     /// Wires an app.
-    pub fn new(store: Store, times: Times, world: LocalWorld, adapters: Vec<Arc<dyn Adapter>>, in_use: InUse) -> Self {
-        Self { store, times, world, adapters, in_use: RwLock::new(Arc::new(in_use)) }
+    pub fn new(
+        store: Store,
+        times: Times,
+        world: LocalWorld,
+        adapters: Vec<Arc<dyn Adapter>>,
+        loaded: Loaded,
+        own_secrets: Vec<(SecretName, Vec<u8>)>,
+    ) -> Self {
+        let in_use = RwLock::new(Arc::new(InUse::new(loaded, &own_secrets)));
+        Self { store, times, world, adapters, own_secrets, in_use }
     }
 
     /// The catalog in use now. A reload leaves what was taken here as it is.
@@ -78,7 +88,8 @@ impl App {
         self.in_use.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    fn replace(&self, with: InUse) {
+    fn replace(&self, with: Loaded) {
+        let with = InUse::new(with, &self.own_secrets);
         *self.in_use.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(with);
     }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use notify::Watcher;
 use tokio::sync::{mpsc, watch};
 
+use super::App;
 use super::turn::plan_of;
-use super::{App, InUse};
 use crate::engine::plan::plan;
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::Digest;
@@ -43,7 +43,11 @@ pub async fn watch_catalog(
     mut stop: watch::Receiver<bool>,
 ) {
     let (changed, mut changes) = mpsc::channel(1);
-    let watcher = notify::recommended_watcher(move |_| {
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Being read is no change: otherwise every look would ask for the next.
+        if event.is_ok_and(|event| matches!(event.kind, notify::EventKind::Access(_))) {
+            return;
+        }
         // Full means that a look is due anyway.
         let _ = changed.try_send(());
     });
@@ -86,12 +90,14 @@ async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<Stri
         .map_err(|error| StoreError::Refused(format!("reading the catalog ended badly: {error}")))?;
     match loaded {
         Ok(loaded) => {
-            let was_refused = refused.take().is_some();
+            let was_refused = refused.is_some();
             if loaded.fingerprint == app.in_use().fingerprint && !was_refused && why == Reload::Perhaps {
                 // The same catalog may name a script whose content is another now: that too makes another plan.
                 return tell_what_differs(app).await;
             }
-            take(app, loaded, was_refused).await
+            take(app, loaded, was_refused).await?;
+            *refused = None;
+            Ok(())
         }
         Err(problems) => refuse(app, &problems, refused).await,
     }
@@ -100,7 +106,7 @@ async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<Stri
 async fn take(app: &App, loaded: Loaded, was_refused: bool) -> Result<(), StoreError> {
     let runbooks = loaded.catalog.runbooks.len();
     let fingerprint = loaded.fingerprint;
-    app.replace(InUse::new(loaded));
+    app.replace(loaded);
     tracing::info!(runbooks, fingerprint = %fingerprint.short(), "catalog loaded");
     let scope = Scope { audience: was_refused.then(|| "rooms".to_owned()), ..Scope::default() };
     let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
@@ -115,41 +121,50 @@ async fn refuse(app: &App, problems: &Diagnostics, refused: &mut Option<Vec<Stri
         return Ok(());
     }
     tracing::error!("the catalog is not loaded, the one before keeps serving:\n{problems}");
-    *refused = Some(lines.clone());
-    let record = Record { what: Happened::CatalogRefused { problems: lines }, rows: Vec::new() };
-    app.store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await
+    let record = Record { what: Happened::CatalogRefused { problems: lines.clone() }, rows: Vec::new() };
+    app.store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
+    // Remembered only once the rooms will be told.
+    *refused = Some(lines);
+    Ok(())
 }
 
 /// Tells the thread of every request that waits when the catalog would make another plan of it now. Once for each other
 /// plan.
 async fn tell_what_differs(app: &App) -> Result<(), StoreError> {
     for request in app.store.list_pending_requests().await? {
-        let Some(run) = app.store.find_run(request.run).await? else { continue };
-        let asked = plan_of(&run)?;
-        let in_use = app.in_use();
-        let now = in_use
-            .catalog
-            .runbooks
-            .get(&asked.runbook)
-            .and_then(|runbook| plan(&in_use.catalog, runbook, &asked.params, &app.world).ok())
-            .and_then(|plan| Sealed::seal(&plan).ok())
-            .map(|sealed| sealed.digest());
-        if now == Some(request.digest) || told(&request, now) {
-            continue;
+        // Each alone: one that cannot be read must not keep the others from being told.
+        if let Err(error) = tell_if_differs(app, &request).await {
+            tracing::error!(error = %text::chain(&error), request = %request.code, "a request could not be compared");
         }
-        let mut tx = app.store.begin().await?;
-        tx.set_request_differs(request.id, now).await?;
-        let scope = Scope {
-            system: Some(run.system.clone()),
-            environment: Some(run.environment.clone()),
-            run: Some(run.id),
-            ..Scope::default()
-        };
-        let what = Happened::RequestDiffers { request: request.id, code: request.code, run: run.id, now };
-        tx.record(NewEvent { scope, cause: run.cause, record: Record { what, rows: Vec::new() } });
-        tx.commit().await?;
     }
     Ok(())
+}
+
+async fn tell_if_differs(app: &App, request: &Request) -> Result<(), StoreError> {
+    let Some(run) = app.store.find_run(request.run).await? else { return Ok(()) };
+    let asked = plan_of(&run)?;
+    let in_use = app.in_use();
+    let now = in_use
+        .catalog
+        .runbooks
+        .get(&asked.runbook)
+        .and_then(|runbook| plan(&in_use.catalog, runbook, &asked.params, &app.world).ok())
+        .and_then(|plan| Sealed::seal(&plan).ok())
+        .map(|sealed| sealed.digest());
+    if now == Some(request.digest) || told(request, now) {
+        return Ok(());
+    }
+    let mut tx = app.store.begin().await?;
+    tx.set_request_differs(request.id, now).await?;
+    let scope = Scope {
+        system: Some(run.system.clone()),
+        environment: Some(run.environment.clone()),
+        run: Some(run.id),
+        ..Scope::default()
+    };
+    let what = Happened::RequestDiffers { request: request.id, code: request.code, run: run.id, now };
+    tx.record(NewEvent { scope, cause: run.cause, record: Record { what, rows: Vec::new() } });
+    tx.commit().await
 }
 
 /// Whether the thread was told of exactly this difference already.

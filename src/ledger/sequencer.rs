@@ -20,6 +20,12 @@ const BATCH: usize = 500;
 /// How long to wait for a wake-up before looking anyway, and before trying again for a lease that is held elsewhere.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long after a wake-up it begins: whatever was recorded is first answered to who waits for it.
+const ANSWERS_FIRST: Duration = Duration::from_millis(1);
+
+/// The shortest time from the beginning of one turn to that of the next, so that many small batches are a few larger ones.
+const GAP: Duration = Duration::from_millis(5);
+
 /// How long the lease is taken for when everything is to be sequenced now.
 const DRAIN_LEASE: Duration = Duration::from_secs(10);
 
@@ -50,6 +56,7 @@ pub async fn run(store: Store, me: WorkerId, lease_length: Duration, mut stop: w
         let mut held = None;
         let mut failing = false;
         loop {
+            let began = Instant::now();
             match turn(&store, me, lease_length, &mut held).await {
                 Ok(turn) => {
                     if failing {
@@ -57,7 +64,10 @@ pub async fn run(store: Store, me: WorkerId, lease_length: Duration, mut stop: w
                         failing = false;
                     }
                     match turn {
-                        Turn::Caught => wake.wait(renewal(lease_length).min(PATIENCE)).await,
+                        Turn::Caught => {
+                            wake.wait(renewal(lease_length).min(PATIENCE)).await;
+                            tokio::time::sleep_until((Instant::now() + ANSWERS_FIRST).max(began + GAP)).await;
+                        }
                         // A wake-up here is for whoever holds it.
                         Turn::Elsewhere => tokio::time::sleep(PATIENCE).await,
                     }

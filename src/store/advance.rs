@@ -5,12 +5,12 @@
 //! update of the grant's row stands in the same transaction as the attempt), I2 (every write names holder and fence), I3
 //! (an attempt's key is unique) and I4 (events commit with the change).
 
-use super::append;
+use super::append::EventColumns;
 use super::lease::WorkerId;
 use super::rows::{self, AttemptKey, StoredGrant};
 use super::runs::{self, NewAttemptOutput};
 use super::{Result, Store, StoreError, Topic};
-use crate::model::event::NewEvent;
+use crate::model::event::{EVENT_SCHEMA, NewEvent};
 use crate::model::id::{Digest, GrantId, RunId};
 use crate::model::request::GrantState;
 use crate::model::run::{AttemptState, RunState};
@@ -80,21 +80,19 @@ impl From<sqlx::Error> for AdvanceError {
     }
 }
 
-/// A transaction that moves runs forward.
+/// A transaction that moves runs forward. It begins with the first lock; a batch that needs none is one statement, and
+/// that is its own transaction.
 #[derive(Debug)]
 pub struct AdvanceTx {
-    inner: sqlx::Transaction<'static, sqlx::Postgres>,
+    inner: Option<sqlx::Transaction<'static, sqlx::Postgres>>,
     store: Store,
     me: WorkerId,
 }
 
 impl Store {
-    /// Begins a transaction that moves runs forward.
-    ///
-    /// # Errors
-    /// When no connection is to be had.
-    pub async fn begin_advance(&self, me: WorkerId) -> Result<AdvanceTx> {
-        Ok(AdvanceTx { inner: self.pool.begin().await?, store: self.clone(), me })
+    /// A transaction that moves runs forward.
+    pub fn advance_tx(&self, me: WorkerId) -> AdvanceTx {
+        AdvanceTx { inner: None, store: self.clone(), me }
     }
 
     /// Notes the process of an attempt, once it exists. No event: it changes nothing that people agreed to.
@@ -200,7 +198,11 @@ impl AdvanceTx {
     /// When the database refuses, or a row contradicts the model.
     pub async fn lock_grants(&mut self, runs: &[RunId]) -> Result<Vec<StoredGrant>> {
         let ids: Vec<i64> = runs.iter().map(|run| run.0).collect();
-        runs::lock_grants(&mut self.inner, &ids).await
+        let tx = match &mut self.inner {
+            Some(tx) => tx,
+            none => none.insert(self.store.pool.begin().await?),
+        };
+        runs::lock_grants(tx, &ids).await
     }
 
     /// Applies a batch and commits it: all of it, or, when a guard is not met, none of it. Every run stands in it once.
@@ -209,11 +211,43 @@ impl AdvanceTx {
     /// # Errors
     /// [`AdvanceError::Guard`] when any guard was not met (the run named is the first of the batch: with a batch of one it
     /// is the one).
-    pub async fn apply(mut self, batch: &[Advance]) -> Result<(), AdvanceError> {
+    pub async fn apply(self, batch: &[Advance]) -> Result<(), AdvanceError> {
         let Some(first) = batch.first() else { return Ok(()) };
-        let c = Columns::of(batch);
-        let now = self.store.clock().now();
-        let done = sqlx::query!(
+        let done = match self.inner {
+            None => write(&self.store.pool, self.store.clock().now(), self.me, batch).await,
+            Some(mut tx) => match write(&mut *tx, self.store.clock().now(), self.me, batch).await {
+                Ok(()) => tx.commit().await.map_err(StoreError::Database),
+                Err(error) => Err(error),
+            },
+        };
+        match done {
+            Ok(()) => {}
+            Err(StoreError::Database(error)) if is_unmet_guard(&error) => return Err(AdvanceError::Guard(first.run)),
+            Err(error) => return Err(error.into()),
+        }
+        self.store.hub().wake(Topic::Unsequenced);
+        self.store.hub().wake(Topic::Settled);
+        Ok(())
+    }
+}
+
+/// Whether a statement ended by its own division by zero: see [`write`].
+fn is_unmet_guard(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some("22012")
+}
+
+/// Writes a batch: states, attempts, grants and events in one statement. If a guard is not met the statement divides by
+/// zero, so that nothing of it stays, inside a transaction or without one.
+async fn write(
+    executor: impl sqlx::PgExecutor<'_>,
+    now: chrono::DateTime<chrono::Utc>,
+    me: WorkerId,
+    batch: &[Advance],
+) -> Result<()> {
+    let c = Columns::of(batch);
+    let e = EventColumns::of(batch.iter().flat_map(|advance| &advance.events))?;
+    let expected = |present: fn(&Advance) -> bool| batch.iter().filter(|advance| present(advance)).count() as i64;
+    sqlx::query!(
             r#"
             with input as (
                 select * from unnest($3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[],
@@ -250,21 +284,36 @@ impl AdvanceTx {
                 insert into attempt_output (run, step, number, bytes, left_out)
                 select id, ended_step, ended_number, output, left_out from moved where output is not null
             ), started as (
-                insert into attempt (run, step, number, state, fence, run_grant, started_at)
-                select id, started_step, started_number, 'started', fence, "grant", $1
+                insert into attempt (run, step, number, state, fence, run_grant, worker, started_at)
+                select id, started_step, started_number, 'started', fence, "grant", $2, $1
                 from moved where started_step is not null
                 returning run
             ), grants_ended as (
                 update run_grant g set state = i.ends_state, version = g.version + 1 from input i
                 where g.id = i.ends_grant and g.run = i.run and g.version = i.ends_version and g.state = 'granted'
                 returning g.id
+            ), told as (
+                select * from unnest($27::text[], $28::text[], $29::text[], $30::bigint[], $31::bigint[], $32::text[],
+                    $33::bigint[], $34::bytea[], $35::bytea[], $36::bytea[])
+                    with ordinality
+                    as t (kind, system, environment, incident, run, audience, cause, commitment, salt, body, n)
+            ), e as (
+                insert into event (kind, schema, at, system, environment, incident, run, audience, cause, commitment)
+                select kind, $37, $1, system, environment, incident, run, audience, cause, commitment from told order by n
+                returning id, commitment
+            ), b as (
+                -- A commitment holds a random salt: it names its event.
+                insert into event_body (event, salt, body)
+                select e.id, told.salt, told.body from e join told using (commitment)
+            ), u as (
+                insert into unsequenced (event) select id from e
             )
-            select (select count(*) from granted) as "granted!", (select count(*) from moved) as "moved!",
-                (select count(*) from ended) as "ended!", (select count(*) from started) as "started!",
-                (select count(*) from grants_ended) as "grants_ended!"
+            select 1 / (case when (select count(*) from moved) = $38 and (select count(*) from granted) = $39
+                and (select count(*) from ended) = $40 and (select count(*) from started) = $41
+                and (select count(*) from grants_ended) = $42 then 1 else 0 end) as "met!"
             "#,
             now,
-            self.me.0,
+            me.0,
             &c.run,
             &c.version,
             &c.from,
@@ -289,24 +338,24 @@ impl AdvanceTx {
             &c.ends_grant as &[Option<i64>],
             &c.ends_version as &[Option<i64>],
             &c.ends_state as &[Option<String>],
+            &e.kind,
+            &e.system as &[Option<String>],
+            &e.environment as &[Option<String>],
+            &e.incident as &[Option<i64>],
+            &e.run as &[Option<i64>],
+            &e.audience as &[Option<String>],
+            &e.cause as &[Option<i64>],
+            &e.commitment,
+            &e.salt,
+            &e.body,
+            EVENT_SCHEMA,
+            expected(|_| true),
+            expected(|advance| advance.started.as_ref().is_some_and(|started| started.grant.is_some())),
+            expected(|advance| advance.ended.is_some()),
+            expected(|advance| advance.started.is_some()),
+            expected(|advance| advance.grant_ends.is_some()),
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(executor)
         .await?;
-        let expected = |present: fn(&Advance) -> bool| batch.iter().filter(|advance| present(advance)).count() as i64;
-        let met = done.moved == expected(|_| true)
-            && done.granted == expected(|advance| advance.started.as_ref().is_some_and(|s| s.grant.is_some()))
-            && done.ended == expected(|advance| advance.ended.is_some())
-            && done.started == expected(|advance| advance.started.is_some())
-            && done.grants_ended == expected(|advance| advance.grant_ends.is_some());
-        if !met {
-            self.inner.rollback().await?;
-            return Err(AdvanceError::Guard(first.run));
-        }
-        let events: Vec<NewEvent> = batch.iter().flat_map(|advance| advance.events.iter().cloned()).collect();
-        append::append(&mut self.inner, now, &events, &[]).await?;
-        self.inner.commit().await?;
-        self.store.hub().wake(Topic::Unsequenced);
-        self.store.hub().wake(Topic::Settled);
-        Ok(())
-    }
+    Ok(())
 }

@@ -13,7 +13,7 @@ use crate::model::event::{EVENT_SCHEMA, NewEvent};
 use crate::model::id::{InboxId, Position, ThreadId};
 
 /// The version of outbox messages that this binary writes.
-const MESSAGE_SCHEMA: i16 = 1;
+pub(super) const MESSAGE_SCHEMA: i16 = 1;
 
 /// Something to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,16 +68,16 @@ impl std::fmt::Display for Origin {
 /// Events as columns.
 #[derive(Default)]
 pub(super) struct EventColumns {
-    kind: Vec<String>,
-    system: Vec<Option<String>>,
-    environment: Vec<Option<String>>,
-    incident: Vec<Option<i64>>,
-    run: Vec<Option<i64>>,
-    audience: Vec<Option<String>>,
-    cause: Vec<Option<i64>>,
-    commitment: Vec<Vec<u8>>,
-    salt: Vec<Vec<u8>>,
-    body: Vec<Vec<u8>>,
+    pub(super) kind: Vec<String>,
+    pub(super) system: Vec<Option<String>>,
+    pub(super) environment: Vec<Option<String>>,
+    pub(super) incident: Vec<Option<i64>>,
+    pub(super) run: Vec<Option<i64>>,
+    pub(super) audience: Vec<Option<String>>,
+    pub(super) cause: Vec<Option<i64>>,
+    pub(super) commitment: Vec<Vec<u8>>,
+    pub(super) salt: Vec<Vec<u8>>,
+    pub(super) body: Vec<Vec<u8>>,
 }
 
 impl EventColumns {

@@ -63,7 +63,7 @@ impl Store {
             "select id, machine, boot, pid, pid_started from worker where ended_at is null and id <> $1",
             me.0
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.loops)
         .await?;
         Ok(rows
             .into_iter()
@@ -118,24 +118,34 @@ impl Store {
             now,
             end(now, length),
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.loops)
         .await?;
         Ok(fence.map(|fence| Lease { fence }))
     }
 
-    /// Claims up to `limit` runs that have something to do and that nobody holds; returns them with their new fences.
+    /// Claims up to `limit` runs that have something to do and that nobody holds; returns them with their new fences. What
+    /// this worker drives already (`mine`) is never claimed, even if its lease has ended; what it holds without knowing,
+    /// because an answer was lost, is.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn claim_runs(&self, me: WorkerId, length: Duration, limit: i64) -> Result<Vec<(RunId, i64)>> {
+    pub async fn claim_runs(
+        &self,
+        me: WorkerId,
+        length: Duration,
+        limit: i64,
+        mine: &[RunId],
+    ) -> Result<Vec<(RunId, i64)>> {
         let now = self.clock().now();
+        let mine: Vec<i64> = mine.iter().map(|run| run.0).collect();
         let rows = sqlx::query!(
             r#"
             update run set holder = $1, lease_until = $3, fence = fence + 1
             where id in (
                 select id from run
                 where state in ('planned', 'approved', 'running', 'stopping')
-                    and (holder is null or lease_until <= $2)
+                    and (holder is null or lease_until <= $2 or holder = $1)
+                    and id <> all($5)
                 order by id limit $4 for update skip locked)
             returning id, fence
             "#,
@@ -143,8 +153,9 @@ impl Store {
             now,
             end(now, length),
             limit,
+            &mine,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.loops)
         .await?;
         Ok(rows.into_iter().map(|row| (RunId(row.id), row.fence)).collect())
     }
@@ -155,7 +166,7 @@ impl Store {
     /// When the database refuses.
     pub async fn list_stopping(&self, me: WorkerId) -> Result<Vec<RunId>> {
         let ids = sqlx::query_scalar!("select id from run where holder = $1 and state = 'stopping'", me.0)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.loops)
             .await?;
         Ok(ids.into_iter().map(RunId).collect())
     }
@@ -181,7 +192,7 @@ impl Store {
             &ids,
             &fences,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.loops)
         .await?;
         Ok(renewed.into_iter().map(RunId).collect())
     }
@@ -197,7 +208,7 @@ impl Store {
             me.0,
             fence
         )
-        .execute(&self.pool)
+        .execute(&self.loops)
         .await?;
         Ok(())
     }

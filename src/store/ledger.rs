@@ -188,7 +188,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn list_chained(&self, after: Position, limit: i64) -> Result<Vec<ChainRow>> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.loops.acquire().await?;
         chained_after(&mut connection, after, limit).await
     }
 
@@ -206,7 +206,7 @@ impl Store {
         limit: i64,
         link: impl Fn(ChainHead, &ChainRow) -> ChainHead + Send,
     ) -> Result<Option<usize>> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.loops.begin().await?;
         let held = sqlx::query!(
             "select fence from lease where name = $1 and holder = $2 and fence = $3 and until > $4 for update",
             lease,
@@ -219,30 +219,52 @@ impl Store {
         if held.is_none() {
             return Ok(None);
         }
-        let last = sqlx::query!("select position, hash from chain order by position desc limit 1")
-            .fetch_optional(&mut *tx)
-            .await?;
-        let mut head = match last {
-            Some(row) => ChainHead {
-                position: Position(row.position),
-                hash: Digest::from_slice(&row.hash)
-                    .ok_or_else(|| super::Inconsistent::at(format!("chain {}", row.position), "hash"))?,
-            },
-            None => ChainHead { position: Position(0), hash: Digest([0; 32]) },
-        };
-        let rows = sqlx::query_as!(
-            Row,
+        // After the lock, and so with everything that whoever held the lease before has appended. Every row carries the
+        // place before the first.
+        let rows = sqlx::query!(
             r#"
-            select null::bigint as position, null::bytea as hash, e.id, e.kind, e.schema, e.at, e.system, e.environment,
-                e.incident, e.run, e.audience, e.cause, e.commitment, null::bytea as salt, null::bytea as body,
-                null::bigint as erased_by, true as "body_row!"
-            from unsequenced u join event e on e.id = u.event order by e.id limit $1
+            select last.position as "last_position?", last.hash as "last_hash?", e.id, e.kind, e.schema, e.at, e.system,
+                e.environment, e.incident, e.run, e.audience, e.cause, e.commitment
+            from unsequenced u join event e on e.id = u.event
+                left join (select position, hash from chain order by position desc limit 1) last on true
+            order by e.id limit $1
             "#,
             limit
         )
         .fetch_all(&mut *tx)
         .await?;
-        let rows: Vec<ChainRow> = rows.into_iter().map(ChainRow::from).collect();
+        let mut head = ChainHead { position: Position(0), hash: Digest([0; 32]) };
+        if let Some(row) = rows.first()
+            && let (Some(position), Some(hash)) = (row.last_position, &row.last_hash)
+        {
+            let hash =
+                Digest::from_slice(hash).ok_or_else(|| super::Inconsistent::at(format!("chain {position}"), "hash"))?;
+            head = ChainHead { position: Position(position), hash };
+        }
+        let rows: Vec<ChainRow> = rows
+            .into_iter()
+            .map(|row| {
+                ChainRow::from(Row {
+                    position: None,
+                    hash: None,
+                    id: row.id,
+                    kind: row.kind,
+                    schema: row.schema,
+                    at: row.at,
+                    system: row.system,
+                    environment: row.environment,
+                    incident: row.incident,
+                    run: row.run,
+                    audience: row.audience,
+                    cause: row.cause,
+                    commitment: row.commitment,
+                    salt: None,
+                    body: None,
+                    erased_by: None,
+                    body_row: true,
+                })
+            })
+            .collect();
         if rows.is_empty() {
             return Ok(Some(0));
         }
@@ -275,11 +297,11 @@ impl Store {
     /// When the database refuses.
     pub async fn sink_position(&self, name: &str) -> Result<Position> {
         let position =
-            sqlx::query_scalar!("select position from sink where name = $1", name).fetch_optional(&self.pool).await?;
+            sqlx::query_scalar!("select position from sink where name = $1", name).fetch_optional(&self.loops).await?;
         if let Some(position) = position {
             return Ok(Position(position));
         }
-        sqlx::query!("insert into sink (name) values ($1) on conflict do nothing", name).execute(&self.pool).await?;
+        sqlx::query!("insert into sink (name) values ($1) on conflict do nothing", name).execute(&self.loops).await?;
         Ok(Position(0))
     }
 
@@ -294,7 +316,15 @@ impl Store {
         to: Position,
         messages: &[NewMessage],
     ) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        if messages.is_empty() {
+            let moved =
+                sqlx::query!("update sink set position = $3 where name = $1 and position = $2", name, from.0, to.0)
+                    .execute(&self.loops)
+                    .await?;
+            self.hub().wake(Topic::Settled);
+            return Ok(moved.rows_affected() == 1);
+        }
+        let mut tx = self.loops.begin().await?;
         let moved = sqlx::query!("update sink set position = $3 where name = $1 and position = $2", name, from.0, to.0)
             .execute(&mut *tx)
             .await?;
@@ -303,9 +333,7 @@ impl Store {
         }
         append::append(&mut tx, self.clock().now(), &[], messages).await?;
         tx.commit().await?;
-        if !messages.is_empty() {
-            self.hub().wake(Topic::Outbox);
-        }
+        self.hub().wake(Topic::Outbox);
         self.hub().wake(Topic::Settled);
         Ok(true)
     }
@@ -327,7 +355,7 @@ impl Store {
             run.0,
             up_to.0
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.loops)
         .await?;
         Ok(rows.into_iter().map(|row| ChainRow::from(row).event()).collect())
     }

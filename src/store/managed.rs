@@ -257,6 +257,11 @@ pub async fn start(options: ManagedOptions) -> Result<Managed, ManagedError> {
 }
 
 impl Managed {
+    /// The password of its one user: known to be kept out of everything that is shown.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
     /// How to connect to our database. For another database of this server, `.database("name")`.
     pub fn connect_options(&self) -> PgConnectOptions {
         connect_options(&self.socket_dir, self.port, &self.password, DATABASE)

@@ -16,6 +16,7 @@ mod lease;
 mod ledger;
 pub mod managed;
 mod outbox;
+mod plain;
 mod rows;
 mod runs;
 mod tx;
@@ -32,10 +33,11 @@ pub(crate) use append::commitment;
 pub use append::{NewMessage, Origin, Place};
 pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
-pub use hub::{Hub, Listener, Topic};
+pub use hub::{HandedOver, Hub, Listener, Topic};
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow};
 pub use outbox::{Backlog, OutboxRow};
+pub use plain::PlainLine;
 pub(crate) use rows::subject;
 pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun};
@@ -76,13 +78,18 @@ pub enum StoreError {
 /// Short for what this module's functions return.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// The most connections of one process.
+/// The most connections of one process that are not its loops'.
 pub(crate) const MOST_CONNECTIONS: u32 = 12;
 
 /// The store: a pool, a clock, wake-ups. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// For whoever is waited for: turns of a conversation, moves of runs, questions.
     pool: PgPool,
+    /// For the loops: leases, sequencer, sinks, senders. Few, as opening a connection costs more than waiting for one: at
+    /// the start all loops ask at once, and the first answer would wait for all of them. None of the loops holds one while
+    /// it waits for another.
+    loops: PgPool,
     clock: Clock,
     hub: Arc<Hub>,
 }
@@ -110,19 +117,25 @@ impl Store {
         let options = options
             .application_name("countersign")
             // What a session must never do without: both are the server's defaults, and both can be turned off there.
-            .options([("synchronous_commit", "on"), ("timezone", "UTC")]);
-        let pool = PgPoolOptions::new()
-            .min_connections(0)
-            .max_connections(MOST_CONNECTIONS)
-            .acquire_timeout(Duration::from_secs(10))
-            .idle_timeout(Duration::from_secs(60))
-            // A connection that died in the pool is found by the statement that uses it; asking first costs a round trip
-            // on every command.
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await?;
+            .options([("synchronous_commit", "on"), ("timezone", "UTC")])
+            // Every statement of ours is prepared and goes by key: it has one good plan whatever its values, and planning it
+            // anew costs more than running it. A plan is made while its tables are small, and is kept: reading all of a
+            // table must not look cheap then, as it would stay when the table has grown.
+            .options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")]);
+        let pool_of = |connections| {
+            PgPoolOptions::new()
+                .min_connections(0)
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(10))
+                .idle_timeout(Duration::from_secs(60))
+                // A connection that died in the pool is found by the statement that uses it; asking first costs a round
+                // trip on every command.
+                .test_before_acquire(false)
+        };
+        let pool = pool_of(MOST_CONNECTIONS).connect_with(options.clone()).await?;
+        let loops = pool_of(3).connect_lazy_with(options);
         let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&pool).await?;
-        Ok(Self { pool, clock: Clock::starting_at(now), hub: Arc::default() })
+        Ok(Self { pool, loops, clock: Clock::starting_at(now), hub: Arc::default() })
     }
 
     /// Whether every migration of this binary has been applied. One cheap query, so that a start over a current schema
@@ -152,16 +165,26 @@ impl Store {
     }
 
     /// Compares the database's clock with ours and sets ours anew if they parted by more than two seconds; returns by how
-    /// many milliseconds it was moved.
+    /// many milliseconds it was moved. The leases of this worker move with it: their length is what counts.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn check_clock(&self) -> Result<Option<i64>> {
+    pub async fn check_clock(&self, me: WorkerId) -> Result<Option<i64>> {
         let theirs = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&self.pool).await?;
         let apart = theirs - self.clock.now();
         if apart.num_milliseconds().abs() <= 2_000 {
             return Ok(None);
         }
+        sqlx::query!(
+            r#"
+            with l as (update lease set until = until + make_interval(secs => $2) where holder = $1)
+            update run set lease_until = lease_until + make_interval(secs => $2) where holder = $1
+            "#,
+            me.0,
+            apart.as_seconds_f64(),
+        )
+        .execute(&self.pool)
+        .await?;
         self.clock.shift(apart);
         Ok(Some(apart.num_milliseconds()))
     }
@@ -169,5 +192,6 @@ impl Store {
     /// Closes the connections.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.loops.close().await;
     }
 }

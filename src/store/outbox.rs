@@ -33,6 +33,8 @@ pub struct OutboxRow {
     pub created_at: DateTime<Utc>,
     /// The platform's name for it, once sent.
     pub platform_message: Option<MessageId>,
+    /// Whether it is something for its subject, and so is remembered by that once sent.
+    pub has_role: bool,
 }
 
 struct Row {
@@ -49,6 +51,7 @@ struct Row {
     message: String,
     created_at: DateTime<Utc>,
     platform_message: Option<String>,
+    has_role: bool,
 }
 
 impl Row {
@@ -67,6 +70,7 @@ impl Row {
             message: serde_json::from_str(&self.message)?,
             created_at: self.created_at,
             platform_message: self.platform_message.map(MessageId::new),
+            has_role: self.has_role,
         })
     }
 }
@@ -86,7 +90,7 @@ impl Store {
             "#,
             self.clock().now()
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.loops)
         .await?;
         Ok(rooms.iter().filter_map(|room| room.parse().ok()).collect())
     }
@@ -101,7 +105,8 @@ impl Store {
             r#"
             select o.id, o.room,
                 coalesce(o.thread, root.platform_message) as thread, o.thread_of, o.origin, o.part, o.cause, o.edits,
-                target.platform_message as "target?", o.tries, o.message, o.created_at, o.platform_message
+                target.platform_message as "target?", o.tries, o.message, o.created_at, o.platform_message,
+                o.role is not null as "has_role!"
             from outbox o
                 left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
                 left join posted target on target.subject = o.subject and target.role = o.role and target.room = o.room
@@ -115,7 +120,7 @@ impl Store {
             self.clock().now(),
             limit,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.loops)
         .await?;
         rows.into_iter().map(Row::read).collect()
     }
@@ -130,7 +135,8 @@ impl Store {
             r#"
             select o.id, o.room,
                 coalesce(o.thread, root.platform_message) as thread, o.thread_of, o.origin, o.part, o.cause, o.edits,
-                target.platform_message as "target?", o.tries, o.message, o.created_at, o.platform_message
+                target.platform_message as "target?", o.tries, o.message, o.created_at, o.platform_message,
+                o.role is not null as "has_role!"
             from outbox o
                 left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
                 left join posted target on target.subject = o.subject and target.role = o.role and target.room = o.room
@@ -157,7 +163,8 @@ impl Store {
             r#"
             select o.id, o.room,
                 coalesce(o.thread, root.platform_message) as thread, o.thread_of, o.origin, o.part, o.cause, o.edits,
-                target.platform_message as "target?", o.tries, o.message, o.created_at, o.platform_message
+                target.platform_message as "target?", o.tries, o.message, o.created_at, o.platform_message,
+                o.role is not null as "has_role!"
             from outbox o
                 left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
                 left join posted target on target.subject = o.subject and target.role = o.role and target.room = o.room
@@ -173,6 +180,28 @@ impl Store {
         rows.into_iter().map(Row::read).collect()
     }
 
+    /// Notes that messages that have no role were sent, and under which names the platform knows them.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_sent_plain(&self, sent: &[(OutboxId, MessageId)]) -> Result<()> {
+        let ids: Vec<i64> = sent.iter().map(|(id, _)| id.0).collect();
+        let names: Vec<String> = sent.iter().map(|(_, name)| name.to_string()).collect();
+        sqlx::query!(
+            r#"
+            update outbox o set sent_at = $1, platform_message = t.name from unnest($2::bigint[], $3::text[]) as t (id, name)
+            where o.id = t.id and o.sent_at is null and o.role is null
+            "#,
+            self.clock().now(),
+            &ids,
+            &names,
+        )
+        .execute(&self.loops)
+        .await?;
+        self.hub().wake(Topic::Settled);
+        Ok(())
+    }
+
     /// Notes that messages were sent and under which names the platform knows them. In the same transaction the messages
     /// that have a role are remembered by it (also an edit that had nothing to change and so became a message of its own),
     /// and a request whose last part this was counts as posted: from now on words
@@ -183,7 +212,7 @@ impl Store {
     pub async fn set_sent(&self, sent: &[(OutboxId, MessageId)]) -> Result<()> {
         let ids: Vec<i64> = sent.iter().map(|(id, _)| id.0).collect();
         let names: Vec<String> = sent.iter().map(|(_, name)| name.to_string()).collect();
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.loops.begin().await?;
         let with_role = sqlx::query_scalar!(
             r#"
             with done as (
@@ -236,7 +265,7 @@ impl Store {
     /// When the database refuses.
     pub async fn set_try_again(&self, id: OutboxId, at: DateTime<Utc>) -> Result<()> {
         sqlx::query!("update outbox set tries = tries + 1, next_try_at = $2 where id = $1", id.0, at)
-            .execute(&self.pool)
+            .execute(&self.loops)
             .await?;
         Ok(())
     }
@@ -246,7 +275,7 @@ impl Store {
     /// # Errors
     /// When the database refuses.
     pub async fn set_failed(&self, id: OutboxId, why: &str) -> Result<()> {
-        sqlx::query!("update outbox set failed = $2 where id = $1", id.0, why).execute(&self.pool).await?;
+        sqlx::query!("update outbox set failed = $2 where id = $1", id.0, why).execute(&self.loops).await?;
         self.hub().wake(Topic::Settled);
         Ok(())
     }

@@ -151,6 +151,8 @@ pub struct Attempt {
     pub ended_at: Option<DateTime<Utc>>,
     /// One line of what came of it.
     pub summary: Option<String>,
+    /// The worker that started it; `None` for one that this process has just started.
+    pub worker: Option<ProcessIdentity>,
     /// The leader of its process group, once known.
     pub process: Option<ProcessIdentity>,
 }

@@ -229,9 +229,10 @@ async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Ve
 async fn attempts_of(executor: impl PgExecutor<'_>, run: RunId) -> Result<Vec<Attempt>> {
     let rows = sqlx::query!(
         r#"
-        select step, number, version, state, fence, started_at, ended_at, summary, judged_by, judged_worked,
-            machine, boot, pid, pid_started
-        from attempt where run = $1 order by step, number
+        select step, number, version, state, fence, started_at, a.ended_at, summary, judged_by, judged_worked,
+            a.machine, a.boot, a.pid, a.pid_started,
+            w.machine as worker_machine, w.boot as worker_boot, w.pid as worker_pid, w.pid_started as worker_started
+        from attempt a join worker w on w.id = a.worker where run = $1 order by step, number
         "#,
         run.0
     )
@@ -254,7 +255,14 @@ async fn attempts_of(executor: impl PgExecutor<'_>, run: RunId) -> Result<Vec<At
                 }),
                 _ => None,
             };
+            let worker = ProcessIdentity {
+                machine: row.worker_machine,
+                boot: row.worker_boot,
+                pid: u32::try_from(row.worker_pid).map_err(|_| wrong("worker"))?,
+                started: u64::try_from(row.worker_started).map_err(|_| wrong("worker"))?,
+            };
             Ok(Attempt {
+                worker: Some(worker),
                 key,
                 version: row.version,
                 state: rows::attempt_state(key, &row.state, row.judged_by, row.judged_worked)?,
@@ -384,7 +392,7 @@ impl Store {
             "select id from request where state = 'pending' and expires_at <= $1 order by id",
             self.clock().now()
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.loops)
         .await?;
         Ok(ids.into_iter().map(RequestId).collect())
     }
@@ -395,7 +403,7 @@ impl Store {
     /// When the database cannot be asked.
     pub async fn next_expiry(&self) -> Result<Option<DateTime<Utc>>> {
         Ok(sqlx::query_scalar!("select min(expires_at) from request where state = 'pending'")
-            .fetch_one(&self.pool)
+            .fetch_one(&self.loops)
             .await?)
     }
 
@@ -497,6 +505,7 @@ impl Tx {
     /// # Errors
     /// When the database refuses.
     pub async fn insert_request(&mut self, request: NewRequest<'_>) -> Result<Option<RequestId>> {
+        self.wakes_requests = true;
         let requesters: Vec<String> = request.requesters.iter().map(ToString::to_string).collect();
         let id = sqlx::query_scalar!(
             r#"
@@ -550,7 +559,7 @@ impl Tx {
         Ok(requests_by_id(&mut *self.inner, &[id]).await?.pop())
     }
 
-    /// The newest request of a thread, or of a room when no thread is given, waiting or not.
+    /// The newest request of a thread, or of a room when no thread is given, waiting or not; of one person's if one is named.
     ///
     /// # Errors
     /// As [`Tx::list_pending_in`].
@@ -558,11 +567,17 @@ impl Tx {
         &mut self,
         room: &RoomAddress,
         thread: Option<&ThreadId>,
+        of: Option<&PersonId>,
     ) -> Result<Option<Request>> {
         let id = sqlx::query_scalar!(
-            "select id from request where room = $1 and ($2::text is null or thread = $2) order by id desc limit 1",
+            r#"
+            select id from request
+            where room = $1 and ($2::text is null or thread = $2) and ($3::text is null or $3 = any(requesters))
+            order by id desc limit 1
+            "#,
             room.to_string(),
             thread.map(ThreadId::as_str),
+            of.map(PersonId::as_str),
         )
         .fetch_optional(&mut *self.inner)
         .await?;

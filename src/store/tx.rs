@@ -18,6 +18,7 @@ pub struct Tx {
     events: Vec<NewEvent>,
     messages: Vec<NewMessage>,
     wakes_runs: bool,
+    pub(super) wakes_requests: bool,
 }
 
 /// What became of something that was said.
@@ -69,6 +70,7 @@ impl Store {
             events: Vec::new(),
             messages: Vec::new(),
             wakes_runs: false,
+            wakes_requests: false,
         })
     }
 
@@ -169,9 +171,16 @@ impl Tx {
     pub async fn line_was_edited(&mut self, incoming: &Incoming) -> Result<bool> {
         let Said::Line { message, .. } = &incoming.what else { return Ok(false) };
         let found = sqlx::query_scalar!(
-            r#"select exists (select from inbox where room = $1 and starts_with(key, $2)) as "found!""#,
+            // The first condition is the index's: edits are few, lines are many.
+            r#"
+            select exists (select from inbox where room = $1 and account = $3 and starts_with(key, 'edit:')
+                and starts_with(key, $2))
+                as "found!"
+            "#,
             incoming.room.to_string(),
             format!("edit:{message}:"),
+            // Only who said it can have edited it.
+            incoming.account.to_string(),
         )
         .fetch_one(&mut *self.inner)
         .await?;
@@ -219,6 +228,9 @@ impl Tx {
         }
         if self.wakes_runs {
             hub.wake(Topic::Runs);
+        }
+        if self.wakes_requests {
+            hub.wake(Topic::Requests);
         }
         hub.wake(Topic::Settled);
         Ok(())

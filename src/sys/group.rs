@@ -8,7 +8,7 @@
 //! # What belongs to an attempt
 //!
 //! A step is started in a process group of its own, in our session, with its marker in the environment
-//! ([`MARKER_VARIABLE`](super::MARKER_VARIABLE)). Children inherit all three. To an attempt belong:
+//! ([`MARKER_VARIABLE`]). Children inherit all three. To an attempt belong:
 //!
 //! 1. **Every marked process that did not leave for a session of its own.** It left if its group is its session (the
 //!    way of a daemon: `setsid` makes both), or if a marked process leads its session (the jobs of a shell that left).

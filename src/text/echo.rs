@@ -17,11 +17,16 @@ pub fn head(position: Position, hash: Digest) -> String {
     format!("Ledger {position} · {}", hash.short())
 }
 
-/// The progress message of a run, from its events so far.
-pub fn progress(plan: &Plan, events: &[Event]) -> String {
+/// How many characters of a command line a line of progress shows; the whole of it stands in the plan.
+const SHOWN_OF_COMMAND: usize = 120;
+
+/// The progress message of a run, from its events so far: at most so many characters. When there are more lines than fit,
+/// the newest are shown, and how many are not.
+pub fn progress(plan: &Plan, events: &[Event], limit: usize) -> String {
     let mut header = None;
     // One line for each attempt, in the order started; changed in place.
     let mut lines: Vec<((u32, u32), String)> = Vec::new();
+    let mut ended = std::collections::BTreeSet::new();
     let set = |lines: &mut Vec<((u32, u32), String)>, key: (u32, u32), line: String| match lines
         .iter_mut()
         .find(|(at, _)| *at == key)
@@ -44,10 +49,13 @@ pub fn progress(plan: &Plan, events: &[Event]) -> String {
             Happened::AttemptStarted { step, number, .. } => {
                 set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, "started", ""));
             }
+            // What was on its way when the attempt ended comes too late.
+            Happened::AttemptProgress { step, number, .. } if ended.contains(&(*step, *number)) => {}
             Happened::AttemptProgress { step, number, line, .. } => {
                 set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, "running", &visible(line)));
             }
             Happened::AttemptEnded { step, number, outcome, millis, summary, checks, .. } => {
+                ended.insert((*step, *number));
                 let (word, said) = match outcome {
                     Outcome::Succeeded => ("done", short(checks, summary)),
                     Outcome::Failed => ("failed", short(checks, summary)),
@@ -63,6 +71,7 @@ pub fn progress(plan: &Plan, events: &[Event]) -> String {
                 set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, word, &said));
             }
             Happened::AttemptLost { step, number, why, .. } => {
+                ended.insert((*step, *number));
                 set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, "unknown", &visible(why)));
             }
             Happened::AttemptJudged { step, number, by, verdict, why, .. } => {
@@ -76,16 +85,40 @@ pub fn progress(plan: &Plan, events: &[Event]) -> String {
             _ => {}
         }
     }
-    header.into_iter().chain(lines.into_iter().map(|(_, line)| line)).collect::<Vec<_>>().join("\n")
+    let header = header.unwrap_or_default();
+    // Room for the header and for the line that says what is not shown.
+    let mut room = limit.saturating_sub(header.chars().count() + 40);
+    let mut shown: Vec<String> = Vec::new();
+    for (_, line) in lines.iter().rev() {
+        let length = line.chars().count() + 1;
+        if length > room {
+            break;
+        }
+        room -= length;
+        shown.push(line.clone());
+    }
+    let hidden = lines.len() - shown.len();
+    let hidden = (hidden > 0).then(|| format!("({hidden} earlier: `show run` lists all)"));
+    let header = (!header.is_empty()).then_some(header);
+    header.into_iter().chain(hidden).chain(shown.into_iter().rev()).collect::<Vec<_>>().join("\n")
+}
+
+/// The beginning of a text, with a mark when it goes on.
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    format!("{kept}…")
 }
 
 fn attempt_line(plan: &Plan, step: u32, number: u32, word: &str, said: &str) -> String {
     let planned = usize::try_from(step).ok().and_then(|step| plan.steps.get(step.checked_sub(1)?));
     let what = match planned.map(|step| &step.action) {
-        Some(Action::Run(exec)) => format!("run    {}", argv(&exec.argv)),
+        Some(Action::Run(exec)) => format!("run    {}", shortened(&argv(&exec.argv), SHOWN_OF_COMMAND)),
         Some(Action::Check { checks, .. }) => {
             let names: Vec<String> = checks.iter().map(|check| check.service.to_string()).collect();
-            format!("check  {}", names.join(", "))
+            format!("check  {}", shortened(&names.join(", "), SHOWN_OF_COMMAND))
         }
         None => String::new(),
     };
@@ -204,6 +237,16 @@ pub fn failed(plan: &Plan, requester: &PersonId, step: u32, why: &str, place: &s
         visible(&plan.deed),
         sentence(&visible(why)),
     )
+}
+
+/// A run has failed because its stored plan was changed: nothing of that plan is repeated.
+pub fn failed_without_plan(run: RunId, requester: &PersonId, step: u32, why: &str, place: &str) -> String {
+    format!("{requester}: run {run} failed at step {step}: {}. Nothing more of it was started. {place}", visible(why))
+}
+
+/// A run whose stored plan was changed has been stopped.
+pub fn stopped_without_plan(run: RunId, by: &PersonId, place: &str) -> String {
+    format!("{by} stopped run {run}. Its stored plan was changed, so its steps are not listed. {place}")
 }
 
 /// A run is stuck.

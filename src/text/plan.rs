@@ -39,10 +39,7 @@ pub struct RequestText<'a> {
 /// The whole request. Its first line holds the decision.
 pub fn request(text: &RequestText<'_>) -> String {
     let plan = text.plan;
-    let deed = match text.retry_step {
-        None => visible(&plan.deed),
-        Some(step) => format!("retry step {step} of run {} ({})", text.run, visible(&plan.deed)),
-    };
+    let deed = asked_deed(plan, text.run, text.retry_step);
     let mut lines = vec![
         format!(
             "{} · {} asks: {deed} on {} · {} · until {} · {}",
@@ -61,6 +58,14 @@ pub fn request(text: &RequestText<'_>) -> String {
     let policy = plan.policy.as_ref().map(|policy| format!(" · policy {}", policy.name)).unwrap_or_default();
     lines.push(format!("Plan {} · run {}{policy} · asked of {}", groups(text.digest), text.run, and(text.asked)));
     lines.join("\n")
+}
+
+/// What a request asks for: the deed, or another attempt of one of its steps.
+pub fn asked_deed(plan: &Plan, run: RunId, retry_step: Option<u32>) -> String {
+    match retry_step {
+        None => visible(&plan.deed),
+        Some(step) => format!("retry step {step} of run {run} ({})", visible(&plan.deed)),
+    }
 }
 
 /// The environment, as it stands before everything that concerns a system.

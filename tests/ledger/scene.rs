@@ -375,7 +375,7 @@ impl Scene {
     /// A step forward of a run that this worker holds.
     async fn advance(&mut self, run: RunId, to: RunState, fill: impl FnOnce(&mut Advance, i64)) {
         let hour = Duration::from_secs(3600);
-        self.store().claim_runs(self.me, hour, 100).await.expect("it claims");
+        self.store().claim_runs(self.me, hour, 100, &[]).await.expect("it claims");
         let row = self.store().find_run(run).await.expect("asked").expect("the run");
         let version = row.version + 1;
         let mut advance = Advance {
@@ -390,7 +390,7 @@ impl Scene {
             events: Vec::new(),
         };
         fill(&mut advance, version);
-        let tx = self.store().begin_advance(self.me).await.expect("a transaction");
+        let tx = self.store().advance_tx(self.me);
         tx.apply(&[advance]).await.expect("it goes forward");
     }
 

@@ -57,7 +57,10 @@ pub(super) async fn command_run(
 /// `again`: the last request of this place, planned anew from the catalog as it is now.
 pub(super) async fn command_again(turn: &mut Turn<'_>) -> Result<()> {
     let (room, thread) = (turn.room().clone(), turn.thread().cloned());
-    let Some(request) = turn.tx.find_newest_request(&room, thread.as_ref()).await? else {
+    let person = turn.person.clone();
+    // In a thread it is the thread's request that is meant; in the room, what the speaker asked last.
+    let of = if thread.is_some() { None } else { Some(&person) };
+    let Some(request) = turn.tx.find_newest_request(&room, thread.as_ref(), of).await? else {
         turn.refuse(text::answer::nothing_to_repeat());
         return Ok(());
     };

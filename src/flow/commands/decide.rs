@@ -96,7 +96,7 @@ async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Opt
         [] => {
             // In a thread the word means the thread's request even when that has been decided: then it is late.
             let newest = match &thread {
-                Some(thread) => turn.tx.find_newest_request(&room, Some(thread)).await?,
+                Some(thread) => turn.tx.find_newest_request(&room, Some(thread), None).await?,
                 None => None,
             };
             match newest {
@@ -111,7 +111,7 @@ async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Opt
             let mut list = Vec::new();
             for request in several {
                 let deed = match turn.app.store.find_run(request.run).await? {
-                    Some(run) => plan_of(&run)?.deed,
+                    Some(run) => text::plan::asked_deed(&plan_of(&run)?, run.id, request.retry_step),
                     None => String::new(),
                 };
                 list.push((request.code, deed));

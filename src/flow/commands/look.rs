@@ -3,23 +3,23 @@
 use super::super::turn::{Turn, plan_of};
 use crate::command::Shown;
 use crate::model::allowed::{Verb, allowed};
-use crate::model::catalog::{ParamKind, Runbook};
-use crate::model::id::RunId;
+use crate::model::catalog::{Catalog, ParamKind, Runbook};
+use crate::model::chat::Account;
+use crate::model::id::{PersonId, RunId};
 use crate::model::request::RequestState;
 use crate::store::{Result, Run};
 use crate::text;
 
-pub(super) fn command_help(turn: &mut Turn<'_>, topic: Option<&str>) {
-    let in_use = turn.in_use.clone();
-    let person = turn.person.clone();
+/// What `help` says to a person.
+pub(in crate::flow) fn help(catalog: &Catalog, person: &PersonId, topic: Option<&str>) -> String {
     // A runbook is offered to whoever may run it on at least one of the systems that it can be for.
     let may_run = |runbook: &Runbook| {
         let verb =
             if runbook.steps.iter().any(crate::model::catalog::Step::is_privileged) { Verb::Run } else { Verb::See };
         let named = |system: &crate::model::id::SystemName| {
-            in_use.catalog.systems.get(system).is_some_and(|system| allowed(&in_use.catalog, &person, verb, system))
+            catalog.systems.get(system).is_some_and(|system| allowed(catalog, person, verb, system))
         };
-        let any = || in_use.catalog.systems.keys().any(&named);
+        let any = || catalog.systems.keys().any(&named);
         let fixed = runbook.system.as_ref().map(&named);
         let by_param = runbook.params.iter().find_map(|param| match &param.kind {
             ParamKind::Service { system: Some(system) } => Some(named(system)),
@@ -28,23 +28,21 @@ pub(super) fn command_help(turn: &mut Turn<'_>, topic: Option<&str>) {
         });
         by_param.or(fixed).unwrap_or(false)
     };
-    let said = match topic {
-        None => text::command::help(&in_use.catalog, &may_run),
-        Some(topic) => text::command::help_on(&in_use.catalog, &may_run, topic),
-    };
-    turn.answer(said);
+    match topic {
+        None => text::command::help(catalog, &may_run),
+        Some(topic) => text::command::help_on(catalog, &may_run, topic),
+    }
 }
 
-pub(super) fn command_whoami(turn: &mut Turn<'_>) {
-    let groups: Vec<String> = turn
-        .catalog()
+/// What `whoami` says to a person.
+pub(in crate::flow) fn whoami(catalog: &Catalog, person: &PersonId, account: &Account) -> String {
+    let groups: Vec<String> = catalog
         .groups
         .iter()
-        .filter(|(_, members)| members.contains(&turn.person))
+        .filter(|(_, members)| members.contains(person))
         .map(|(group, _)| group.to_string())
         .collect();
-    let said = text::answer::whoami(&turn.person, &turn.incoming.account, &groups);
-    turn.answer(said);
+    text::answer::whoami(person, account, &groups)
 }
 
 pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
@@ -63,7 +61,8 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
         let asked = turn.asked(&plan, stage, &request.requesters);
         let until = turn.app.times.until(request.expires_at, turn.tx.now());
         let requester = request.requesters.first().cloned().unwrap_or_else(|| run.requester.clone());
-        list.push((request.code, requester, plan.deed, until, asked));
+        let deed = text::plan::asked_deed(&plan, run.id, request.retry_step);
+        list.push((request.code, requester, deed, until, asked));
     }
     turn.answer(text::answer::requests(&list));
     Ok(())

@@ -11,13 +11,20 @@ use crate::store::Result;
 use crate::text;
 
 pub(super) use decide::{Near, near};
+pub(super) use look::{help, whoami};
 
 /// Deals with a command.
 pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
     match command {
         Command::Ping => turn.answer(text::answer::pong()),
-        Command::Help { topic } => look::command_help(turn, topic.as_deref()),
-        Command::WhoAmI => look::command_whoami(turn),
+        Command::Help { topic } => {
+            let said = help(turn.catalog(), &turn.person, topic.as_deref());
+            turn.answer(said);
+        }
+        Command::WhoAmI => {
+            let said = whoami(turn.catalog(), &turn.person, &turn.incoming.account);
+            turn.answer(said);
+        }
         Command::Is { service, check } => ask::command_is(turn, &service, check.as_ref()).await?,
         Command::Run { runbook, params, anew } => ask::command_run(turn, &runbook, &params, anew).await?,
         Command::Again => ask::command_again(turn).await?,

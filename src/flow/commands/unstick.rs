@@ -108,8 +108,9 @@ pub(super) async fn command_retry(turn: &mut Turn<'_>, run: Option<RunId>) -> Re
         turn.refuse(text::answer::not_allowed(&turn.person, "retry", run.system.as_str(), &who));
         return Ok(());
     }
-    let pending = turn.tx.find_pending_of_run(run.id).await?;
     let run = turn.tx.lock_run(run.id).await?;
+    // Read under the lock that every asking for this run takes.
+    let pending = turn.tx.find_pending_of_run(run.id).await?;
     let RunState::Stuck(snag) = run.state.clone() else {
         turn.refuse(text::answer::not_stuck(run.id, &run.state));
         return Ok(());

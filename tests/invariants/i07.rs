@@ -1,0 +1,125 @@
+//! I7: nobody agrees to their own request, whichever account they use, and a person counts once.
+
+use countersign::approval::{Decide, DecideOutcome, decide};
+use countersign::model::catalog::Catalog;
+use countersign::model::id::PersonId;
+use countersign::model::request::Answer;
+use countersign::model::run::RunState;
+
+use super::house::{Asked, House, account};
+use super::support::until;
+
+/// One decision by an account that the catalog knows, as a handler would hand it over.
+pub(crate) async fn decides(house: &House, catalog: &Catalog, asked: Asked, by: &str) -> DecideOutcome {
+    let account = account(by);
+    let person = catalog.person_of(&account).map_or_else(|| PersonId::new(by), |person| person.name.clone());
+    let mut tx = house.store().begin().await.expect("a transaction");
+    let line = tx.insert_line(&house.line(by, "approved"), Some(&person), None).await.expect("asked").expect("new");
+    let asked = Decide {
+        request: asked.request,
+        person: &person,
+        account: &account,
+        answer: Answer::Approve,
+        reason: None,
+        line,
+    };
+    let outcome = decide(&mut tx, catalog, asked).await.expect("decided");
+    tx.commit().await.expect("committed");
+    outcome
+}
+
+/// ann may ask and is in the group that is asked.
+#[tokio::test]
+async fn i7_who_asks_cannot_agree_with_either_account() {
+    let house = House::new().await;
+    let asked = house.ask("ann", "note it").await;
+    for who in ["ann", "ann2"] {
+        for text in [format!("approve {}", asked.code), "approved".to_owned()] {
+            let said = house.say(who, &text).await;
+            assert!(said.starts_with("ann, it is your own request: someone else must approve."), "{said}");
+            assert!(!said.contains("ann and") && !said.contains("and ann"), "she is not asked: {said}");
+        }
+        assert_eq!(house.say(who, "deny").await, "ann, it is your own request: `withdraw` takes it back.");
+    }
+    assert_eq!((house.count("decision").await, house.count("run_grant").await), (0, 0));
+    // By the rule itself, whatever the handler does.
+    let in_use = house.app.in_use();
+    assert!(matches!(decides(&house, &in_use.catalog, asked, "ann2").await, DecideOutcome::OwnRequest(..)));
+    assert_eq!(house.run(asked.run).await.state, RunState::AwaitingApproval);
+}
+
+/// The other way round: asked by the second account.
+#[tokio::test]
+async fn i7_who_asked_by_a_second_account_is_the_same_person() {
+    let house = House::new().await;
+    let asked = house.ask("ann2", "note it").await;
+    let said = house.say("ann", &format!("approve {}", asked.code)).await;
+    assert!(said.starts_with("ann, it is your own request"), "{said}");
+    assert_eq!(house.count("run_grant").await, 0);
+}
+
+/// Two have to agree, of two groups. kim is in both, and has two accounts.
+#[tokio::test]
+async fn i7_a_person_counts_once_whichever_groups_and_accounts() {
+    let house = House::new().await;
+    let asked = house.ask("mei", "agree twice").await;
+    let approve = format!("approve {}", asked.code);
+    let said = house.say("kim", &approve).await;
+    assert_eq!(said, format!("kim's answer to {} counts. It still needs 1 more person.", asked.code));
+    for who in ["kim2", "kim"] {
+        let said = house.say(who, &approve).await;
+        assert!(said.starts_with("kim, you have decided"), "{said}");
+    }
+    assert_eq!((house.count("decision").await, house.count("run_grant").await), (1, 0));
+    assert_eq!(house.run(asked.run).await.state, RunState::AwaitingApproval);
+    house.say("lin", &approve).await;
+    assert_eq!(house.run(asked.run).await.state, RunState::Approved);
+}
+
+/// A row that somebody wrote by hand: the same person under another spelling of the stage, and who asked.
+#[tokio::test]
+async fn i7_decisions_written_by_hand_do_not_make_a_quorum() {
+    let house = House::new().await;
+    let asked = house.ask("ann", "agree twice").await;
+    let by_hand = "insert into decision select id, 0, 'ann', 'local:trial:ann', 'approve', null, 1, now() from request";
+    house.db.tamper(by_hand).await;
+    let said = house.say("boss", &format!("approve {}", asked.code)).await;
+    assert!(said.contains("still needs 1 more person"), "{said}");
+    assert_eq!(house.count("run_grant").await, 0);
+}
+
+/// Who asks for a retry and who asked first are both requesters of it.
+#[tokio::test]
+async fn i7_neither_who_asked_first_nor_who_asks_again_agrees_to_a_retry() {
+    let house = House::new().await;
+    let asked = house.granted("ann", "hang on", "boss").await;
+    let engine = house.engine();
+    until("the step runs", async || (house.done().len() == 1).then_some(())).await;
+    engine.kill().await;
+    house.forget_worker().await;
+    let engine = house.engine_of(house.store().clone(), house.another_worker().await, super::house::LEASE);
+    assert_eq!(house.settled(asked.run).await.name(), "stuck");
+    engine.stop().await;
+    house.say("boss", &format!("retry run {}", asked.run)).await;
+    house.post().await;
+    let code = house.texts("select code from request where state = 'pending'".to_owned()).await.remove(0);
+    for (who, name) in [("ann", "ann"), ("ann2", "ann"), ("boss", "boss"), ("boss2", "boss")] {
+        let said = house.say(who, &format!("approve {code}")).await;
+        assert!(said.starts_with(&format!("{name}, it is your own request")), "{said}");
+    }
+    assert_eq!(house.run(asked.run).await.state.name(), "stuck");
+    house.say("kim", &format!("approve {code}")).await;
+    assert_eq!(house.run(asked.run).await.state, RunState::Approved);
+}
+
+/// Who is not asked decides nothing, however they may ask.
+#[tokio::test]
+async fn i7_who_is_not_asked_decides_nothing() {
+    let house = House::new().await;
+    let asked = house.ask("ann", "note it").await;
+    for who in ["mei", "vic"] {
+        let said = house.say(who, &format!("approve {}", asked.code)).await;
+        assert!(said.starts_with(&format!("{who}, {} is not for you to decide.", asked.code)), "{said}");
+    }
+    assert_eq!((house.count("decision").await, house.count("run_grant").await), (0, 0));
+}
