@@ -317,18 +317,12 @@ impl Store {
         messages: &[NewMessage],
     ) -> Result<bool> {
         if messages.is_empty() {
-            let moved =
-                sqlx::query!("update sink set position = $3 where name = $1 and position = $2", name, from.0, to.0)
-                    .execute(&self.loops)
-                    .await?;
+            let moved = move_sink(&self.loops, name, from, to).await?;
             self.hub().wake(Topic::Settled);
-            return Ok(moved.rows_affected() == 1);
+            return Ok(moved);
         }
         let mut tx = self.loops.begin().await?;
-        let moved = sqlx::query!("update sink set position = $3 where name = $1 and position = $2", name, from.0, to.0)
-            .execute(&mut *tx)
-            .await?;
-        if moved.rows_affected() != 1 {
+        if !move_sink(&mut *tx, name, from, to).await? {
             return Ok(false);
         }
         append::append(&mut tx, self.clock().now(), &[], messages).await?;
@@ -383,4 +377,12 @@ pub(super) async fn chained_after(
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(ChainRow::from).collect())
+}
+
+/// Moves a sink's cursor, if it still stands where it was read.
+async fn move_sink(executor: impl sqlx::PgExecutor<'_>, name: &str, from: Position, to: Position) -> Result<bool> {
+    let moved = sqlx::query!("update sink set position = $3 where name = $1 and position = $2", name, from.0, to.0)
+        .execute(executor)
+        .await?;
+    Ok(moved.rows_affected() == 1)
 }

@@ -206,6 +206,11 @@ heir)
     sleep 1000 &
     child=$!
     timeout 1000 sleep 1000 &
+    # Until it has a child it would not pass a signal on.
+    for _ in $(seq 100); do
+        [ -z "$(cat "/proc/$!/task/$!/children" 2>/dev/null)" ] || break
+        sleep 0.02
+    done
     echo "$$ $child $!" > "$side/family-$name"
     while [ ! -e "$side/go-$name" ]; do sleep 0.02; done
     kill $child $!
