@@ -1,7 +1,7 @@
 -- Plans, runs, attempts, requests, decisions, grants.
 --
 --   run       planned ------------------------------> running -> succeeded | failed
---             awaiting_approval -> approved --------> running -> stuck -> running | approved | failed | stopped
+--             awaiting_approval -> approved --------> running -> stuck -> approved | failed | stopped
 --             awaiting_approval -> denied | expired | withdrawn
 --             planned | awaiting_approval | approved | stuck -> stopped;  running -> stopping -> stopped | stuck
 --   attempt   started -> succeeded | failed | timed_out | unknown;  unknown -> judged
