@@ -231,7 +231,7 @@ impl AdvanceTx {
     }
 }
 
-/// Whether a statement ended by its own division by zero: see [`write`].
+/// Whether a statement ended by its own division by zero: see [`write()`].
 fn is_unmet_guard(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).as_deref() == Some("22012")
 }
