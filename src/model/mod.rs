@@ -12,3 +12,4 @@ pub mod phrase;
 pub mod plan;
 pub mod request;
 pub mod run;
+pub mod trace;

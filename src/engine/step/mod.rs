@@ -61,6 +61,8 @@ pub enum Orders {
 /// What an attempt needs.
 pub(super) struct Context {
     pub(super) key: AttemptKey,
+    /// The place of this attempt in its run's trace, as processes are told it.
+    pub(super) traceparent: Option<String>,
     pub(super) surroundings: Surroundings,
     pub(super) secrets: Secrets,
     pub(super) orders: watch::Receiver<Orders>,
@@ -170,6 +172,7 @@ fn environment(entries: &[EnvEntry], context: &Context) -> Result<Vec<(OsString,
         ("LANG".into(), "C.UTF-8".into()),
         ("COUNTERSIGN_RUN".into(), context.key.run.to_string().into()),
     ];
+    env.extend(context.traceparent.as_ref().map(|trace| ("TRACEPARENT".into(), trace.into())));
     for entry in entries {
         let value = match &entry.from {
             EnvFrom::Bot if NEVER_PASSED.contains(&entry.name.as_str()) => {
