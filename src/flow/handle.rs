@@ -109,7 +109,7 @@ impl App {
                 Err(StoreError::Moved { .. }) if tries < TRIES => {}
                 Err(StoreError::Database(error)) if tries < TRIES && is_collision(&error) => {}
                 // Perhaps it was committed: then the line is known, and does nothing a second time (I6).
-                Err(StoreError::Database(error)) if tries < TRIES_OF_CONNECTIONS && is_cut(&error) => {}
+                Err(error) if tries < TRIES_OF_CONNECTIONS && error.is_cut() => {}
                 Err(error) => {
                     tracing::error!(
                         error = %text::chain(&error),
@@ -131,12 +131,6 @@ impl App {
 fn is_collision(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref(), Some("40001" | "40P01"))
-}
-
-/// The connection was lost, or the server ended it.
-fn is_cut(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    matches!(error, sqlx::Error::Io(_)) || matches!(code.as_deref(), Some("57P01" | "57P02" | "08006"))
 }
 
 impl App {

@@ -76,6 +76,16 @@ pub enum StoreError {
     Refused(String),
 }
 
+impl StoreError {
+    /// Whether a connection was lost, or the server ended it. What was asked may have been done or not; asking again takes
+    /// another connection.
+    pub(crate) fn is_cut(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code());
+        matches!(error, sqlx::Error::Io(_)) || matches!(code.as_deref(), Some("57P01" | "57P02" | "08006"))
+    }
+}
+
 /// Short for what this module's functions return.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 

@@ -19,6 +19,17 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked. Unbounded in time: whoever asks says how long they wait.
     pub async fn vitals(&self) -> Result<Vitals> {
+        // After the database was away every connection of the pool is dead, and each is found by using it.
+        for _ in 0..MOST_CONNECTIONS {
+            match self.read_vitals().await {
+                Err(error) if error.is_cut() => {}
+                read => return read,
+            }
+        }
+        self.read_vitals().await
+    }
+
+    async fn read_vitals(&self) -> Result<Vitals> {
         let now = self.clock().now();
         let row = sqlx::query!(
             r#"

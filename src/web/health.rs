@@ -177,7 +177,14 @@ mod tests {
             unsent_overdue: LONG,
             ..well()
         };
-        insta::assert_snapshot!(unready(&wrong).join("\n"), @"");
+        insta::assert_snapshot!(unready(&wrong).join("\n"), @r"
+        The database's schema is older than this program; starting it again brings it up to date.
+        No worker is the sequencer.
+        5 events wait for the sequencer, the oldest for 31 s.
+        No worker is the sink `room`.
+        The sink `room` is 7 positions behind, the oldest 31 s old.
+        3 messages wait to be sent, and one that is due has not been tried for 31 s.
+        ");
         assert_eq!(unready(&Vitals { sinks: Vec::new(), ..well() }), ["No sink reads the ledger."]);
     }
 }
