@@ -22,6 +22,7 @@ mod rows;
 mod runs;
 mod tx;
 mod verify;
+mod vitals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,11 +80,23 @@ pub enum StoreError {
     Refused(String),
 }
 
+impl StoreError {
+    /// Whether a connection was lost, or the server ended it. What was asked may have been done or not; asking again takes
+    /// another connection.
+    pub(crate) fn is_cut(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code());
+        matches!(error, sqlx::Error::Io(_)) || matches!(code.as_deref(), Some("57P01" | "57P02" | "08006"))
+    }
+}
+
 /// Short for what this module's functions return.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// The most connections of one process that are not its loops'.
 pub(crate) const MOST_CONNECTIONS: u32 = 12;
+/// The most connections of its loops.
+const MOST_LOOP_CONNECTIONS: u32 = 3;
 
 /// The store: a pool, a clock, wake-ups. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -137,7 +150,7 @@ impl Store {
                 .test_before_acquire(false)
         };
         let pool = pool_of(MOST_CONNECTIONS).connect_with(options.clone()).await?;
-        let loops = pool_of(3).connect_lazy_with(options);
+        let loops = pool_of(MOST_LOOP_CONNECTIONS).connect_lazy_with(options);
         let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&pool).await?;
         Ok(Self { pool, loops, clock: Clock::starting_at(now), hub: Arc::default() })
     }

@@ -64,6 +64,8 @@ pub(super) struct Context {
     pub(super) marker: String,
     /// The run that it belongs to; a scheduled check has none.
     pub(super) run: Option<RunId>,
+    /// The place of this attempt in its run's trace, as processes are told it.
+    pub(super) traceparent: Option<String>,
     pub(super) surroundings: Surroundings,
     pub(super) secrets: Secrets,
     pub(super) orders: watch::Receiver<Orders>,
@@ -173,6 +175,7 @@ pub(super) enum Answering {
 fn environment(entries: &[EnvEntry], context: &Context) -> Result<Vec<(OsString, OsString)>, String> {
     let mut env = vec![(OsString::from("PATH"), context.surroundings.path.clone()), ("LANG".into(), "C.UTF-8".into())];
     env.extend(context.run.map(|run| ("COUNTERSIGN_RUN".into(), run.to_string().into())));
+    env.extend(context.traceparent.as_ref().map(|trace| ("TRACEPARENT".into(), trace.into())));
     for entry in entries {
         let value = match &entry.from {
             EnvFrom::Bot if NEVER_PASSED.contains(&entry.name.as_str()) => {
