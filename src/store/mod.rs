@@ -38,7 +38,7 @@ pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
 pub use incident::NewIncident;
 pub use lease::{Lease, WorkerId, WorkerRow};
-pub use ledger::{ChainHead, ChainRow};
+pub use ledger::{ChainHead, ChainRow, Chained};
 pub use outbox::{Backlog, OutboxRow};
 pub use plain::PlainLine;
 pub(crate) use rows::subject;

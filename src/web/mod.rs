@@ -7,6 +7,7 @@
 //! A further group of routes is a file with `pub(super) fn routes() -> Router<Shared>`, merged in [`router`]; the guard
 //! and the limits then hold for it as well.
 
+mod events;
 mod follow;
 mod guard;
 mod health;
@@ -97,6 +98,7 @@ pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>)
     Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())
+        .merge(events::routes())
         .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address") })
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")
