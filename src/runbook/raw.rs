@@ -47,7 +47,7 @@ raw! {
     /// A system.
     System {
         system: Word, title: Word, environment: Word, room: Word,
-        may_run: Words, may_see: Words, may_unstick: Words,
+        may_run: Words, may_see: Words, may_unstick: Words, may_resolve: Words, may_pause: Words,
         services: Option<At<Pairs<Service>>>,
     }
     /// A service.

@@ -45,6 +45,8 @@ impl Checker {
         let may_run = self.subjects(input, "may_run", &raw.may_run);
         let may_see = self.subjects(input, "may_see", &raw.may_see);
         let may_unstick = self.subjects(input, "may_unstick", &raw.may_unstick);
+        let may_resolve = self.subjects(input, "may_resolve", &raw.may_resolve);
+        let may_pause = self.subjects(input, "may_pause", &raw.may_pause);
         let hint = "a system has services, and a service has checks";
         let mut services = BTreeMap::new();
         if let Some(written) = self.required(input, name.place, "services", &raw.services, hint) {
@@ -67,8 +69,8 @@ impl Checker {
             may_run,
             may_see,
             may_unstick,
-            may_resolve: Vec::new(),
-            may_pause: Vec::new(),
+            may_resolve,
+            may_pause,
             services,
             source,
         };
