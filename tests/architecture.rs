@@ -34,7 +34,10 @@ const MAY: &[(&str, &[&str])] = &[
     // HTTP is the door of the local room: it knows that adapter, and reads how a line settled from the store.
     ("web", &["model", "store", "chat", "ledger"]),
     // The one room that knows the others.
-    ("flow", &["model", "store", "command", "runbook", "engine", "approval", "chat", "text", "ledger", "web"]),
+    (
+        "flow",
+        &["model", "store", "command", "runbook", "engine", "approval", "incident", "chat", "text", "ledger", "web"],
+    ),
     // The command line wires everything up.
     (
         "cli",

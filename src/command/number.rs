@@ -124,10 +124,7 @@ pub(super) fn incident_because(
     }
 }
 
-fn incident_at_end(
-    line: &Line<'_>,
-    command: &'static str,
-) -> Result<(Option<IncidentId>, Option<String>), Reading> {
+fn incident_at_end(line: &Line<'_>, command: &'static str) -> Result<(Option<IncidentId>, Option<String>), Reading> {
     incident(line, command, line.words.get(1..).unwrap_or_default()).map(|incident| (incident, None))
 }
 

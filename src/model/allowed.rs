@@ -25,10 +25,7 @@ pub fn allowed(catalog: &Catalog, person: &PersonId, verb: Verb, system: &System
     match verb {
         Verb::Run => holds(&system.may_run),
         Verb::See => {
-            holds(&system.may_see)
-                || holds(&system.may_run)
-                || holds(&system.may_unstick)
-                || holds(&system.may_resolve)
+            holds(&system.may_see) || holds(&system.may_run) || holds(&system.may_unstick) || holds(&system.may_resolve)
         }
         Verb::Unstick => holds(&system.may_unstick),
         Verb::Resolve => holds(&system.may_resolve),

@@ -9,8 +9,31 @@ use super::catalog::{Param, ParamKind, Phrase, PhrasePart};
 
 /// The first words of the built-in commands, lower case, in alphabetical order.
 pub const BUILT_IN: &[&str] = &[
-    "ack", "again", "approve", "approved", "denied", "deny", "help", "incidents", "is", "judge", "note", "open", "ping",
-    "reopen", "report", "requests", "resolve", "retry", "run", "show", "status", "stop", "what", "who", "whoami",
+    "ack",
+    "again",
+    "approve",
+    "approved",
+    "denied",
+    "deny",
+    "help",
+    "incidents",
+    "is",
+    "judge",
+    "note",
+    "open",
+    "ping",
+    "reopen",
+    "report",
+    "requests",
+    "resolve",
+    "retry",
+    "run",
+    "show",
+    "status",
+    "stop",
+    "what",
+    "who",
+    "whoami",
     "withdraw",
 ];
 

@@ -89,10 +89,7 @@ pub fn wrong(error: &ParseError) -> String {
         }
         ParseError::NotAnIncident { said, command, .. } => {
             let command = if *command == "what" { "what happened" } else { command };
-            format!(
-                "\"{}\" is no incident's number, so nothing was done. Say it as `{command} INC-7`.",
-                echo(said)
-            )
+            format!("\"{}\" is no incident's number, so nothing was done. Say it as `{command} INC-7`.", echo(said))
         }
         ParseError::Usage { command, .. } => {
             let forms: Vec<&str> =
