@@ -38,7 +38,10 @@ const MAY: &[(&str, &[&str])] = &[
     // The one room that knows the others.
     (
         "flow",
-        &["model", "store", "command", "runbook", "engine", "approval", "chat", "text", "ledger", "web", "metrics"],
+        &[
+            "model", "store", "command", "runbook", "engine", "approval", "incident", "chat", "text", "ledger", "web",
+            "metrics",
+        ],
     ),
     // The command line wires everything up.
     (

@@ -36,7 +36,7 @@ pub use append::{NewMessage, Origin, Place};
 pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
-pub use incident::NewIncident;
+pub use incident::{CheckKnown, Held, NewIncident, Paused};
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow, Chained};
 pub use outbox::{Backlog, OutboxRow};
