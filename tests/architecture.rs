@@ -27,6 +27,7 @@ const MAY: &[(&str, &[&str])] = &[
     // `sys`: rows name processes (worker, attempt) by `ProcessIdentity`, and the managed database is a process.
     ("store", &["model", "sys", "metrics"]),
     ("approval", &["model", "store"]),
+    ("incident", &["model", "store"]),
     ("ledger", &["model", "store", "metrics"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
     ("chat", &["model", "store", "metrics"]),

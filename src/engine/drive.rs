@@ -318,7 +318,8 @@ impl Driver<'_> {
         let span_id = self.span.map(tracing::field::display);
         tracing::debug!(run.step = key.step, run.attempt = key.number, span_id, "an attempt starts");
         let context = Context {
-            key,
+            marker: step::marker(&self.shared.surroundings, key),
+            run: Some(key.run),
             traceparent,
             surroundings: self.shared.surroundings.clone(),
             secrets: self.secrets.clone(),

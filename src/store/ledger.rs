@@ -6,7 +6,7 @@ use super::append::{self, NewMessage};
 use super::{Result, Store, Topic};
 use crate::metrics;
 use crate::model::event::{Event, NewEvent, Record, Scope};
-use crate::model::id::{Digest, EventId, InboxId, Position, RunId, SystemName};
+use crate::model::id::{Digest, EventId, InboxId, IncidentId, Position, RunId, SystemName};
 
 /// The chain's newest place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl From<Row> for ChainRow {
             scope: Scope {
                 system: row.system.map(SystemName::new),
                 environment: row.environment,
-                incident: row.incident,
+                incident: row.incident.map(IncidentId),
                 run: row.run.map(RunId),
                 audience: row.audience,
             },

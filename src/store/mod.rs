@@ -4,7 +4,7 @@
 //! and messages of its changes and writes them with the same commit, or not at all. Every change of a state row names
 //! the state and version that it expects, and says so loudly when it is not met.
 //!
-//! Locks are taken in one order everywhere: request, grant, run, attempt.
+//! Locks are taken in one order everywhere: incident, request, grant, run, attempt.
 
 mod advance;
 mod append;
@@ -12,6 +12,7 @@ mod clock;
 pub mod floor;
 mod history;
 mod hub;
+mod incident;
 mod lease;
 mod ledger;
 pub mod managed;
@@ -35,6 +36,7 @@ pub use append::{NewMessage, Origin, Place};
 pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
+pub use incident::NewIncident;
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow};
 pub use outbox::{Backlog, OutboxRow};
@@ -43,7 +45,9 @@ pub(crate) use rows::subject;
 pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun};
 pub use tx::{LineOutcome, LineRow, Tx};
-pub(crate) use verify::{AttemptCheck, DecisionCheck, EventCheck, GrantCheck, Loose, RequestCheck, RunCheck, Snapshot};
+pub(crate) use verify::{
+    AttemptCheck, DecisionCheck, EventCheck, GrantCheck, IncidentCheck, Loose, RequestCheck, RunCheck, Snapshot,
+};
 
 /// The migrations, in the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
@@ -152,7 +156,8 @@ impl Store {
     }
 
     /// Whether every migration of this binary has been applied. One cheap query, so that a start over a current schema
-    /// does not pay for the migrator's lock and checks.
+    /// does not pay for the migrator's lock and checks. They are counted as well: one that came later may bear an earlier
+    /// number.
     async fn is_current(&self) -> Result<bool> {
         let newest = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
         let there = sqlx::query_scalar!(r#"select to_regclass('_sqlx_migrations') is not null as "there!""#)
@@ -161,10 +166,11 @@ impl Store {
         if !there {
             return Ok(false);
         }
-        let applied = sqlx::query_scalar!(r#"select max(version) from _sqlx_migrations where success"#)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(applied == Some(newest))
+        let applied =
+            sqlx::query!(r#"select max(version) as newest, count(*) as "count!" from _sqlx_migrations where success"#)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(applied.newest == Some(newest) && usize::try_from(applied.count) == Ok(MIGRATOR.iter().count()))
     }
 
     /// The clock that every `$now` comes from.
