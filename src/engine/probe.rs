@@ -88,6 +88,7 @@ impl Asker {
         let context = Context {
             marker: marker.clone(),
             run: None,
+            // It is part of nothing that somebody began.
             traceparent: None,
             surroundings: self.surroundings.clone(),
             secrets: secrets.clone(),

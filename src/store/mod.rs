@@ -156,7 +156,8 @@ impl Store {
     }
 
     /// Whether every migration of this binary has been applied. One cheap query, so that a start over a current schema
-    /// does not pay for the migrator's lock and checks.
+    /// does not pay for the migrator's lock and checks. They are counted as well: one that came later may bear an earlier
+    /// number.
     async fn is_current(&self) -> Result<bool> {
         let newest = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
         let there = sqlx::query_scalar!(r#"select to_regclass('_sqlx_migrations') is not null as "there!""#)
@@ -165,10 +166,11 @@ impl Store {
         if !there {
             return Ok(false);
         }
-        let applied = sqlx::query_scalar!(r#"select max(version) from _sqlx_migrations where success"#)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(applied == Some(newest))
+        let applied =
+            sqlx::query!(r#"select max(version) as newest, count(*) as "count!" from _sqlx_migrations where success"#)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(applied.newest == Some(newest) && usize::try_from(applied.count) == Ok(MIGRATOR.iter().count()))
     }
 
     /// The clock that every `$now` comes from.

@@ -68,7 +68,7 @@ pub(super) struct Context {
     pub(super) marker: String,
     /// The run that it belongs to; a scheduled check has none.
     pub(super) run: Option<RunId>,
-    /// The place of this attempt in its run's trace, as processes are told it.
+    /// Its place in a trace, as processes are told it.
     pub(super) traceparent: Option<String>,
     pub(super) surroundings: Surroundings,
     pub(super) secrets: Secrets,
