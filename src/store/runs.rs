@@ -151,7 +151,7 @@ impl TryFrom<RunRow> for Run {
     }
 }
 
-async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Run>> {
+pub(super) async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Run>> {
     let rows = sqlx::query_as!(
         RunRow,
         r#"
@@ -210,7 +210,7 @@ impl TryFrom<RequestRow> for Request {
     }
 }
 
-async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Request>> {
+pub(super) async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Request>> {
     let rows = sqlx::query_as!(
         RequestRow,
         r#"
