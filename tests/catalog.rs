@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use countersign::command::{Anew, Command, Parsed, Place, parse};
-use countersign::model::catalog::{Catalog, ExitCodes, ParamKind, StepAction, Subject};
+use countersign::model::catalog::{Catalog, ExitCodes, ParamKind, Probe, StepAction, Subject};
 use countersign::model::chat::Addressed;
 use countersign::model::id::{CheckName, GroupName, PersonId, PolicyName, RunId, RunbookName, ServiceName, SystemName};
 use countersign::runbook::{Limits, load, load_with};
@@ -41,8 +41,9 @@ fn the_shipped_catalog_is_the_world_of_the_story() {
     assert_eq!(services, ["service-b", "service-c"]);
     for service in system.services.values() {
         let check = service.checks.values().next().expect("a check");
-        assert_eq!(check.command, ["countersign", "demo-ctl", "status", service.name.as_str()]);
-        assert_eq!((check.codes, check.timeout), (ExitCodes::Plain, Duration::from_secs(10)));
+        let Probe::Command { command, codes, .. } = &check.probe else { panic!("a command") };
+        assert_eq!(command, &["countersign", "demo-ctl", "status", service.name.as_str()]);
+        assert_eq!((*codes, check.timeout), (ExitCodes::Plain, Duration::from_secs(10)));
     }
     let people: Vec<&str> = catalog.people.keys().map(PersonId::as_str).collect();
     assert_eq!(people, ["boss", "lin", "mei"]);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use countersign::engine::plan::{PlanRefusal, World, plan, plan_is};
 use countersign::model::id::{CheckName, Digest, RunbookName, ServiceName};
-use countersign::model::plan::{Action, Plan, Sealed, Telling};
+use countersign::model::plan::{Action, Plan, PlanProbe, Sealed, Telling};
 use countersign::runbook;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -434,7 +434,8 @@ fn the_question_is_it_running_is_a_plan_of_one_reading_step() {
     assert_eq!(plan.files.keys().collect::<Vec<_>>(), ["systems/system-a.yaml"]);
     let [step] = &plan.steps[..] else { panic!("one step") };
     let Action::Check { checks, until: None } = &step.action else { panic!("one check") };
-    assert_eq!(checks[0].exec.program, "/opt/bin/countersign");
+    let PlanProbe::Command { exec, .. } = &checks[0].probe else { panic!("a program") };
+    assert_eq!(exec.program, "/opt/bin/countersign");
     assert_eq!(step.timeout_ms, 10_000);
 
     let running = CheckName::new("running");

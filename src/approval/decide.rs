@@ -230,6 +230,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
                     grant,
                     digest: request.digest,
                     by,
+                    automatic: None,
                     valid_until,
                 },
                 rows,

@@ -24,7 +24,7 @@ use crate::config::{Database, Flags, Settings};
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
 use crate::flow::{App, CurrentSecrets, Reload, housekeeping, make_plan, room_sink, watch_catalog};
 use crate::ledger::{self, Trial};
-use crate::model::catalog::{Catalog, StepAction};
+use crate::model::catalog::{Catalog, Probe, StepAction};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::SecretName;
 use crate::store::managed::{self, Managed, ManagedOptions};
@@ -216,10 +216,13 @@ fn names_demo(catalog: &Catalog) -> bool {
         .values()
         .flat_map(|system| system.services.values())
         .flat_map(|service| service.checks.values())
-        .flat_map(|check| &check.env);
+        .flat_map(|check| match &check.probe {
+            Probe::Command { env, .. } => env.as_slice(),
+            Probe::Http(_) | Probe::Tcp(_) => &[],
+        });
     let steps = catalog.runbooks.values().flat_map(|runbook| &runbook.steps).flat_map(|step| match &step.action {
         StepAction::Run { env, .. } => env.as_slice(),
-        StepAction::Check { .. } => &[],
+        StepAction::Check { .. } | StepAction::Http(_) | StepAction::Tcp(_) | StepAction::Wait(_) => &[],
     });
     checks.chain(steps).any(|entry| entry.name == DEMO)
 }

@@ -9,7 +9,7 @@ use anyhow::bail;
 use super::place::local_world;
 use crate::engine::Secrets;
 use crate::engine::plan::World;
-use crate::model::catalog::{Catalog, StepAction};
+use crate::model::catalog::{Catalog, Probe, StepAction};
 use crate::runbook;
 use crate::text::visible::visible;
 
@@ -99,7 +99,9 @@ fn missing_programs<'a>(catalog: &'a Catalog, world: &dyn World) -> Vec<String> 
     }
     for service in catalog.systems.values().flat_map(|system| system.services.values()) {
         for check in service.checks.values() {
-            uses(&check.command, format!("the checks of {}", service.name));
+            if let Probe::Command { command, .. } = &check.probe {
+                uses(command, format!("the checks of {}", service.name));
+            }
         }
     }
     let (host, search_path) = (visible(&world.host()), world.search_path());

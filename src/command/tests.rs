@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::model::catalog::{
-    Check, ExitCodes, Param, ParamKind, Phrase, Runbook, Service, Source, Step, StepAction, System,
+    Check, ExitCodes, Param, ParamKind, Phrase, Probe, Runbook, Service, Source, Step, StepAction, System,
 };
 use crate::model::code::Code;
 use crate::model::id::{CheckName, Digest, RoomName, RunId, RunbookName, ServiceName, SystemName};
@@ -21,9 +21,8 @@ fn service(name: &str, title: &str, checks: &[&str]) -> (ServiceName, Service) {
     let checks = checks.iter().map(|check| {
         let check = Check {
             name: CheckName::new(*check),
-            command: vec!["true".into()],
-            codes: ExitCodes::Plain,
-            env: vec![],
+            probe: Probe::Command { command: vec!["true".into()], codes: ExitCodes::Plain, env: vec![] },
+            schedule: None,
             timeout: Duration::from_secs(1),
         };
         (check.name.clone(), check)
@@ -41,6 +40,8 @@ fn system(name: &str, title: &str, services: Vec<(ServiceName, Service)>) -> (Sy
         room: RoomName::new("ops"),
         may_run: vec![],
         may_see: vec![],
+        may_resolve: vec![],
+        may_pause: vec![],
         may_unstick: vec![],
         services: services.into_iter().collect(),
         source: source(),
@@ -58,6 +59,7 @@ pub(crate) fn runbook(name: &str, title: &str, say: &[&str], params: Vec<Param>)
         name: "Do".into(),
         action: StepAction::Run { command: vec!["true".into()], env: vec![] },
         timeout: Duration::from_secs(1),
+        retry: None,
         idempotent: false,
         read_only: false,
     };

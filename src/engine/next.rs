@@ -100,6 +100,7 @@ mod tests {
             read_only: false,
             idempotent,
             timeout_ms: 1000,
+            retry: None,
             action: Action::Check { checks: Vec::new(), until: None },
         }
     }

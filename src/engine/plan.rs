@@ -16,12 +16,12 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use sha2::{Digest as _, Sha256};
 
 use crate::model::catalog::{
-    Catalog, EnvEntry, EnvFrom, FoundCheck, Param, ParamKind, PhrasePart, Runbook, Source, Step, StepAction, System,
-    TargetError,
+    Catalog, EnvEntry, EnvFrom, FoundCheck, Param, ParamKind, PhrasePart, Probe, Runbook, Source, Step, StepAction,
+    System, TargetError,
 };
 use crate::model::id::{CheckName, Digest, RunbookName, ServiceName, SystemName};
 use crate::model::plan::{
-    Action, Exec, PLAN_VERSION, Plan, PlanCheck, PlanPolicy, PlanStep, PlanUntil, Script, Telling,
+    Action, Exec, PLAN_VERSION, Plan, PlanCheck, PlanPolicy, PlanProbe, PlanStep, PlanUntil, Script, Telling,
 };
 
 /// The name of the built-in question as a runbook. The catalog lets no runbook have it.
@@ -185,6 +185,7 @@ pub fn plan(
                 stages: policy.stages.clone(),
                 expires_ms: milliseconds(policy.expires),
                 valid_for_ms: milliseconds(policy.valid_for),
+                automatic: policy.automatic.clone(),
                 text: policy.text.clone(),
             })
         }
@@ -265,6 +266,7 @@ pub fn plan_is(
             read_only: true,
             idempotent: true,
             timeout_ms: milliseconds(timeout),
+            retry: None,
             action: Action::Check { checks, until: None },
         }],
         telling: Telling::Answer,
@@ -311,15 +313,23 @@ impl<'a> Maker<'a> {
                 });
                 Action::Check { checks, until }
             }
+            StepAction::Http(ask) => Action::Http(ask.clone()),
+            StepAction::Tcp(ask) => Action::Tcp(ask.clone()),
+            StepAction::Wait(time) => Action::Wait { ms: milliseconds(*time) },
         };
-        let is_check = matches!(action, Action::Check { .. });
+        let only_reads = match &action {
+            Action::Run(_) => false,
+            Action::Http(ask) => ask.only_reads(),
+            Action::Check { .. } | Action::Tcp(_) | Action::Wait { .. } => true,
+        };
         Ok(PlanStep {
             name: step.name.clone(),
             privileged: step.is_privileged(),
-            read_only: step.read_only || is_check,
-            // A check only reads: asking it again is always the same as asking it once.
-            idempotent: step.idempotent || is_check,
+            read_only: step.read_only || only_reads,
+            // What only reads may be asked again: that is always the same as asking it once.
+            idempotent: step.idempotent || only_reads,
             timeout_ms: milliseconds(step.timeout),
+            retry: step.retry,
             action,
         })
     }
@@ -342,8 +352,13 @@ impl<'a> Maker<'a> {
             service: service.name.clone(),
             service_title: service.title.clone(),
             check: check.name.clone(),
-            exec: self.exec(&check.command, check.command.clone(), &check.env)?,
-            codes: check.codes,
+            probe: match &check.probe {
+                Probe::Command { command, codes, env } => {
+                    PlanProbe::Command { exec: self.exec(command, command.clone(), env)?, codes: *codes }
+                }
+                Probe::Http(ask) => PlanProbe::Http(ask.clone()),
+                Probe::Tcp(ask) => PlanProbe::Tcp(ask.clone()),
+            },
             timeout_ms: milliseconds(check.timeout),
         })
     }

@@ -122,6 +122,19 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::RequestAsked { .. }
         | Happened::Decided { .. }
         | Happened::GrantEnded { .. }
+        | Happened::CheckTurned { .. }
+        | Happened::IncidentOpened { .. }
+        | Happened::IncidentAcknowledged { .. }
+        | Happened::IncidentMitigated { .. }
+        | Happened::IncidentRecurred { .. }
+        | Happened::IncidentResolved { .. }
+        | Happened::IncidentReopened { .. }
+        | Happened::IncidentNoted { .. }
+        | Happened::TriggerFired { .. }
+        | Happened::TriggerHeld { .. }
+        | Happened::TriggerReleased { .. }
+        | Happened::AutomationPaused { .. }
+        | Happened::AutomationResumed { .. }
         | Happened::ClockJumped { .. } => Ok(Vec::new()),
         Happened::RequestGranted { .. }
         | Happened::RequestDenied { .. }
@@ -281,6 +294,19 @@ impl Teller<'_> {
             | Happened::RequestAsked { .. }
             | Happened::Decided { .. }
             | Happened::GrantEnded { .. }
+            | Happened::CheckTurned { .. }
+            | Happened::IncidentOpened { .. }
+            | Happened::IncidentAcknowledged { .. }
+            | Happened::IncidentMitigated { .. }
+            | Happened::IncidentRecurred { .. }
+            | Happened::IncidentResolved { .. }
+            | Happened::IncidentReopened { .. }
+            | Happened::IncidentNoted { .. }
+            | Happened::TriggerFired { .. }
+            | Happened::TriggerHeld { .. }
+            | Happened::TriggerReleased { .. }
+            | Happened::AutomationPaused { .. }
+            | Happened::AutomationResumed { .. }
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;

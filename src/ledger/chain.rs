@@ -39,7 +39,7 @@ pub fn link(head: ChainHead, row: &ChainRow) -> ChainHead {
     column(&mut hash, Some(&row.at.timestamp_micros().to_be_bytes()));
     column(&mut hash, scope.system.as_ref().map(|system| system.as_str().as_bytes()));
     column(&mut hash, scope.environment.as_deref().map(str::as_bytes));
-    column(&mut hash, scope.incident.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    column(&mut hash, scope.incident.map(|incident| incident.0.to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice));
     column(&mut hash, scope.run.map(|run| run.0.to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice));
     column(&mut hash, scope.audience.as_deref().map(str::as_bytes));
     column(&mut hash, row.cause.map(|cause| cause.0.to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice));
@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
     use crate::model::event::Scope;
-    use crate::model::id::{EventId, InboxId, RunId, SystemName};
+    use crate::model::id::{EventId, InboxId, IncidentId, RunId, SystemName};
 
     fn sample() -> ChainRow {
         ChainRow {
@@ -113,10 +113,10 @@ mod tests {
             ("system absent", |row| row.scope.system = None),
             ("environment", |row| row.scope.environment = Some(String::new())),
             ("environment absent", |row| row.scope.environment = None),
-            ("incident", |row| row.scope.incident = Some(0)),
+            ("incident", |row| row.scope.incident = Some(IncidentId(0))),
             ("run", |row| row.scope.run = Some(RunId(13))),
             ("run absent", |row| row.scope.run = None),
-            ("run for incident", |row| row.scope.incident = row.scope.run.take().map(|run| run.0)),
+            ("run for incident", |row| row.scope.incident = row.scope.run.take().map(|run| IncidentId(run.0))),
             ("audience", |row| row.scope.audience = Some(String::new())),
             ("cause", |row| row.cause = Some(InboxId(4))),
             ("cause absent", |row| row.cause = None),
@@ -156,7 +156,13 @@ mod tests {
             kind,
             schema,
             at: DateTime::from_timestamp_micros(at).expect("a time"),
-            scope: Scope { system: system.map(SystemName::new), environment, incident, run: run.map(RunId), audience },
+            scope: Scope {
+                system: system.map(SystemName::new),
+                environment,
+                incident: incident.map(IncidentId),
+                run: run.map(RunId),
+                audience,
+            },
             cause: cause.map(InboxId),
             commitment: vec![commitment; 32],
             body: None,

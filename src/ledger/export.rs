@@ -80,7 +80,7 @@ fn line(row: &EventCheck) -> Result<String, serde_json::Error> {
         at: event.map(|event| event.at.to_rfc3339_opts(SecondsFormat::Micros, true)),
         system: event.and_then(|event| event.scope.system.as_ref()).map(|system| system.as_str()),
         environment: event.and_then(|event| event.scope.environment.as_deref()),
-        incident: event.and_then(|event| event.scope.incident),
+        incident: event.and_then(|event| event.scope.incident).map(|incident| incident.0),
         run: event.and_then(|event| event.scope.run).map(|run| run.0),
         audience: event.and_then(|event| event.scope.audience.as_deref()),
         cause: event.and_then(|event| event.cause).map(|cause| cause.0),

@@ -317,8 +317,21 @@ impl Replay {
             | Happened::RequestDiffers { .. }
             | Happened::GrantEnded { .. }
             | Happened::RunSucceeded { .. }
+            | Happened::CheckTurned { .. }
+            | Happened::IncidentOpened { .. }
+            | Happened::IncidentAcknowledged { .. }
+            | Happened::IncidentMitigated { .. }
+            | Happened::IncidentRecurred { .. }
+            | Happened::IncidentResolved { .. }
+            | Happened::IncidentReopened { .. }
+            | Happened::IncidentNoted { .. }
+            | Happened::TriggerFired { .. }
+            | Happened::TriggerHeld { .. }
+            | Happened::TriggerReleased { .. }
+            | Happened::AutomationPaused { .. }
+            | Happened::AutomationResumed { .. }
             | Happened::ClockJumped { .. } => {}
-            Happened::RunPlanned { run, deed: _, runbook, params: _, digest, requester, account, room } => {
+            Happened::RunPlanned { run, deed: _, runbook, params: _, digest, requester, account, room, trigger: _ } => {
                 self.runs.entry(run).or_default().planned = Some(Planned {
                     at,
                     when,
@@ -366,7 +379,7 @@ impl Replay {
                 let facts = DecisionFacts { at, when, run, account: account.to_string(), answer, reason, line };
                 self.decisions.insert((request, stage, person), facts);
             }
-            Happened::RequestGranted { request, code: _, run, grant, digest, by, valid_until } => {
+            Happened::RequestGranted { request, code: _, run, grant, digest, by, automatic: _, valid_until } => {
                 for why in self.wrong_with_grant(request, run, digest, &by, when) {
                     findings.push(Finding::Grant { request, at, why });
                 }

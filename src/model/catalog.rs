@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::chat::{Account, RoomAddress};
+use super::event::Health;
 use super::id::{
     CheckName, Digest, GroupName, PersonId, PolicyName, RoomName, RunbookName, SecretName, ServiceName, SystemName,
+    TriggerName,
 };
 
 /// One checked catalog. Immutable: a reload makes a new one and leaves this one to whoever still holds it.
@@ -21,6 +23,8 @@ pub struct Catalog {
     pub systems: BTreeMap<SystemName, System>,
     /// Runbooks by name.
     pub runbooks: BTreeMap<RunbookName, Runbook>,
+    /// Triggers by name.
+    pub triggers: BTreeMap<TriggerName, Trigger>,
     /// Policies by name.
     pub policies: BTreeMap<PolicyName, Policy>,
     /// People by name.
@@ -61,6 +65,10 @@ pub struct System {
     pub may_see: Vec<Subject>,
     /// Who may judge, retry or stop a stuck run on it.
     pub may_unstick: Vec<Subject>,
+    /// Who may acknowledge, resolve and reopen its incidents.
+    pub may_resolve: Vec<Subject>,
+    /// Who may pause all automation, and let it go on.
+    pub may_pause: Vec<Subject>,
     /// Its services by name.
     pub services: BTreeMap<ServiceName, Service>,
     /// Where it was read.
@@ -83,14 +91,95 @@ pub struct Service {
 pub struct Check {
     /// Its name, such as `running`.
     pub name: CheckName,
-    /// The command and its arguments, as written; no templates.
-    pub command: Vec<String>,
-    /// What its exit codes mean.
-    pub codes: ExitCodes,
-    /// Names of environment variables that it gets.
-    pub env: Vec<EnvEntry>,
+    /// How it is asked.
+    pub probe: Probe,
+    /// How often it is asked by itself; `None` is only when somebody asks.
+    pub schedule: Option<Schedule>,
     /// After how long it counts as unknown.
     pub timeout: Duration,
+}
+
+/// How a check is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// By a program.
+    Command {
+        /// The command and its arguments, as written; no templates.
+        command: Vec<String>,
+        /// What its exit codes mean.
+        codes: ExitCodes,
+        /// Names of environment variables that it gets.
+        env: Vec<EnvEntry>,
+    },
+    /// By an HTTP request, which is a GET or HEAD.
+    Http(HttpAsk),
+    /// By opening a TCP connection.
+    Tcp(TcpAsk),
+}
+
+/// How often a check is asked by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// From one asking to the next, before jitter.
+    pub every: Duration,
+    /// How many results of the same kind in a row make it certain (hard); at least 1.
+    pub fails_after: u32,
+}
+
+/// An HTTP request, and what its answer must be. In a step its texts may hold `{{ parameter }}`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpAsk {
+    /// Upper case: `GET`, `HEAD`, `POST`, `PUT`, `PATCH` or `DELETE`.
+    pub method: String,
+    /// An absolute `http://` or `https://` address. A parameter's value is percent-encoded, and never part of the host.
+    pub url: String,
+    /// Headers beyond those that every request has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<HttpHeader>,
+    /// What is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// Which status codes are good; at least one. Redirects are answers, not followed.
+    pub status: Vec<u16>,
+    /// What the answer's first 64 KiB must hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
+}
+
+impl HttpAsk {
+    /// Whether it only reads by its method.
+    pub fn only_reads(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD")
+    }
+}
+
+/// A header of a request.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpHeader {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: HeaderValue,
+}
+
+/// A header's value.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeaderValue {
+    /// As written.
+    Text(String),
+    /// A secret's value, read when the request is made.
+    Secret(SecretName),
+}
+
+/// A TCP connection to open.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TcpAsk {
+    /// `host:port`.
+    pub address: String,
 }
 
 /// What a check's exit codes mean.
@@ -196,6 +285,28 @@ pub struct Step {
     pub idempotent: bool,
     /// Whether the author says that it only reads; else a `run` step is privileged.
     pub read_only: bool,
+    /// Whether and how it is tried again by itself when it fails (I3).
+    pub retry: Option<Retry>,
+}
+
+/// How a step that failed is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// How often beyond the first try; 1 to 20.
+    pub times: u32,
+    /// Between the first try and the second, in milliseconds; doubled from try to try.
+    pub wait_ms: u64,
+    /// The longest pause, in milliseconds.
+    pub at_most_ms: u64,
+}
+
+impl Retry {
+    /// The pause after a try, counted from 1.
+    pub fn pause(&self, after: u32) -> Duration {
+        let doubled = self.wait_ms.saturating_mul(1_u64.checked_shl(after.saturating_sub(1)).unwrap_or(u64::MAX));
+        Duration::from_millis(doubled.min(self.at_most_ms))
+    }
 }
 
 impl Step {
@@ -203,7 +314,8 @@ impl Step {
     pub fn is_privileged(&self) -> bool {
         match &self.action {
             StepAction::Run { .. } => !self.read_only,
-            StepAction::Check { .. } => false,
+            StepAction::Http(ask) => !ask.only_reads() && !self.read_only,
+            StepAction::Check { .. } | StepAction::Tcp(_) | StepAction::Wait(_) => false,
         }
     }
 }
@@ -225,6 +337,12 @@ pub enum StepAction {
         /// Keep asking until they are.
         until: Option<Until>,
     },
+    /// Makes an HTTP request.
+    Http(HttpAsk),
+    /// Opens a TCP connection.
+    Tcp(TcpAsk),
+    /// Waits.
+    Wait(Duration),
 }
 
 /// An environment variable of a step.
@@ -277,10 +395,118 @@ pub struct Policy {
     pub expires: Duration,
     /// How long the grant that comes of it lasts; at least as long as the plan may take.
     pub valid_for: Duration,
+    /// Triggers in mode `auto` whose runs it lets start without anybody's answer.
+    pub automatic: Vec<TriggerName>,
     /// The policy's text as written: part of the plan.
     pub text: String,
     /// Where it was read.
     pub source: Source,
+}
+
+/// A rule from a failing check to a runbook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// Its name.
+    pub name: TriggerName,
+    /// Who answers for it: counts as having asked for whatever it starts (I7).
+    pub owner: PersonId,
+    /// Which checks it listens to.
+    pub on: TriggerOn,
+    /// The runbook that it asks for.
+    pub run: RunbookName,
+    /// Its parameters; a value may hold `{{ system }}`, `{{ service }}` and `{{ check }}` of the check that failed.
+    pub with: BTreeMap<String, String>,
+    /// What it does.
+    pub mode: TriggerMode,
+    /// Its limits (I12).
+    pub brakes: Brakes,
+    /// Where it was read.
+    pub source: Source,
+}
+
+/// Which checks a trigger listens to: written `system/service/check`, a star for any service or check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriggerOn {
+    /// The system.
+    pub system: SystemName,
+    /// The service; `None` is any of the system.
+    pub service: Option<ServiceName>,
+    /// The check; `None` is any of the service.
+    pub check: Option<CheckName>,
+    /// What it must have become, for certain: `Warning` or `Critical`. `Unknown` never triggers anything.
+    pub becomes: Health,
+}
+
+impl TriggerOn {
+    /// Whether it listens to a check.
+    pub fn matches(&self, system: &SystemName, service: &ServiceName, check: &CheckName) -> bool {
+        self.system == *system
+            && self.service.as_ref().is_none_or(|wanted| wanted == service)
+            && self.check.as_ref().is_none_or(|wanted| wanted == check)
+    }
+}
+
+/// What a trigger does when its check fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TriggerMode {
+    /// Says what it would have done.
+    Shadow,
+    /// Asks, as a person would.
+    Ask,
+    /// Starts, where the policy names it.
+    Auto,
+}
+
+impl TriggerMode {
+    /// The word as written in the catalog.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shadow => "shadow",
+            Self::Ask => "ask",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// The limits of a trigger, each for one service (I12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brakes {
+    /// From the end of one of its runs to the start of the next.
+    pub cooldown: Duration,
+    /// At most so many runs in a window.
+    pub at_most: AtMost,
+    /// So many certain changes of the check in a window are flapping.
+    pub flapping: Flapping,
+}
+
+/// At most so many runs in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtMost {
+    /// How many.
+    pub runs: u32,
+    /// In how long.
+    pub per: Duration,
+}
+
+/// So many changes in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flapping {
+    /// How many.
+    pub changes: u32,
+    /// In how long.
+    pub per: Duration,
+}
+
+impl Default for Brakes {
+    /// What a trigger has that names no brakes: ten minutes, three an hour, six changes in ten minutes.
+    fn default() -> Self {
+        Self {
+            cooldown: Duration::from_secs(600),
+            at_most: AtMost { runs: 3, per: Duration::from_secs(3600) },
+            flapping: Flapping { changes: 6, per: Duration::from_secs(600) },
+        }
+    }
 }
 
 /// One part of a policy.

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::catalog::Stage;
+use super::catalog::{Stage, TriggerMode};
 use super::chat::{Account, RoomAddress};
 use super::code::Code;
 use super::id::{
-    CheckName, Digest, EventId, GrantId, InboxId, MessageId, PersonId, Position, RequestId, RunId, RunbookName,
-    ServiceName, SystemName, ThreadId,
+    CheckName, Digest, EventId, GrantId, InboxId, IncidentId, MessageId, PersonId, Position, RequestId, RunId,
+    RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
 };
 use super::request::Answer;
 use super::run::{Outcome, Verdict};
@@ -41,7 +41,7 @@ pub struct Scope {
     /// Its environment.
     pub environment: Option<String>,
     /// The incident.
-    pub incident: Option<i64>,
+    pub incident: Option<IncidentId>,
     /// The run.
     pub run: Option<RunId>,
     /// Who may read it, when that is not everybody in the room: an account.
@@ -61,7 +61,7 @@ pub struct Record {
 /// A state row as it is after an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowMark {
-    /// `run/12`, `request/7`, `grant/3` or `attempt/12/1/2`.
+    /// `run/12`, `request/7`, `grant/3`, `incident/7` or `attempt/12/1/2`.
     pub row: String,
     /// Its state.
     pub state: String,
@@ -83,6 +83,11 @@ impl RowMark {
     /// The mark of a grant.
     pub fn grant(id: GrantId, state: &str, version: i64) -> Self {
         Self { row: format!("grant/{id}"), state: state.to_owned(), version }
+    }
+
+    /// The mark of an incident.
+    pub fn incident(id: IncidentId, state: &str, version: i64) -> Self {
+        Self { row: format!("incident/{id}"), state: state.to_owned(), version }
     }
 
     /// The mark of an attempt.
@@ -166,6 +171,9 @@ pub enum Happened {
         account: Account,
         /// Where.
         room: RoomAddress,
+        /// The trigger that asked, if no person did. Then the requester is its owner.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trigger: Option<TriggerName>,
     },
     /// A request was made.
     RequestAsked {
@@ -215,8 +223,11 @@ pub enum Happened {
         grant: GrantId,
         /// The plan.
         digest: Digest,
-        /// Who agreed.
+        /// Who agreed; nobody when its policy lets the trigger start by itself.
         by: Vec<PersonId>,
+        /// The trigger that the policy lets start by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        automatic: Option<TriggerName>,
         /// Until when the run may start attempts.
         valid_until: DateTime<Utc>,
     },
@@ -390,6 +401,141 @@ pub enum Happened {
         /// Steps that were not started.
         not_started: Vec<u32>,
     },
+    /// A scheduled check has changed for certain.
+    CheckTurned {
+        /// The service it is about.
+        service: ServiceName,
+        /// Its name.
+        check: CheckName,
+        /// What it was; `None` if nothing was known yet.
+        was: Option<Health>,
+        /// What it is.
+        now: Health,
+        /// When the first result of this kind came.
+        since: DateTime<Utc>,
+        /// How many results in a row said so.
+        results: u32,
+        /// Its first line, redacted.
+        detail: String,
+    },
+    /// An incident was opened: by a check, or by a person.
+    IncidentOpened {
+        /// The incident.
+        incident: IncidentId,
+        /// The service; `None` if a person named none.
+        service: Option<ServiceName>,
+        /// In a few words.
+        title: String,
+        /// The check that failed, if one did.
+        check: Option<CheckName>,
+        /// The person, if one did.
+        by: Option<PersonId>,
+        /// Where it is talked about.
+        room: RoomAddress,
+    },
+    /// Somebody has seen it and takes care.
+    IncidentAcknowledged {
+        /// The incident.
+        incident: IncidentId,
+        /// Who.
+        by: PersonId,
+    },
+    /// Its service is well again; a person has yet to resolve it.
+    IncidentMitigated {
+        /// The incident.
+        incident: IncidentId,
+        /// From its opening or last recurrence, in milliseconds.
+        millis: u64,
+    },
+    /// Its service has failed again before it was resolved.
+    IncidentRecurred {
+        /// The incident.
+        incident: IncidentId,
+        /// The check.
+        check: CheckName,
+    },
+    /// A person says that it is over.
+    IncidentResolved {
+        /// The incident.
+        incident: IncidentId,
+        /// Who.
+        by: PersonId,
+        /// What they said.
+        reason: Option<String>,
+        /// From its opening, in milliseconds.
+        millis: u64,
+        /// How many people were asked to approve.
+        asked: u32,
+        /// How long approvals were waited for in all, in milliseconds.
+        waited_millis: u64,
+    },
+    /// A person says that it is not over.
+    IncidentReopened {
+        /// The incident.
+        incident: IncidentId,
+        /// Who.
+        by: PersonId,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A person wrote something down for the record.
+    IncidentNoted {
+        /// The incident.
+        incident: IncidentId,
+        /// Who.
+        by: PersonId,
+        /// What, redacted.
+        text: String,
+    },
+    /// A trigger met its failure and no brake held it.
+    TriggerFired {
+        /// The trigger.
+        trigger: TriggerName,
+        /// Its mode.
+        mode: TriggerMode,
+        /// The service that failed.
+        service: ServiceName,
+        /// Its check.
+        check: CheckName,
+        /// The deed.
+        deed: String,
+        /// The run; `None` in mode `shadow`.
+        run: Option<RunId>,
+    },
+    /// A trigger met its failure and did nothing.
+    TriggerHeld {
+        /// The trigger.
+        trigger: TriggerName,
+        /// The service that failed.
+        service: ServiceName,
+        /// What held it.
+        by: Brake,
+        /// In a few words for people.
+        why: String,
+        /// When it is looked at again by itself; `None` is when a person says `resume`.
+        until: Option<DateTime<Utc>>,
+    },
+    /// A person let a held trigger go on.
+    TriggerReleased {
+        /// The trigger.
+        trigger: TriggerName,
+        /// For which service.
+        service: ServiceName,
+        /// Who.
+        by: PersonId,
+    },
+    /// A person stopped all automation.
+    AutomationPaused {
+        /// Who.
+        by: PersonId,
+        /// Why, if they said.
+        reason: Option<String>,
+    },
+    /// A person let automation go on.
+    AutomationResumed {
+        /// Who.
+        by: PersonId,
+    },
     /// The database's clock and ours parted by more than two seconds; ours was set anew.
     ClockJumped {
         /// By how many milliseconds; positive is forward.
@@ -425,7 +571,55 @@ impl Happened {
             Self::RunStuck { .. } => "run_stuck",
             Self::RunStopping { .. } => "run_stopping",
             Self::RunStopped { .. } => "run_stopped",
+            Self::CheckTurned { .. } => "check_turned",
+            Self::IncidentOpened { .. } => "incident_opened",
+            Self::IncidentAcknowledged { .. } => "incident_acknowledged",
+            Self::IncidentMitigated { .. } => "incident_mitigated",
+            Self::IncidentRecurred { .. } => "incident_recurred",
+            Self::IncidentResolved { .. } => "incident_resolved",
+            Self::IncidentReopened { .. } => "incident_reopened",
+            Self::IncidentNoted { .. } => "incident_noted",
+            Self::TriggerFired { .. } => "trigger_fired",
+            Self::TriggerHeld { .. } => "trigger_held",
+            Self::TriggerReleased { .. } => "trigger_released",
+            Self::AutomationPaused { .. } => "automation_paused",
+            Self::AutomationResumed { .. } => "automation_resumed",
             Self::ClockJumped { .. } => "clock_jumped",
+        }
+    }
+}
+
+/// What holds a trigger back (I12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Brake {
+    /// The time since its last run for this service is too short.
+    Cooldown,
+    /// It has had its runs in this window.
+    AtMost,
+    /// The check changes too often to be believed.
+    Flapping,
+    /// Its last run did not help.
+    NoEffect,
+    /// A run for this service is under way or waits.
+    Busy,
+    /// All automation is paused.
+    Paused,
+    /// No plan can be made of it.
+    NoPlan,
+}
+
+impl Brake {
+    /// The name as stored and spoken.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cooldown => "cooldown",
+            Self::AtMost => "at_most",
+            Self::Flapping => "flapping",
+            Self::NoEffect => "no_effect",
+            Self::Busy => "busy",
+            Self::Paused => "paused",
+            Self::NoPlan => "no_plan",
         }
     }
 }

@@ -53,6 +53,8 @@ names! {
     RoomName,
     /// A secret's catalog name; never its value.
     SecretName,
+    /// A trigger: a rule from a failing check to a runbook.
+    TriggerName,
     /// A platform's identifier of a message. Opaque: never parsed, never ordered.
     MessageId,
     /// A platform's identifier of a thread. Opaque.
@@ -82,6 +84,8 @@ numbers! {
     RequestId,
     /// The row that proves that a run may start; not the proof itself, which `approval` derives.
     GrantId,
+    /// Something wrong with a system, from opened to resolved.
+    IncidentId,
     /// One thing that was said to the bot: a line, an edit or a pressed button, as stored in the inbox.
     InboxId,
     /// One thing that the bot says, as stored in the outbox.

@@ -9,11 +9,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::catalog::{EnvEntry, ExitCodes, Stage};
-use super::id::{CheckName, Digest, PolicyName, RunbookName, ServiceName, SystemName};
+use super::catalog::{EnvEntry, ExitCodes, HttpAsk, Retry, Stage, TcpAsk};
+use super::id::{CheckName, Digest, PolicyName, RunbookName, ServiceName, SystemName, TriggerName};
 
-/// The version of the bytes that this binary writes. It reads this one only: there is no earlier one yet.
-pub const PLAN_VERSION: u32 = 1;
+/// The version of the bytes that this binary writes. Version 2 added requests over HTTP, connections, waiting, `retry`
+/// and policies that let triggers start; what version 1 has is written the same in both.
+pub const PLAN_VERSION: u32 = 2;
+
+/// The oldest version that this binary reads.
+const OLDEST: u32 = 1;
 
 /// What the digest's input begins with, so that no other thing's hash can pass for a plan's.
 const DOMAIN: &[u8] = b"countersign/plan/v1\n";
@@ -76,6 +80,9 @@ pub struct PlanPolicy {
     pub expires_ms: u64,
     /// How long the grant lasts, in milliseconds.
     pub valid_for_ms: u64,
+    /// Triggers whose runs it lets start without anybody's answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub automatic: Vec<TriggerName>,
     /// Its text as written.
     pub text: String,
 }
@@ -106,6 +113,9 @@ pub struct PlanStep {
     pub idempotent: bool,
     /// After how many milliseconds its process group is killed.
     pub timeout_ms: u64,
+    /// Whether and how it is tried again by itself when it fails (I3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// What it does.
     pub action: Action,
 }
@@ -114,6 +124,13 @@ impl PlanStep {
     /// After how long its process group is killed.
     pub fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
+    }
+
+    /// The longest time that it may take, with every try and the pauses between them.
+    pub fn longest(&self) -> Duration {
+        let Some(retry) = self.retry else { return self.timeout() };
+        let pauses: Duration = (1..=retry.times).map(|after| retry.pause(after)).sum();
+        self.timeout() * (retry.times + 1) + pauses
     }
 }
 
@@ -129,6 +146,15 @@ pub enum Action {
         checks: Vec<PlanCheck>,
         /// Keep asking until all are ok.
         until: Option<PlanUntil>,
+    },
+    /// Makes an HTTP request.
+    Http(HttpAsk),
+    /// Opens a TCP connection.
+    Tcp(TcpAsk),
+    /// Waits.
+    Wait {
+        /// For so many milliseconds.
+        ms: u64,
     },
 }
 
@@ -158,7 +184,7 @@ pub struct Script {
 
 /// A check, its definition inlined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "PlanCheckBytes", into = "PlanCheckBytes")]
 pub struct PlanCheck {
     /// The service it is about.
     pub service: ServiceName,
@@ -166,12 +192,71 @@ pub struct PlanCheck {
     pub service_title: String,
     /// Its name.
     pub check: CheckName,
-    /// The program.
-    pub exec: Exec,
-    /// What its exit codes mean.
-    pub codes: ExitCodes,
+    /// How it is asked.
+    pub probe: PlanProbe,
     /// After how many milliseconds it counts as unknown.
     pub timeout_ms: u64,
+}
+
+/// How a check is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanProbe {
+    /// By a program.
+    Command {
+        /// The program.
+        exec: Exec,
+        /// What its exit codes mean.
+        codes: ExitCodes,
+    },
+    /// By an HTTP request.
+    Http(HttpAsk),
+    /// By opening a TCP connection.
+    Tcp(TcpAsk),
+}
+
+/// A check as its bytes have it: one of `exec` with `codes`, `http` and `tcp`. Version 1 knows the first alone.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanCheckBytes {
+    service: ServiceName,
+    service_title: String,
+    check: CheckName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exec: Option<Exec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    codes: Option<ExitCodes>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    http: Option<HttpAsk>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tcp: Option<TcpAsk>,
+    timeout_ms: u64,
+}
+
+impl TryFrom<PlanCheckBytes> for PlanCheck {
+    type Error = &'static str;
+    fn try_from(bytes: PlanCheckBytes) -> Result<Self, Self::Error> {
+        let PlanCheckBytes { service, service_title, check, exec, codes, http, tcp, timeout_ms } = bytes;
+        let probe = match (exec, codes, http, tcp) {
+            (Some(exec), Some(codes), None, None) => PlanProbe::Command { exec, codes },
+            (None, None, Some(ask), None) => PlanProbe::Http(ask),
+            (None, None, None, Some(ask)) => PlanProbe::Tcp(ask),
+            _ => return Err("a check is asked in one way: `exec` with `codes`, `http` or `tcp`"),
+        };
+        Ok(Self { service, service_title, check, probe, timeout_ms })
+    }
+}
+
+impl From<PlanCheck> for PlanCheckBytes {
+    fn from(check: PlanCheck) -> Self {
+        let PlanCheck { service, service_title, check, probe, timeout_ms } = check;
+        let (mut exec, mut codes, mut http, mut tcp) = (None, None, None, None);
+        match probe {
+            PlanProbe::Command { exec: program, codes: meaning } => (exec, codes) = (Some(program), Some(meaning)),
+            PlanProbe::Http(ask) => http = Some(ask),
+            PlanProbe::Tcp(ask) => tcp = Some(ask),
+        }
+        Self { service, service_title, check, exec, codes, http, tcp, timeout_ms }
+    }
 }
 
 /// Keep asking until all pass.
@@ -198,7 +283,7 @@ pub enum PlanError {
     #[error("the stored plan cannot be read")]
     Unreadable(#[source] serde_json::Error),
     /// A plan of another version.
-    #[error("the stored plan is of version {0}; this binary reads version {PLAN_VERSION}")]
+    #[error("the stored plan is of version {0}; this binary reads versions {OLDEST} to {PLAN_VERSION}")]
     Version(u32),
 }
 
@@ -240,7 +325,7 @@ impl Sealed {
             version: u32,
         }
         let Version { version } = serde_json::from_slice(&self.bytes).map_err(PlanError::Unreadable)?;
-        if version != PLAN_VERSION {
+        if !(OLDEST..=PLAN_VERSION).contains(&version) {
             return Err(PlanError::Version(version));
         }
         serde_json::from_slice(&self.bytes).map_err(PlanError::Unreadable)
@@ -258,8 +343,8 @@ impl Plan {
         self.steps.iter().filter(|step| step.privileged).count()
     }
 
-    /// The longest time that its steps may take together.
+    /// The longest time that its steps may take together, with every try and the pauses between them.
     pub fn longest(&self) -> Duration {
-        self.steps.iter().map(PlanStep::timeout).sum()
+        self.steps.iter().map(PlanStep::longest).sum()
     }
 }

@@ -96,7 +96,7 @@ impl EventColumns {
         self.kind.push(event.record.what.kind().to_owned());
         self.system.push(event.scope.system.as_ref().map(ToString::to_string));
         self.environment.push(event.scope.environment.clone());
-        self.incident.push(event.scope.incident);
+        self.incident.push(event.scope.incident.map(|incident| incident.0));
         self.run.push(event.scope.run.map(|run| run.0));
         self.audience.push(event.scope.audience.clone());
         self.cause.push(event.cause.map(|cause| cause.0));

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::append::{self, NewMessage};
 use super::{Result, Store, Topic};
 use crate::model::event::{Event, NewEvent, Record, Scope};
-use crate::model::id::{Digest, EventId, InboxId, Position, RunId, SystemName};
+use crate::model::id::{Digest, EventId, InboxId, IncidentId, Position, RunId, SystemName};
 
 /// The chain's newest place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl From<Row> for ChainRow {
             scope: Scope {
                 system: row.system.map(SystemName::new),
                 environment: row.environment,
-                incident: row.incident,
+                incident: row.incident.map(IncidentId),
                 run: row.run.map(RunId),
                 audience: row.audience,
             },

@@ -9,7 +9,7 @@ use sqlx::{Postgres, Transaction};
 
 use super::{ChainRow, Result, Store};
 use crate::model::event::Scope;
-use crate::model::id::{EventId, InboxId, Position, RunId, SystemName};
+use crate::model::id::{EventId, InboxId, IncidentId, Position, RunId, SystemName};
 
 /// How many rows one page holds.
 const PAGE: i64 = 500;
@@ -163,7 +163,7 @@ impl From<EventColumns> for EventCheck {
             scope: Scope {
                 system: row.system.map(SystemName::new),
                 environment: row.environment,
-                incident: row.incident,
+                incident: row.incident.map(IncidentId),
                 run: row.run.map(RunId),
                 audience: row.audience,
             },

@@ -3,7 +3,7 @@
 //! What lives here: one total match over [`ParseError`] and one over [`Command`], so that neither a mistake nor a
 //! command can be without its sentence. What does not: answers to commands that were right.
 
-use crate::model::catalog::{Catalog, Param, Phrase, Runbook, StepAction};
+use crate::model::catalog::{Catalog, Param, Phrase, Runbook};
 use crate::model::command::{Anew, Command, ParseError, Shown, ValueError, Verdict, Wants};
 use crate::model::id::{PolicyName, RunId, RunbookName, ServiceName};
 use crate::model::phrase::BUILT_IN;
@@ -385,10 +385,7 @@ fn help_on_runbook(catalog: &Catalog, runbook: &Runbook, may_run: bool) -> Strin
         lines.push(format!("{}: {wants}{}", visible(name), given.unwrap_or_default()));
     }
     for (number, step) in (1..).zip(steps) {
-        let mark = match &step.action {
-            StepAction::Run { .. } if !step.read_only => "!",
-            StepAction::Run { .. } | StepAction::Check { .. } => " ",
-        };
+        let mark = if step.is_privileged() { "!" } else { " " };
         lines.push(format!("{number} {mark} {}", visible(&step.name)));
     }
     lines.push(match approval {

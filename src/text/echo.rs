@@ -120,6 +120,9 @@ fn attempt_line(plan: &Plan, step: u32, number: u32, word: &str, said: &str) -> 
             let names: Vec<String> = checks.iter().map(|check| check.service.to_string()).collect();
             format!("check  {}", shortened(&names.join(", "), SHOWN_OF_COMMAND))
         }
+        Some(Action::Http(ask)) => format!("http   {} {}", ask.method, shortened(&visible(&ask.url), SHOWN_OF_COMMAND)),
+        Some(Action::Tcp(ask)) => format!("tcp    {}", shortened(&visible(&ask.address), SHOWN_OF_COMMAND)),
+        Some(Action::Wait { ms }) => format!("wait   {}", lasted(*ms)),
         None => String::new(),
     };
     let again = if number > 1 { format!(" (attempt {number})") } else { String::new() };
@@ -158,7 +161,7 @@ fn title<'a>(checks: &'a [PlanCheck], result: &'a CheckResult) -> &'a str {
 fn planned_checks(plan: &Plan) -> Vec<PlanCheck> {
     let of_step = |action: &Action| match action {
         Action::Check { checks, .. } => checks.clone(),
-        Action::Run(_) => Vec::new(),
+        Action::Run(_) | Action::Http(_) | Action::Tcp(_) | Action::Wait { .. } => Vec::new(),
     };
     plan.steps.iter().flat_map(|step| of_step(&step.action)).collect()
 }

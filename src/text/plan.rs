@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 
 use super::time::{Times, lasted, limit};
 use super::visible::visible;
-use crate::model::catalog::EnvFrom;
+use crate::model::catalog::{EnvFrom, HeaderValue, HttpAsk};
 use crate::model::code::Code;
 use crate::model::id::{Digest, PersonId, RunId};
-use crate::model::plan::{Action, Exec, Plan, PlanStep};
+use crate::model::plan::{Action, Exec, Plan, PlanProbe, PlanStep};
 
 /// What a request's message is made of.
 #[derive(Debug)]
@@ -102,12 +102,7 @@ fn step_lines(plan: &Plan, number: u32, step: &PlanStep) -> Vec<String> {
     match &step.action {
         Action::Run(exec) => {
             let mut facts = vec![format!("on {}", visible(&plan.host)), format!("at most {}", limit(step.timeout()))];
-            if step.idempotent {
-                facts.push("may be repeated".to_owned());
-            }
-            if step.read_only {
-                facts.push("its author says it only reads".to_owned());
-            }
+            facts.extend(repeats(step));
             let mut lines = vec![format!("{number} {mark} run    {}   {}", argv(&exec.argv), facts.join(", "))];
             lines.extend(details(exec));
             lines
@@ -120,12 +115,86 @@ fn step_lines(plan: &Plan, number: u32, step: &PlanStep) -> Vec<String> {
             let names: Vec<String> = checks.iter().map(|check| format!("{} {}", check.service, check.check)).collect();
             let mut lines = vec![format!("{number} {mark} check  {}   {when}", names.join(", "))];
             for check in checks {
-                lines.push(format!("           {}", argv(&check.exec.argv)));
-                lines.extend(details(&check.exec));
+                lines.extend(probe(&check.probe));
             }
             lines
         }
+        Action::Http(ask) => {
+            let mut facts = vec![format!("from {}", visible(&plan.host)), format!("at most {}", limit(step.timeout()))];
+            facts.extend(repeats(step));
+            let mut lines =
+                vec![format!("{number} {mark} http   {} {}   {}", ask.method, visible(&ask.url), facts.join(", "))];
+            lines.extend(asks(ask));
+            lines
+        }
+        Action::Tcp(ask) => {
+            let mut facts = vec![format!("from {}", visible(&plan.host)), format!("at most {}", limit(step.timeout()))];
+            facts.extend(repeats(step));
+            vec![format!("{number} {mark} tcp    {}   {}", visible(&ask.address), facts.join(", "))]
+        }
+        Action::Wait { ms } => vec![format!("{number} {mark} wait   {}", lasted(*ms))],
     }
+}
+
+/// How often a step may be tried, and what its author says of it.
+fn repeats(step: &PlanStep) -> Vec<String> {
+    let mut facts = Vec::new();
+    if let Some(retry) = step.retry {
+        facts.push(format!("tried up to {} times", retry.times + 1));
+    }
+    if step.idempotent && step.privileged {
+        facts.push("may be repeated".to_owned());
+    }
+    if step.read_only && !only_reads(&step.action) {
+        facts.push("its author says it only reads".to_owned());
+    }
+    facts
+}
+
+/// Whether a step only reads by its kind.
+fn only_reads(action: &Action) -> bool {
+    match action {
+        Action::Run(_) => false,
+        Action::Http(ask) => ask.only_reads(),
+        Action::Check { .. } | Action::Tcp(_) | Action::Wait { .. } => true,
+    }
+}
+
+/// How a check is asked.
+fn probe(probe: &PlanProbe) -> Vec<String> {
+    match probe {
+        PlanProbe::Command { exec, .. } => {
+            let mut lines = vec![format!("           {}", argv(&exec.argv))];
+            lines.extend(details(exec));
+            lines
+        }
+        PlanProbe::Http(ask) => {
+            let mut lines = vec![format!("           {} {}", ask.method, visible(&ask.url))];
+            lines.extend(asks(ask));
+            lines
+        }
+        PlanProbe::Tcp(ask) => vec![format!("           connects to {}", visible(&ask.address))],
+    }
+}
+
+/// What a request sends beyond its address, and what its answer must be.
+fn asks(ask: &HttpAsk) -> Vec<String> {
+    let mut facts = Vec::new();
+    for header in &ask.headers {
+        facts.push(match &header.value {
+            HeaderValue::Text(value) => format!("header {}: {}", visible(&header.name), visible(value)),
+            HeaderValue::Secret(secret) => format!("header {} from the secret {secret}", visible(&header.name)),
+        });
+    }
+    if let Some(body) = &ask.body {
+        facts.push(format!("sends {}", visible(body)));
+    }
+    let status: Vec<String> = ask.status.iter().map(ToString::to_string).collect();
+    facts.push(format!("expects {}", status.join(" or ")));
+    if let Some(contains) = &ask.contains {
+        facts.push(format!("whose answer holds {}", visible(contains)));
+    }
+    vec![format!("           ({})", facts.join("; "))]
 }
 
 /// What a command line alone does not tell: which file it is, which scripts, which variables.

@@ -90,6 +90,7 @@ fn plan(stages: &[Stage]) -> Sealed {
         read_only: !privileged,
         idempotent: false,
         timeout_ms: 60_000,
+        retry: None,
         action: Action::Run(exec(word)),
     };
     let policy = PlanPolicy {
@@ -97,6 +98,7 @@ fn plan(stages: &[Stage]) -> Sealed {
         stages: stages.to_vec(),
         expires_ms: 600_000,
         valid_for_ms: 3_600_000,
+        automatic: Vec::new(),
         text: "managers must agree".into(),
     };
     let plan = Plan {
@@ -215,6 +217,7 @@ impl Scene {
             requester: person("mei"),
             account: account("mei"),
             room: room(),
+            trigger: None,
         };
         tx.record(event(Some(run), Some(line), what, [RowMark::run(run, state_name, 1)]));
         (run, line)
@@ -322,6 +325,7 @@ impl Scene {
                     grant,
                     digest: request.digest,
                     by: by.iter().map(|name| person(name)).collect(),
+                    automatic: None,
                     valid_until,
                 };
                 let marks = [

@@ -230,6 +230,7 @@ fn plan(steps: usize, what: Steps) -> Plan {
         stages: vec![Stage { approvers: vec![Subject::Group(GroupName::new("managers"))], quorum: 1 }],
         expires_ms: 3_600_000,
         valid_for_ms: 3_600_000,
+        automatic: Vec::new(),
         text: "A manager agrees".to_owned(),
     };
     let privileged = what == Steps::Spawn;
@@ -239,6 +240,7 @@ fn plan(steps: usize, what: Steps) -> Plan {
         read_only: false,
         idempotent: false,
         timeout_ms: 60_000,
+        retry: None,
         action: action.clone(),
     };
     Plan {

@@ -146,6 +146,7 @@ async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
         requester: turn.person.clone(),
         account: turn.incoming.account.clone(),
         room: room.clone(),
+        trigger: None,
     };
     record(turn, &plan, run, planned, vec![RowMark::run(run, state_name, 1)]);
     if plan.privileged() {

@@ -25,7 +25,10 @@ impl Checker {
         let name = PolicyName::new(&name.value);
         let text = input.text.to_string();
         let source = input.source.clone();
-        self.catalog.policies.insert(name.clone(), Policy { name, title, stages, expires, valid_for, text, source });
+        self.catalog.policies.insert(
+            name.clone(),
+            Policy { name, title, stages, expires, valid_for, automatic: Vec::new(), text, source },
+        );
     }
 
     fn stage(&mut self, input: &Input, raw: &At<raw::Stage>) -> Stage {

@@ -334,6 +334,7 @@ impl Checker {
                     timeout,
                     idempotent: flag(&raw.idempotent),
                     read_only: flag(&raw.read_only),
+                    retry: None,
                 })
             }
             (None, Some(target)) => {
@@ -362,7 +363,7 @@ impl Checker {
                     self.problem(input, problem.hint("leave `timeout` out: it follows from `passes_within`"));
                 }
                 let action = StepAction::Check { target: target.value.clone(), until };
-                Some(Step { name, action, timeout, idempotent: false, read_only: false })
+                Some(Step { name, action, timeout, idempotent: false, read_only: false, retry: None })
             }
             (run, _) => {
                 let message = match run {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::catalog::{Check, EnvEntry, EnvFrom, ExitCodes, Service, System};
+use crate::model::catalog::{Check, EnvEntry, EnvFrom, ExitCodes, Probe, Service, System};
 use crate::model::id::{CheckName, RoomName, SecretName, ServiceName, SystemName};
 
 use super::super::diagnostic::Problem;
@@ -59,7 +59,19 @@ impl Checker {
         }
         let name = SystemName::new(&name.value);
         let source = input.source.clone();
-        let system = System { name, title, environment, room, may_run, may_see, may_unstick, services, source };
+        let system = System {
+            name,
+            title,
+            environment,
+            room,
+            may_run,
+            may_see,
+            may_unstick,
+            may_resolve: Vec::new(),
+            may_pause: Vec::new(),
+            services,
+            source,
+        };
         self.catalog.systems.entry(system.name.clone()).or_insert(system);
     }
 
@@ -111,7 +123,8 @@ impl Checker {
         let env = self.env(input, raw.env.as_deref().unwrap_or_default());
         let timeout = self.duration(input, &raw.timeout, CHECK_TIMEOUT, MILLISECOND..=HOUR);
         let command = command.into_iter().map(|word| word.value).collect();
-        Check { name: CheckName::new(&name.value), command, codes, env, timeout }
+        let probe = Probe::Command { command, codes, env };
+        Check { name: CheckName::new(&name.value), probe, schedule: None, timeout }
     }
 
     /// A command: not empty, fit to be executed, its scripts below the catalog's root.
