@@ -6,6 +6,7 @@ pub mod client;
 pub mod place;
 pub mod plan;
 pub mod say;
+mod trial;
 pub mod up;
 pub mod validate;
 

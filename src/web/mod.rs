@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt;
@@ -97,7 +97,6 @@ pub(crate) struct Web {
     pub(crate) stop: watch::Receiver<bool>,
     /// Who came in with a browser.
     pub(crate) sessions: Sessions,
-    pub(crate) pages: pages::Assets,
 }
 
 /// The state as handlers extract it.
@@ -107,16 +106,25 @@ pub(crate) type Shared = Arc<Web>;
 pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>) -> Router {
     let guard = Arc::new(guard::Guard { hosts: Hosts::of(address, &state.names), token: state.token.clone() });
     let sessions = Sessions::new(state.token.clone(), address.port());
-    let web: Shared = Arc::new(Web { state, stop, sessions, pages: pages::Assets::new() });
+    let web: Shared = Arc::new(Web { state, stop, sessions });
     let api = Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")
         })
-        .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address") })
         .layer(middleware::from_fn_with_state(guard.clone(), guard::bearer));
+    let beyond = guard.clone();
     api.merge(pages::routes())
+        .fallback(async move |headers: HeaderMap| {
+            if pages::wants_a_page(&headers) {
+                return pages::nothing_here();
+            }
+            let refusal = beyond.judge_token(&headers).err();
+            refusal
+                .unwrap_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
+                .into_response()
+        })
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(middleware::from_fn_with_state(guard, guard::check))
         .layer(middleware::from_fn(pages::closed))

@@ -8,10 +8,10 @@ use futures_util::future::BoxFuture;
 use crate::model::id::ServiceName;
 
 /// Takes a service down, and says what came of it.
-pub type BreakService = dyn Fn(ServiceName) -> BoxFuture<'static, Result<String, String>> + Send + Sync;
+pub(super) type BreakService = dyn Fn(ServiceName) -> BoxFuture<'static, Result<String, String>> + Send + Sync;
 
 /// Changes a runbook's file or puts it back, and says which.
-pub type EditRunbook = dyn Fn() -> Result<String, String> + Send + Sync;
+pub(super) type EditRunbook = dyn Fn() -> Result<String, String> + Send + Sync;
 
 /// What one may do to the world of a trial. Each says in one sentence what came of it, or why nothing did.
 #[derive(Clone)]
