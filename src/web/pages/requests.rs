@@ -1,5 +1,7 @@
 //! Requests that wait: for the reader above all, everywhere.
 
+use std::collections::HashSet;
+
 use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
@@ -11,6 +13,7 @@ use super::run::{self, Extent, Sheet, plan_of};
 use super::visitor::Visitor;
 use super::{Page, Tab, Waiting, Wrong, show};
 use crate::model::allowed::asked;
+use crate::model::code::Code;
 use crate::model::id::{PersonId, RunId};
 use crate::model::plan::Plan;
 use crate::model::request::RequestState;
@@ -65,6 +68,12 @@ impl Open {
 async fn open(visitor: &Visitor) -> Result<Vec<Open>, Wrong> {
     let waiting = visitor.web.state.store.list_waiting().await?;
     Ok(waiting.into_iter().filter_map(|(request, run)| Open::read(visitor, request, run)).collect())
+}
+
+/// The codes of the requests that wait for the reader.
+pub(super) async fn codes(visitor: &Visitor) -> Result<HashSet<Code>, Wrong> {
+    let mine = open(visitor).await?.into_iter().filter(|open| open.is_for(visitor));
+    Ok(mine.map(|open| open.request.code).collect())
 }
 
 /// What waits for the reader, if anything does.

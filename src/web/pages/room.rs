@@ -18,7 +18,7 @@ use super::super::rooms::{MOST_TEXT, may_see};
 use super::parts::{at, clock, lines, told};
 use super::run::{self, Extent, Sheet, plan_of};
 use super::visitor::{Sent, Visitor, encoded, local_path, once, to};
-use super::{Page, Tab, Waiting, Wrong, show};
+use super::{Page, Tab, Waiting, Wrong, requests, show};
 use crate::model::allowed::{Verb, allowed};
 use crate::model::chat::{Account, Addressed, Button, Incoming, RoomAddress, Said};
 use crate::model::code::Code;
@@ -102,7 +102,7 @@ async fn room_page(
     if visitor.person.is_none() {
         keep_own(&visitor, &mut entries);
     }
-    let waiting: HashSet<Code> = store.list_waiting().await?.into_iter().map(|(request, _)| request.code).collect();
+    let waiting = requests::codes(&visitor).await?;
     let here = format!("/rooms/{}", encoded(&room.channel));
     let talk = Talk { visitor: &visitor, room: &room, here: &here, waiting, thread: thread.as_ref() };
     let main = html! {
@@ -148,7 +148,7 @@ struct Talk<'a> {
     visitor: &'a Visitor,
     room: &'a RoomAddress,
     here: &'a str,
-    /// The codes of requests that wait: their buttons are worth pressing.
+    /// The codes of requests that wait for the reader: their buttons are worth pressing.
     waiting: HashSet<Code>,
     thread: Option<&'a ThreadId>,
 }
