@@ -125,11 +125,21 @@ pub(super) fn told(text: &str) -> Markup {
     }
     let first = text.lines().next().unwrap_or_default();
     html! {
-        @if is_column(first) { pre { (first) } } @else { p.lead { (first) } }
+        @if is_column(first) { pre { (first) } } @else { p.lead { (typed(first)) } }
         @for (in_columns, lines) in parts {
-            @if in_columns { pre tabindex="0" { (lines.join("\n")) } } @else { p { (lines.join("\n")) } }
+            @if in_columns { pre tabindex="0" { (lines.join("\n")) } } @else { p { (typed(&lines.join("\n"))) } }
         }
     }
+}
+
+/// A sentence in which what one types stands between backticks.
+fn typed(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    // An odd one out is no pair.
+    if parts.len().is_multiple_of(2) {
+        return html! { (text) };
+    }
+    html! { @for (at, part) in parts.iter().enumerate() { @if at % 2 == 1 { code { (part) } } @else { (part) } } }
 }
 
 /// Whether a line of the bot's is a row of a plan or of its progress: `1 ! run …`, or what stands under one.
@@ -171,6 +181,13 @@ mod tests {
         for sentence in ["PRODUCTION · mei asks", "Why: x", "7K3F expired", "", "12", "Plan 9f2c 41d0"] {
             assert!(!is_column(sentence), "{sentence}");
         }
+    }
+
+    #[test]
+    fn what_one_types_stands_out() {
+        let shown = |text: &str| typed(text).into_string();
+        assert_eq!(shown("Send `approved` or `<b>`."), "Send <code>approved</code> or <code>&lt;b&gt;</code>.");
+        assert_eq!(shown("a ` alone"), "a ` alone");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Requests that wait: for the reader above all, everywhere.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use axum::Router;
 use axum::response::Response;
@@ -70,10 +70,10 @@ async fn open(visitor: &Visitor) -> Result<Vec<Open>, Wrong> {
     Ok(waiting.into_iter().filter_map(|(request, run)| Open::read(visitor, request, run)).collect())
 }
 
-/// The codes of the requests that wait for the reader.
-pub(super) async fn codes(visitor: &Visitor) -> Result<HashSet<Code>, Wrong> {
+/// The requests that wait for the reader, and their runs.
+pub(super) async fn mine(visitor: &Visitor) -> Result<HashMap<Code, RunId>, Wrong> {
     let mine = open(visitor).await?.into_iter().filter(|open| open.is_for(visitor));
-    Ok(mine.map(|open| open.request.code).collect())
+    Ok(mine.map(|open| (open.request.code, open.run.id)).collect())
 }
 
 /// What waits for the reader, if anything does.

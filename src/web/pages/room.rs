@@ -1,6 +1,6 @@
 //! The rooms: a conversation, and beside it the facts of what is talked about.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,7 +102,8 @@ async fn room_page(
     if visitor.person.is_none() {
         keep_own(&visitor, &mut entries);
     }
-    let waiting = requests::codes(&visitor).await?;
+    let waiting = requests::mine(&visitor).await?;
+    let at_hand: HashSet<RunId> = waiting.values().copied().collect();
     let here = format!("/rooms/{}", encoded(&room.channel));
     let talk = Talk { visitor: &visitor, room: &room, here: &here, waiting, thread: thread.as_ref() };
     let main = html! {
@@ -116,7 +117,7 @@ async fn room_page(
         }
         (talk.composer()?)
     };
-    let aside = if visitor.person.is_some() { Some(facts(&visitor, &room).await?) } else { None };
+    let aside = if visitor.person.is_some() { Some(facts(&visitor, &room, &at_hand).await?) } else { None };
     let page = Page {
         title: format!("Room {channel}"),
         tab: Tab::Rooms,
@@ -149,7 +150,7 @@ struct Talk<'a> {
     room: &'a RoomAddress,
     here: &'a str,
     /// The codes of requests that wait for the reader: their buttons are worth pressing.
-    waiting: HashSet<Code>,
+    waiting: HashMap<Code, RunId>,
     thread: Option<&'a ThreadId>,
 }
 
@@ -254,7 +255,7 @@ impl Talk<'_> {
     fn buttons(&self, message: &MessageEntry) -> Result<Markup, Wrong> {
         let worth = |button: &&Button| {
             let code = button.command.split_whitespace().find_map(|word| word.parse::<Code>().ok());
-            code.is_none_or(|code| self.waiting.contains(&code))
+            code.is_none_or(|code| self.waiting.contains_key(&code))
         };
         let buttons: Vec<&Button> = message.message.buttons.iter().filter(worth).collect();
         if buttons.is_empty() || self.visitor.person.is_none() {
@@ -291,13 +292,15 @@ impl Talk<'_> {
     }
 }
 
-/// What stands beside a conversation: the newest run, the ones before it, and what one may say.
-async fn facts(visitor: &Visitor, room: &RoomAddress) -> Result<Markup, Wrong> {
+/// What stands beside a conversation: the newest run, unless its request waits at hand, the ones before it, and what one
+/// may say.
+async fn facts(visitor: &Visitor, room: &RoomAddress, at_hand: &HashSet<RunId>) -> Result<Markup, Wrong> {
     let runs = visitor.web.state.store.list_newest_runs(Some(room), RunId(i64::MAX), 8).await?;
     // Questions answer themselves in the room.
     let is_deed = |telling: Telling| telling == Telling::Steps;
     let newest = runs.iter().find(|run| plan_of(run).is_some_and(|plan| is_deed(plan.telling)));
     let sheet = match newest {
+        Some(run) if at_hand.contains(&run.id) => None,
         Some(run) => Some(Sheet::of(visitor, run.clone()).await?.show(visitor, Extent::Brief)?),
         None => None,
     };
@@ -315,7 +318,7 @@ async fn facts(visitor: &Visitor, room: &RoomAddress) -> Result<Markup, Wrong> {
     }
     Ok(html! {
         @if let Some(sheet) = sheet { h2 { "The newest run" } (sheet) }
-        @if runs.len() > 1 { details #runs { summary { "Runs before it" } (run::list(visitor, runs.get(1..).unwrap_or_default())) } }
+        @if runs.len() > 1 { details #runs { summary { "Newest runs" } (run::list(visitor, &runs)) } }
         @if !phrases.is_empty() {
             details #phrases open[runs.is_empty()] {
                 summary { "What one may say" }
