@@ -16,6 +16,7 @@ pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod flow;
+pub mod incident;
 pub mod ledger;
 pub mod runbook;
 pub mod store;

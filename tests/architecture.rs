@@ -25,6 +25,7 @@ const MAY: &[(&str, &[&str])] = &[
     // `sys`: rows name processes (worker, attempt) by `ProcessIdentity`, and the managed database is a process.
     ("store", &["model", "sys"]),
     ("approval", &["model", "store"]),
+    ("incident", &["model", "store"]),
     ("ledger", &["model", "store"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
     ("chat", &["model", "store"]),

@@ -8,6 +8,7 @@ pub mod command;
 pub mod event;
 pub mod glyph;
 pub mod id;
+pub mod incident;
 pub mod phrase;
 pub mod plan;
 pub mod request;

@@ -4,7 +4,7 @@
 //! and messages of its changes and writes them with the same commit, or not at all. Every change of a state row names
 //! the state and version that it expects, and says so loudly when it is not met.
 //!
-//! Locks are taken in one order everywhere: request, grant, run, attempt.
+//! Locks are taken in one order everywhere: incident, request, grant, run, attempt.
 
 mod advance;
 mod append;
@@ -12,6 +12,7 @@ mod clock;
 pub mod floor;
 mod history;
 mod hub;
+mod incident;
 mod lease;
 mod ledger;
 pub mod managed;
@@ -34,6 +35,7 @@ pub use append::{NewMessage, Origin, Place};
 pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
+pub use incident::NewIncident;
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow};
 pub use outbox::{Backlog, OutboxRow};
