@@ -44,7 +44,9 @@ pub(crate) use rows::subject;
 pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun};
 pub use tx::{LineOutcome, LineRow, Tx};
-pub(crate) use verify::{AttemptCheck, DecisionCheck, EventCheck, GrantCheck, Loose, RequestCheck, RunCheck, Snapshot};
+pub(crate) use verify::{
+    AttemptCheck, DecisionCheck, EventCheck, GrantCheck, IncidentCheck, Loose, RequestCheck, RunCheck, Snapshot,
+};
 
 /// The migrations, in the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!();

@@ -204,18 +204,18 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 colon(&shown(detail))
             ))
         }
-        Happened::IncidentOpened { incident, service, title, check, by, room } => {
+        Happened::IncidentOpened { incident, service, title, check, by, room, since: _ } => {
             let about = service.as_ref().map(|service| format!(" on {service}")).unwrap_or_default();
             let found = check.as_ref().map(|check| format!(", found by `{check}`")).unwrap_or_default();
             let words = format!("opened INC-{incident}{about} in {}{found}: {}", channel(room), stop(&shown(title)));
             by.as_ref().map_or_else(|| bot(words.clone()), |by| told(by, words.clone()))
         }
         Happened::IncidentAcknowledged { incident, by } => told(by, format!("takes care of INC-{incident}.")),
-        Happened::IncidentMitigated { incident, millis } => {
+        Happened::IncidentMitigated { incident, since: _, millis } => {
             let took = lasted(*millis);
             bot(format!("found the service of INC-{incident} well again after {took}; nobody has resolved it yet."))
         }
-        Happened::IncidentRecurred { incident, check } => {
+        Happened::IncidentRecurred { incident, check, since: _ } => {
             bot(format!("found the service of INC-{incident} failing again, by `{check}`."))
         }
         Happened::IncidentResolved { incident, by, reason, millis, asked, waited_millis } => {
