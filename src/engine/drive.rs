@@ -307,7 +307,8 @@ impl Driver<'_> {
         let (process, mut started) = watch::channel(None::<ProcessIdentity>);
         let (progress, mut line) = watch::channel(None::<String>);
         let context = Context {
-            key,
+            marker: step::marker(&self.shared.surroundings, key),
+            run: Some(key.run),
             surroundings: self.shared.surroundings.clone(),
             secrets: self.secrets.clone(),
             orders: self.orders.clone(),
