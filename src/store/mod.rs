@@ -22,6 +22,7 @@ mod rows;
 mod runs;
 mod tx;
 mod verify;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
