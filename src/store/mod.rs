@@ -24,6 +24,7 @@ mod runs;
 mod tx;
 mod verify;
 mod vitals;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;

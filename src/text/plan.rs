@@ -6,7 +6,7 @@ use super::time::{Times, lasted, limit};
 use super::visible::visible;
 use crate::model::catalog::{EnvFrom, HeaderValue, HttpAsk};
 use crate::model::code::Code;
-use crate::model::id::{Digest, PersonId, RunId};
+use crate::model::id::{Digest, PersonId, RunId, TriggerName};
 use crate::model::plan::{Action, Exec, Plan, PlanProbe, PlanStep};
 
 /// What a request's message is made of.
@@ -24,6 +24,8 @@ pub struct RequestText<'a> {
     pub retry_step: Option<u32>,
     /// Who asks.
     pub requester: &'a PersonId,
+    /// The trigger that asks, if no person does; then the requester is its owner.
+    pub trigger: Option<&'a TriggerName>,
     /// Who is asked.
     pub asked: &'a [PersonId],
     /// How earlier runs of this plan went: total, helped, usual length in milliseconds.
@@ -44,7 +46,7 @@ pub fn request(text: &RequestText<'_>) -> String {
         format!(
             "{} · {} asks: {deed} on {} · {} · until {} · {}",
             environment(plan),
-            text.requester,
+            asker(text.requester, text.trigger),
             visible(&plan.host),
             effect(plan),
             text.times.until(text.expires_at, text.now),
@@ -58,6 +60,14 @@ pub fn request(text: &RequestText<'_>) -> String {
     let policy = plan.policy.as_ref().map(|policy| format!(" · policy {}", policy.name)).unwrap_or_default();
     lines.push(format!("Plan {} · run {}{policy} · asked of {}", groups(text.digest), text.run, and(text.asked)));
     lines.join("\n")
+}
+
+/// Who asks: a person, or a trigger with whoever answers for it.
+fn asker(requester: &PersonId, trigger: Option<&TriggerName>) -> String {
+    match trigger {
+        None => requester.to_string(),
+        Some(trigger) => format!("trigger {trigger} (of {requester})"),
+    }
 }
 
 /// What a request asks for: the deed, or another attempt of one of its steps.
