@@ -161,7 +161,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 _ => String::new(),
             };
             let said = said(checks, summary);
-            bot(format!("saw {} {end}{code} after {}{said}", attempt(*run, *step, *number), lasted(*millis)))
+            bot(format!("saw {} {end}{code} in {}{said}", attempt(*run, *step, *number), lasted(*millis)))
         }
         Happened::AttemptProgress { run, step, number, line } => {
             bot(format!("heard from {}: {}", attempt(*run, *step, *number), shown(line)))
@@ -524,9 +524,9 @@ mod tests {
         countersign saw the grant of run 12 lapse: it starts nothing more.
         countersign revoked the grant of run 12: it starts nothing more.
         countersign started step 1 of run 12.
-        countersign saw step 1 of run 12 succeed after 1.1 s: service-b: started.
-        countersign saw step 2 of run 12 (attempt 2) fail with exit code 3 after 30 s: service-b running critical.
-        countersign saw step 1 of run 12 run out of time after 1 min: killed after 1 min.
+        countersign saw step 1 of run 12 succeed in 1.1 s: service-b: started.
+        countersign saw step 2 of run 12 (attempt 2) fail with exit code 3 in 30 s: service-b running critical.
+        countersign saw step 1 of run 12 run out of time in 1 min: killed after 1 min.
         countersign heard from step 1 of run 12: halfway
         countersign did not see how step 1 of run 12 ended: the bot ended.
         boss judged that step 1 of run 12 worked: it answers.
