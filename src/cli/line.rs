@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::client::{Client, ClientError};
 use crate::model::id::{MessageId, OutboxId};
+use crate::model::trace::Trace;
 use crate::web::wire::{Kept, NewLine, Settled, Told};
 
 /// How much longer than asked a server may take to say that the time is over.
@@ -132,6 +133,11 @@ impl Saying<'_> {
         take: &mut impl FnMut(&[u8]) -> anyhow::Result<Option<E>>,
     ) -> Result<E, Trouble> {
         let request = self.client.request(Method::POST, &["api", "v1", "rooms", self.room, "lines"]).json(line);
+        // Said in the course of something that is traced, the line is part of the same trace.
+        let request = match std::env::var("TRACEPARENT").ok().filter(|trace| Trace::from_traceparent(trace).is_some()) {
+            Some(trace) => request.header("traceparent", trace.trim()),
+            None => request,
+        };
         let mut lines = Lines::of(self.client.send(request).await.map_err(Trouble::Client)?);
         loop {
             let line = match lines.next().await {

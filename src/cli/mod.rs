@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bench;
 pub mod client;
 pub mod console;
+pub mod healthcheck;
 mod line;
 pub mod place;
 pub mod plan;

@@ -204,18 +204,21 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 colon(&shown(detail))
             ))
         }
-        Happened::IncidentOpened { incident, service, title, check, by, room } => {
+        Happened::IncidentOpened { incident, service, title, check, by, room, since } => {
             let about = service.as_ref().map(|service| format!(" on {service}")).unwrap_or_default();
-            let found = check.as_ref().map(|check| format!(", found by `{check}`")).unwrap_or_default();
+            let found = check
+                .as_ref()
+                .map(|check| format!(", found by `{check}`, so since {}", times.at_second(*since, now)))
+                .unwrap_or_default();
             let words = format!("opened INC-{incident}{about} in {}{found}: {}", channel(room), stop(&shown(title)));
             by.as_ref().map_or_else(|| bot(words.clone()), |by| told(by, words.clone()))
         }
         Happened::IncidentAcknowledged { incident, by } => told(by, format!("takes care of INC-{incident}.")),
-        Happened::IncidentMitigated { incident, millis } => {
+        Happened::IncidentMitigated { incident, since: _, millis } => {
             let took = lasted(*millis);
             bot(format!("found the service of INC-{incident} well again after {took}; nobody has resolved it yet."))
         }
-        Happened::IncidentRecurred { incident, check } => {
+        Happened::IncidentRecurred { incident, check, since: _ } => {
             bot(format!("found the service of INC-{incident} failing again, by `{check}`."))
         }
         Happened::IncidentResolved { incident, by, reason, millis, asked, waited_millis } => {
@@ -467,12 +470,12 @@ mod tests {
             json!({"kind": "check_turned", "service": "service-b", "check": "running", "was": null, "now": "unknown",
                 "since": "2026-11-21T22:01:12Z", "results": 1, "detail": ""}),
             json!({"kind": "incident_opened", "incident": 7, "service": "service-b", "title": "Service B is not running",
-                "check": "running", "by": null, "room": room}),
+                "check": "running", "by": null, "room": room, "since": "2026-11-21T22:01:12Z"}),
             json!({"kind": "incident_opened", "incident": 8, "service": null, "title": "everything is slow",
-                "check": null, "by": "mei", "room": room}),
+                "check": null, "by": "mei", "room": room, "since": later}),
             json!({"kind": "incident_acknowledged", "incident": 7, "by": "mei"}),
-            json!({"kind": "incident_mitigated", "incident": 7, "millis": 70000}),
-            json!({"kind": "incident_recurred", "incident": 7, "check": "running"}),
+            json!({"kind": "incident_mitigated", "incident": 7, "since": later, "millis": 70000}),
+            json!({"kind": "incident_recurred", "incident": 7, "since": later, "check": "running"}),
             json!({"kind": "incident_resolved", "incident": 7, "by": "mei", "reason": null, "millis": 400000,
                 "asked": 1, "waited_millis": 70000}),
             json!({"kind": "incident_resolved", "incident": 7, "by": "mei", "reason": "disk replaced", "millis": 400000,
@@ -537,7 +540,7 @@ mod tests {
         mei stopped run 12. Steps done: 1, 2. Unknown: none. Not started: 3.
         countersign found service-b critical instead of ok by `running`, since 06:01:12 +08, 2 results: STOPPED.
         countersign found service-b unknown by `running`, since 06:01:12 +08, 1 result.
-        countersign opened INC-7 on service-b in system-a, found by `running`: Service B is not running.
+        countersign opened INC-7 on service-b in system-a, found by `running`, so since 06:01:12 +08: Service B is not running.
         mei opened INC-8 in system-a: everything is slow.
         mei takes care of INC-7.
         countersign found the service of INC-7 well again after 1 min 10 s; nobody has resolved it yet.
