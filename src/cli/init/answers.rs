@@ -158,7 +158,7 @@ pub(super) const QUESTIONS: [Question; 8] = [
     Question {
         name: "ask",
         asks: "Who may ask for a restart?",
-        default: |answers| example("mei", answers),
+        default: |_| "mei".to_owned(),
         take: |answers, said| {
             answers.askers = people(said, answers)?;
             Ok(())
@@ -167,7 +167,7 @@ pub(super) const QUESTIONS: [Question; 8] = [
     Question {
         name: "approve",
         asks: "Who may approve it?",
-        default: |answers| example("boss", answers),
+        default: |_| "boss".to_owned(),
         take: |answers, said| {
             let approvers = people(said, answers)?;
             let alone = |asker: &&Person| approvers.iter().all(|approver| approver.name == asker.name);
@@ -187,14 +187,6 @@ pub(super) const QUESTIONS: [Question; 8] = [
     },
 ];
 
-/// A person for brackets, with an account that shows its shape where the room is not the trial's.
-fn example(name: &str, answers: &Answers) -> String {
-    match &answers.room {
-        Some(room) if room.platform != "local" => format!("{name}={}:{}:{name}", room.platform, room.workspace),
-        _ => name.to_owned(),
-    }
-}
-
 fn title(said: &str) -> Result<String, String> {
     let said = said.trim();
     if said.chars().count() > LONGEST_TITLE || said.chars().any(glyph::hidden) {
@@ -208,6 +200,9 @@ fn title(said: &str) -> Result<String, String> {
 
 /// The arguments of a command as a shell would part them, without anything that only a shell understands.
 fn command(said: &str) -> Result<Vec<String>, String> {
+    if said.contains("{{") {
+        return Err("write the service's own name where it belongs: it becomes the parameter".to_owned());
+    }
     let mut words: Vec<String> = Vec::new();
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;

@@ -222,11 +222,35 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let dir = folder.path().join("new/catalog");
         let flags = ["--yes", "--title", "The \"Shop\" #1: öl", "--service", "Web shop", "--check", "test -d '/a b'"];
-        let args = args(&dir, &[&flags[..], &["--restart", "true", "--ask", "Mei Tan,boss"]].concat());
+        let args = args(
+            &dir,
+            &[&flags[..], &["--restart", "true", "--ask", "Mei Tan,boss", "--approve", "boss,lin"]].concat(),
+        );
         let (code, out, err) = told(&args, "");
         assert_eq!((code, err.as_str()), (Ok(0), ""));
-        insta::assert_snapshot!(out, @"");
-        insta::assert_snapshot!(planned(&dir, "web shop"), @"");
+        insta::assert_snapshot!(out, @r"
+        wrote DIR/health.yaml
+        wrote DIR/people.yaml
+        wrote DIR/policy.yaml
+        wrote DIR/restart.yaml
+        wrote DIR/rooms.yaml
+        wrote DIR/system.yaml
+        DIR: 2 runbooks, 1 system, 1 service, 1 policy, 3 people, 2 groups, 1 room; all sound
+
+        Next:
+          countersign up --catalog DIR
+        Then, in another terminal, say `restart web shop` as mei-tan:
+          countersign console --server http://127.0.0.1:7373 --as mei-tan --room the-shop-1-l
+        Every file says what its words mean; `countersign validate DIR` checks a change.
+        ");
+        insta::assert_snapshot!(planned(&dir, "web shop"), @r"
+        restart web-shop
+        1 ! run    true   on app-1, at most 1 min
+                   (is /usr/bin/true)
+        2   check  web-shop running   within 30 s, every 2 s
+                   test -d '/a b'
+                   (is /usr/bin/test)
+        ");
     }
 
     #[test]
@@ -243,11 +267,27 @@ mod tests {
     fn questions_are_asked_again_until_the_answer_fits() {
         let folder = tempfile::tempdir().expect("a folder");
         let args = args(folder.path(), &["--environment", "scratch"]);
-        let input = "\nWeb\n\ntrue | false\ntrue\ntrue {{ service }}\nmei\nmei\nboss, lin\nslack\nlocal:trial:ops\n";
+        let input = "\nMy  System\nWeb\ntrue | false\ntrue\ntrue web\nslack\nlocal:trial:ops\nmei\nmei\nboss, lin\n";
         let (code, out, err) = told(&args, input);
         assert_eq!((code, err.as_str()), (Ok(0), ""));
         let asked = out.split("wrote ").next().unwrap_or_default();
-        insta::assert_snapshot!(asked.replace("]: ", "]:\n"), @"");
+        insta::assert_snapshot!(asked.replace("]: ", "]:\n"), @r"
+        What do people call the system? [My system]:
+        What do people call its first service? [Web server]:
+          a service and its system are said by name alone, so they need two names
+        What do people call its first service? [Web server]:
+        Which command ends with 0 when it is well? [systemctl is-active web]:
+          no shell reads it, so `|` would mean nothing: write a script and name that, or put it in quotes
+        Which command ends with 0 when it is well? [systemctl is-active web]:
+        Which command restarts it? [systemctl restart web]:
+        The room's address, platform:workspace:channel? [local:trial:my-system]:
+          `slack` is not an address: write it as local:trial:ops or slack:T1:C2
+        The room's address, platform:workspace:channel? [local:trial:my-system]:
+        Who may ask for a restart? [mei]:
+        Who may approve it? [boss]:
+          mei needs somebody else: nobody approves what they asked for themselves
+        Who may approve it? [boss]:
+        ");
         assert_eq!(planned(folder.path(), "web").lines().next(), Some("restart web"));
     }
 
@@ -255,7 +295,7 @@ mod tests {
     fn nothing_is_written_when_the_answers_end_or_do_not_fit() {
         let folder = tempfile::tempdir().expect("a folder");
         let (code, _, _) = told(&args(folder.path(), &[]), "Shop\n");
-        insta::assert_snapshot!(code.expect_err("no answers"), @"");
+        insta::assert_snapshot!(code.expect_err("no answers"), @"the answers ended: nothing is written. `--yes` takes what stands in brackets, flags say the rest");
         let wrong =
             |flags: &[&str]| told(&args(folder.path(), &[&["--yes"], flags].concat()), "").0.expect_err("wrong");
         let said: Vec<String> = [
@@ -264,6 +304,7 @@ mod tests {
             &["--environment", "two words"],
             &["--check", "curl -s http://x | grep ok"],
             &["--check", "'open"],
+            &["--restart", "restart {{ service }}"],
             &["--ask", "mei", "--approve", "mei"],
             &["--ask", "mei,mei"],
             &["--ask", "mei=nonsense"],
@@ -282,7 +323,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("people.yaml"), "mine\n").expect("written");
         let (code, out, _) = told(&args(folder.path(), &["--yes"]), "");
-        insta::assert_snapshot!(code.expect_err("there"), @"");
+        insta::assert_snapshot!(code.expect_err("there"), @"DIR has people.yaml already, and nothing is overwritten: name another folder, such as `countersign init ./catalog`");
         assert_eq!(out, "");
         assert_eq!(std::fs::read_to_string(folder.path().join("people.yaml")).expect("there"), "mine\n");
 
