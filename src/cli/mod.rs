@@ -3,8 +3,10 @@
 pub mod audit;
 pub mod bench;
 pub mod client;
+pub mod completions;
 pub mod console;
 pub mod healthcheck;
+pub mod init;
 mod line;
 pub mod place;
 pub mod plan;
