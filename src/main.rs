@@ -23,6 +23,7 @@ enum Command {
     Plan(cli::plan::PlanArgs),
     #[command(subcommand)]
     Audit(cli::audit::Command),
+    Healthcheck(cli::healthcheck::Args),
     Bench(cli::bench::Args),
     /// Run the demo's supervisor (the trial starts it by itself).
     DemoServices(demo::ServeArgs),
@@ -60,6 +61,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Validate(args) => cli::validate::run(args),
         Command::Plan(args) => cli::plan::run(args).await,
         Command::Audit(command) => cli::audit::run(command).await,
+        Command::Healthcheck(args) => cli::healthcheck::run(args).await,
         Command::Bench(args) => cli::bench::run(args).await,
         Command::DemoServices(args) => {
             cli::start_logging(cli::LogFormat::Text)?;

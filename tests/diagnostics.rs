@@ -1076,6 +1076,19 @@ steps:
     }
 
     #[test]
+    fn the_variable_that_the_bot_sets() {
+        insta::assert_snapshot!(told(&[("start.yaml", r#"runbook: start
+title: Start a service
+say: ["start {service}"]
+params: {service: {type: service}}
+approval: managers
+steps:
+  - name: Start
+    run: {command: [web-ctl, start, "{{ service }}"], env: [TRACEPARENT]}
+"#)]), @"");
+    }
+
+    #[test]
     fn the_bots_own_variables() {
         insta::assert_snapshot!(told(&[("start.yaml", r#"runbook: start
 title: Start a service

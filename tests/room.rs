@@ -69,6 +69,7 @@ async fn line(store: &Store, room: &RoomAddress, id: &str) -> InboxId {
             text: id.to_owned(),
             address: countersign::model::chat::Addressed::ToRoom,
         },
+        trace: None,
     };
     let line = tx.insert_line(&incoming, None, Some(id)).await.expect("a line").expect("a new line");
     tx.commit().await.expect("committed");
@@ -534,6 +535,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
         trial: None,
         planner: Arc::new(|_| Err("no plans in this test".to_owned())),
         names: Vec::new(),
+        silent_at_most: Duration::from_secs(60),
     };
     let serving = tokio::spawn(web::serve(listener, state, stopped));
     let sending = if sends { Some(Sending::start(&store, room, worker(&store).await, LEASE)) } else { None };

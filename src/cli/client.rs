@@ -60,7 +60,8 @@ impl fmt::Display for BaseUrl {
 }
 
 impl BaseUrl {
-    fn join(&self, segments: &[&str]) -> Url {
+    /// The address below this one that the segments make, each of them encoded.
+    pub(super) fn join(&self, segments: &[&str]) -> Url {
         let mut url = self.0.clone();
         // An http address always has a path that can be extended.
         if let Ok(mut path) = url.path_segments_mut() {

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod bench;
 pub mod client;
+pub mod healthcheck;
 pub mod place;
 pub mod plan;
 pub mod say;

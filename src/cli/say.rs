@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::client::{BaseUrl, Client, ClientError, find_token};
 use crate::model::id::{MessageId, OutboxId};
+use crate::model::trace::Trace;
 use crate::web::wire::{NewLine, Settled, SettledAs, Told};
 
 /// How long the whole may take without `--wait`.
@@ -142,6 +143,11 @@ impl From<anyhow::Error> for Trouble {
 
 async fn say_once(client: &Client, room: &str, line: &NewLine, printer: &mut Printer<'_>) -> Result<Ended, Trouble> {
     let request = client.request(Method::POST, &["api", "v1", "rooms", room, "lines"]).json(line);
+    // Said in the course of something that is traced, the line is part of the same trace.
+    let request = match std::env::var("TRACEPARENT").ok().filter(|trace| Trace::from_traceparent(trace).is_some()) {
+        Some(trace) => request.header("traceparent", trace.trim()),
+        None => request,
+    };
     let mut lines = Lines { response: client.send(request).await.map_err(Trouble::Client)?, buffer: Vec::new() };
     loop {
         let line = match lines.next().await {

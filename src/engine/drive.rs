@@ -20,6 +20,7 @@ use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
 use crate::model::id::{Digest, RunId};
 use crate::model::plan::{Plan, Sealed, Telling};
 use crate::model::run::{AttemptState, Outcome, RunEvent, RunState, Snag};
+use crate::model::trace::SpanId;
 use crate::store::{Advance, Attempt, AttemptKey, Ended, NewAttemptOutput, Run, Started, Store, StoreError};
 use crate::sys::{self, Liveness, ProcessIdentity};
 use crate::text;
@@ -55,6 +56,8 @@ struct Driver<'a> {
     /// What ended and is not yet committed.
     ended: Option<(Ended, NewEvent)>,
     secrets: Secrets,
+    /// The name of the attempt under way in the run's trace.
+    span: Option<SpanId>,
 }
 
 /// Whether a driver has gone on.
@@ -78,6 +81,9 @@ pub(super) async fn drive(
     if run.fence != fence {
         return Ok(());
     }
+    if let Some(trace) = run.trace {
+        tracing::Span::current().record("trace_id", tracing::field::display(trace.id()));
+    }
     // The digest is never believed: it is computed anew from the bytes that will be executed.
     let sealed = Sealed::from_stored(run.plan.clone());
     let attempts = shared.store.list_attempts(id).await?;
@@ -86,7 +92,7 @@ pub(super) async fn drive(
     }
     let plan = sealed.open().map_err(|error| StoreError::Refused(format!("run {id}: {error}")))?;
     let secrets = shared.secrets.secrets();
-    let mut driver = Driver { shared, orders, act_until, run, plan, attempts, ended: None, secrets };
+    let mut driver = Driver { shared, orders, act_until, run, plan, attempts, ended: None, secrets, span: None };
     loop {
         match driver.step().await? {
             Step::GoOn => {}
@@ -306,8 +312,15 @@ impl Driver<'_> {
     async fn execute(&mut self, planned: &crate::model::plan::PlanStep, key: AttemptKey) -> End {
         let (process, mut started) = watch::channel(None::<ProcessIdentity>);
         let (progress, mut line) = watch::channel(None::<String>);
+        // A name of its own in the trace for each attempt; what a step tells of itself hangs below it.
+        self.span = new_span();
+        let traceparent = self.run.trace.zip(self.span).map(|(trace, span)| trace.traceparent(span));
+        let span_id = self.span.map(tracing::field::display);
+        tracing::debug!(run.step = key.step, run.attempt = key.number, span_id, "an attempt starts");
         let context = Context {
-            key,
+            marker: step::marker(&self.shared.surroundings, key),
+            run: Some(key.run),
+            traceparent,
             surroundings: self.shared.surroundings.clone(),
             secrets: self.secrets.clone(),
             orders: self.orders.clone(),
@@ -379,6 +392,17 @@ impl Driver<'_> {
             Some((NewAttemptOutput { bytes, left_out }, digest))
         };
         let took = self.shared.store.clock().now() - began;
+        let millis = u64::try_from(took.num_milliseconds()).unwrap_or(0);
+        // What it said is for the ledger and the room; the log tells how it went.
+        let span_id = self.span.take().map(tracing::field::display);
+        tracing::info!(
+            run.step = key.step,
+            run.attempt = key.number,
+            span_id,
+            outcome = state.name(),
+            millis,
+            "an attempt ended"
+        );
         let Some(attempt) = self.attempt(key) else { return };
         attempt.state = state.clone();
         attempt.version += 1;
@@ -391,7 +415,7 @@ impl Driver<'_> {
                 number: key.number,
                 outcome: seen.outcome,
                 exit_code: seen.exit_code,
-                millis: u64::try_from(took.num_milliseconds()).unwrap_or(0),
+                millis,
                 summary: seen.summary.clone(),
                 output_sha256: output.as_ref().map(|(_, digest)| *digest),
                 checks: seen.checks,
@@ -414,7 +438,10 @@ impl Driver<'_> {
         let event = self.event(what, vec![mark]);
         let needs = if self.plan.privileged() && to.is_over() { Needs::EndGrant } else { Needs::Nothing };
         match self.commit(to, None, needs, event).await? {
-            Committed::Yes => Ok(Step::Done),
+            Committed::Yes => {
+                tracing::info!(run.state = self.run.state.name(), "a run came to rest");
+                Ok(Step::Done)
+            }
             Committed::Moved(step) => Ok(step),
             Committed::NoGrant(why) => Err(StoreError::Refused(why)),
         }
@@ -533,6 +560,13 @@ enum Committed {
     Yes,
     Moved(Step),
     NoGrant(String),
+}
+
+/// The name of a new part of a trace. Without randomness there is none, and the step goes on without a trace.
+fn new_span() -> Option<SpanId> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(SpanId::from_entropy(bytes))
 }
 
 fn index(step: u32) -> Option<usize> {

@@ -6,7 +6,7 @@
 //!
 //! What the ledger cannot tell and so is not compared: whether an approver was in a group when they agreed (the policy
 //! says which groups, the catalog of that moment said who; it was checked then); leases, fences and processes; `posted_at`
-//! and `differs` of a request; the thread of a run; inbox, outbox and messages.
+//! and `differs` of a request; the thread of a run; what checks found last; inbox, outbox and messages.
 //!
 //! An event whose body was erased tells nothing any more. Rows of its run are compared with what came after it; where that
 //! does not suffice, they are counted as not compared.
@@ -18,15 +18,19 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::report::{At, Finding, Findings};
 use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Happened, Record, RowMark, Scope};
-use crate::model::id::{Digest, GrantId, PersonId, RequestId, RunId};
+use crate::model::id::{Digest, GrantId, IncidentId, PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::request::{Answer, Decision, GrantState, Tally, tally};
 use crate::model::run::{AttemptState, Verdict};
-use crate::store::{AttemptCheck, AttemptKey, ChainRow, DecisionCheck, GrantCheck, RequestCheck, RunCheck};
+use crate::store::{
+    AttemptCheck, AttemptKey, ChainRow, DecisionCheck, GrantCheck, IncidentCheck, RequestCheck, RunCheck,
+};
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 8] = [
+const STATELESS: [&str; 10] = [
     "ledger_created",
+    "check_turned",
+    "incident_noted",
     "line_said",
     "line_edited",
     "catalog_loaded",
@@ -51,8 +55,11 @@ pub(super) struct Replay {
     grants: BTreeMap<GrantId, GrantFacts>,
     attempts: BTreeMap<AttemptKey, AttemptFacts>,
     decisions: BTreeMap<(RequestId, u32, PersonId), DecisionFacts>,
+    incidents: BTreeMap<IncidentId, IncidentFacts>,
     /// Runs of which an event was erased, with the last one. Nothing said before it is known to be the last word.
     blind: BTreeMap<RunId, u64>,
+    /// The same of incidents.
+    blind_incidents: BTreeMap<IncidentId, u64>,
     /// How many events were replayed, to tell earlier from later.
     turn: u64,
     /// How many rows were compared.
@@ -146,6 +153,25 @@ struct EndedFacts {
     /// `None` when the event does not say one.
     summary: Option<String>,
     output: Option<Digest>,
+}
+
+/// What the events say of an incident: its opening, and what the columns that change say after the last of them.
+#[derive(Debug)]
+struct IncidentFacts {
+    at: At,
+    when: DateTime<Utc>,
+    scope: Scope,
+    service: Option<String>,
+    title: String,
+    by: Option<PersonId>,
+    room: String,
+    line: Option<i64>,
+    /// The event that changed it last.
+    changed: (At, u64),
+    failed_at: DateTime<Utc>,
+    acknowledged: Option<(PersonId, DateTime<Utc>)>,
+    mitigated_at: Option<DateTime<Utc>>,
+    resolved: Option<(PersonId, DateTime<Utc>, Option<String>)>,
 }
 
 #[derive(Debug)]
@@ -277,12 +303,15 @@ impl Replay {
         if STATELESS.contains(&row.kind.as_str()) {
             return;
         }
-        match row.scope.run {
-            Some(run) => {
+        match (row.scope.run, row.scope.incident) {
+            (Some(run), _) => {
                 self.blind.insert(run, self.turn);
             }
+            (None, Some(incident)) => {
+                self.blind_incidents.insert(incident, self.turn);
+            }
             // Nobody can tell which rows it told of.
-            None => findings.push(Finding::Unreadable { at, kind: row.kind.clone(), schema: row.schema }),
+            (None, None) => findings.push(Finding::Unreadable { at, kind: row.kind.clone(), schema: row.schema }),
         }
     }
 
@@ -318,12 +347,6 @@ impl Replay {
             | Happened::GrantEnded { .. }
             | Happened::RunSucceeded { .. }
             | Happened::CheckTurned { .. }
-            | Happened::IncidentOpened { .. }
-            | Happened::IncidentAcknowledged { .. }
-            | Happened::IncidentMitigated { .. }
-            | Happened::IncidentRecurred { .. }
-            | Happened::IncidentResolved { .. }
-            | Happened::IncidentReopened { .. }
             | Happened::IncidentNoted { .. }
             | Happened::TriggerFired { .. }
             | Happened::TriggerHeld { .. }
@@ -331,6 +354,46 @@ impl Replay {
             | Happened::AutomationPaused { .. }
             | Happened::AutomationResumed { .. }
             | Happened::ClockJumped { .. } => {}
+            Happened::IncidentOpened { incident, service, title, check: _, by, room, since } => {
+                let facts = IncidentFacts {
+                    at,
+                    when,
+                    scope: row.scope.clone(),
+                    service: service.map(|service| service.to_string()),
+                    title,
+                    by,
+                    room: room.to_string(),
+                    line: row.cause.map(|line| line.0),
+                    changed: (at, turn),
+                    failed_at: since,
+                    acknowledged: None,
+                    mitigated_at: None,
+                    resolved: None,
+                };
+                self.incidents.insert(incident, facts);
+            }
+            Happened::IncidentAcknowledged { incident, by } => {
+                self.incident_changed(incident, at, |facts| facts.acknowledged = Some((by, when)));
+            }
+            Happened::IncidentMitigated { incident, since, millis: _ } => {
+                self.incident_changed(incident, at, |facts| facts.mitigated_at = Some(since));
+            }
+            Happened::IncidentRecurred { incident, check: _, since } => {
+                self.incident_changed(incident, at, |facts| {
+                    facts.failed_at = since;
+                    facts.mitigated_at = None;
+                });
+            }
+            Happened::IncidentResolved { incident, by, reason, millis: _, asked: _, waited_millis: _ } => {
+                self.incident_changed(incident, at, |facts| facts.resolved = Some((by, when, reason)));
+            }
+            Happened::IncidentReopened { incident, by: _, reason: _ } => {
+                self.incident_changed(incident, at, |facts| {
+                    facts.failed_at = when;
+                    facts.mitigated_at = None;
+                    facts.resolved = None;
+                });
+            }
             Happened::RunPlanned { run, deed: _, runbook, params: _, digest, requester, account, room, trigger: _ } => {
                 self.runs.entry(run).or_default().planned = Some(Planned {
                     at,
@@ -436,6 +499,14 @@ impl Replay {
             }
             Happened::RunStopping { run, by } => self.evidence(run, "stopping", plain(Some(by), None, None)),
             Happened::RunStopped { run, by, .. } => self.evidence(run, "stopped", plain(Some(by), None, None)),
+        }
+    }
+
+    fn incident_changed(&mut self, incident: IncidentId, at: At, change: impl FnOnce(&mut IncidentFacts)) {
+        let turn = self.turn;
+        if let Some(facts) = self.incidents.get_mut(&incident) {
+            facts.changed = (at, turn);
+            change(facts);
         }
     }
 
@@ -558,9 +629,21 @@ impl Replay {
 
     /// Begins to compare a row: its state and version with its last mark.
     fn row<'a>(&mut self, name: String, run: RunId, state: &str, version: i64, findings: &'a mut Findings) -> Row<'a> {
+        let blind = self.blind.get(&run).copied();
+        self.row_of(name, blind, state, version, findings)
+    }
+
+    /// The same, of a row that belongs to no run: with the last erased event of what it belongs to.
+    fn row_of<'a>(
+        &mut self,
+        name: String,
+        blind: Option<u64>,
+        state: &str,
+        version: i64,
+        findings: &'a mut Findings,
+    ) -> Row<'a> {
         self.rows += 1;
         let mark = self.marks.remove(&name);
-        let blind = self.blind.get(&run).copied();
         let mut row = Row { name, state: state.to_owned(), version, at: None, blind, not_compared: 0, findings };
         match mark {
             None => row.untold(None),
@@ -615,6 +698,48 @@ impl Replay {
         let step = table.state_step.map(|step| step.to_string());
         let columns = [("state_by", table.state_by), ("state_step", step), ("state_why", table.state_why)];
         row.evidence(kind, told, columns);
+        self.not_compared += row.not_compared;
+    }
+
+    /// Compares an incident.
+    pub(super) fn incident(&mut self, table: IncidentCheck, findings: &mut Findings) {
+        let id = IncidentId(table.id);
+        let facts = self.incidents.remove(&id);
+        let blind = self.blind_incidents.get(&id).copied();
+        let mut row = self.row_of(incident_name(id), blind, &table.state, table.version, findings);
+        match facts {
+            None => row.untold(Some("incident_opened")),
+            Some(facts) => {
+                let at = facts.at;
+                row.same("service", table.service, facts.service, at);
+                row.same("title", Some(table.title), Some(facts.title), at);
+                row.same("room", Some(table.room), Some(facts.room), at);
+                row.same("opened_at", Some(moment(table.opened_at)), Some(moment(facts.when)), at);
+                row.same("opened_by", table.opened_by, facts.by.map(|by| by.to_string()), at);
+                let lines = (table.cause, facts.line);
+                row.same("cause", lines.0.map(|line| line.to_string()), lines.1.map(|line| line.to_string()), at);
+                if let Some(system) = facts.scope.system {
+                    row.same("system", Some(table.system), Some(system.to_string()), at);
+                }
+                if let Some(environment) = facts.scope.environment {
+                    row.same("environment", Some(table.environment), Some(environment), at);
+                }
+                let (at, turn) = facts.changed;
+                let mut last = |column, table, ledger| row.same_since(turn, column, table, ledger, at);
+                let (keeper, kept) = facts.acknowledged.unzip();
+                last("failed_at", Some(moment(table.failed_at)), Some(moment(facts.failed_at)));
+                last("acknowledged_by", table.acknowledged_by, keeper.map(|by| by.to_string()));
+                last("acknowledged_at", table.acknowledged_at.map(moment), kept.map(moment));
+                last("mitigated_at", table.mitigated_at.map(moment), facts.mitigated_at.map(moment));
+                let (by, resolved, why) = match facts.resolved {
+                    Some((by, when, why)) => (Some(by.to_string()), Some(moment(when)), why),
+                    None => (None, None, None),
+                };
+                last("resolved_by", table.resolved_by, by);
+                last("resolved_at", table.resolved_at.map(moment), resolved);
+                last("resolved_why", table.resolved_why, why);
+            }
+        }
         self.not_compared += row.not_compared;
     }
 
@@ -769,6 +894,7 @@ impl Replay {
         let mut missing: BTreeMap<String, At> = BTreeMap::new();
         let planned = |(id, run): (&RunId, &RunFacts)| run.planned.as_ref().map(|planned| (run_name(*id), planned.at));
         missing.extend(self.runs.iter().filter_map(planned));
+        missing.extend(self.incidents.iter().map(|(id, facts)| (incident_name(*id), facts.at)));
         missing.extend(self.requests.iter().map(|(id, facts)| (request_name(*id), facts.at)));
         missing.extend(self.grants.iter().map(|(id, facts)| (grant_name(*id), facts.at)));
         missing.extend(self.attempts.iter().map(|(key, facts)| (attempt_name(*key), facts.at)));
@@ -790,6 +916,10 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 fn run_name(run: RunId) -> String {
     format!("run/{run}")
+}
+
+fn incident_name(incident: IncidentId) -> String {
+    format!("incident/{incident}")
 }
 
 fn request_name(request: RequestId) -> String {

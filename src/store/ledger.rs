@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::append::{self, NewMessage};
 use super::{Result, Store, Topic};
+use crate::metrics;
 use crate::model::event::{Event, NewEvent, Record, Scope};
 use crate::model::id::{Digest, EventId, InboxId, IncidentId, Position, RunId, SystemName};
 
@@ -117,6 +118,7 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         append::append(&mut tx, self.clock().now(), events, &[]).await?;
         tx.commit().await?;
+        metrics::committed(events);
         self.hub().wake(Topic::Unsequenced);
         Ok(())
     }

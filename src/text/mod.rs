@@ -9,6 +9,7 @@ pub mod command;
 pub mod echo;
 pub mod plan;
 pub mod time;
+pub mod timeline;
 pub mod visible;
 
 /// An error with the chain of what caused it, for the operator's log: each speaks for itself only.

@@ -9,6 +9,7 @@
 
 mod follow;
 mod guard;
+mod health;
 mod ledger;
 mod pages;
 mod rooms;
@@ -26,7 +27,6 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::serve::ListenerExt;
 use axum::{Json, Router, middleware};
 use serde::de::DeserializeOwned;
@@ -82,6 +82,8 @@ pub struct WebState {
     pub planner: Arc<Planner>,
     /// Further names, with port if it is not the scheme's own, under which browsers and clients reach this server.
     pub names: Vec<String>,
+    /// How long a loop of this process may give no sign of life before `/healthz` says that it hangs.
+    pub silent_at_most: Duration,
 }
 
 impl fmt::Debug for WebState {
@@ -97,16 +99,19 @@ pub(crate) struct Web {
     pub(crate) stop: watch::Receiver<bool>,
     /// Who came in with a browser.
     pub(crate) sessions: Sessions,
+    /// What the database last said of itself.
+    latest: health::Latest,
 }
 
 /// The state as handlers extract it.
 pub(crate) type Shared = Arc<Web>;
 
-/// All routes, for a server that listens at an address. Everything but `GET /healthz` is behind the guard.
+/// All routes, for a server that listens at an address. Everything but what
+/// `health` answers is behind the guard.
 pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>) -> Router {
     let guard = Arc::new(guard::Guard { hosts: Hosts::of(address, &state.names), token: state.token.clone() });
     let sessions = Sessions::new(state.token.clone(), address.port());
-    let web: Shared = Arc::new(Web { state, stop, sessions });
+    let web: Shared = Arc::new(Web { state, stop, sessions, latest: health::Latest::default() });
     let api = Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())
@@ -128,8 +133,8 @@ pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>)
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(middleware::from_fn_with_state(guard, guard::check))
         .layer(middleware::from_fn(pages::closed))
-        // Asked by who has no token, says nothing but that the process answers.
-        .route("/healthz", get(|| async { "ok\n" }))
+        // Asked by who has no token.
+        .merge(health::routes())
         .with_state(web)
 }
 

@@ -69,7 +69,14 @@ pub(super) async fn execute(
 }
 
 /// Asks one check. A check that cannot run or does not end in time is unknown, never healthy.
-async fn ask(check: &PlanCheck, deadline: Instant, context: &Context) -> Result<(CheckResult, String), End> {
+///
+/// # Errors
+/// How it ended when it did not come to an answer: by order, or with processes that are not proved gone.
+pub(in crate::engine) async fn ask(
+    check: &PlanCheck,
+    deadline: Instant,
+    context: &Context,
+) -> Result<(CheckResult, String), End> {
     let own_deadline = (Instant::now() + Duration::from_millis(check.timeout_ms)).min(deadline);
     let (exec, codes) = match &check.probe {
         PlanProbe::Command { exec, codes } => (exec, *codes),
@@ -97,6 +104,8 @@ async fn ask(check: &PlanCheck, deadline: Instant, context: &Context) -> Result<
         Ran::Ordered(orders) => return Err(End::Ordered(orders)),
         Ran::NotProvedGone(why) => return Err(End::NotProvedGone(why)),
     };
+    // What a process said was redacted as it came; what we say of it ourselves is not (I8).
+    let detail = context.secrets.redact(&detail);
     let result = CheckResult { service: check.service.clone(), check: check.check.clone(), health, detail };
     Ok((result, said))
 }

@@ -4,7 +4,7 @@
 //! it may start (`approval`, `store::advance`) and what follows (`engine::next`). Keeps I2: when told to give up, the
 //! process group is killed before anything else.
 
-mod check;
+pub(super) mod check;
 mod run;
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use super::output::Capture;
 use super::secrets::Secrets;
 use crate::model::catalog::{EnvEntry, EnvFrom};
 use crate::model::event::CheckResult;
-use crate::model::id::Digest;
+use crate::model::id::{Digest, RunId};
 use crate::model::plan::{Action, Exec, PlanStep};
 use crate::model::run::Outcome;
 use crate::store::AttemptKey;
@@ -60,7 +60,12 @@ pub enum Orders {
 
 /// What an attempt needs.
 pub(super) struct Context {
-    pub(super) key: AttemptKey,
+    /// What marks its processes, and names it in the log.
+    pub(super) marker: String,
+    /// The run that it belongs to; a scheduled check has none.
+    pub(super) run: Option<RunId>,
+    /// The place of this attempt in its run's trace, as processes are told it.
+    pub(super) traceparent: Option<String>,
     pub(super) surroundings: Surroundings,
     pub(super) secrets: Secrets,
     pub(super) orders: watch::Receiver<Orders>,
@@ -168,11 +173,9 @@ pub(super) enum Answering {
 /// # Errors
 /// A sentence that names the variable or secret that is missing.
 fn environment(entries: &[EnvEntry], context: &Context) -> Result<Vec<(OsString, OsString)>, String> {
-    let mut env = vec![
-        (OsString::from("PATH"), context.surroundings.path.clone()),
-        ("LANG".into(), "C.UTF-8".into()),
-        ("COUNTERSIGN_RUN".into(), context.key.run.to_string().into()),
-    ];
+    let mut env = vec![(OsString::from("PATH"), context.surroundings.path.clone()), ("LANG".into(), "C.UTF-8".into())];
+    env.extend(context.run.map(|run| ("COUNTERSIGN_RUN".into(), run.to_string().into())));
+    env.extend(context.traceparent.as_ref().map(|trace| ("TRACEPARENT".into(), trace.into())));
     for entry in entries {
         let value = match &entry.from {
             EnvFrom::Bot if NEVER_PASSED.contains(&entry.name.as_str()) => {
@@ -221,12 +224,11 @@ fn prepare(exec: &Exec, context: &Context) -> Result<sys::Spawn, String> {
         argv,
         env: environment(&exec.env, context)?,
         cwd: context.surroundings.cwd.clone(),
-        marker: Some(marker(&context.surroundings, context.key)),
+        marker: Some(context.marker.clone()),
     })
 }
 
 /// Ends everything of an attempt and proves it gone.
 async fn end_all(leader: Option<&ProcessIdentity>, context: &Context) -> Result<(), String> {
-    let marker = marker(&context.surroundings, context.key);
-    sys::end_group(leader, &marker, GONE_WITHIN).await.map(drop).map_err(|error| error.to_string())
+    sys::end_group(leader, &context.marker, GONE_WITHIN).await.map(drop).map_err(|error| error.to_string())
 }

@@ -16,8 +16,9 @@ use super::visitor::{Visitor, encoded};
 use super::{Page, Tab, Waiting, Wrong, show};
 use crate::ledger;
 use crate::model::event::{Event, Happened};
-use crate::model::id::{EventId, PersonId, Position, RunId, SystemName};
+use crate::model::id::{EventId, IncidentId, PersonId, Position, RunId, SystemName};
 use crate::store::{LedgerFilter, LedgerFrom};
+use crate::text::timeline::{self, Entry};
 use crate::text::visible::visible;
 
 /// Rows on a page.
@@ -36,6 +37,7 @@ struct LedgerQuery {
     kind: Option<String>,
     person: Option<String>,
     system: Option<String>,
+    incident: Option<i64>,
     /// Older than this event.
     before: Option<i64>,
     /// Newer than this event.
@@ -54,6 +56,8 @@ impl LedgerQuery {
             LedgerFilter::Person(PersonId::new(person))
         } else if let Some(system) = &self.system {
             LedgerFilter::System(SystemName::new(system))
+        } else if let Some(incident) = self.incident {
+            LedgerFilter::Incident(IncidentId(incident))
         } else {
             LedgerFilter::All
         }
@@ -68,6 +72,7 @@ fn address(filter: &LedgerFilter) -> String {
         LedgerFilter::Kind(kind) => format!("/ledger?kind={}&", encoded(kind)),
         LedgerFilter::Person(person) => format!("/ledger?person={}&", encoded(person.as_str())),
         LedgerFilter::System(system) => format!("/ledger?system={}&", encoded(system.as_str())),
+        LedgerFilter::Incident(incident) => format!("/ledger?incident={incident}&"),
     }
 }
 
@@ -151,6 +156,7 @@ fn filters(visitor: &Visitor, filter: &LedgerFilter) -> Markup {
                 @for (kind, name) in KINDS { (link(LedgerFilter::Kind(kind.to_owned()), name)) }
                 @for person in visitor.catalog.people.keys() { (link(LedgerFilter::Person(person.clone()), person.as_str())) }
                 @for system in visitor.systems() { (link(LedgerFilter::System(system.name.clone()), &system.title)) }
+                @if let LedgerFilter::Incident(incident) = filter { (link(filter.clone(), &format!("INC-{incident}"))) }
                 @if let LedgerFilter::Run(run) = filter { (link(filter.clone(), &format!("run {run}"))) }
             }
         }
@@ -196,9 +202,13 @@ fn summary(visitor: &Visitor, run: RunId, several: &[&Event]) -> Markup {
     html! {
         @if let Some(newest) = newest {
             (clock(visitor, newest.at)) " " b { "run " (run) } " "
-            @if sees(visitor, newest) { (words(newest).1) } " " span.small { (several.len()) " rows" }
+            @if sees(visitor, newest) { (words(visitor, newest)) } " " span.small { (several.len()) " rows" }
         }
     }
+}
+
+fn words(visitor: &Visitor, event: &Event) -> Entry {
+    timeline::entry(event, &visitor.web.state.times, visitor.web.state.store.clock().now())
 }
 
 /// Whether the reader may know what an event says.
@@ -228,8 +238,8 @@ fn row(visitor: &Visitor, event: &Event) -> Markup {
             }
             " " (clock(visitor, event.at)) " "
             @if shown {
-                @let (actor, words) = words(event);
-                b { (visible(&actor)) } " " span.words { (words) }
+                @let entry = words(visitor, event);
+                b { (entry.actor) } " " span.words { (entry.words) }
                 @if let Some(run) = event.scope.run { " " a.small href={ "/runs/" (run) } { "run " (run) } }
             } @else { span.small { "not yours to read" } }
             @match event.hash {
@@ -238,11 +248,6 @@ fn row(visitor: &Visitor, event: &Event) -> Markup {
             }
         }
     }
-}
-
-/// Who, and what they did.
-fn words(event: &Event) -> (String, String) {
-    ("countersign".to_owned(), visible(&event.kind.replace('_', " ")))
 }
 
 async fn verify(visitor: Visitor) -> Result<Response, Wrong> {

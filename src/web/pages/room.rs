@@ -397,7 +397,7 @@ pub(super) async fn say(
     what: Said,
 ) -> Result<InboxId, Wrong> {
     let said_at = web.state.store.clock().now();
-    let incoming = Incoming { room, thread, account: account.clone(), said_at, what };
+    let incoming = Incoming { room, thread, account: account.clone(), said_at, what, trace: None };
     let mut settled = web.state.store.hub().listen(Topic::Settled);
     // In a task of its own: a connection that breaks now must not stop it half-way.
     let inbound = Arc::clone(&web.state.inbound);

@@ -1,0 +1,164 @@
+//! Incidents: opening, care, end, and the whole record of one.
+//!
+//! What lives here: what changes an incident, each change with its event in one transaction (I4). What does not: deciding
+//! that a check fails (`watch`), who may change one (`flow`), words (`text`). The states are `model`'s.
+//!
+//! A failure of a service is one incident until a person resolves it: the table's unique index says so, whoever is first.
+
+use chrono::{DateTime, Utc};
+
+use crate::model::chat::RoomAddress;
+use crate::model::event::{Happened, Health, NewEvent, Record, RowMark, Scope};
+use crate::model::id::{CheckName, InboxId, IncidentId, ServiceName, SystemName};
+use crate::model::incident::{Acknowledged, Incident, IncidentEvent, IncidentState};
+use crate::store::{NewIncident, Result, StoreError, Tx};
+
+/// A check of a service that fails for certain.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The system.
+    pub system: SystemName,
+    /// Its environment.
+    pub environment: String,
+    /// The service.
+    pub service: ServiceName,
+    /// The check.
+    pub check: CheckName,
+    /// What is wrong, in a few words: the title of an incident that is opened.
+    pub title: String,
+    /// Where an incident that is opened is talked about.
+    pub room: RoomAddress,
+    /// What the check found: [`Health::Warning`] or [`Health::Critical`].
+    pub health: Health,
+    /// When the first of the results that made it certain came.
+    pub since: DateTime<Utc>,
+}
+
+/// A service of which every check is well again, for certain.
+#[derive(Debug, Clone)]
+pub struct Recovery {
+    /// The system.
+    pub system: SystemName,
+    /// The service.
+    pub service: ServiceName,
+    /// When the first of the results that made it certain came.
+    pub since: DateTime<Utc>,
+}
+
+/// Opens an incident for a failure, or finds the one that its service has: one that was mitigated is open again, one that
+/// is open stays as it is. Two failures at once make one incident.
+///
+/// Records `IncidentOpened` or `IncidentRecurred`, or nothing. Record the `CheckTurned` of the same failure after this
+/// call, in the same transaction and with the returned incident in its scope: the room reads one message of both, and
+/// tells of the opening with the words of the check.
+///
+/// # Errors
+/// When the failure is none ([`Health::Ok`], [`Health::Unknown`]), or the database refuses.
+pub async fn failed(tx: &mut Tx, failure: Failure) -> Result<IncidentId> {
+    match failure.health {
+        Health::Warning | Health::Critical => {}
+        // What is well, and what nobody knows, is no failure.
+        Health::Ok | Health::Unknown => {
+            let (service, check) = (&failure.service, &failure.check);
+            return Err(StoreError::Refused(format!("check {check} of {service} has not failed")));
+        }
+    }
+    // An incident that is resolved between the two looks makes room for a new one: then the next round inserts it.
+    for _ in 0..3 {
+        if let Some(incident) = tx.lock_unresolved_incident(&failure.system, &failure.service).await? {
+            return again(tx, incident, failure).await;
+        }
+        let new = NewIncident {
+            system: &failure.system,
+            environment: &failure.environment,
+            service: Some(&failure.service),
+            title: &failure.title,
+            room: &failure.room,
+            since: failure.since,
+            by: None,
+            cause: None,
+        };
+        if let Some(id) = tx.insert_incident(new).await? {
+            let scope = Scope {
+                system: Some(failure.system),
+                environment: Some(failure.environment),
+                incident: Some(id),
+                ..Scope::default()
+            };
+            let what = Happened::IncidentOpened {
+                incident: id,
+                service: Some(failure.service),
+                title: failure.title,
+                check: Some(failure.check),
+                by: None,
+                room: failure.room,
+                since: failure.since,
+            };
+            let rows = vec![RowMark::incident(id, "open", 1)];
+            tx.record(NewEvent { scope, cause: None, record: Record { what, rows } });
+            return Ok(id);
+        }
+    }
+    let service = failure.service;
+    Err(StoreError::Moved { row: format!("the incident of {service}"), expected: "as it was read".to_owned() })
+}
+
+/// A service fails that has an unresolved incident.
+async fn again(tx: &mut Tx, incident: Incident, failure: Failure) -> Result<IncidentId> {
+    match incident.state.clone().next(IncidentEvent::Failed { since: failure.since }, tx.now()) {
+        Ok(to) => {
+            let what = Happened::IncidentRecurred { incident: incident.id, check: failure.check, since: failure.since };
+            moved(tx, &incident, &to, incident.acknowledged.clone(), None, what).await?;
+        }
+        // It is open: the same failure.
+        Err(_) => {}
+    }
+    Ok(incident.id)
+}
+
+/// Marks the incident of a service as mitigated, if it has one that is open. Records `IncidentMitigated`. Record the
+/// `CheckTurned` of the same recovery with the returned incident in its scope.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn recovered(tx: &mut Tx, recovery: Recovery) -> Result<Option<IncidentId>> {
+    let Some(incident) = tx.lock_unresolved_incident(&recovery.system, &recovery.service).await? else {
+        return Ok(None);
+    };
+    let well = IncidentEvent::Recovered { since: recovery.since };
+    let Ok(to) = incident.state.clone().next(well, tx.now()) else { return Ok(None) };
+    let millis = millis_between(incident.state.since(), recovery.since);
+    let what = Happened::IncidentMitigated { incident: incident.id, since: recovery.since, millis };
+    moved(tx, &incident, &to, incident.acknowledged.clone(), None, what).await?;
+    Ok(Some(incident.id))
+}
+
+/// Moves an incident and records why (I4).
+async fn moved(
+    tx: &mut Tx,
+    incident: &Incident,
+    to: &IncidentState,
+    acknowledged: Option<Acknowledged>,
+    cause: Option<InboxId>,
+    what: Happened,
+) -> Result<()> {
+    let version = tx.move_incident(incident, to, acknowledged.as_ref()).await?;
+    let rows = vec![RowMark::incident(incident.id, to.name(), version)];
+    tx.record(NewEvent { scope: scope(incident), cause, record: Record { what, rows } });
+    Ok(())
+}
+
+/// What every event of an incident is about.
+fn scope(incident: &Incident) -> Scope {
+    Scope {
+        system: Some(incident.system.clone()),
+        environment: Some(incident.environment.clone()),
+        incident: Some(incident.id),
+        ..Scope::default()
+    }
+}
+
+/// Milliseconds from one moment to a later one; none if it is earlier.
+fn millis_between(from: DateTime<Utc>, to: DateTime<Utc>) -> u64 {
+    u64::try_from((to - from).num_milliseconds()).unwrap_or(0)
+}
