@@ -96,7 +96,7 @@ async fn incident_page(visitor: Visitor, Path(id): Path<i64>) -> Result<Response
         h1 { "INC-" (incident.id) ": " (visible(&incident.title)) }
         (facts(&visitor, &incident))
         h2 { "Timeline" }
-        (ledger::rows(&visitor, &events))
+        (ledger::rows(&visitor, &events, None))
         @if more { p { a href={ "/ledger?incident=" (incident.id) } { "All of it in the ledger" } } }
     };
     let aside = html! {

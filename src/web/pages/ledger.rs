@@ -115,7 +115,7 @@ async fn ledger_page(visitor: Visitor, Query(query): Query<LedgerQuery>) -> Resu
         @if visitor.person.is_none() { p.note { (crate::text::answer::unknown_person(&visitor.account)) } }
         (pages(&base, first.filter(|_| has_newer), last.filter(|_| has_older), "above"))
         @if events.is_empty() { p { "No rows here." } }
-        @if matches!(filter, LedgerFilter::All) && query.at.is_none() { (folded(&visitor, &events)) } @else { (rows(&visitor, &events)) }
+        @if matches!(filter, LedgerFilter::All) && query.at.is_none() { (folded(&visitor, &events)) } @else { (rows(&visitor, &events, query.run.map(RunId))) }
         (pages(&base, first.filter(|_| has_newer), last.filter(|_| has_older), "below"))
     };
     let environments = visitor.environments();
@@ -163,9 +163,9 @@ fn filters(visitor: &Visitor, filter: &LedgerFilter) -> Markup {
     }
 }
 
-/// Rows one by one.
-pub(super) fn rows(visitor: &Visitor, events: &[Event]) -> Markup {
-    html! { ol.ledger { @for event in events { (row(visitor, event)) } } }
+/// Rows one by one. Where all are of one run, none says so.
+pub(super) fn rows(visitor: &Visitor, events: &[Event], of: Option<RunId>) -> Markup {
+    html! { ol.ledger { @for event in events { (row(visitor, event, of)) } } }
 }
 
 /// Rows of which those of one run are folded into one, at the place of the newest.
@@ -184,12 +184,12 @@ fn folded(visitor: &Visitor, events: &[Event]) -> Markup {
                         li.fold id={ "fold-" (run) } {
                             details {
                                 summary { (summary(visitor, run, &several)) }
-                                ol.ledger { @for event in several { (row(visitor, event)) } }
+                                ol.ledger { @for event in several { (row(visitor, event, Some(run))) } }
                             }
                         }
                     },
-                    Some((_, several)) => { @for event in several { (row(visitor, event)) } },
-                    None if event.scope.run.is_none() => (row(visitor, event)),
+                    Some((_, several)) => { @for event in several { (row(visitor, event, None)) } },
+                    None if event.scope.run.is_none() => (row(visitor, event, None)),
                     None => {},
                 }
             }
@@ -227,7 +227,7 @@ fn sees(visitor: &Visitor, event: &Event) -> bool {
     visitor.person.is_some() && of_system && for_reader && in_room
 }
 
-fn row(visitor: &Visitor, event: &Event) -> Markup {
+fn row(visitor: &Visitor, event: &Event, of: Option<RunId>) -> Markup {
     let shown = sees(visitor, event);
     let id = event.position.map_or_else(|| format!("e{}", event.id), |position| format!("p{position}"));
     html! {
@@ -240,7 +240,7 @@ fn row(visitor: &Visitor, event: &Event) -> Markup {
             @if shown {
                 @let entry = words(visitor, event);
                 b { (entry.actor) } " " span.words { (entry.words) }
-                @if let Some(run) = event.scope.run { " " a.small href={ "/runs/" (run) } { "run " (run) } }
+                @if let Some(run) = event.scope.run.filter(|run| of != Some(*run)) { " " a.small href={ "/runs/" (run) } { "run " (run) } }
             } @else { span.small { "not yours to read" } }
             @match event.hash {
                 Some(hash) => { " " code.hash title=(hash.to_string()) { (hash.short()) } },
