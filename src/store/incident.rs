@@ -214,7 +214,7 @@ async fn runs_of(executor: impl PgExecutor<'_>, id: IncidentId) -> Result<Vec<Ru
     Ok(ids.into_iter().map(RunId).collect())
 }
 
-async fn incidents_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Incident>> {
+pub(super) async fn incidents_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Incident>> {
     let rows = sqlx::query_as!(
         IncidentRow,
         r#"
