@@ -19,6 +19,8 @@ struct Arguments {
 enum Command {
     Up(cli::up::Args),
     Say(cli::say::Args),
+    Console(cli::console::Args),
+    Tail(cli::tail::Args),
     Validate(cli::validate::ValidateArgs),
     Plan(cli::plan::PlanArgs),
     #[command(subcommand)]
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(run(arguments.command));
+    // A read from a terminal or a pipe cannot be called off: what has ended does not wait for it.
+    runtime.shutdown_background();
     match code {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -58,6 +62,8 @@ async fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Up(args) => cli::up::run(args).await,
         Command::Say(args) => cli::say::run(args).await,
+        Command::Console(args) => cli::console::run(args).await,
+        Command::Tail(args) => cli::tail::run(args).await,
         Command::Validate(args) => cli::validate::run(args),
         Command::Plan(args) => cli::plan::run(args).await,
         Command::Audit(command) => cli::audit::run(command).await,
