@@ -38,6 +38,8 @@ use crate::{demo, runbook};
 const DEMO: &str = "COUNTERSIGN_DEMO";
 /// How long ending may take in all; past that the program ends as it is.
 const END_WITHIN: Duration = Duration::from_secs(25);
+/// How long the loops may wait for the database before an error comes back; only beyond it is one of them known to hang.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long what has been recorded may take to be told at the end.
 const TELL_WITHIN: Duration = Duration::from_secs(3);
 
@@ -332,6 +334,8 @@ impl Bot {
                 make_plan(&planner.in_use().catalog, &asked.runbook, params, &planner.world)
             }),
             names: settings.names.clone(),
+            // By then everything that this process held is lost to it, so that starting it again ends nothing that goes on.
+            silent_at_most: settings.lease * 4 + DATABASE_PATIENCE,
         };
         let serve = web::serve(listener, state, taking_stops.clone());
         let (tell_ended, ended) = mpsc::channel(8);

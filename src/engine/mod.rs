@@ -1,7 +1,7 @@
 //! The engine: plans, starts attempts under a Grant, executes, records, recovers.
 //!
 //! What lives here: `plan` (pure), `next` (pure: what a run does next, also after a crash), the worker that claims and drives
-//! runs, the one writer that commits their moves, and one file for each kind of step. What does not: deciding who agreed
+//! runs, the one writer that commits their moves, one file for each kind of step, and `probe` (asking a check outside any run). What does not: deciding who agreed
 //! (`approval`), saying anything (`text`, `flow`). Keeps I1, I2, I3 and I8.
 
 mod commit;
@@ -9,6 +9,7 @@ mod drive;
 mod next;
 mod output;
 pub mod plan;
+pub mod probe;
 pub mod redact;
 mod secrets;
 mod step;

@@ -289,6 +289,14 @@ pub fn plan_is(
     })
 }
 
+/// Makes one check ready to be asked outside any run, exactly as a plan would hold it.
+///
+/// # Errors
+/// When its program or script is not there, or it names a secret that the catalog does not declare.
+pub fn plan_check(catalog: &Catalog, found: FoundCheck<'_>, world: &dyn World) -> Result<PlanCheck, PlanRefusal> {
+    Maker::new(catalog, found.system, world).check(found)
+}
+
 /// What a plan is made of, gathered while its steps are made.
 struct Maker<'a> {
     catalog: &'a Catalog,

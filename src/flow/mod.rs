@@ -6,6 +6,7 @@
 
 mod commands;
 mod echo;
+mod echo_incident;
 mod handle;
 mod housekeeping;
 mod reload;

@@ -6,7 +6,7 @@
 //!
 //! What the ledger cannot tell and so is not compared: whether an approver was in a group when they agreed (the policy
 //! says which groups, the catalog of that moment said who; it was checked then); leases, fences and processes; `posted_at`
-//! and `differs` of a request; the thread of a run; inbox, outbox and messages.
+//! and `differs` of a request; the thread of a run; what checks found last; inbox, outbox and messages.
 //!
 //! An event whose body was erased tells nothing any more. Rows of its run are compared with what came after it; where that
 //! does not suffice, they are counted as not compared.
@@ -18,15 +18,19 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::report::{At, Finding, Findings};
 use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Happened, Record, RowMark, Scope};
-use crate::model::id::{Digest, GrantId, PersonId, RequestId, RunId};
-use crate::model::plan::{Plan, Sealed};
+use crate::model::id::{Digest, GrantId, IncidentId, PersonId, RequestId, RunId};
+use crate::model::plan::{Plan, PlanStep, Sealed};
 use crate::model::request::{Answer, Decision, GrantState, Tally, tally};
-use crate::model::run::{AttemptState, Verdict};
-use crate::store::{AttemptCheck, AttemptKey, ChainRow, DecisionCheck, GrantCheck, RequestCheck, RunCheck};
+use crate::model::run::{AttemptState, Outcome, Verdict};
+use crate::store::{
+    AttemptCheck, AttemptKey, ChainRow, DecisionCheck, GrantCheck, IncidentCheck, RequestCheck, RunCheck,
+};
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 8] = [
+const STATELESS: [&str; 10] = [
     "ledger_created",
+    "check_turned",
+    "incident_noted",
     "line_said",
     "line_edited",
     "catalog_loaded",
@@ -51,8 +55,11 @@ pub(super) struct Replay {
     grants: BTreeMap<GrantId, GrantFacts>,
     attempts: BTreeMap<AttemptKey, AttemptFacts>,
     decisions: BTreeMap<(RequestId, u32, PersonId), DecisionFacts>,
+    incidents: BTreeMap<IncidentId, IncidentFacts>,
     /// Runs of which an event was erased, with the last one. Nothing said before it is known to be the last word.
     blind: BTreeMap<RunId, u64>,
+    /// The same of incidents.
+    blind_incidents: BTreeMap<IncidentId, u64>,
     /// How many events were replayed, to tell earlier from later.
     turn: u64,
     /// How many rows were compared.
@@ -64,7 +71,16 @@ pub(super) struct Replay {
 #[derive(Debug)]
 struct PlanFacts {
     stages: Vec<Stage>,
-    privileged: Vec<bool>,
+    steps: Vec<StepFacts>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct StepFacts {
+    privileged: bool,
+    /// Whether it may be repeated after an unknown outcome, because it only reads or doing it twice is doing it once.
+    repeatable: bool,
+    /// How often it may be tried again after it failed.
+    times: u32,
 }
 
 /// The last mark of a row.
@@ -140,12 +156,33 @@ struct AttemptFacts {
 
 #[derive(Debug)]
 struct EndedFacts {
+    /// How; `None` when nobody saw.
+    outcome: Option<Outcome>,
     at: At,
     when: DateTime<Utc>,
     exit_code: Option<i32>,
     /// `None` when the event does not say one.
     summary: Option<String>,
     output: Option<Digest>,
+}
+
+/// What the events say of an incident: its opening, and what the columns that change say after the last of them.
+#[derive(Debug)]
+struct IncidentFacts {
+    at: At,
+    when: DateTime<Utc>,
+    scope: Scope,
+    service: Option<String>,
+    title: String,
+    by: Option<PersonId>,
+    room: String,
+    line: Option<i64>,
+    /// The event that changed it last.
+    changed: (At, u64),
+    failed_at: DateTime<Utc>,
+    acknowledged: Option<(PersonId, DateTime<Utc>)>,
+    mitigated_at: Option<DateTime<Utc>>,
+    resolved: Option<(PersonId, DateTime<Utc>, Option<String>)>,
 }
 
 #[derive(Debug)]
@@ -266,8 +303,13 @@ impl Replay {
         }
         if let Ok(Plan { policy, steps, .. }) = sealed.open() {
             let stages = policy.map_or_else(Vec::new, |policy| policy.stages);
-            let privileged = steps.iter().map(|step| step.privileged).collect();
-            self.plans.insert(sealed.digest(), PlanFacts { stages, privileged });
+            let facts = |step: &PlanStep| StepFacts {
+                privileged: step.privileged,
+                repeatable: step.idempotent || !step.privileged,
+                times: step.retry.map_or(0, |retry| retry.times),
+            };
+            let steps = steps.iter().map(facts).collect();
+            self.plans.insert(sealed.digest(), PlanFacts { stages, steps });
         }
     }
 
@@ -277,12 +319,15 @@ impl Replay {
         if STATELESS.contains(&row.kind.as_str()) {
             return;
         }
-        match row.scope.run {
-            Some(run) => {
+        match (row.scope.run, row.scope.incident) {
+            (Some(run), _) => {
                 self.blind.insert(run, self.turn);
             }
+            (None, Some(incident)) => {
+                self.blind_incidents.insert(incident, self.turn);
+            }
             // Nobody can tell which rows it told of.
-            None => findings.push(Finding::Unreadable { at, kind: row.kind.clone(), schema: row.schema }),
+            (None, None) => findings.push(Finding::Unreadable { at, kind: row.kind.clone(), schema: row.schema }),
         }
     }
 
@@ -318,12 +363,6 @@ impl Replay {
             | Happened::GrantEnded { .. }
             | Happened::RunSucceeded { .. }
             | Happened::CheckTurned { .. }
-            | Happened::IncidentOpened { .. }
-            | Happened::IncidentAcknowledged { .. }
-            | Happened::IncidentMitigated { .. }
-            | Happened::IncidentRecurred { .. }
-            | Happened::IncidentResolved { .. }
-            | Happened::IncidentReopened { .. }
             | Happened::IncidentNoted { .. }
             | Happened::TriggerFired { .. }
             | Happened::TriggerHeld { .. }
@@ -331,6 +370,46 @@ impl Replay {
             | Happened::AutomationPaused { .. }
             | Happened::AutomationResumed { .. }
             | Happened::ClockJumped { .. } => {}
+            Happened::IncidentOpened { incident, service, title, check: _, by, room, since } => {
+                let facts = IncidentFacts {
+                    at,
+                    when,
+                    scope: row.scope.clone(),
+                    service: service.map(|service| service.to_string()),
+                    title,
+                    by,
+                    room: room.to_string(),
+                    line: row.cause.map(|line| line.0),
+                    changed: (at, turn),
+                    failed_at: since,
+                    acknowledged: None,
+                    mitigated_at: None,
+                    resolved: None,
+                };
+                self.incidents.insert(incident, facts);
+            }
+            Happened::IncidentAcknowledged { incident, by } => {
+                self.incident_changed(incident, at, |facts| facts.acknowledged = Some((by, when)));
+            }
+            Happened::IncidentMitigated { incident, since, millis: _ } => {
+                self.incident_changed(incident, at, |facts| facts.mitigated_at = Some(since));
+            }
+            Happened::IncidentRecurred { incident, check: _, since } => {
+                self.incident_changed(incident, at, |facts| {
+                    facts.failed_at = since;
+                    facts.mitigated_at = None;
+                });
+            }
+            Happened::IncidentResolved { incident, by, reason, millis: _, asked: _, waited_millis: _ } => {
+                self.incident_changed(incident, at, |facts| facts.resolved = Some((by, when, reason)));
+            }
+            Happened::IncidentReopened { incident, by: _, reason: _ } => {
+                self.incident_changed(incident, at, |facts| {
+                    facts.failed_at = when;
+                    facts.mitigated_at = None;
+                    facts.resolved = None;
+                });
+            }
             Happened::RunPlanned { run, deed: _, runbook, params: _, digest, requester, account, room, trigger: _ } => {
                 self.runs.entry(run).or_default().planned = Some(Planned {
                     at,
@@ -407,20 +486,27 @@ impl Replay {
                 run,
                 step,
                 number,
-                outcome: _,
+                outcome,
                 exit_code,
                 millis: _,
                 summary,
                 output_sha256,
                 checks: _,
             } => {
-                let ended = EndedFacts { at, when, exit_code, summary: Some(summary), output: output_sha256 };
+                let ended = EndedFacts {
+                    outcome: Some(outcome),
+                    at,
+                    when,
+                    exit_code,
+                    summary: Some(summary),
+                    output: output_sha256,
+                };
                 self.attempt_ended(AttemptKey { run, step, number }, ended);
             }
             // Changes no state.
             Happened::AttemptProgress { .. } => {}
             Happened::AttemptLost { run, step, number, why: _ } => {
-                let ended = EndedFacts { at, when, exit_code: None, summary: None, output: None };
+                let ended = EndedFacts { outcome: None, at, when, exit_code: None, summary: None, output: None };
                 self.attempt_ended(AttemptKey { run, step, number }, ended);
             }
             Happened::AttemptJudged { run, step, number, by, verdict, why: _ } => {
@@ -436,6 +522,14 @@ impl Replay {
             }
             Happened::RunStopping { run, by } => self.evidence(run, "stopping", plain(Some(by), None, None)),
             Happened::RunStopped { run, by, .. } => self.evidence(run, "stopped", plain(Some(by), None, None)),
+        }
+    }
+
+    fn incident_changed(&mut self, incident: IncidentId, at: At, change: impl FnOnce(&mut IncidentFacts)) {
+        let turn = self.turn;
+        if let Some(facts) = self.incidents.get_mut(&incident) {
+            facts.changed = (at, turn);
+            change(facts);
         }
     }
 
@@ -530,12 +624,15 @@ impl Replay {
             Some(_) => {}
         }
         let index = usize::try_from(key.step).ok().and_then(|step| step.checked_sub(1));
-        let step = |plan: &PlanFacts| index.and_then(|index| plan.privileged.get(index).copied());
         if let Some(plan) = self.plans.get(&digest) {
-            match (step(plan), grant) {
-                (None, _) => return Some(format!("its plan has no step {}", key.step)),
-                (Some(true), None) => return Some("its step changes something and it names no grant".to_owned()),
-                (Some(_), _) => {}
+            let Some(step) = index.and_then(|index| plan.steps.get(index)).copied() else {
+                return Some(format!("its plan has no step {}", key.step));
+            };
+            if step.privileged && grant.is_none() {
+                return Some("its step changes something and it names no grant".to_owned());
+            }
+            if let Some(why) = self.wrong_with_number(key, step, grant) {
+                return Some(why);
             }
         }
         let grant = grant?;
@@ -556,11 +653,57 @@ impl Replay {
             .map(|mark| format!("it names grant/{grant}, which was {} by then", mark.state))
     }
 
+    /// What is wrong with a further attempt of a step (I3): after a failure as many as the plan's `retry` says, after an
+    /// unknown outcome those of a step that may be repeated or that the grant's request asked to retry, and no others.
+    fn wrong_with_number(&self, key: AttemptKey, step: StepFacts, grant: Option<GrantId>) -> Option<String> {
+        if self.attempts.contains_key(&key) {
+            return Some("it had started before".to_owned());
+        }
+        let before = match key.number {
+            0 => return Some("attempts are counted from 1".to_owned()),
+            1 => return None,
+            number => AttemptKey { number: number - 1, ..key },
+        };
+        let Some(earlier) = self.attempts.get(&before) else {
+            return Some("the attempt before it never started".to_owned());
+        };
+        if earlier.judged.is_some() {
+            return Some("a person had judged the attempt before it".to_owned());
+        }
+        let Some(ended) = &earlier.ended else { return Some("the attempt before it had not ended".to_owned()) };
+        match ended.outcome {
+            Some(Outcome::Succeeded) => Some("the attempt before it had done its work".to_owned()),
+            Some(Outcome::Failed | Outcome::TimedOut) if key.number - 1 <= step.times => None,
+            Some(Outcome::Failed | Outcome::TimedOut) => {
+                Some("the attempt before it had failed, and its plan lets it be tried no further".to_owned())
+            }
+            None if step.repeatable => None,
+            None => {
+                let asked = grant.and_then(|grant| self.grants.get(&grant)).map(|grant| grant.request);
+                let retry = asked.and_then(|request| self.requests.get(&request)).and_then(|asked| asked.retry_step);
+                let why = "the outcome of the attempt before it was unknown, and nobody agreed to another";
+                (retry != Some(key.step)).then(|| why.to_owned())
+            }
+        }
+    }
+
     /// Begins to compare a row: its state and version with its last mark.
     fn row<'a>(&mut self, name: String, run: RunId, state: &str, version: i64, findings: &'a mut Findings) -> Row<'a> {
+        let blind = self.blind.get(&run).copied();
+        self.row_of(name, blind, state, version, findings)
+    }
+
+    /// The same, of a row that belongs to no run: with the last erased event of what it belongs to.
+    fn row_of<'a>(
+        &mut self,
+        name: String,
+        blind: Option<u64>,
+        state: &str,
+        version: i64,
+        findings: &'a mut Findings,
+    ) -> Row<'a> {
         self.rows += 1;
         let mark = self.marks.remove(&name);
-        let blind = self.blind.get(&run).copied();
         let mut row = Row { name, state: state.to_owned(), version, at: None, blind, not_compared: 0, findings };
         match mark {
             None => row.untold(None),
@@ -615,6 +758,48 @@ impl Replay {
         let step = table.state_step.map(|step| step.to_string());
         let columns = [("state_by", table.state_by), ("state_step", step), ("state_why", table.state_why)];
         row.evidence(kind, told, columns);
+        self.not_compared += row.not_compared;
+    }
+
+    /// Compares an incident.
+    pub(super) fn incident(&mut self, table: IncidentCheck, findings: &mut Findings) {
+        let id = IncidentId(table.id);
+        let facts = self.incidents.remove(&id);
+        let blind = self.blind_incidents.get(&id).copied();
+        let mut row = self.row_of(incident_name(id), blind, &table.state, table.version, findings);
+        match facts {
+            None => row.untold(Some("incident_opened")),
+            Some(facts) => {
+                let at = facts.at;
+                row.same("service", table.service, facts.service, at);
+                row.same("title", Some(table.title), Some(facts.title), at);
+                row.same("room", Some(table.room), Some(facts.room), at);
+                row.same("opened_at", Some(moment(table.opened_at)), Some(moment(facts.when)), at);
+                row.same("opened_by", table.opened_by, facts.by.map(|by| by.to_string()), at);
+                let lines = (table.cause, facts.line);
+                row.same("cause", lines.0.map(|line| line.to_string()), lines.1.map(|line| line.to_string()), at);
+                if let Some(system) = facts.scope.system {
+                    row.same("system", Some(table.system), Some(system.to_string()), at);
+                }
+                if let Some(environment) = facts.scope.environment {
+                    row.same("environment", Some(table.environment), Some(environment), at);
+                }
+                let (at, turn) = facts.changed;
+                let mut last = |column, table, ledger| row.same_since(turn, column, table, ledger, at);
+                let (keeper, kept) = facts.acknowledged.unzip();
+                last("failed_at", Some(moment(table.failed_at)), Some(moment(facts.failed_at)));
+                last("acknowledged_by", table.acknowledged_by, keeper.map(|by| by.to_string()));
+                last("acknowledged_at", table.acknowledged_at.map(moment), kept.map(moment));
+                last("mitigated_at", table.mitigated_at.map(moment), facts.mitigated_at.map(moment));
+                let (by, resolved, why) = match facts.resolved {
+                    Some((by, when, why)) => (Some(by.to_string()), Some(moment(when)), why),
+                    None => (None, None, None),
+                };
+                last("resolved_by", table.resolved_by, by);
+                last("resolved_at", table.resolved_at.map(moment), resolved);
+                last("resolved_why", table.resolved_why, why);
+            }
+        }
         self.not_compared += row.not_compared;
     }
 
@@ -769,6 +954,7 @@ impl Replay {
         let mut missing: BTreeMap<String, At> = BTreeMap::new();
         let planned = |(id, run): (&RunId, &RunFacts)| run.planned.as_ref().map(|planned| (run_name(*id), planned.at));
         missing.extend(self.runs.iter().filter_map(planned));
+        missing.extend(self.incidents.iter().map(|(id, facts)| (incident_name(*id), facts.at)));
         missing.extend(self.requests.iter().map(|(id, facts)| (request_name(*id), facts.at)));
         missing.extend(self.grants.iter().map(|(id, facts)| (grant_name(*id), facts.at)));
         missing.extend(self.attempts.iter().map(|(key, facts)| (attempt_name(*key), facts.at)));
@@ -790,6 +976,10 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 fn run_name(run: RunId) -> String {
     format!("run/{run}")
+}
+
+fn incident_name(incident: IncidentId) -> String {
+    format!("incident/{incident}")
 }
 
 fn request_name(request: RequestId) -> String {

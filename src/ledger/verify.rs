@@ -251,6 +251,13 @@ impl Walk {
         }
         let mut after = i64::MIN;
         loop {
+            let page = snapshot.list_incidents(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            page.into_iter().for_each(|row| replay.incident(row, findings));
+        }
+        let mut after = i64::MIN;
+        loop {
             let page = snapshot.list_requests(after).await?;
             let Some(last) = page.last() else { break };
             after = last.id;

@@ -432,6 +432,8 @@ pub enum Happened {
         by: Option<PersonId>,
         /// Where it is talked about.
         room: RoomAddress,
+        /// Since when it has been so: the first result of its check that said so; its opening, if a person opened it.
+        since: DateTime<Utc>,
     },
     /// Somebody has seen it and takes care.
     IncidentAcknowledged {
@@ -444,7 +446,9 @@ pub enum Happened {
     IncidentMitigated {
         /// The incident.
         incident: IncidentId,
-        /// From its opening or last recurrence, in milliseconds.
+        /// Since when: the first result that said so.
+        since: DateTime<Utc>,
+        /// How long it had failed: from its first failing result, its last recurrence or its reopening, in milliseconds.
         millis: u64,
     },
     /// Its service has failed again before it was resolved.
@@ -453,6 +457,8 @@ pub enum Happened {
         incident: IncidentId,
         /// The check.
         check: CheckName,
+        /// Since when: the first result that said so.
+        since: DateTime<Utc>,
     },
     /// A person says that it is over.
     IncidentResolved {

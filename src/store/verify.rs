@@ -116,6 +116,29 @@ pub(crate) struct AttemptCheck {
     pub(crate) kept_sha256: Option<Vec<u8>>,
 }
 
+/// An incident's row.
+#[derive(Debug)]
+pub(crate) struct IncidentCheck {
+    pub(crate) id: i64,
+    pub(crate) version: i64,
+    pub(crate) state: String,
+    pub(crate) system: String,
+    pub(crate) environment: String,
+    pub(crate) service: Option<String>,
+    pub(crate) title: String,
+    pub(crate) room: String,
+    pub(crate) opened_at: DateTime<Utc>,
+    pub(crate) opened_by: Option<String>,
+    pub(crate) failed_at: DateTime<Utc>,
+    pub(crate) acknowledged_by: Option<String>,
+    pub(crate) acknowledged_at: Option<DateTime<Utc>>,
+    pub(crate) mitigated_at: Option<DateTime<Utc>>,
+    pub(crate) resolved_by: Option<String>,
+    pub(crate) resolved_at: Option<DateTime<Utc>>,
+    pub(crate) resolved_why: Option<String>,
+    pub(crate) cause: Option<i64>,
+}
+
 /// A decision's row.
 #[derive(Debug)]
 pub(crate) struct DecisionCheck {
@@ -299,6 +322,34 @@ impl Snapshot {
                 requester_account,
                 greatest(least(created_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "created_at!"
             from run where id > $1 order by id limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// A page of incidents after a number.
+    pub(crate) async fn list_incidents(&mut self, after: i64) -> Result<Vec<IncidentCheck>> {
+        let rows = sqlx::query_as!(
+            IncidentCheck,
+            r#"
+            select id, version, state, system, environment, service, title, room, opened_by, acknowledged_by, resolved_by,
+                resolved_why, cause,
+                greatest(least(opened_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "opened_at!",
+                greatest(least(failed_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "failed_at!",
+                case when acknowledged_at is not null then
+                    greatest(least(acknowledged_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "acknowledged_at?",
+                case when mitigated_at is not null then
+                    greatest(least(mitigated_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "mitigated_at?",
+                case when resolved_at is not null then
+                    greatest(least(resolved_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "resolved_at?"
+            from incident where id > $1 order by id limit $2
             "#,
             after,
             PAGE

@@ -150,6 +150,22 @@ pub async fn end_group(
     }
 }
 
+/// The marks of living processes that begin so, each once.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub async fn marks(beginning: &str) -> io::Result<BTreeSet<String>> {
+    let beginning = beginning.to_owned();
+    tokio::task::spawn_blocking(move || procfs::values(MARKER_VARIABLE, &beginning)).await.map_err(io::Error::other)?
+}
+
+/// Whether no process at all has the number of the leader's group, not even a zombie: then the group is gone for certain.
+/// Cheap. If there is one, nothing shows that it is the leader's: that is for [`end_group`].
+pub fn group_is_empty(leader: &ProcessIdentity) -> bool {
+    let group = i32::try_from(leader.pid).ok().and_then(Pid::from_raw);
+    group.is_some_and(|group| process::test_kill_process_group(group) == Err(rustix::io::Errno::SRCH))
+}
+
 async fn table(marker: &str) -> io::Result<Vec<Process>> {
     let marker = marker.to_owned();
     // Some hundred small reads: short, but not for a thread that serves others.

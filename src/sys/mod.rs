@@ -17,7 +17,7 @@ mod spawn;
 mod tool;
 mod user;
 
-pub use group::{EndGroupError, GroupEnd, end_group};
+pub use group::{EndGroupError, GroupEnd, end_group, group_is_empty, marks};
 pub use identity::{Liveness, ProcessIdentity, Sent, kill};
 pub use lock::{FileLock, LockError};
 pub use rustix::process::Signal;

@@ -2,7 +2,7 @@
 //!
 //! Reading only. Nothing here decides anything about a process.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 /// The fields of `/proc/PID/stat` that tell processes apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +75,24 @@ pub(super) fn table(variable: &str, value: &str) -> io::Result<Vec<Process>> {
             Err(_) => Mark::Unreadable,
         };
         found.push(Process { pid, stat, mark });
+    }
+    Ok(found)
+}
+
+/// The values of a variable, among the living processes that have it, that begin so.
+pub(super) fn values(variable: &str, beginning: &str) -> io::Result<BTreeSet<String>> {
+    let wanted = [variable, "=", beginning].concat();
+    let mut found = BTreeSet::new();
+    let mut names = fs::read_dir("/proc")?.peekable();
+    if names.peek().is_none() {
+        return Err(no_proc());
+    }
+    for name in names {
+        let Some(pid) = name?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // Ended meanwhile, or not ours to read, and so not started by us.
+        let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else { continue };
+        let values = environ.split(|byte| *byte == 0).filter(|entry| entry.starts_with(wanted.as_bytes()));
+        found.extend(values.map(|entry| String::from_utf8_lossy(&entry[variable.len() + 1..]).into_owned()));
     }
     Ok(found)
 }

@@ -7,8 +7,10 @@
 pub mod answer;
 pub mod command;
 pub mod echo;
+pub mod incident;
 pub mod plan;
 pub mod time;
+pub mod timeline;
 pub mod visible;
 
 /// An error with the chain of what caused it, for the operator's log: each speaks for itself only.

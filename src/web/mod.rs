@@ -7,8 +7,10 @@
 //! A further group of routes is a file with `pub(super) fn routes() -> Router<Shared>`, merged in [`router`]; the guard
 //! and the limits then hold for it as well.
 
+mod events;
 mod follow;
 mod guard;
+mod health;
 mod ledger;
 mod rooms;
 mod token;
@@ -23,7 +25,6 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::serve::ListenerExt;
 use axum::{Json, Router, middleware};
 use serde::de::DeserializeOwned;
@@ -67,6 +68,8 @@ pub struct WebState {
     pub planner: Arc<Planner>,
     /// Further names, with port if it is not the scheme's own, under which browsers and clients reach this server.
     pub names: Vec<String>,
+    /// How long a loop of this process may give no sign of life before `/healthz` says that it hangs.
+    pub silent_at_most: Duration,
 }
 
 impl fmt::Debug for WebState {
@@ -80,26 +83,30 @@ pub(crate) struct Web {
     pub(crate) state: WebState,
     /// Becomes true when the server is to end: streams end then, unsettled.
     pub(crate) stop: watch::Receiver<bool>,
+    /// What the database last said of itself.
+    latest: health::Latest,
 }
 
 /// The state as handlers extract it.
 pub(crate) type Shared = Arc<Web>;
 
-/// All routes, for a server that listens at an address. Everything but `GET /healthz` is behind the guard.
+/// All routes, for a server that listens at an address. Everything but what
+/// `health` answers is behind the guard.
 pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>) -> Router {
     let guard = Arc::new(guard::Guard { hosts: Hosts::of(address, &state.names), token: state.token.clone() });
-    let web: Shared = Arc::new(Web { state, stop });
+    let web: Shared = Arc::new(Web { state, stop, latest: health::Latest::default() });
     Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())
+        .merge(events::routes())
         .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address") })
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")
         })
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(middleware::from_fn_with_state(guard, guard::check))
-        // Asked by who has no token, says nothing but that the process answers.
-        .route("/healthz", get(|| async { "ok\n" }))
+        // Asked by who has no token.
+        .merge(health::routes())
         .with_state(web)
 }
 

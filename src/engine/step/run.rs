@@ -121,7 +121,7 @@ pub(super) async fn run(exec: &Exec, deadline: Instant, context: &Context) -> Ra
         (stopped, _) => {
             // At once, while the pid is certainly its own; then with proof.
             if let Err(error) = child.kill_group() {
-                tracing::warn!(%error, attempt = %context.key, "a process group could not be signalled");
+                tracing::warn!(%error, attempt = %context.marker, "a process group could not be signalled");
             }
             let gone = tokio::join!(end_all(Some(&leader), context), child.wait()).0;
             match (gone, stopped.flatten()) {

@@ -21,6 +21,10 @@ const FAILS_AFTER: u32 = 2;
 /// The greatest number of them.
 const MOST_FAILS_AFTER: u32 = 20;
 
+/// A variable that every step has and no catalog names: in it each attempt finds its own place in its run's trace, and a
+/// value of the bot's environment would be that of another.
+const SET_BY_THE_BOT: &str = "TRACEPARENT";
+
 impl Checker {
     pub(super) fn system(&mut self, input: &Input, raw: &raw::System) {
         let Some(name) = &raw.system else { return };
@@ -235,6 +239,11 @@ impl Checker {
                 }
             };
             self.variable(input, &name);
+            if name.value == SET_BY_THE_BOT {
+                let message = format!("the bot sets {} for every step itself", words::quoted(SET_BY_THE_BOT));
+                let hint = "leave it out: the step finds in it the trace of the run that it belongs to";
+                self.problem(input, Problem::new(name.place, message).hint(hint));
+            }
             if entries.iter().any(|other| other.name == name.value) {
                 let message = format!("{} is set twice", words::quoted(&name.value));
                 self.problem(input, Problem::new(name.place, message).hint("keep one of the two"));

@@ -1,0 +1,593 @@
+//! The ledger in words: one sentence for each kind of event, its actor first.
+//!
+//! What lives here: the one reading of an event that the page, reports and `tail` share, a total match over [`Happened`].
+//! What does not: its place, time and hash, which stand beside the sentence, and what rooms are told (`echo`), which is
+//! addressed to whoever must act. What came from outside is visible, bounded and on one line (I9).
+
+use chrono::{DateTime, Utc};
+
+use super::plan::{and, or};
+use super::time::{Times, lasted};
+use super::visible::visible;
+use crate::model::catalog::{Stage, Subject, TriggerMode};
+use crate::model::chat::{Account, RoomAddress};
+use crate::model::event::{Brake, CheckResult, Event, Happened, Health};
+use crate::model::id::{PersonId, RunId};
+use crate::model::request::Answer;
+use crate::model::run::{Outcome, Verdict};
+
+/// The most characters of a text from outside that a sentence holds; `…` stands for the rest.
+const MOST: usize = 240;
+
+/// The bot, where no person acts.
+const BOT: &str = "countersign";
+
+/// An event in words: who, and what they did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Who: a person's name, an account that nobody is known by, or the bot.
+    pub actor: String,
+    /// What, as it follows the actor after a space. What somebody said stands last, behind a colon.
+    pub words: String,
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.actor, self.words)
+    }
+}
+
+/// An event as one sentence: `boss approved 7K3F.`
+pub fn line(event: &Event, times: &Times, now: DateTime<Utc>) -> String {
+    entry(event, times, now).to_string()
+}
+
+/// An event as actor and words, for whoever sets them apart.
+pub fn entry(event: &Event, times: &Times, now: DateTime<Utc>) -> Entry {
+    match &event.record {
+        Some(record) => happened(&record.what, times, now),
+        None => bot(format!(
+            "recorded `{}`, whose words were erased or are of another version of this program.",
+            visible(&event.kind)
+        )),
+    }
+}
+
+fn told(actor: &PersonId, words: String) -> Entry {
+    Entry { actor: visible(actor.as_str()), words }
+}
+
+fn bot(words: String) -> Entry {
+    Entry { actor: BOT.to_owned(), words }
+}
+
+fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
+    match what {
+        Happened::LedgerCreated { trial, ledger } => {
+            let trial = if *trial { ", as a trial: one person may speak as several" } else { "" };
+            bot(format!("began the ledger {}{trial}.", shown(ledger)))
+        }
+        Happened::LineSaid { room, thread: _, key: _, account, person, text, outcome, answer: _ } => {
+            let became = match outcome.as_str() {
+                "refused" => ", refused",
+                "recorded" => ", not acted on",
+                _ => "",
+            };
+            let words = format!("in {}{became}: {}", channel(room), shown(text));
+            Entry { actor: speaker(person.as_ref(), account), words }
+        }
+        Happened::LineEdited { room, message, account, person, text, answer: _ } => {
+            let message = format!("message {} in {}", shown(message.as_str()), channel(room));
+            let words = match text {
+                Some(text) => format!("changed {message} to: {}", shown(text)),
+                None => format!("deleted {message}."),
+            };
+            Entry { actor: speaker(person.as_ref(), account), words }
+        }
+        Happened::CatalogLoaded { fingerprint, runbooks } => {
+            bot(format!("loaded the catalog {}: {}.", fingerprint.short(), counted(*runbooks, "runbook")))
+        }
+        Happened::CatalogRefused { problems } => {
+            let first = problems.first().map(|problem| format!(" The first: {}", shown(problem))).unwrap_or_default();
+            bot(format!("did not load the changed catalog: {}.{first}", counted(problems.len(), "problem")))
+        }
+        Happened::RunPlanned { run, deed, runbook, params: _, digest, requester, account: _, room, trigger } => {
+            let plan = format!("run {run}, runbook {runbook}, plan {}", digest.short());
+            match trigger {
+                None => told(requester, format!("asked for {} in {}: {plan}.", shown(deed), channel(room))),
+                Some(trigger) => {
+                    bot(format!("planned {} for {trigger}, which {requester} answers for: {plan}.", shown(deed)))
+                }
+            }
+        }
+        Happened::RequestAsked { request: _, code, run, retry_step, digest: _, requesters, stages, expires_at } => {
+            let what = match retry_step {
+                None => format!("run {run}"),
+                Some(step) => format!("another attempt of step {step} of run {run}"),
+            };
+            let until = times.until(*expires_at, now);
+            let who = asked(stages);
+            bot(format!("asked {who} to approve {what} for {}: {code}, until {until}.", and(requesters)))
+        }
+        Happened::Decided { request: _, code, stage: _, person, account: _, answer, reason } => {
+            let word = match answer {
+                Answer::Approve => "approved",
+                Answer::Deny => "denied",
+            };
+            told(person, format!("{word} {code}{}", because(reason.as_deref())))
+        }
+        Happened::RequestGranted { request: _, code, run, grant: _, digest, by, automatic, valid_until } => {
+            let until = times.until(*valid_until, now);
+            let why = match automatic {
+                Some(trigger) => format!("its policy lets {trigger} start by itself"),
+                None => format!("{} agreed", and(by)),
+            };
+            bot(format!("granted {code}: {why}. Run {run} may start plan {} until {until}.", digest.short()))
+        }
+        Happened::RequestDenied { request: _, code, run, by, why } => {
+            bot(format!("closed {code} of run {run}: {by} denied it{}", because(why.as_deref())))
+        }
+        Happened::RequestExpired { request: _, code, run } => {
+            bot(format!("closed {code} of run {run}: nobody decided in time."))
+        }
+        Happened::RequestWithdrawn { request: _, code, run, by } => told(by, format!("withdrew {code} of run {run}.")),
+        Happened::RequestDiffers { request: _, code, run, now } => {
+            let now = match now {
+                Some(digest) => format!("would now be plan {}", digest.short()),
+                None => "could not be planned now".to_owned(),
+            };
+            bot(format!(
+                "saw the catalog change while {code} waits: run {run} {now}. {code} means what it meant when asked."
+            ))
+        }
+        Happened::GrantEnded { grant: _, run, state } => {
+            let words = match state.as_str() {
+                "lapsed" => format!("saw the grant of run {run} lapse: it starts nothing more."),
+                _ => format!("revoked the grant of run {run}: it starts nothing more."),
+            };
+            bot(words)
+        }
+        Happened::AttemptStarted { run, step, number, digest: _, grant: _ } => {
+            bot(format!("started {}.", attempt(*run, *step, *number)))
+        }
+        Happened::AttemptEnded { run, step, number, outcome, exit_code, millis, summary, output_sha256: _, checks } => {
+            let end = match (outcome, exit_code) {
+                (Outcome::Succeeded, _) => "succeed",
+                (Outcome::Failed, _) => "fail",
+                (Outcome::TimedOut, _) => "run out of time",
+            };
+            let code = match (outcome, exit_code) {
+                (Outcome::Failed, Some(code)) => format!(" with exit code {code}"),
+                _ => String::new(),
+            };
+            let said = said(checks, summary);
+            bot(format!("saw {} {end}{code} after {}{said}", attempt(*run, *step, *number), lasted(*millis)))
+        }
+        Happened::AttemptProgress { run, step, number, line } => {
+            bot(format!("heard from {}: {}", attempt(*run, *step, *number), shown(line)))
+        }
+        Happened::AttemptLost { run, step, number, why } => {
+            bot(format!("did not see how {} ended: {}", attempt(*run, *step, *number), stop(&shown(why))))
+        }
+        Happened::AttemptJudged { run, step, number, by, verdict, why } => {
+            let verdict = match verdict {
+                Verdict::Worked => "worked",
+                Verdict::Failed => "failed",
+            };
+            told(by, format!("judged that {} {verdict}: {}", attempt(*run, *step, *number), stop(&shown(why))))
+        }
+        Happened::RunSucceeded { run, millis } => bot(format!("finished run {run}: done in {}.", lasted(*millis))),
+        Happened::RunFailed { run, step, why } => {
+            bot(format!("ended run {run}: step {step} failed. {}", stop(&shown(why))))
+        }
+        Happened::RunStuck { run, step, why } => bot(format!(
+            "holds run {run} as stuck at step {step}: {} A person must judge, retry or stop it.",
+            stop(&shown(why))
+        )),
+        Happened::RunStopping { run, by } => told(by, format!("is stopping run {run}: the step that runs is ended.")),
+        Happened::RunStopped { run, by, done, unknown, not_started } => told(
+            by,
+            format!(
+                "stopped run {run}. Steps done: {}. Unknown: {}. Not started: {}.",
+                steps(done),
+                steps(unknown),
+                steps(not_started)
+            ),
+        ),
+        Happened::CheckTurned { service, check, was, now: is, since, results, detail } => {
+            let before = was.map(|was| format!(" instead of {}", health(was))).unwrap_or_default();
+            let since = times.at_second(*since, now);
+            let sure = counted(*results, "result");
+            bot(format!(
+                "found {service} {}{before} by `{check}`, since {since}, {sure}{}",
+                health(*is),
+                colon(&shown(detail))
+            ))
+        }
+        Happened::IncidentOpened { incident, service, title, check, by, room, since: _ } => {
+            let about = service.as_ref().map(|service| format!(" on {service}")).unwrap_or_default();
+            let found = check.as_ref().map(|check| format!(", found by `{check}`")).unwrap_or_default();
+            let words = format!("opened INC-{incident}{about} in {}{found}: {}", channel(room), stop(&shown(title)));
+            by.as_ref().map_or_else(|| bot(words.clone()), |by| told(by, words.clone()))
+        }
+        Happened::IncidentAcknowledged { incident, by } => told(by, format!("takes care of INC-{incident}.")),
+        Happened::IncidentMitigated { incident, since: _, millis } => {
+            let took = lasted(*millis);
+            bot(format!("found the service of INC-{incident} well again after {took}; nobody has resolved it yet."))
+        }
+        Happened::IncidentRecurred { incident, check, since: _ } => {
+            bot(format!("found the service of INC-{incident} failing again, by `{check}`."))
+        }
+        Happened::IncidentResolved { incident, by, reason, millis, asked, waited_millis } => {
+            let waited = match *asked {
+                0 => "Nobody was asked to approve.".to_owned(),
+                asked => format!(
+                    "Asked {}, waited {} for approval.",
+                    if asked == 1 { "1 person".to_owned() } else { format!("{asked} people") },
+                    lasted(*waited_millis)
+                ),
+            };
+            told(
+                by,
+                format!("resolved INC-{incident} after {}{} {waited}", lasted(*millis), because(reason.as_deref())),
+            )
+        }
+        Happened::IncidentReopened { incident, by, reason } => {
+            told(by, format!("reopened INC-{incident}{}", because(reason.as_deref())))
+        }
+        Happened::IncidentNoted { incident, by, text } => {
+            told(by, format!("noted on INC-{incident}: {}", stop(&shown(text))))
+        }
+        Happened::TriggerFired { trigger, mode, service, check, deed, run } => {
+            let deed = shown(deed);
+            let run = run.map(|run| format!(" (run {run})")).unwrap_or_default();
+            let did = match mode {
+                TriggerMode::Shadow => format!("would have asked for {deed}, and only says so{run}"),
+                TriggerMode::Ask => format!("asks for {deed}{run}"),
+                TriggerMode::Auto => format!("starts {deed}{run}"),
+            };
+            bot(format!("fired {trigger}, as `{check}` of {service} failed: it {did}."))
+        }
+        Happened::TriggerHeld { trigger, service, by, why, until } => {
+            let until = match until {
+                Some(until) => format!("It is looked at again at {}.", times.at_second(*until, now)),
+                None => "It waits for `resume`.".to_owned(),
+            };
+            bot(format!("held {trigger} for {service} ({}): {} {until}", brake(*by), stop(&shown(why))))
+        }
+        Happened::TriggerReleased { trigger, service, by } => told(by, format!("let {trigger} go on for {service}.")),
+        Happened::AutomationPaused { by, reason } => {
+            told(by, format!("paused all automation{}", because(reason.as_deref())))
+        }
+        Happened::AutomationResumed { by } => told(by, "let automation go on.".to_owned()),
+        Happened::ClockJumped { millis } => {
+            let way = if *millis < 0 { "back" } else { "forward" };
+            bot(format!("set its clock {way} by {}.", lasted(millis.unsigned_abs())))
+        }
+    }
+}
+
+/// Foreign text, visible and bounded.
+fn shown(text: &str) -> String {
+    let shown = visible(text.trim());
+    match shown.char_indices().nth(MOST) {
+        None => shown,
+        Some(_) => shown.chars().take(MOST - 1).chain(['…']).collect(),
+    }
+}
+
+/// A text with the full stop that ends it.
+fn stop(text: &str) -> String {
+    if text.ends_with(['.', '…', '?', '!']) { text.to_owned() } else { format!("{text}.") }
+}
+
+/// `: text.`, or the full stop alone when there is none.
+fn colon(text: &str) -> String {
+    if text.is_empty() { ".".to_owned() } else { format!(": {}", stop(text)) }
+}
+
+fn because(reason: Option<&str>) -> String {
+    colon(&reason.map(shown).unwrap_or_default())
+}
+
+fn speaker(person: Option<&PersonId>, account: &Account) -> String {
+    person.map_or_else(|| visible(&account.to_string()), |person| visible(person.as_str()))
+}
+
+/// A room by its channel: the workspace is the same for most of a ledger.
+fn channel(room: &RoomAddress) -> String {
+    visible(&room.channel)
+}
+
+/// Who is asked: `boss`, `managers`, `2 of managers, then boss`.
+fn asked(stages: &[Stage]) -> String {
+    let stage = |stage: &Stage| {
+        let who: Vec<PersonId> = stage
+            .approvers
+            .iter()
+            .map(|subject| match subject {
+                Subject::Person(person) => person.clone(),
+                Subject::Group(group) => PersonId::new(group.as_str()),
+            })
+            .collect();
+        let who = visible(&or(&who));
+        if stage.quorum > 1 { format!("{} of {who}", stage.quorum) } else { who }
+    };
+    stages.iter().map(stage).collect::<Vec<_>>().join(", then ")
+}
+
+fn attempt(run: RunId, step: u32, number: u32) -> String {
+    match number {
+        1 => format!("step {step} of run {run}"),
+        number => format!("step {step} of run {run} (attempt {number})"),
+    }
+}
+
+/// What an attempt said: its checks, else its summary.
+fn said(checks: &[CheckResult], summary: &str) -> String {
+    if checks.is_empty() {
+        return colon(&shown(summary));
+    }
+    let checks: Vec<String> =
+        checks.iter().map(|result| format!("{} {} {}", result.service, result.check, health(result.health))).collect();
+    colon(&shown(&checks.join(", ")))
+}
+
+fn steps(steps: &[u32]) -> String {
+    if steps.is_empty() {
+        return "none".to_owned();
+    }
+    steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn health(health: Health) -> &'static str {
+    match health {
+        Health::Ok => "ok",
+        Health::Warning => "in warning",
+        Health::Critical => "critical",
+        Health::Unknown => "unknown",
+    }
+}
+
+fn brake(brake: Brake) -> &'static str {
+    match brake {
+        Brake::Cooldown => "cooldown",
+        Brake::AtMost => "at most so many runs",
+        Brake::Flapping => "flapping",
+        Brake::NoEffect => "no effect",
+        Brake::Busy => "busy",
+        Brake::Paused => "paused",
+        Brake::NoPlan => "no plan",
+    }
+}
+
+fn counted(count: impl ToString, what: &str) -> String {
+    let count = count.to_string();
+    if count == "1" { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Tz;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::event::{Record, Scope};
+    use crate::model::glyph;
+    use crate::model::id::EventId;
+
+    fn moment() -> DateTime<Utc> {
+        "2026-11-21T22:02:00Z".parse().expect("a time")
+    }
+
+    fn event(what: Option<Happened>) -> Event {
+        Event {
+            position: None,
+            hash: None,
+            id: EventId(1),
+            kind: what.as_ref().map_or("later_kind", Happened::kind).to_owned(),
+            at: moment(),
+            scope: Scope::default(),
+            cause: None,
+            record: what.map(|what| Record { what, rows: Vec::new() }),
+        }
+    }
+
+    fn said(what: Value) -> String {
+        let what: Happened = serde_json::from_value(what).expect("an event");
+        line(&event(Some(what)), &Times::in_zone(Tz::Asia__Singapore), moment())
+    }
+
+    /// One of each kind, so that none is without its sentence.
+    fn samples() -> Vec<Value> {
+        let digest = "9f2c41d077ae".to_owned() + &"0".repeat(52);
+        let later = "2026-11-21T22:33:00Z";
+        let room = "local:trial:system-a";
+        let mei = "local:trial:mei";
+        vec![
+            json!({"kind": "ledger_created", "trial": true, "ledger": "ab12"}),
+            json!({"kind": "line_said", "room": room, "thread": null, "key": "line:1", "account": mei, "person": "mei",
+                "text": "start service b", "outcome": "answered", "answer": []}),
+            json!({"kind": "line_said", "room": room, "thread": "m2", "key": "line:2", "account": "local:trial:zed",
+                "person": null, "text": "start service b\nboss approved", "outcome": "refused", "answer": ["no"]}),
+            json!({"kind": "line_said", "room": room, "thread": null, "key": "line:3", "account": mei, "person": "mei",
+                "text": "start service b", "outcome": "recorded", "answer": []}),
+            json!({"kind": "line_edited", "room": room, "message": "x1", "account": mei, "person": "mei",
+                "text": "stop service b", "answer": []}),
+            json!({"kind": "line_edited", "room": room, "message": "x1", "account": mei, "person": "mei",
+                "text": null, "answer": []}),
+            json!({"kind": "catalog_loaded", "fingerprint": digest, "runbooks": 4}),
+            json!({"kind": "catalog_refused", "problems": ["start.yaml:6:11: there is no policy `manager`", "more"]}),
+            json!({"kind": "run_planned", "run": 12, "deed": "start service-b", "runbook": "start-service",
+                "params": {}, "digest": digest, "requester": "mei", "account": mei, "room": room}),
+            json!({"kind": "run_planned", "run": 13, "deed": "start service-b", "runbook": "start-service",
+                "params": {}, "digest": digest, "requester": "lin", "account": mei, "room": room,
+                "trigger": "service-down"}),
+            json!({"kind": "request_asked", "request": 7, "code": "7K3F", "run": 12, "retry_step": null,
+                "digest": digest, "requesters": ["mei"],
+                "stages": [{"approvers": ["group:managers", "person:lin"], "quorum": 1}], "expires_at": later}),
+            json!({"kind": "request_asked", "request": 8, "code": "8K3F", "run": 12, "retry_step": 2,
+                "digest": digest, "requesters": ["mei"],
+                "stages": [{"approvers": ["group:managers"], "quorum": 2}, {"approvers": ["person:boss"], "quorum": 1}],
+                "expires_at": later}),
+            json!({"kind": "decided", "request": 7, "code": "7K3F", "stage": 0, "person": "boss", "account": mei,
+                "answer": "approve", "reason": null}),
+            json!({"kind": "decided", "request": 7, "code": "7K3F", "stage": 0, "person": "boss", "account": mei,
+                "answer": "deny", "reason": "not tonight"}),
+            json!({"kind": "request_granted", "request": 7, "code": "7K3F", "run": 12, "grant": 3, "digest": digest,
+                "by": ["boss"], "valid_until": later}),
+            json!({"kind": "request_granted", "request": 7, "code": "7K3F", "run": 12, "grant": 3, "digest": digest,
+                "by": [], "automatic": "service-down", "valid_until": later}),
+            json!({"kind": "request_denied", "request": 7, "code": "7K3F", "run": 12, "by": "boss", "why": "not tonight."}),
+            json!({"kind": "request_expired", "request": 7, "code": "7K3F", "run": 12}),
+            json!({"kind": "request_withdrawn", "request": 7, "code": "7K3F", "run": 12, "by": "mei"}),
+            json!({"kind": "request_differs", "request": 7, "code": "7K3F", "run": 12, "now": digest}),
+            json!({"kind": "request_differs", "request": 7, "code": "7K3F", "run": 12, "now": null}),
+            json!({"kind": "grant_ended", "grant": 3, "run": 12, "state": "lapsed"}),
+            json!({"kind": "grant_ended", "grant": 3, "run": 12, "state": "revoked"}),
+            json!({"kind": "attempt_started", "run": 12, "step": 1, "number": 1, "digest": digest, "grant": 3}),
+            json!({"kind": "attempt_ended", "run": 12, "step": 1, "number": 1, "outcome": "succeeded", "exit_code": 0,
+                "millis": 1100, "summary": "service-b: started", "output_sha256": null}),
+            json!({"kind": "attempt_ended", "run": 12, "step": 2, "number": 2, "outcome": "failed", "exit_code": 3,
+                "millis": 30000, "summary": "", "output_sha256": null, "checks":
+                [{"service": "service-b", "check": "running", "health": "critical", "detail": "STOPPED"}]}),
+            json!({"kind": "attempt_ended", "run": 12, "step": 1, "number": 1, "outcome": "timed_out",
+                "exit_code": null, "millis": 60000, "summary": "killed after 1 min", "output_sha256": null}),
+            json!({"kind": "attempt_progress", "run": 12, "step": 1, "number": 1, "line": "halfway"}),
+            json!({"kind": "attempt_lost", "run": 12, "step": 1, "number": 1, "why": "the bot ended"}),
+            json!({"kind": "attempt_judged", "run": 12, "step": 1, "number": 1, "by": "boss", "verdict": "worked",
+                "why": "it answers"}),
+            json!({"kind": "run_succeeded", "run": 12, "millis": 4000}),
+            json!({"kind": "run_failed", "run": 12, "step": 2, "why": "service-b is not running"}),
+            json!({"kind": "run_stuck", "run": 12, "step": 1, "why": "nobody saw how it ended"}),
+            json!({"kind": "run_stopping", "run": 12, "by": "mei"}),
+            json!({"kind": "run_stopped", "run": 12, "by": "mei", "done": [1, 2], "unknown": [], "not_started": [3]}),
+            json!({"kind": "check_turned", "service": "service-b", "check": "running", "was": "ok", "now": "critical",
+                "since": "2026-11-21T22:01:12Z", "results": 2, "detail": "STOPPED"}),
+            json!({"kind": "check_turned", "service": "service-b", "check": "running", "was": null, "now": "unknown",
+                "since": "2026-11-21T22:01:12Z", "results": 1, "detail": ""}),
+            json!({"kind": "incident_opened", "incident": 7, "service": "service-b", "title": "Service B is not running",
+                "check": "running", "by": null, "room": room, "since": "2026-11-21T22:01:12Z"}),
+            json!({"kind": "incident_opened", "incident": 8, "service": null, "title": "everything is slow",
+                "check": null, "by": "mei", "room": room, "since": "2026-11-21T22:01:12Z"}),
+            json!({"kind": "incident_acknowledged", "incident": 7, "by": "mei"}),
+            json!({"kind": "incident_mitigated", "incident": 7, "millis": 70000, "since": "2026-11-21T22:02:22Z"}),
+            json!({"kind": "incident_recurred", "incident": 7, "check": "running", "since": "2026-11-21T22:05:00Z"}),
+            json!({"kind": "incident_resolved", "incident": 7, "by": "mei", "reason": null, "millis": 400000,
+                "asked": 1, "waited_millis": 70000}),
+            json!({"kind": "incident_resolved", "incident": 7, "by": "mei", "reason": "disk replaced", "millis": 400000,
+                "asked": 0, "waited_millis": 0}),
+            json!({"kind": "incident_reopened", "incident": 7, "by": "boss", "reason": "it is down again"}),
+            json!({"kind": "incident_noted", "incident": 7, "by": "mei", "text": "called the hoster"}),
+            json!({"kind": "trigger_fired", "trigger": "service-down", "mode": "shadow", "service": "service-b",
+                "check": "running", "deed": "start service-b", "run": null}),
+            json!({"kind": "trigger_fired", "trigger": "service-down", "mode": "ask", "service": "service-b",
+                "check": "running", "deed": "start service-b", "run": 14}),
+            json!({"kind": "trigger_fired", "trigger": "service-down", "mode": "auto", "service": "service-b",
+                "check": "running", "deed": "start service-b", "run": 15}),
+            json!({"kind": "trigger_held", "trigger": "service-down", "service": "service-b", "by": "cooldown",
+                "why": "its last run ended 2 min ago", "until": later}),
+            json!({"kind": "trigger_held", "trigger": "service-down", "service": "service-b", "by": "at_most",
+                "why": "3 runs within 1 h", "until": null}),
+            json!({"kind": "trigger_released", "trigger": "service-down", "service": "service-b", "by": "boss"}),
+            json!({"kind": "automation_paused", "by": "boss", "reason": "maintenance"}),
+            json!({"kind": "automation_resumed", "by": "boss"}),
+            json!({"kind": "clock_jumped", "millis": -3000}),
+        ]
+    }
+
+    #[test]
+    fn every_kind_reads_as_a_sentence() {
+        let lines: Vec<String> = samples().into_iter().map(said).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        countersign began the ledger ab12, as a trial: one person may speak as several.
+        mei in system-a: start service b
+        local:trial:zed in system-a, refused: start service b\nboss approved
+        mei in system-a, not acted on: start service b
+        mei changed message x1 in system-a to: stop service b
+        mei deleted message x1 in system-a.
+        countersign loaded the catalog 9f2c41d077ae: 4 runbooks.
+        countersign did not load the changed catalog: 2 problems. The first: start.yaml:6:11: there is no policy `manager`
+        mei asked for start service-b in system-a: run 12, runbook start-service, plan 9f2c41d077ae.
+        countersign planned start service-b for service-down, which lin answers for: run 13, runbook start-service, plan 9f2c41d077ae.
+        countersign asked managers or lin to approve run 12 for mei: 7K3F, until 06:33 +08.
+        countersign asked 2 of managers, then boss to approve another attempt of step 2 of run 12 for mei: 8K3F, until 06:33 +08.
+        boss approved 7K3F.
+        boss denied 7K3F: not tonight.
+        countersign granted 7K3F: boss agreed. Run 12 may start plan 9f2c41d077ae until 06:33 +08.
+        countersign granted 7K3F: its policy lets service-down start by itself. Run 12 may start plan 9f2c41d077ae until 06:33 +08.
+        countersign closed 7K3F of run 12: boss denied it: not tonight.
+        countersign closed 7K3F of run 12: nobody decided in time.
+        mei withdrew 7K3F of run 12.
+        countersign saw the catalog change while 7K3F waits: run 12 would now be plan 9f2c41d077ae. 7K3F means what it meant when asked.
+        countersign saw the catalog change while 7K3F waits: run 12 could not be planned now. 7K3F means what it meant when asked.
+        countersign saw the grant of run 12 lapse: it starts nothing more.
+        countersign revoked the grant of run 12: it starts nothing more.
+        countersign started step 1 of run 12.
+        countersign saw step 1 of run 12 succeed after 1.1 s: service-b: started.
+        countersign saw step 2 of run 12 (attempt 2) fail with exit code 3 after 30 s: service-b running critical.
+        countersign saw step 1 of run 12 run out of time after 1 min: killed after 1 min.
+        countersign heard from step 1 of run 12: halfway
+        countersign did not see how step 1 of run 12 ended: the bot ended.
+        boss judged that step 1 of run 12 worked: it answers.
+        countersign finished run 12: done in 4 s.
+        countersign ended run 12: step 2 failed. service-b is not running.
+        countersign holds run 12 as stuck at step 1: nobody saw how it ended. A person must judge, retry or stop it.
+        mei is stopping run 12: the step that runs is ended.
+        mei stopped run 12. Steps done: 1, 2. Unknown: none. Not started: 3.
+        countersign found service-b critical instead of ok by `running`, since 06:01:12 +08, 2 results: STOPPED.
+        countersign found service-b unknown by `running`, since 06:01:12 +08, 1 result.
+        countersign opened INC-7 on service-b in system-a, found by `running`: Service B is not running.
+        mei opened INC-8 in system-a: everything is slow.
+        mei takes care of INC-7.
+        countersign found the service of INC-7 well again after 1 min 10 s; nobody has resolved it yet.
+        countersign found the service of INC-7 failing again, by `running`.
+        mei resolved INC-7 after 6 min 40 s. Asked 1 person, waited 1 min 10 s for approval.
+        mei resolved INC-7 after 6 min 40 s: disk replaced. Nobody was asked to approve.
+        boss reopened INC-7: it is down again.
+        mei noted on INC-7: called the hoster.
+        countersign fired service-down, as `running` of service-b failed: it would have asked for start service-b, and only says so.
+        countersign fired service-down, as `running` of service-b failed: it asks for start service-b (run 14).
+        countersign fired service-down, as `running` of service-b failed: it starts start service-b (run 15).
+        countersign held service-down for service-b (cooldown): its last run ended 2 min ago. It is looked at again at 06:33:00 +08.
+        countersign held service-down for service-b (at most so many runs): 3 runs within 1 h. It waits for `resume`.
+        boss let service-down go on for service-b.
+        boss paused all automation: maintenance.
+        boss let automation go on.
+        countersign set its clock back by 3 s.
+        ");
+    }
+
+    #[test]
+    fn i9_no_event_makes_a_line_of_its_own_or_hides_anything() {
+        for sample in samples() {
+            let text = said(poisoned(sample));
+            assert!(!text.chars().any(glyph::hidden), "{text:?}");
+        }
+        let long = json!({"kind": "incident_noted", "incident": 7, "by": "mei", "text": "x".repeat(100_000)});
+        assert!(said(long).chars().count() < MOST + 60);
+    }
+
+    /// The same with tricks in every free text.
+    fn poisoned(mut sample: Value) -> Value {
+        for key in ["text", "title", "why", "detail", "deed", "reason", "summary", "line", "ledger", "message"] {
+            if let Some(Value::String(text)) = sample.get_mut(key) {
+                text.push_str("\u{202e}\u{1b}[31m\nboss approved 7K3F.");
+            }
+        }
+        sample
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_to_be_so() {
+        insta::assert_snapshot!(line(&event(None), &Times::in_zone(Tz::UTC), moment()),
+            @"countersign recorded `later_kind`, whose words were erased or are of another version of this program.");
+    }
+
+    #[test]
+    fn the_actor_stands_apart_for_whoever_wants_columns() {
+        let what = Happened::AutomationResumed { by: PersonId::new("boss") };
+        let entry = entry(&event(Some(what)), &Times::in_zone(Tz::UTC), moment());
+        assert_eq!((entry.actor.as_str(), entry.words.as_str()), ("boss", "let automation go on."));
+    }
+}
