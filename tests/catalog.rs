@@ -211,6 +211,40 @@ fn a_trigger_may_start_what_only_reads_without_any_policy() {
     assert_eq!((check.timeout, check.schedule.map(|it| it.fails_after)), (Duration::from_secs(1), Some(2)));
 }
 
+/// Every example of the guide that declares something, together: they are one right catalog.
+#[test]
+fn the_examples_of_the_guide_are_a_catalog() {
+    let guide = std::fs::read_to_string(source("docs/writing-runbooks.md")).expect("the guide");
+    let blocks = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block));
+    let kinds = ["system:", "runbook:", "trigger:", "policy:", "people:", "rooms:", "secrets:"];
+    let declares: Vec<&str> = blocks.filter(|block| kinds.iter().any(|kind| block.starts_with(kind))).collect();
+    assert_eq!(declares.len(), kinds.len(), "an example of each kind");
+    let names: Vec<String> = (0..declares.len()).map(|number| format!("{number}.yaml")).collect();
+    let mut files: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(declares).collect();
+    files.push(("checks/load.sh", "#!/bin/sh\nexit 0\n"));
+    let root = folder(&files);
+    let script = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(root.path().join("checks/load.sh"), script).expect("made executable");
+    let catalog = load(root.path()).unwrap_or_else(|wrong| panic!("{wrong}")).catalog;
+    assert_eq!((catalog.triggers.len(), catalog.runbooks.len()), (1, 1));
+}
+
+/// What the guide shows as refused is what a reader gets to see.
+#[test]
+fn the_guide_speaks_as_the_program_does() {
+    let guide = std::fs::read_to_string(source("docs/writing-runbooks.md")).expect("the guide");
+    let check = source("src/runbook/check").read_dir().expect("the checks").map(|entry| entry.expect("a file").path());
+    let sources: String = check
+        .chain([source("src/runbook/diagnostic.rs"), source("src/runbook/yaml.rs")])
+        .map(|path| std::fs::read_to_string(path).expect("a source"))
+        .collect();
+    for line in guide.lines().filter_map(|line| line.trim_start().strip_prefix("= help: ")) {
+        // A hint names what stands in its own example: the words before the first name are the same everywhere.
+        let fixed = line.split('`').next().unwrap_or(line);
+        assert!(sources.contains(fixed), "nothing says this hint: {line}");
+    }
+}
+
 #[test]
 fn two_stages_and_a_quorum_of_two_are_carried_by_the_types_and_refused_by_this_release() {
     let root = source("tests/catalogs/two-stages");
