@@ -58,6 +58,7 @@ fn scope(run: &Run) -> Scope {
     Scope {
         system: Some(run.system.clone()),
         environment: Some(run.environment.clone()),
+        incident: run.incident,
         run: Some(run.id),
         ..Scope::default()
     }

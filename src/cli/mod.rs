@@ -10,6 +10,7 @@ pub mod place;
 pub mod plan;
 pub mod say;
 pub mod tail;
+mod trial;
 pub mod up;
 pub mod validate;
 
