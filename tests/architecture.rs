@@ -26,6 +26,8 @@ const MAY: &[(&str, &[&str])] = &[
     ("store", &["model", "sys"]),
     ("approval", &["model", "store"]),
     ("incident", &["model", "store"]),
+    // `incident`: what a turn of a check opens or mitigates.
+    ("watch", &["model", "store", "incident"]),
     ("ledger", &["model", "store"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
     ("chat", &["model", "store"]),
@@ -34,7 +36,13 @@ const MAY: &[(&str, &[&str])] = &[
     // HTTP is the door of the local room: it knows that adapter, and reads how a line settled from the store.
     ("web", &["model", "store", "chat", "ledger"]),
     // The one room that knows the others.
-    ("flow", &["model", "store", "command", "runbook", "engine", "approval", "chat", "text", "ledger", "web"]),
+    (
+        "flow",
+        &[
+            "model", "store", "command", "runbook", "engine", "approval", "incident", "watch", "chat", "text",
+            "ledger", "web",
+        ],
+    ),
     // The command line wires everything up.
     (
         "cli",

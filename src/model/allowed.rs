@@ -15,6 +15,8 @@ pub enum Verb {
     See,
     /// Judge, retry or stop a stuck run.
     Unstick,
+    /// Pause all automation, and let it and held triggers go on.
+    Pause,
 }
 
 /// Whether a person may do that to a system. Whoever may run or unstick may also see.
@@ -24,5 +26,6 @@ pub fn allowed(catalog: &Catalog, person: &PersonId, verb: Verb, system: &System
         Verb::Run => holds(&system.may_run),
         Verb::See => holds(&system.may_see) || holds(&system.may_run) || holds(&system.may_unstick),
         Verb::Unstick => holds(&system.may_unstick),
+        Verb::Pause => holds(&system.may_pause),
     }
 }

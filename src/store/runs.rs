@@ -161,7 +161,7 @@ impl TryFrom<RunRow> for Run {
     }
 }
 
-async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Run>> {
+pub(super) async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Run>> {
     let rows = sqlx::query_as!(
         RunRow,
         r#"
