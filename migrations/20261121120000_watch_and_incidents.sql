@@ -63,6 +63,10 @@ alter table run add column incident bigint references incident;
 alter table run add column trigger text;
 create index run_incident on run (incident, id) where incident is not null;
 create index run_trigger on run (trigger, id) where trigger is not null;
+-- Whether something is under way for a service, or has just ended.
+create index run_of_system on run (system, id);
+create index run_open on run (system)
+    where state in ('planned', 'awaiting_approval', 'approved', 'running', 'stuck', 'stopping');
 
 -- A trigger's brakes, for one service.
 create table brake_state (

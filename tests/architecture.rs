@@ -28,6 +28,8 @@ const MAY: &[(&str, &[&str])] = &[
     ("store", &["model", "sys", "metrics"]),
     ("approval", &["model", "store"]),
     ("incident", &["model", "store"]),
+    // `incident`: what a turn of a check opens or mitigates.
+    ("watch", &["model", "store", "incident", "metrics"]),
     ("ledger", &["model", "store", "metrics"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
     ("chat", &["model", "store", "metrics"]),
@@ -40,8 +42,8 @@ const MAY: &[(&str, &[&str])] = &[
     (
         "flow",
         &[
-            "model", "store", "command", "runbook", "engine", "approval", "incident", "chat", "text", "ledger", "web",
-            "metrics",
+            "model", "store", "command", "runbook", "engine", "approval", "incident", "watch", "chat", "text",
+            "ledger", "web", "metrics",
         ],
     ),
     // The command line wires everything up.

@@ -128,7 +128,7 @@ impl App {
 }
 
 /// Deadlock and serialisation failure: the database chose this transaction to step back.
-fn is_collision(error: &sqlx::Error) -> bool {
+pub(super) fn is_collision(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref(), Some("40001" | "40P01"))
 }
