@@ -125,6 +125,7 @@ struct RunRow {
     cause: Option<i64>,
     created_at: DateTime<Utc>,
     fence: i64,
+    trace: Option<String>,
 }
 
 impl TryFrom<RunRow> for Run {
@@ -147,16 +148,17 @@ impl TryFrom<RunRow> for Run {
             cause: row.cause.map(InboxId),
             created_at: row.created_at,
             fence: row.fence,
+            trace: row.trace.map(|trace| trace.parse().map_err(|_| Inconsistent::at(name(), "trace"))).transpose()?,
         })
     }
 }
 
-async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Run>> {
+pub(super) async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Run>> {
     let rows = sqlx::query_as!(
         RunRow,
         r#"
         select run.id, version, state, state_by, state_step, state_why, runbook, system, environment, plan, plan.bytes,
-            room, thread, requester, requester_account, cause, created_at, fence
+            room, thread, requester, requester_account, cause, created_at, fence, trace
         from run join plan on plan.digest = run.plan
         where run.id = any($1) order by run.id
         "#,
@@ -210,7 +212,7 @@ impl TryFrom<RequestRow> for Request {
     }
 }
 
-async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Request>> {
+pub(super) async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Request>> {
     let rows = sqlx::query_as!(
         RequestRow,
         r#"
@@ -471,16 +473,17 @@ impl Tx {
         Ok(())
     }
 
-    /// Inserts a run; its plan must be there. Its version is 1.
+    /// Inserts a run; its plan must be there. Its version is 1. It is part of the transaction's trace ([`Tx::set_trace`]).
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn insert_run(&mut self, run: NewRun<'_>) -> Result<RunId> {
+        let trace = self.trace()?;
         let id = sqlx::query_scalar!(
             r#"
             insert into run (state, runbook, system, environment, plan, room, thread, requester, requester_account,
-                cause, created_at, updated_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) returning id
+                cause, created_at, updated_at, trace)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12) returning id
             "#,
             run.state.name(),
             run.runbook.as_str(),
@@ -493,6 +496,7 @@ impl Tx {
             run.account.to_string(),
             run.cause.0,
             self.now(),
+            trace.to_string(),
         )
         .fetch_one(&mut *self.inner)
         .await?;
