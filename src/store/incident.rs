@@ -6,6 +6,7 @@ use sqlx::PgExecutor;
 
 use super::ledger::{ChainRow, Row};
 use super::rows::Inconsistent;
+use super::watch::Paused;
 use super::{Result, Store, StoreError, Tx};
 use crate::model::chat::RoomAddress;
 use crate::model::event::{Event, Health};
@@ -147,17 +148,6 @@ impl CheckKnown {
             Some((Health::Ok | Health::Unknown, _)) | None => false,
         }
     }
-}
-
-/// All automation is paused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paused {
-    /// By whom.
-    pub by: PersonId,
-    /// Since when.
-    pub at: DateTime<Utc>,
-    /// Why, if they said.
-    pub why: Option<String>,
 }
 
 /// A trigger that a brake holds until a person says `resume`.

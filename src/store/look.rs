@@ -10,7 +10,7 @@ use super::{ChainRow, Result, Store};
 use crate::model::chat::{Account, Message, RoomAddress};
 use crate::model::event::{Event, Health};
 use crate::model::id::{
-    CheckName, EventId, IncidentId, InboxId, MessageId, OutboxId, PersonId, Position, RequestId, RunId, ServiceName,
+    CheckName, EventId, InboxId, IncidentId, MessageId, OutboxId, PersonId, Position, RequestId, RunId, ServiceName,
     SystemName, ThreadId, TriggerName,
 };
 use crate::model::incident::Incident;
@@ -166,7 +166,7 @@ pub struct KnownCheck {
 
 /// Whether anything starts by itself, and what does not.
 #[derive(Debug, Clone, Default)]
-pub struct Automation {
+pub struct AutomationSeen {
     /// Who paused all of it, when and why.
     pub paused: Option<(PersonId, DateTime<Utc>, Option<String>)>,
     /// Triggers that wait for a person, each with its service, since when, and why.
@@ -525,14 +525,11 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::list_waiting`].
-    pub async fn list_incident_runs(&self, incident: IncidentId, limit: i64) -> Result<Vec<Run>> {
-        let ids = sqlx::query_scalar!(
-            "select id from run where incident = $1 order by id desc limit $2",
-            incident.0,
-            limit
-        )
-        .fetch_all(&self.pool)
-        .await?;
+    pub async fn list_newest_incident_runs(&self, incident: IncidentId, limit: i64) -> Result<Vec<Run>> {
+        let ids =
+            sqlx::query_scalar!("select id from run where incident = $1 order by id desc limit $2", incident.0, limit)
+                .fetch_all(&self.pool)
+                .await?;
         let mut runs = super::runs::runs_by_id(&self.pool, &ids).await?;
         runs.reverse();
         Ok(runs)
@@ -600,7 +597,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn find_automation(&self) -> Result<Automation> {
+    pub async fn look_at_automation(&self) -> Result<AutomationSeen> {
         let paused = sqlx::query!("select paused_by, paused_at, paused_why from automation where one and paused")
             .fetch_optional(&self.pool)
             .await?;
@@ -612,10 +609,10 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let held = held.into_iter().map(|row| {
-            (TriggerName::new(row.trigger), ServiceName::new(row.service), row.held_since, row.held_why)
-        });
-        Ok(Automation {
+        let held = held
+            .into_iter()
+            .map(|row| (TriggerName::new(row.trigger), ServiceName::new(row.service), row.held_since, row.held_why));
+        Ok(AutomationSeen {
             paused: paused.and_then(|row| Some((PersonId::new(row.paused_by?), row.paused_at?, row.paused_why))),
             held: held.collect(),
         })
