@@ -1085,7 +1085,17 @@ approval: managers
 steps:
   - name: Start
     run: {command: [web-ctl, start, "{{ service }}"], env: [TRACEPARENT]}
-"#)]), @"");
+"#)]), @r#"
+    error: the bot sets `TRACEPARENT` for every step itself
+     --> start.yaml:8:61
+      |
+    8 |     run: {command: [web-ctl, start, "{{ service }}"], env: [TRACEPARENT]}
+      |                                                             ^^^^^^^^^^^
+      |
+      = help: leave it out: the step finds in it the trace of the run that it belongs to
+
+    1 problem in 1 file; the catalog is not loaded
+    "#);
     }
 
     #[test]

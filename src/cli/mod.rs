@@ -11,7 +11,9 @@ mod line;
 pub mod place;
 pub mod plan;
 pub mod say;
+pub mod schema;
 pub mod tail;
+mod trial;
 pub mod up;
 pub mod validate;
 

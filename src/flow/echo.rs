@@ -126,13 +126,6 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::RequestAsked { .. }
         | Happened::Decided { .. }
         | Happened::GrantEnded { .. }
-        | Happened::CheckTurned { .. }
-        | Happened::IncidentOpened { .. }
-        | Happened::IncidentAcknowledged { .. }
-        | Happened::IncidentMitigated { .. }
-        | Happened::IncidentRecurred { .. }
-        | Happened::IncidentResolved { .. }
-        | Happened::IncidentReopened { .. }
         | Happened::IncidentNoted { .. }
         | Happened::TriggerFired { .. }
         | Happened::TriggerHeld { .. }
@@ -140,6 +133,13 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::AutomationPaused { .. }
         | Happened::AutomationResumed { .. }
         | Happened::ClockJumped { .. } => Ok(Vec::new()),
+        Happened::CheckTurned { .. }
+        | Happened::IncidentOpened { .. }
+        | Happened::IncidentAcknowledged { .. }
+        | Happened::IncidentMitigated { .. }
+        | Happened::IncidentRecurred { .. }
+        | Happened::IncidentResolved { .. }
+        | Happened::IncidentReopened { .. } => super::echo_incident::tell(app, &event, position, &record.what).await,
         Happened::RequestGranted { .. }
         | Happened::RequestDenied { .. }
         | Happened::RequestExpired { .. }

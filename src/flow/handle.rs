@@ -237,7 +237,16 @@ impl App {
                     | Command::Judge { .. }
                     | Command::Retry { .. }
                     | Command::Requests
-                    | Command::Show { .. } => return None,
+                    | Command::Show { .. }
+                    | Command::Incidents
+                    | Command::Open { .. }
+                    | Command::Ack { .. }
+                    | Command::Resolve { .. }
+                    | Command::Reopen { .. }
+                    | Command::Note { .. }
+                    | Command::Happened { .. }
+                    | Command::Status
+                    | Command::Report { .. } => return None,
                 };
                 Some((LineOutcome::Answered, aloud(&answer)))
             }

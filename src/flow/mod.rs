@@ -6,6 +6,7 @@
 
 mod commands;
 mod echo;
+mod echo_incident;
 mod handle;
 mod housekeeping;
 mod reload;
@@ -33,8 +34,8 @@ pub use reload::{Reload, watch_catalog};
 /// A catalog in use, with its secrets.
 #[derive(Debug)]
 pub struct InUse {
-    /// The catalog.
-    pub catalog: Catalog,
+    /// The catalog. Shared: pages keep the one that they began with.
+    pub catalog: Arc<Catalog>,
     /// The hash over its files.
     pub fingerprint: Digest,
     /// Its secrets' values.
@@ -49,7 +50,7 @@ impl InUse {
         for problem in problems {
             tracing::warn!("{problem}");
         }
-        Self { catalog: loaded.catalog, fingerprint: loaded.fingerprint, secrets }
+        Self { catalog: Arc::new(loaded.catalog), fingerprint: loaded.fingerprint, secrets }
     }
 }
 

@@ -73,24 +73,25 @@ impl ChainRow {
     }
 }
 
-struct Row {
-    position: Option<i64>,
-    hash: Option<Vec<u8>>,
-    id: i64,
-    kind: String,
-    schema: i16,
-    at: DateTime<Utc>,
-    system: Option<String>,
-    environment: Option<String>,
-    incident: Option<i64>,
-    run: Option<i64>,
-    audience: Option<String>,
-    cause: Option<i64>,
-    commitment: Vec<u8>,
-    salt: Option<Vec<u8>>,
-    body: Option<Vec<u8>>,
-    erased_by: Option<i64>,
-    body_row: bool,
+/// An event's columns, as every reading of events selects them.
+pub(super) struct Row {
+    pub(super) position: Option<i64>,
+    pub(super) hash: Option<Vec<u8>>,
+    pub(super) id: i64,
+    pub(super) kind: String,
+    pub(super) schema: i16,
+    pub(super) at: DateTime<Utc>,
+    pub(super) system: Option<String>,
+    pub(super) environment: Option<String>,
+    pub(super) incident: Option<i64>,
+    pub(super) run: Option<i64>,
+    pub(super) audience: Option<String>,
+    pub(super) cause: Option<i64>,
+    pub(super) commitment: Vec<u8>,
+    pub(super) salt: Option<Vec<u8>>,
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) erased_by: Option<i64>,
+    pub(super) body_row: bool,
 }
 
 impl From<Row> for ChainRow {
@@ -402,6 +403,25 @@ impl Store {
         .await?;
         Ok(rows.into_iter().map(|row| ChainRow::from(row).event()).collect())
     }
+}
+
+/// Events by their numbers, sequenced or not, in no order.
+pub(super) async fn rows_of_events(executor: impl sqlx::PgExecutor<'_>, ids: &[i64]) -> Result<Vec<ChainRow>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select c.position as "position?", c.hash as "hash?", e.id as "id!", e.kind as "kind!",
+            e.schema as "schema!", e.at as "at!", e.system, e.environment, e.incident, e.run, e.audience, e.cause,
+            e.commitment as "commitment!", b.salt as "salt?", b.body as "body?",
+            b.erased_by as "erased_by?", (b.event is not null) as "body_row!"
+        from event e left join chain c on c.event = e.id left join event_body b on b.event = e.id
+        where e.id = any($1)
+        "#,
+        ids
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(ChainRow::from).collect())
 }
 
 pub(super) async fn chained_after(

@@ -153,7 +153,7 @@ impl TryFrom<RunRow> for Run {
     }
 }
 
-async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Run>> {
+pub(super) async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Run>> {
     let rows = sqlx::query_as!(
         RunRow,
         r#"
@@ -212,7 +212,7 @@ impl TryFrom<RequestRow> for Request {
     }
 }
 
-async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Request>> {
+pub(super) async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Request>> {
     let rows = sqlx::query_as!(
         RequestRow,
         r#"

@@ -101,6 +101,7 @@ fn may(turn: &mut Turn<'_>, verb: Verb, system: &System, deed: &str) -> bool {
         Verb::Run => &system.may_run,
         Verb::See => &system.may_see,
         Verb::Unstick => &system.may_unstick,
+        Verb::Resolve => &system.may_resolve,
     };
     let who: Vec<PersonId> = turn.catalog().people_in(subjects).into_iter().collect();
     let sentence = text::answer::not_allowed(&turn.person, deed, &system.title, &who);
