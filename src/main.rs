@@ -52,6 +52,12 @@ enum Command {
     Init(cli::init::Args),
     #[command(
         hide = true,
+        after_help = "Example: countersign schema > catalog.schema.json\nThen, as the first line of a \
+                                         file: # yaml-language-server: $schema=catalog.schema.json"
+    )]
+    Schema(cli::schema::Args),
+    #[command(
+        hide = true,
         subcommand,
         after_help = "Example: countersign audit verify --server http://127.0.0.1:7373 --head 20:6f28de09178d"
     )]
@@ -131,6 +137,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Plan(args) => cli::plan::run(args).await,
         Command::Audit(command) => cli::audit::run(command).await,
         Command::Init(args) => cli::init::run(args),
+        Command::Schema(args) => cli::schema::run(&args),
         Command::Completions(args) => cli::completions::run(&args, all_commands()),
         Command::Healthcheck(args) => cli::healthcheck::run(args).await,
         Command::Bench(args) => cli::bench::run(args).await,

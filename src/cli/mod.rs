@@ -11,6 +11,7 @@ mod line;
 pub mod place;
 pub mod plan;
 pub mod say;
+pub mod schema;
 pub mod tail;
 mod trial;
 pub mod up;
