@@ -28,19 +28,22 @@ const MAY: &[(&str, &[&str])] = &[
     ("store", &["model", "sys", "metrics"]),
     ("approval", &["model", "store"]),
     ("incident", &["model", "store"]),
+    // `incident`: what a turn of a check opens or mitigates.
+    ("watch", &["model", "store", "incident", "metrics"]),
     ("ledger", &["model", "store", "metrics"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
     ("chat", &["model", "store", "metrics"]),
     // `approval`: the Grant. `text`: only `text::chain`, which writes an error's causes into one line of the log.
     ("engine", &["model", "store", "sys", "approval", "text", "metrics"]),
-    // HTTP is the door of the local room: it knows that adapter, and reads how a line settled from the store.
-    ("web", &["model", "store", "chat", "ledger", "metrics"]),
+    // HTTP is the door of the local room: it knows that adapter, and reads how a line settled from the store. `text`: pages
+    // say times, plans and states in the bot's words.
+    ("web", &["model", "store", "chat", "ledger", "text", "metrics"]),
     // The one room that knows the others.
     (
         "flow",
         &[
-            "model", "store", "command", "runbook", "engine", "approval", "incident", "chat", "text", "ledger", "web",
-            "metrics",
+            "model", "store", "command", "runbook", "engine", "approval", "incident", "watch", "chat", "text",
+            "ledger", "web", "metrics",
         ],
     ),
     // The command line wires everything up.

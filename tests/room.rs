@@ -19,6 +19,7 @@ use countersign::model::plan::Sealed;
 use countersign::model::run::RunState;
 use countersign::store::{LineOutcome, NewMessage, NewRun, Origin, Place, Store, WorkerId};
 use countersign::sys::ProcessIdentity;
+use countersign::text::time::Times;
 use countersign::web::{self, Token, WebState};
 use futures_util::future::BoxFuture;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -482,7 +483,9 @@ impl Scripted {
                     thread,
                     requester: &PersonId::new("mei"),
                     account: &incoming.account,
-                    cause: line,
+                    cause: Some(line),
+                    trigger: None,
+                    incident: None,
                 })
                 .await?;
             }
@@ -529,6 +532,9 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
         inbound: inbound.clone(),
         token: token(),
         rooms: Arc::new(|room| room.channel.starts_with("system-")),
+        catalog: Arc::new(Arc::default),
+        times: Times::in_zone(chrono_tz::Tz::UTC),
+        trial: None,
         planner: Arc::new(|_| Err("no plans in this test".to_owned())),
         names: Vec::new(),
         silent_at_most: Duration::from_secs(60),

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinHandle;
 
 use super::LogFormat;
@@ -21,8 +21,9 @@ use super::place::local_world;
 use crate::chat::room::LocalRoom;
 use crate::chat::{Adapter, sender};
 use crate::config::{Database, Flags, Settings};
+use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
-use crate::flow::{App, CurrentSecrets, Reload, housekeeping, make_plan, room_sink, watch_catalog};
+use crate::flow::{App, CurrentSecrets, Reload, housekeeping, make_plan, room_sink, watch, watch_catalog};
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, Probe, StepAction};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
@@ -35,7 +36,7 @@ use crate::web::{self, Token, WebState};
 use crate::{demo, runbook};
 
 /// The variable by which the shipped runbooks find the demo's services.
-const DEMO: &str = "COUNTERSIGN_DEMO";
+pub(super) const DEMO: &str = "COUNTERSIGN_DEMO";
 /// How long ending may take in all; past that the program ends as it is.
 const END_WITHIN: Duration = Duration::from_secs(25);
 /// How long the loops may wait for the database before an error comes back; only beyond it is one of them known to hang.
@@ -94,6 +95,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let (store, managed) = database?;
     let demo = demo?;
     let own_secrets = own_secrets(&settings, &token, managed.as_ref());
+    let key = web::entry_key(&token);
     let started = Bot::start(&settings, loaded, store.clone(), token, own_secrets, demo.as_ref()).await;
     let mut bot = match started {
         Ok(bot) => bot,
@@ -102,7 +104,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
             return Err(error);
         }
     };
-    say_ready(bot.address)?;
+    say_ready(bot.address, &key)?;
     let failure = loop {
         tokio::select! {
             signalled = ending.next() => match signalled {
@@ -145,7 +147,10 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
 
 /// The bot's own secrets: taken out of everything that is kept, for a step that finds them may say them aloud.
 fn own_secrets(settings: &Settings, token: &Token, managed: Option<&Managed>) -> Vec<(SecretName, Vec<u8>)> {
-    let mut secrets = vec![(SecretName::new("countersign-token"), token.expose().as_bytes().to_vec())];
+    let mut secrets = vec![
+        (SecretName::new("countersign-token"), token.expose().as_bytes().to_vec()),
+        (SecretName::new("countersign-key"), web::entry_key(token).into_bytes()),
+    ];
     let password = match (&settings.database, managed) {
         (_, Some(managed)) => Some(managed.password().to_owned()),
         (Database::Url(url), None) => {
@@ -239,11 +244,14 @@ fn make_private(data: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("the data folder {} cannot be made", data.display()))
 }
 
-#[expect(clippy::print_stdout, reason = "the one line that scripts wait for")]
-fn say_ready(address: std::net::SocketAddr) -> anyhow::Result<()> {
+/// Says that it really answers, in the one line that scripts wait for, and then to people where the page is.
+fn say_ready(address: std::net::SocketAddr, key: &str) -> anyhow::Result<()> {
     use std::io::Write;
-    println!("ready http://{address}");
-    std::io::stdout().flush()?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready http://{address}")?;
+    out.flush()?;
+    // Whoever waits for the first line alone may be gone by now.
+    let _ = writeln!(out, "open  http://{address}/enter?key={key}").and_then(|()| out.flush());
     Ok(())
 }
 
@@ -254,9 +262,9 @@ struct Bot {
     me: WorkerId,
     reload: mpsc::Sender<Reload>,
     /// Told first: take nothing new.
-    stop_taking: watch::Sender<bool>,
+    stop_taking: channel::Sender<bool>,
     /// Told last: what is recorded has been told.
-    stop_telling: watch::Sender<bool>,
+    stop_telling: channel::Sender<bool>,
     taking: Vec<JoinHandle<()>>,
     telling: Vec<JoinHandle<()>>,
     /// Names of parts that have ended.
@@ -317,18 +325,27 @@ impl Bot {
             Surroundings { path, extra_env: Arc::new(extra_env), cwd: PathBuf::from("/"), ledger: genesis.ledger };
         let secrets = Arc::new(CurrentSecrets(app.clone()));
         let worker = WorkerSettings { lease: settings.lease, ..WorkerSettings::default() };
+        let asker = Arc::new(Asker::new(surroundings.clone())?);
+        match asker.end_left_behind().await {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "checks that were left behind"),
+            Err(error) => tracing::warn!(%error, "a check that was left behind has not ended"),
+        }
         let engine = Engine::new(store.clone(), me, surroundings, secrets, worker);
 
-        let (stop_taking, taking_stops) = watch::channel(false);
-        let (stop_telling, telling_stops) = watch::channel(false);
+        let (stop_taking, taking_stops) = channel::channel(false);
+        let (stop_telling, telling_stops) = channel::channel(false);
         let (reload, reloads) = mpsc::channel(1);
-        let (rooms, planner) = (app.clone(), app.clone());
+        let (rooms, planner, in_use) = (app.clone(), app.clone(), app.clone());
         let state = WebState {
             store: store.clone(),
             room,
             inbound: app.clone(),
             token,
             rooms: Arc::new(move |address| rooms.in_use().catalog.room_at(address).is_some()),
+            catalog: Arc::new(move || Arc::clone(&in_use.in_use().catalog)),
+            times,
+            trial: Some(super::trial::trial(&app, demo.map(demo::Demo::dir))),
             planner: Arc::new(move |asked| {
                 let params = asked.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                 make_plan(&planner.in_use().catalog, &asked.runbook, params, &planner.world)
@@ -347,6 +364,7 @@ impl Bot {
         let taking = vec![
             part("server", &tell_ended, serve),
             part("engine", &tell_ended, engine.run(taking_stops.clone())),
+            part("watch", &tell_ended, watch(app.clone(), asker, me, settings.lease, taking_stops.clone())),
             part("housekeeping", &tell_ended, housekeeping(app.clone(), me, taking_stops.clone())),
             part("catalog's watch", &tell_ended, watch_catalog(app.clone(), root, reloads, taking_stops)),
         ];

@@ -11,6 +11,7 @@ mod handle;
 mod housekeeping;
 mod reload;
 mod turn;
+mod watch;
 
 use std::sync::{Arc, RwLock};
 
@@ -30,12 +31,13 @@ use crate::text::time::Times;
 pub use echo::room_sink;
 pub use housekeeping::housekeeping;
 pub use reload::{Reload, watch_catalog};
+pub use watch::watch;
 
 /// A catalog in use, with its secrets.
 #[derive(Debug)]
 pub struct InUse {
-    /// The catalog.
-    pub catalog: Catalog,
+    /// The catalog. Shared: pages keep the one that they began with.
+    pub catalog: Arc<Catalog>,
     /// The hash over its files.
     pub fingerprint: Digest,
     /// Its secrets' values.
@@ -50,7 +52,7 @@ impl InUse {
         for problem in problems {
             tracing::warn!("{problem}");
         }
-        Self { catalog: loaded.catalog, fingerprint: loaded.fingerprint, secrets }
+        Self { catalog: Arc::new(loaded.catalog), fingerprint: loaded.fingerprint, secrets }
     }
 }
 

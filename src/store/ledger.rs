@@ -405,6 +405,25 @@ impl Store {
     }
 }
 
+/// Events by their numbers, sequenced or not, in no order.
+pub(super) async fn rows_of_events(executor: impl sqlx::PgExecutor<'_>, ids: &[i64]) -> Result<Vec<ChainRow>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select c.position as "position?", c.hash as "hash?", e.id as "id!", e.kind as "kind!",
+            e.schema as "schema!", e.at as "at!", e.system, e.environment, e.incident, e.run, e.audience, e.cause,
+            e.commitment as "commitment!", b.salt as "salt?", b.body as "body?",
+            b.erased_by as "erased_by?", (b.event is not null) as "body_row!"
+        from event e left join chain c on c.event = e.id left join event_body b on b.event = e.id
+        where e.id = any($1)
+        "#,
+        ids
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(ChainRow::from).collect())
+}
+
 pub(super) async fn chained_after(
     connection: &mut sqlx::PgConnection,
     after: Position,

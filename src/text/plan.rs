@@ -6,7 +6,7 @@ use super::time::{Times, lasted, limit};
 use super::visible::visible;
 use crate::model::catalog::{EnvFrom, HeaderValue, HttpAsk};
 use crate::model::code::Code;
-use crate::model::id::{Digest, PersonId, RunId};
+use crate::model::id::{Digest, PersonId, RunId, TriggerName};
 use crate::model::plan::{Action, Exec, Plan, PlanProbe, PlanStep};
 
 /// What a request's message is made of.
@@ -24,6 +24,8 @@ pub struct RequestText<'a> {
     pub retry_step: Option<u32>,
     /// Who asks.
     pub requester: &'a PersonId,
+    /// The trigger that asks, if no person does; then the requester is its owner.
+    pub trigger: Option<&'a TriggerName>,
     /// Who is asked.
     pub asked: &'a [PersonId],
     /// How earlier runs of this plan went: total, helped, usual length in milliseconds.
@@ -44,7 +46,7 @@ pub fn request(text: &RequestText<'_>) -> String {
         format!(
             "{} · {} asks: {deed} on {} · {} · until {} · {}",
             environment(plan),
-            text.requester,
+            asker(text.requester, text.trigger),
             visible(&plan.host),
             effect(plan),
             text.times.until(text.expires_at, text.now),
@@ -58,6 +60,14 @@ pub fn request(text: &RequestText<'_>) -> String {
     let policy = plan.policy.as_ref().map(|policy| format!(" · policy {}", policy.name)).unwrap_or_default();
     lines.push(format!("Plan {} · run {}{policy} · asked of {}", groups(text.digest), text.run, and(text.asked)));
     lines.join("\n")
+}
+
+/// Who asks: a person, or a trigger with whoever answers for it.
+fn asker(requester: &PersonId, trigger: Option<&TriggerName>) -> String {
+    match trigger {
+        None => requester.to_string(),
+        Some(trigger) => format!("trigger {trigger} (of {requester})"),
+    }
 }
 
 /// What a request asks for: the deed, or another attempt of one of its steps.
@@ -92,21 +102,48 @@ fn earlier((total, helped, usual): (i64, i64, Option<u64>)) -> String {
     }
 }
 
-/// Every step as it will run, changing ones marked with `!`.
-pub fn steps(plan: &Plan) -> Vec<String> {
-    (1_u32..).zip(&plan.steps).flat_map(|(number, step)| step_lines(plan, number, step)).collect()
+/// A step in words, for whoever sets its parts apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepText {
+    /// Its number, counted from 1.
+    pub number: u32,
+    /// Whether it changes something, and so needs a grant.
+    pub changes: bool,
+    /// What kind it is: `run`, `check`, `http`, `tcp` or `wait`.
+    pub kind: &'static str,
+    /// What it does.
+    pub what: String,
+    /// Where, how long, how often.
+    pub facts: String,
+    /// What the words before do not tell: each a line. What is asked for stands alone, what it comes to in brackets.
+    pub details: Vec<String>,
 }
 
-fn step_lines(plan: &Plan, number: u32, step: &PlanStep) -> Vec<String> {
-    let mark = if step.privileged { "!" } else { " " };
-    match &step.action {
-        Action::Run(exec) => {
-            let mut facts = vec![format!("on {}", visible(&plan.host)), format!("at most {}", limit(step.timeout()))];
-            facts.extend(repeats(step));
-            let mut lines = vec![format!("{number} {mark} run    {}   {}", argv(&exec.argv), facts.join(", "))];
-            lines.extend(details(exec));
-            lines
-        }
+/// Every step as it will run, changing ones marked with `!`.
+pub fn steps(plan: &Plan) -> Vec<String> {
+    let lines = |step: StepText| {
+        let mark = if step.changes { "!" } else { " " };
+        let facts = if step.facts.is_empty() { String::new() } else { format!("   {}", step.facts) };
+        let first = format!("{} {mark} {:<6} {}{facts}", step.number, step.kind, step.what);
+        let details = step.details.into_iter().map(|detail| format!("           {detail}"));
+        std::iter::once(first).chain(details).collect::<Vec<_>>()
+    };
+    step_texts(plan).into_iter().flat_map(lines).collect()
+}
+
+/// Every step as it will run.
+pub fn step_texts(plan: &Plan) -> Vec<StepText> {
+    (1_u32..).zip(&plan.steps).map(|(number, step)| step_text(plan, number, step)).collect()
+}
+
+fn step_text(plan: &Plan, number: u32, step: &PlanStep) -> StepText {
+    let place_and_time = |word: &str| {
+        let mut facts = vec![format!("{word} {}", visible(&plan.host)), format!("at most {}", limit(step.timeout()))];
+        facts.extend(repeats(step));
+        facts.join(", ")
+    };
+    let (kind, what, facts, details) = match &step.action {
+        Action::Run(exec) => ("run", argv(&exec.argv), place_and_time("on"), details(exec)),
         Action::Check { checks, until } => {
             let when = match until {
                 Some(until) => format!("within {}, every {}", lasted(until.passes_within_ms), lasted(until.every_ms)),
@@ -118,27 +155,16 @@ fn step_lines(plan: &Plan, number: u32, step: &PlanStep) -> Vec<String> {
                 None => when,
             };
             let names: Vec<String> = checks.iter().map(|check| format!("{} {}", check.service, check.check)).collect();
-            let mut lines = vec![format!("{number} {mark} check  {}   {when}", names.join(", "))];
-            for check in checks {
-                lines.extend(probe(&check.probe));
-            }
-            lines
+            let details = checks.iter().flat_map(|check| probe(&check.probe)).collect();
+            ("check", names.join(", "), when, details)
         }
         Action::Http(ask) => {
-            let mut facts = vec![format!("from {}", visible(&plan.host)), format!("at most {}", limit(step.timeout()))];
-            facts.extend(repeats(step));
-            let mut lines =
-                vec![format!("{number} {mark} http   {} {}   {}", ask.method, visible(&ask.url), facts.join(", "))];
-            lines.extend(asks(ask));
-            lines
+            ("http", format!("{} {}", ask.method, visible(&ask.url)), place_and_time("from"), asks(ask))
         }
-        Action::Tcp(ask) => {
-            let mut facts = vec![format!("from {}", visible(&plan.host)), format!("at most {}", limit(step.timeout()))];
-            facts.extend(repeats(step));
-            vec![format!("{number} {mark} tcp    {}   {}", visible(&ask.address), facts.join(", "))]
-        }
-        Action::Wait { ms } => vec![format!("{number} {mark} wait   {}", lasted(*ms))],
-    }
+        Action::Tcp(ask) => ("tcp", visible(&ask.address), place_and_time("from"), Vec::new()),
+        Action::Wait { ms } => ("wait", lasted(*ms), String::new(), Vec::new()),
+    };
+    StepText { number, changes: step.privileged, kind, what, facts, details }
 }
 
 /// How often a step may be tried, and what its author says of it.
@@ -169,16 +195,16 @@ fn only_reads(action: &Action) -> bool {
 fn probe(probe: &PlanProbe) -> Vec<String> {
     match probe {
         PlanProbe::Command { exec, .. } => {
-            let mut lines = vec![format!("           {}", argv(&exec.argv))];
+            let mut lines = vec![argv(&exec.argv)];
             lines.extend(details(exec));
             lines
         }
         PlanProbe::Http(ask) => {
-            let mut lines = vec![format!("           {} {}", ask.method, visible(&ask.url))];
+            let mut lines = vec![format!("{} {}", ask.method, visible(&ask.url))];
             lines.extend(asks(ask));
             lines
         }
-        PlanProbe::Tcp(ask) => vec![format!("           connects to {}", visible(&ask.address))],
+        PlanProbe::Tcp(ask) => vec![format!("connects to {}", visible(&ask.address))],
     }
 }
 
@@ -199,7 +225,7 @@ fn asks(ask: &HttpAsk) -> Vec<String> {
     if let Some(contains) = &ask.contains {
         facts.push(format!("whose answer holds {}", word(contains)));
     }
-    vec![format!("           ({})", facts.join("; "))]
+    vec![format!("({})", facts.join("; "))]
 }
 
 /// What a command line alone does not tell: which file it is, which scripts, which variables.
@@ -214,7 +240,7 @@ fn details(exec: &Exec) -> Vec<String> {
             EnvFrom::Secret(secret) => format!("gets {} from the secret {secret}", entry.name),
         });
     }
-    vec![format!("           ({})", facts.join("; "))]
+    vec![format!("({})", facts.join("; "))]
 }
 
 /// Arguments as one would type them: quoted where a reader could not tell where one ends.

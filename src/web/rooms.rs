@@ -25,7 +25,7 @@ use crate::model::trace::Trace;
 use crate::store::OutboxRow;
 
 /// Characters of a line.
-const MOST_TEXT: usize = 4000;
+pub(super) const MOST_TEXT: usize = 4000;
 
 /// Characters of a name.
 const MOST_NAME: usize = 128;
@@ -203,7 +203,7 @@ pub(super) fn room_of(web: &Shared, room: String) -> Result<RoomAddress, Refusal
 }
 
 /// A name that can be part of an address and stand in a log line: short, without control characters or white space.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= MOST_NAME && !text.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 

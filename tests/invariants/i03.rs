@@ -21,7 +21,7 @@ async fn stuck(house: &House, who: &str, text: &str) -> Asked {
     asked
 }
 
-async fn attempts(house: &House) -> Vec<String> {
+pub(crate) async fn attempts(house: &House) -> Vec<String> {
     house.texts("select step || '.' || number || ' ' || state from attempt order by step, number".to_owned()).await
 }
 
@@ -113,6 +113,26 @@ async fn i3_a_retry_is_decided_by_others_and_starts_one_attempt() {
     engine.stop().await;
     assert_eq!(attempts(&house).await, ["1.1 unknown", "1.2 unknown"]);
     assert_eq!(house.done(), ["hang", "hang"]);
+}
+
+/// What was decided while a run was in one state is not done when it is in a later one, by whoever holds it.
+#[tokio::test]
+async fn i3_what_was_decided_on_an_older_state_is_not_done() {
+    let house = House::new().await;
+    let asked = house.granted("mei", "both notes", "boss").await;
+    let (_, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
+    let grant = stored(&house, asked).await;
+    let first = start(&house, asked, fence, Some((grant.id, grant.digest))).await;
+    // The same worker, the same fence, another attempt: only the version and the state tell that it comes too late.
+    let mut late = first.clone();
+    late.started.as_mut().expect("a start").key.step = 2;
+    house.store().advance_tx(house.me).apply(&[first]).await.expect("it starts");
+    let applied = house.store().advance_tx(house.me).apply(std::slice::from_ref(&late)).await;
+    assert!(matches!(applied, Err(AdvanceError::Guard(run)) if run == asked.run), "an older version: {applied:?}");
+    late.version = house.run(asked.run).await.version;
+    let applied = house.store().advance_tx(house.me).apply(&[late]).await;
+    assert!(matches!(applied, Err(AdvanceError::Guard(run)) if run == asked.run), "another state: {applied:?}");
+    assert_eq!(attempts(&house).await, ["1.1 started"]);
 }
 
 /// The key of an attempt is unique in the database itself.

@@ -94,6 +94,17 @@ async fn i9_unknown_arguments_and_options_are_refused() {
     }
 }
 
+/// Refused where the line is read, before anything is planned, in words that say what a dash would do.
+#[tokio::test]
+async fn i9_a_value_that_begins_with_a_dash_is_refused_in_the_line() {
+    let house = House::new().await;
+    for text in ["announce -rf", "run say-words words=-rf", "run say-words words=\"--help me\""] {
+        let said = house.say("mei", text).await;
+        assert!(said.contains("begins with `-`, which a program reads as an option"), "`{text}`: {said}");
+    }
+    assert_eq!((house.count("run").await, house.count("plan").await), (0, 0));
+}
+
 /// What looks like shell is one argument, to the letter.
 #[tokio::test]
 async fn i9_what_was_said_is_one_argument_and_reaches_no_shell() {
