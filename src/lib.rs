@@ -2,11 +2,13 @@
 //!
 //! Someone speaks in [`chat`]. It becomes a [`command`]. The [`runbook`] is read (before, never during), the [`engine`]
 //! makes a plan of it, [`approval`] grants that exact plan, the engine runs it, the [`ledger`] remembers it, and [`chat`]
-//! tells everyone. [`flow`] is the one room that knows all the others; nobody imports it.
+//! tells everyone; [`metrics`] count what came of it. [`flow`] is the one room that knows all the others; nobody imports it.
 
 pub mod model;
 
 pub mod sys;
+
+pub mod metrics;
 
 pub mod approval;
 pub mod chat;

@@ -19,10 +19,13 @@ struct Arguments {
 enum Command {
     Up(cli::up::Args),
     Say(cli::say::Args),
+    Console(cli::console::Args),
+    Tail(cli::tail::Args),
     Validate(cli::validate::ValidateArgs),
     Plan(cli::plan::PlanArgs),
     #[command(subcommand)]
     Audit(cli::audit::Command),
+    Healthcheck(cli::healthcheck::Args),
     Bench(cli::bench::Args),
     /// Run the demo's supervisor (the trial starts it by itself).
     DemoServices(demo::ServeArgs),
@@ -44,6 +47,8 @@ fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(run(arguments.command));
+    // A read from a terminal or a pipe cannot be called off: what has ended does not wait for it.
+    runtime.shutdown_background();
     match code {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -57,9 +62,12 @@ async fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Up(args) => cli::up::run(args).await,
         Command::Say(args) => cli::say::run(args).await,
+        Command::Console(args) => cli::console::run(args).await,
+        Command::Tail(args) => cli::tail::run(args).await,
         Command::Validate(args) => cli::validate::run(args),
         Command::Plan(args) => cli::plan::run(args).await,
         Command::Audit(command) => cli::audit::run(command).await,
+        Command::Healthcheck(args) => cli::healthcheck::run(args).await,
         Command::Bench(args) => cli::bench::run(args).await,
         Command::DemoServices(args) => {
             cli::start_logging(cli::LogFormat::Text)?;

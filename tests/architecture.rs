@@ -16,6 +16,8 @@ const MAY: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("sys", &[]),
     ("config", &[]),
+    // Counters, and the beats of the loops: every room below may count into it, so it stands beside them.
+    ("metrics", &["model"]),
     // The demo is a world of its own; the bot meets it only through a command line.
     ("demo", &[]),
     // Pure readings of text and files.
@@ -23,24 +25,25 @@ const MAY: &[(&str, &[&str])] = &[
     ("runbook", &["model"]),
     ("text", &["model"]),
     // `sys`: rows name processes (worker, attempt) by `ProcessIdentity`, and the managed database is a process.
-    ("store", &["model", "sys"]),
+    ("store", &["model", "sys", "metrics"]),
     ("approval", &["model", "store"]),
     ("incident", &["model", "store"]),
     // `incident`: what a turn of a check opens or mitigates.
     ("watch", &["model", "store", "incident"]),
-    ("ledger", &["model", "store"]),
+    ("ledger", &["model", "store", "metrics"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
-    ("chat", &["model", "store"]),
+    ("chat", &["model", "store", "metrics"]),
     // `approval`: the Grant. `text`: only `text::chain`, which writes an error's causes into one line of the log.
-    ("engine", &["model", "store", "sys", "approval", "text"]),
-    // HTTP is the door of the local room: it knows that adapter, and reads how a line settled from the store.
-    ("web", &["model", "store", "chat", "ledger"]),
+    ("engine", &["model", "store", "sys", "approval", "text", "metrics"]),
+    // HTTP is the door of the local room: it knows that adapter, and reads how a line settled from the store. `text`: pages
+    // say times, plans and states in the bot's words.
+    ("web", &["model", "store", "chat", "ledger", "text", "metrics"]),
     // The one room that knows the others.
     (
         "flow",
         &[
             "model", "store", "command", "runbook", "engine", "approval", "incident", "watch", "chat", "text",
-            "ledger", "web",
+            "ledger", "web", "metrics",
         ],
     ),
     // The command line wires everything up.
@@ -48,7 +51,7 @@ const MAY: &[(&str, &[&str])] = &[
         "cli",
         &[
             "model", "sys", "config", "demo", "command", "runbook", "text", "store", "approval", "ledger", "chat",
-            "engine", "web", "flow",
+            "engine", "web", "flow", "metrics",
         ],
     ),
 ];

@@ -76,6 +76,7 @@ async fn ask(store: &Store, sealed: &Sealed, line: &str) -> RunId {
         account: "local:trial:mei".parse().expect("an account"),
         said_at: store.clock().now(),
         what: Said::Line { message: MessageId::new(line), text: line.to_owned(), address: Addressed::ToRoom },
+        trace: None,
     };
     let mut tx = store.begin().await.expect("a transaction");
     let mei = PersonId::new("mei");

@@ -1076,6 +1076,29 @@ steps:
     }
 
     #[test]
+    fn the_variable_that_the_bot_sets() {
+        insta::assert_snapshot!(told(&[("start.yaml", r#"runbook: start
+title: Start a service
+say: ["start {service}"]
+params: {service: {type: service}}
+approval: managers
+steps:
+  - name: Start
+    run: {command: [web-ctl, start, "{{ service }}"], env: [TRACEPARENT]}
+"#)]), @r#"
+    error: the bot sets `TRACEPARENT` for every step itself
+     --> start.yaml:8:61
+      |
+    8 |     run: {command: [web-ctl, start, "{{ service }}"], env: [TRACEPARENT]}
+      |                                                             ^^^^^^^^^^^
+      |
+      = help: leave it out: the step finds in it the trace of the run that it belongs to
+
+    1 problem in 1 file; the catalog is not loaded
+    "#);
+    }
+
+    #[test]
     fn the_bots_own_variables() {
         insta::assert_snapshot!(told(&[("start.yaml", r#"runbook: start
 title: Start a service

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use countersign::chat::room::LocalRoom;
 use countersign::chat::{Adapter, Delivery, Inbound, Limits, Outgoing, ReceiveError, Received, SendError, sender};
-use countersign::cli::client::Client;
+use countersign::cli::client::{Client, ServerArgs};
 use countersign::cli::say;
 use countersign::model::chat::{Account, Incoming, Message, RoomAddress, Said};
 use countersign::model::id::{InboxId, MessageId, OutboxId, PersonId, RunbookName, SystemName};
@@ -19,6 +19,7 @@ use countersign::model::plan::Sealed;
 use countersign::model::run::RunState;
 use countersign::store::{LineOutcome, NewMessage, NewRun, Origin, Place, Store, WorkerId};
 use countersign::sys::ProcessIdentity;
+use countersign::text::time::Times;
 use countersign::web::{self, Token, WebState};
 use futures_util::future::BoxFuture;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -68,6 +69,7 @@ async fn line(store: &Store, room: &RoomAddress, id: &str) -> InboxId {
             text: id.to_owned(),
             address: countersign::model::chat::Addressed::ToRoom,
         },
+        trace: None,
     };
     let line = tx.insert_line(&incoming, None, Some(id)).await.expect("a line").expect("a new line");
     tx.commit().await.expect("committed");
@@ -530,8 +532,12 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
         inbound: inbound.clone(),
         token: token(),
         rooms: Arc::new(|room| room.channel.starts_with("system-")),
+        catalog: Arc::new(Arc::default),
+        times: Times::in_zone(chrono_tz::Tz::UTC),
+        trial: None,
         planner: Arc::new(|_| Err("no plans in this test".to_owned())),
         names: Vec::new(),
+        silent_at_most: Duration::from_secs(60),
     };
     let serving = tokio::spawn(web::serve(listener, state, stopped));
     let sending = if sends { Some(Sending::start(&store, room, worker(&store).await, LEASE)) } else { None };
@@ -850,14 +856,13 @@ async fn edits_and_presses_come_in_as_what_they_are() {
 
 fn arguments(address: SocketAddr, text: &str, json: bool) -> say::Args {
     say::Args {
-        server: format!("http://{address}").parse().expect("an address"),
+        at: ServerArgs { server: format!("http://{address}").parse().expect("an address"), data: None },
         speaker: "mei".to_owned(),
         room: "system-a".to_owned(),
         thread: None,
         message_id: Some("x1".to_owned()),
         wait: Some(SOON),
         json,
-        data: None,
         text: text.split(' ').map(str::to_owned).collect(),
     }
 }
@@ -926,7 +931,7 @@ async fn say_without_a_bot_is_one_sentence() {
     drop(listener);
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let args = say::Args { wait: None, ..arguments(address, "hello", false) };
-    let client = Client::new(args.server.clone(), token()).expect("a client");
+    let client = Client::new(args.at.server.clone(), token()).expect("a client");
     let (code, out, _) = spoken(&args, &client).await;
     let sentence = code.expect_err("nobody is there").replace(&address.to_string(), "ADDRESS");
     insta::assert_snapshot!(sentence, @"http://ADDRESS does not answer (Connection refused (os error 111))");

@@ -792,6 +792,7 @@ async fn a_command_that_is_older_than_two_minutes_is_recorded_and_does_not_act()
             account: "local:trial:mei".parse().expect("an account"),
             said_at: store.clock().now() - ago,
             what: Said::Line { message: MessageId::new(id), text: text.to_owned(), address: Addressed::ToRoom },
+            trace: None,
         };
         app.receive(incoming).await.expect("it is kept").line
     };

@@ -18,6 +18,8 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Adapter, Outgoing, SendError};
+use crate::metrics::beats::{Loop, beat};
+use crate::metrics::{self, Sending};
 use crate::model::chat::RoomAddress;
 use crate::model::id::{MessageId, OutboxId};
 use crate::store::{HandedOver, Listener, OutboxRow, Store, StoreError, Topic, WorkerId};
@@ -67,6 +69,7 @@ pub async fn run(
     let sender = Arc::new(Sender { store, adapters, me, lease_length, stop: stop.clone(), lingering });
     let mut rooms = Rooms::default();
     while !*stop.borrow() {
+        beat(Loop::Sender);
         match sender.store.list_rooms_with_unsent().await {
             Ok(waiting) => rooms.serve(&sender, waiting),
             Err(error) => tracing::warn!(error = %chain(&error), "the outbox cannot be read; trying again"),
@@ -345,7 +348,7 @@ impl Channel<'_> {
     }
 
     async fn send_row(&mut self, row: OutboxRow) -> Result<ControlFlow<()>, StoreError> {
-        let (tries, has_role) = (row.tries, row.has_role);
+        let (tries, has_role, created_at) = (row.tries, row.has_role, row.created_at);
         self.newest = self.newest.max(row.id);
         if self.held_back == Some(row.id) {
             self.held_back = None;
@@ -376,6 +379,7 @@ impl Channel<'_> {
         } else {
             None
         };
+        let found_it = if found.is_some() { Sending::Found } else { Sending::Sent };
         let sent = match found {
             Some(name) => Ok(name),
             None => {
@@ -385,6 +389,12 @@ impl Channel<'_> {
         };
         match sent {
             Ok(name) => {
+                metrics::message(found_it);
+                // One that was found was sent by somebody before, nobody knows when.
+                if found_it == Sending::Sent {
+                    let took = self.sender.store.clock().now() - created_at;
+                    metrics::message_took(took.to_std().unwrap_or_default());
+                }
                 if self.unmarked.is_empty() {
                     self.unmarked_since = Instant::now();
                 }
@@ -435,6 +445,7 @@ impl Channel<'_> {
 
     async fn try_again(&mut self, id: OutboxId, tries: i32, error: &SendError) -> Result<ControlFlow<()>, StoreError> {
         self.held_back = Some(id);
+        metrics::message(Sending::Retried);
         self.mark().await;
         let pause = match error {
             SendError::RetryAfter(pause) => *pause,
@@ -450,6 +461,7 @@ impl Channel<'_> {
 
     async fn give_up(&mut self, id: OutboxId, why: &str) -> Result<ControlFlow<()>, StoreError> {
         tracing::warn!(room = %self.room, outbox = %id, why, "a message was given up");
+        metrics::message(Sending::Failed);
         self.sender.store.set_failed(id, why).await?;
         Ok(ControlFlow::Continue(()))
     }

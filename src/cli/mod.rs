@@ -3,9 +3,14 @@
 pub mod audit;
 pub mod bench;
 pub mod client;
+pub mod console;
+pub mod healthcheck;
+mod line;
 pub mod place;
 pub mod plan;
 pub mod say;
+pub mod tail;
+mod trial;
 pub mod up;
 pub mod validate;
 

@@ -36,9 +36,11 @@ use crate::web::{self, Token, WebState};
 use crate::{demo, runbook};
 
 /// The variable by which the shipped runbooks find the demo's services.
-const DEMO: &str = "COUNTERSIGN_DEMO";
+pub(super) const DEMO: &str = "COUNTERSIGN_DEMO";
 /// How long ending may take in all; past that the program ends as it is.
 const END_WITHIN: Duration = Duration::from_secs(25);
+/// How long the loops may wait for the database before an error comes back; only beyond it is one of them known to hang.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long what has been recorded may take to be told at the end.
 const TELL_WITHIN: Duration = Duration::from_secs(3);
 
@@ -93,6 +95,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let (store, managed) = database?;
     let demo = demo?;
     let own_secrets = own_secrets(&settings, &token, managed.as_ref());
+    let key = web::entry_key(&token);
     let started = Bot::start(&settings, loaded, store.clone(), token, own_secrets, demo.as_ref()).await;
     let mut bot = match started {
         Ok(bot) => bot,
@@ -101,7 +104,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
             return Err(error);
         }
     };
-    say_ready(bot.address)?;
+    say_ready(bot.address, &key)?;
     let failure = loop {
         tokio::select! {
             signalled = ending.next() => match signalled {
@@ -144,7 +147,10 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
 
 /// The bot's own secrets: taken out of everything that is kept, for a step that finds them may say them aloud.
 fn own_secrets(settings: &Settings, token: &Token, managed: Option<&Managed>) -> Vec<(SecretName, Vec<u8>)> {
-    let mut secrets = vec![(SecretName::new("countersign-token"), token.expose().as_bytes().to_vec())];
+    let mut secrets = vec![
+        (SecretName::new("countersign-token"), token.expose().as_bytes().to_vec()),
+        (SecretName::new("countersign-key"), web::entry_key(token).into_bytes()),
+    ];
     let password = match (&settings.database, managed) {
         (_, Some(managed)) => Some(managed.password().to_owned()),
         (Database::Url(url), None) => {
@@ -238,11 +244,14 @@ fn make_private(data: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("the data folder {} cannot be made", data.display()))
 }
 
-#[expect(clippy::print_stdout, reason = "the one line that scripts wait for")]
-fn say_ready(address: std::net::SocketAddr) -> anyhow::Result<()> {
+/// Says that it really answers, in the one line that scripts wait for, and then to people where the page is.
+fn say_ready(address: std::net::SocketAddr, key: &str) -> anyhow::Result<()> {
     use std::io::Write;
-    println!("ready http://{address}");
-    std::io::stdout().flush()?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready http://{address}")?;
+    out.flush()?;
+    // Whoever waits for the first line alone may be gone by now.
+    let _ = writeln!(out, "open  http://{address}/enter?key={key}").and_then(|()| out.flush());
     Ok(())
 }
 
@@ -327,18 +336,23 @@ impl Bot {
         let (stop_taking, taking_stops) = channel::channel(false);
         let (stop_telling, telling_stops) = channel::channel(false);
         let (reload, reloads) = mpsc::channel(1);
-        let (rooms, planner) = (app.clone(), app.clone());
+        let (rooms, planner, in_use) = (app.clone(), app.clone(), app.clone());
         let state = WebState {
             store: store.clone(),
             room,
             inbound: app.clone(),
             token,
             rooms: Arc::new(move |address| rooms.in_use().catalog.room_at(address).is_some()),
+            catalog: Arc::new(move || Arc::clone(&in_use.in_use().catalog)),
+            times,
+            trial: Some(super::trial::trial(&app, demo.map(demo::Demo::dir))),
             planner: Arc::new(move |asked| {
                 let params = asked.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                 make_plan(&planner.in_use().catalog, &asked.runbook, params, &planner.world)
             }),
             names: settings.names.clone(),
+            // By then everything that this process held is lost to it, so that starting it again ends nothing that goes on.
+            silent_at_most: settings.lease * 4 + DATABASE_PATIENCE,
         };
         let serve = web::serve(listener, state, taking_stops.clone());
         let (tell_ended, ended) = mpsc::channel(8);

@@ -92,7 +92,7 @@ async fn commit(store: &Store, me: WorkerId, mut jobs: Vec<Job>) {
                     AdvanceError::Store(_) => CommitError::Store(StoreError::Refused(error.to_string())),
                 }));
                 if let AdvanceError::Store(cause) = &error {
-                    tracing::error!(error = %crate::text::chain(cause), "a run could not be moved");
+                    tracing::error!(error = %crate::text::chain(cause), run.id = job.advance.run.0, "a run could not be moved");
                 }
             }
         }

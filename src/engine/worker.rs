@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::SecretsSource;
 use super::commit::Committer;
 use super::drive::{Shared, drive};
 use super::step::{Orders, Surroundings};
+use crate::metrics::beats::{Loop, beat};
 use crate::model::id::RunId;
 use crate::store::{Store, StoreError, Topic, WorkerId};
 use crate::sys::Liveness;
@@ -89,6 +91,7 @@ impl Engine {
         // Nothing here may wait for the database longer than this; what a lease needs done in time, its watchdog does.
         let patience = self.settings.lease / 5;
         loop {
+            beat(Loop::Engine);
             if give_up_at.is_some() && held.is_empty() {
                 break;
             }
@@ -160,17 +163,25 @@ impl Engine {
             tokio::spawn(watchdog(watched.clone(), orders.clone()));
             held.insert(run, Held { fence, orders, act_until });
             let (shared, finished, me) = (self.shared.clone(), finished.clone(), self.me);
-            tokio::spawn(async move {
+            // All that is logged in the course of a run names it, and its trace as soon as that is read.
+            let span = tracing::info_span!(
+                "run",
+                run.id = run.0,
+                trace_id = tracing::field::Empty,
+                incident.id = tracing::field::Empty
+            );
+            let driver = async move {
                 let driving = shared.clone();
                 // A task of its own, so that the end is told however it comes about.
-                let ended = tokio::spawn(async move { drive(&driving, run, fence, receiver, watched).await }).await;
+                let driver = async move { drive(&driving, run, fence, receiver, watched).await };
+                let ended = tokio::spawn(driver.in_current_span()).await;
                 let failure = match ended {
                     Ok(Ok(())) => None,
                     Ok(Err(error)) => Some(text::chain(&error)),
                     Err(error) => Some(format!("its driver ended badly: {error}")),
                 };
                 if let Some(error) = failure {
-                    tracing::error!(error, %run, "a run could not go on; it is tried again in a while");
+                    tracing::error!(error, "a run could not go on; it is tried again in a while");
                     // What is wrong now may not be in a moment; and what is wrong for good must not fill the log.
                     tokio::time::sleep(TRY_AGAIN_AFTER).await;
                 }
@@ -178,12 +189,13 @@ impl Engine {
                 let released = shared.store.release_run(me, run, fence);
                 match tokio::time::timeout(RELEASE_WITHIN, released).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::warn!(error = %text::chain(&error), %run, "a run was not let go of"),
-                    Err(_) => tracing::warn!(%run, "a run was not let go of in time"),
+                    Ok(Err(error)) => tracing::warn!(error = %text::chain(&error), "a run was not let go of"),
+                    Err(_) => tracing::warn!("a run was not let go of in time"),
                 }
                 // The loop is gone only when the process is about to end.
                 let _ = finished.send(Finished { run, fence });
-            });
+            };
+            tokio::spawn(driver.instrument(span));
         }
     }
 

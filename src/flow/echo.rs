@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::App;
 use super::turn::{accounts, plan_of};
+use crate::metrics::beats::{Loop, beat};
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::event::{Event, Happened};
 use crate::model::id::{InboxId, PersonId, Position, TriggerName};
@@ -32,6 +33,7 @@ pub async fn room_sink(app: Arc<App>, me: WorkerId, lease: Duration, mut stop: w
     let mut chained = app.store.hub().listen(Topic::Chained);
     let mut held_until = None::<tokio::time::Instant>;
     loop {
+        beat(Loop::RoomSink);
         if *stop.borrow() {
             return;
         }
@@ -50,6 +52,7 @@ pub async fn room_sink(app: Arc<App>, me: WorkerId, lease: Duration, mut stop: w
         }
         if held_until.is_some() {
             loop {
+                beat(Loop::RoomSink);
                 match tell(&app).await {
                     // Less than a batch was all that there was; what came since has woken the listener.
                     Ok(told) if told < BATCH as usize => break,
@@ -82,7 +85,8 @@ async fn tell(app: &App) -> Result<usize, StoreError> {
             // This one event cannot be told, now or later; it must not keep every other room in silence.
             Err(error) => {
                 let position = row.place.map_or(0, |(position, _)| position.0);
-                tracing::error!(error = %text::chain(&error), position, "an event cannot be told: `audit verify` tells more");
+                let run = row.scope.run.map(|run| run.0);
+                tracing::error!(error = %text::chain(&error), position, run.id = run, "an event cannot be told: `audit verify` tells more");
             }
         }
     }
@@ -124,13 +128,6 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::RequestAsked { .. }
         | Happened::Decided { .. }
         | Happened::GrantEnded { .. }
-        | Happened::CheckTurned { .. }
-        | Happened::IncidentOpened { .. }
-        | Happened::IncidentAcknowledged { .. }
-        | Happened::IncidentMitigated { .. }
-        | Happened::IncidentRecurred { .. }
-        | Happened::IncidentResolved { .. }
-        | Happened::IncidentReopened { .. }
         | Happened::IncidentNoted { .. }
         | Happened::ClockJumped { .. } => Ok(Vec::new()),
         Happened::TriggerFired { .. }
@@ -138,6 +135,13 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::TriggerReleased { .. }
         | Happened::AutomationPaused { .. }
         | Happened::AutomationResumed { .. } => automation::tell(app, &event, position, &record.what).await,
+        Happened::CheckTurned { .. }
+        | Happened::IncidentOpened { .. }
+        | Happened::IncidentAcknowledged { .. }
+        | Happened::IncidentMitigated { .. }
+        | Happened::IncidentRecurred { .. }
+        | Happened::IncidentResolved { .. }
+        | Happened::IncidentReopened { .. } => super::echo_incident::tell(app, &event, position, &record.what).await,
         Happened::RequestGranted { .. }
         | Happened::RequestDenied { .. }
         | Happened::RequestExpired { .. }

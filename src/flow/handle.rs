@@ -4,10 +4,12 @@
 //! never acts; a command that is too old is only recorded) and I9 (who is unknown can only ask who they are).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::TimeDelta;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tracing::Instrument;
 
 use super::commands;
 use super::turn::Turn;
@@ -15,9 +17,11 @@ use super::{App, InUse};
 use crate::chat::sender::split;
 use crate::chat::{Delivery, Inbound, ReceiveError, Received};
 use crate::command::{self, Command, Parsed, Place};
+use crate::metrics::{self, Line};
 use crate::model::chat::{Addressed, Incoming, Message, Said};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{InboxId, PersonId};
+use crate::model::trace::Trace;
 use crate::store::{LineOutcome, PlainLine, StoreError, Tx};
 use crate::text;
 
@@ -34,34 +38,92 @@ const TRIES_OF_CONNECTIONS: u32 = crate::store::MOST_CONNECTIONS + 1;
 impl Inbound for App {
     fn receive(&self, incoming: Incoming) -> BoxFuture<'_, Result<Received, ReceiveError>> {
         async move {
-            let mut tries = 0;
-            loop {
-                tries += 1;
-                match self.turn(&incoming).await {
-                    Ok(received) => return Ok(received),
-                    // Somebody else moved a row that this turn had read, or two turns met: look again.
-                    Err(StoreError::Moved { .. }) if tries < TRIES => {}
-                    Err(StoreError::Database(error)) if tries < TRIES && is_collision(&error) => {}
-                    // Perhaps it was committed: then the line is known, and does nothing a second time (I6).
-                    Err(StoreError::Database(error)) if tries < TRIES_OF_CONNECTIONS && is_cut(&error) => {}
-                    Err(error) => {
-                        tracing::error!(
-                            error = %text::chain(&error),
-                            room = %incoming.room,
-                            key = %incoming.what.key(),
-                            "a line could not be dealt with"
-                        );
-                        // What the database may do later is worth another delivery. Anything else would only fail again:
-                        // it is kept, refused, and the room is told.
-                        if matches!(error, StoreError::Database(_)) {
-                            return Err(ReceiveError(error.into()));
-                        }
-                        return self.broken(&incoming).await.map_err(|error| ReceiveError(error.into()));
+            let began = Instant::now();
+            let trace = match incoming.trace {
+                Some(trace) => trace,
+                None => begin_trace().map_err(|error| ReceiveError(error.into()))?,
+            };
+            // Everything that is logged on the way carries these.
+            let span = tracing::info_span!(
+                "line",
+                trace_id = %trace.id(),
+                line.room = %incoming.room,
+                line.key = %incoming.what.key(),
+                run.id = tracing::field::Empty,
+            );
+            let received = self.receive_until_kept(&incoming, trace).instrument(span.clone()).await;
+            let took = began.elapsed();
+            let line = received.as_ref().map_or(Line::Failed, |taken| taken.line);
+            metrics::line(line, took);
+            let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            span.in_scope(|| match line {
+                Line::Answered | Line::Refused => tracing::info!(outcome = line.name(), millis, "a line was taken"),
+                Line::Talk | Line::Recorded | Line::Again => {
+                    tracing::debug!(outcome = line.name(), millis, "a line was taken");
+                }
+                // Said where it failed.
+                Line::Failed => {}
+            });
+            received.map(|taken| taken.received)
+        }
+        .boxed()
+    }
+}
+
+/// What was received, and what came of it.
+struct Taken {
+    received: Received,
+    line: Line,
+}
+
+impl Taken {
+    fn first(line: InboxId, outcome: LineOutcome) -> Self {
+        Self { received: Received { line, delivery: Delivery::First }, line: line_of(outcome) }
+    }
+}
+
+fn begin_trace() -> Result<Trace, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(Trace::from_entropy(bytes))
+}
+
+fn line_of(outcome: LineOutcome) -> Line {
+    match outcome {
+        LineOutcome::Talk => Line::Talk,
+        LineOutcome::Answered => Line::Answered,
+        LineOutcome::Refused => Line::Refused,
+        LineOutcome::Recorded => Line::Recorded,
+    }
+}
+
+impl App {
+    /// Takes a line, again when somebody else was faster or a connection had died.
+    async fn receive_until_kept(&self, incoming: &Incoming, trace: Trace) -> Result<Taken, ReceiveError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.turn(incoming, trace).await {
+                Ok(taken) => return Ok(taken),
+                // Somebody else moved a row that this turn had read, or two turns met: look again.
+                Err(StoreError::Moved { .. }) if tries < TRIES => {}
+                Err(StoreError::Database(error)) if tries < TRIES && is_collision(&error) => {}
+                // Perhaps it was committed: then the line is known, and does nothing a second time (I6).
+                Err(error) if tries < TRIES_OF_CONNECTIONS && error.is_cut() => {}
+                Err(error) => {
+                    tracing::error!(
+                        error = %text::chain(&error),
+                        "a line could not be dealt with"
+                    );
+                    // What the database may do later is worth another delivery. Anything else would only fail again:
+                    // it is kept, refused, and the room is told.
+                    if matches!(error, StoreError::Database(_)) {
+                        return Err(ReceiveError(error.into()));
                     }
+                    return self.broken(incoming).await.map_err(|error| ReceiveError(error.into()));
                 }
             }
         }
-        .boxed()
     }
 }
 
@@ -71,16 +133,10 @@ pub(super) fn is_collision(error: &sqlx::Error) -> bool {
     matches!(code.as_deref(), Some("40001" | "40P01"))
 }
 
-/// The connection was lost, or the server ended it.
-fn is_cut(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    matches!(error, sqlx::Error::Io(_)) || matches!(code.as_deref(), Some("57P01" | "57P02" | "08006"))
-}
-
 impl App {
     /// Keeps a line that something of ours cannot deal with: refused, with a sentence, so that it is not delivered again
     /// for ever.
-    async fn broken(&self, incoming: &Incoming) -> Result<Received, StoreError> {
+    async fn broken(&self, incoming: &Incoming) -> Result<Taken, StoreError> {
         let in_use = self.in_use();
         let person = in_use.catalog.person_of(&incoming.account).map(|person| person.name.clone());
         let text = said_text(incoming).map(|text| in_use.secrets.redact(text));
@@ -94,17 +150,17 @@ impl App {
         let record = said(incoming, person, text, LineOutcome::Refused, tx.answers());
         tx.record(NewEvent { scope: Scope::default(), cause: Some(line), record });
         tx.commit().await?;
-        Ok(Received { line, delivery: Delivery::First })
+        Ok(Taken::first(line, LineOutcome::Refused))
     }
 
     /// What was received before.
-    async fn again(&self, incoming: &Incoming) -> Result<Received, StoreError> {
+    async fn again(&self, incoming: &Incoming) -> Result<Taken, StoreError> {
         let row = self.store.find_line(&incoming.room, &incoming.what.key()).await?;
         let row = row.ok_or_else(|| StoreError::Database(sqlx::Error::RowNotFound))?;
-        Ok(Received { line: row.id, delivery: Delivery::Again })
+        Ok(Taken { received: Received { line: row.id, delivery: Delivery::Again }, line: Line::Again })
     }
 
-    async fn turn(&self, incoming: &Incoming) -> Result<Received, StoreError> {
+    async fn turn(&self, incoming: &Incoming, trace: Trace) -> Result<Taken, StoreError> {
         let in_use = self.in_use();
         let person = in_use.catalog.person_of(&incoming.account).map(|person| person.name.clone());
         // I8: before storage.
@@ -116,11 +172,12 @@ impl App {
             let (person, text) = (person.as_ref(), text.as_deref());
             let plain = PlainLine { incoming, person, text, outcome, record, answers };
             if let Some(line) = self.store.insert_plain_line(plain).await? {
-                return Ok(Received { line, delivery: Delivery::First });
+                return Ok(Taken::first(line, outcome));
             }
             // Received before, or edited since: the long way finds out.
         }
         let mut tx = self.store.begin().await?;
+        tx.set_trace(trace);
         let Some(line) = tx.insert_line(incoming, person.as_ref(), text.as_deref()).await? else {
             drop(tx);
             return self.again(incoming).await;
@@ -141,7 +198,7 @@ impl App {
         let record = said(incoming, person, text, outcome, tx.answers());
         tx.record(NewEvent { scope: Scope::default(), cause: Some(line), record });
         tx.commit().await?;
-        Ok(Received { line, delivery: Delivery::First })
+        Ok(Taken::first(line, outcome))
     }
 
     /// What comes of a line that needs no look at the database before it is answered; `None` for every other.
@@ -180,7 +237,16 @@ impl App {
                     | Command::Judge { .. }
                     | Command::Retry { .. }
                     | Command::Requests
-                    | Command::Show { .. } => return None,
+                    | Command::Show { .. }
+                    | Command::Incidents
+                    | Command::Open { .. }
+                    | Command::Ack { .. }
+                    | Command::Resolve { .. }
+                    | Command::Reopen { .. }
+                    | Command::Note { .. }
+                    | Command::Happened { .. }
+                    | Command::Status
+                    | Command::Report { .. } => return None,
                 };
                 Some((LineOutcome::Answered, aloud(&answer)))
             }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::App;
 use crate::approval::{self, End, Ending};
 use crate::engine::bury_the_dead;
+use crate::metrics::beats::{Loop, beat};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::RequestId;
 use crate::store::{StoreError, Topic, WorkerId};
@@ -23,6 +24,7 @@ pub async fn housekeeping(app: Arc<App>, me: WorkerId, mut stop: watch::Receiver
     let mut requests = app.store.hub().listen(Topic::Requests);
     let mut rounds = 0_u32;
     loop {
+        beat(Loop::Housekeeping);
         if *stop.borrow() {
             return;
         }

@@ -6,6 +6,7 @@
 
 mod commands;
 mod echo;
+mod echo_incident;
 mod handle;
 mod housekeeping;
 mod reload;
@@ -35,8 +36,8 @@ pub use watch::watch;
 /// A catalog in use, with its secrets.
 #[derive(Debug)]
 pub struct InUse {
-    /// The catalog.
-    pub catalog: Catalog,
+    /// The catalog. Shared: pages keep the one that they began with.
+    pub catalog: Arc<Catalog>,
     /// The hash over its files.
     pub fingerprint: Digest,
     /// Its secrets' values.
@@ -51,7 +52,7 @@ impl InUse {
         for problem in problems {
             tracing::warn!("{problem}");
         }
-        Self { catalog: loaded.catalog, fingerprint: loaded.fingerprint, secrets }
+        Self { catalog: Arc::new(loaded.catalog), fingerprint: loaded.fingerprint, secrets }
     }
 }
 

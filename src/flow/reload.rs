@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::App;
 use super::turn::plan_of;
 use crate::engine::plan::plan;
+use crate::metrics::beats::{Loop, beat};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::Digest;
 use crate::model::plan::Sealed;
@@ -67,6 +68,7 @@ pub async fn watch_catalog(
     };
     let mut refused = None::<Vec<String>>;
     loop {
+        beat(Loop::Catalog);
         let why = tokio::select! {
             _ = stop.changed() => return,
             Some(reload) = asked.recv() => reload,
@@ -134,7 +136,7 @@ async fn tell_what_differs(app: &App) -> Result<(), StoreError> {
     for request in app.store.list_pending_requests().await? {
         // Each alone: one that cannot be read must not keep the others from being told.
         if let Err(error) = tell_if_differs(app, &request).await {
-            tracing::error!(error = %text::chain(&error), request = %request.code, "a request could not be compared");
+            tracing::error!(error = %text::chain(&error), request = %request.code, run.id = request.run.0, "a request could not be compared");
         }
     }
     Ok(())

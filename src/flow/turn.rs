@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{App, InUse};
+use crate::model::allowed::asked;
 use crate::model::catalog::{Catalog, Person, System};
 use crate::model::chat::{Incoming, Message, RoomAddress};
 use crate::model::id::{InboxId, PersonId, ThreadId};
@@ -65,18 +66,6 @@ impl Turn<'_> {
     pub(super) fn system_of(&self, run: &Run) -> Option<&System> {
         self.catalog().systems.get(&run.system)
     }
-}
-
-/// The people who are asked in a stage of a plan's policy, without those who asked for it.
-pub(super) fn asked(catalog: &Catalog, plan: &Plan, stage: u32, requesters: &[PersonId]) -> Vec<PersonId> {
-    let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
-    let stage = usize::try_from(stage).ok().and_then(|stage| stages.get(stage));
-    stage
-        .map(|stage| catalog.people_in(&stage.approvers))
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|person| !requesters.contains(person))
-        .collect()
 }
 
 /// The accounts of people on the platform of a room: whom a message there may ping.

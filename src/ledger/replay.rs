@@ -19,9 +19,9 @@ use super::report::{At, Finding, Findings};
 use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Happened, Record, RowMark, Scope};
 use crate::model::id::{Digest, GrantId, IncidentId, PersonId, RequestId, RunId, TriggerName};
-use crate::model::plan::{Plan, Sealed};
+use crate::model::plan::{Plan, PlanStep, Sealed};
 use crate::model::request::{Answer, Decision, GrantState, Tally, tally};
-use crate::model::run::{AttemptState, Verdict};
+use crate::model::run::{AttemptState, Outcome, Verdict};
 use crate::store::{
     AttemptCheck, AttemptKey, ChainRow, DecisionCheck, GrantCheck, IncidentCheck, RequestCheck, RunCheck,
 };
@@ -73,7 +73,16 @@ struct PlanFacts {
     stages: Vec<Stage>,
     /// Triggers that its policy lets start by themselves.
     automatic: Vec<TriggerName>,
-    privileged: Vec<bool>,
+    steps: Vec<StepFacts>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct StepFacts {
+    privileged: bool,
+    /// Whether it may be repeated after an unknown outcome, because it only reads or doing it twice is doing it once.
+    repeatable: bool,
+    /// How often it may be tried again after it failed.
+    times: u32,
 }
 
 /// The last mark of a row.
@@ -150,6 +159,8 @@ struct AttemptFacts {
 
 #[derive(Debug)]
 struct EndedFacts {
+    /// How; `None` when nobody saw.
+    outcome: Option<Outcome>,
     at: At,
     when: DateTime<Utc>,
     exit_code: Option<i32>,
@@ -295,8 +306,13 @@ impl Replay {
         }
         if let Ok(Plan { policy, steps, .. }) = sealed.open() {
             let (stages, automatic) = policy.map_or_else(Default::default, |policy| (policy.stages, policy.automatic));
-            let privileged = steps.iter().map(|step| step.privileged).collect();
-            self.plans.insert(sealed.digest(), PlanFacts { stages, automatic, privileged });
+            let facts = |step: &PlanStep| StepFacts {
+                privileged: step.privileged,
+                repeatable: step.idempotent || !step.privileged,
+                times: step.retry.map_or(0, |retry| retry.times),
+            };
+            let steps = steps.iter().map(facts).collect();
+            self.plans.insert(sealed.digest(), PlanFacts { stages, automatic, steps });
         }
     }
 
@@ -474,20 +490,27 @@ impl Replay {
                 run,
                 step,
                 number,
-                outcome: _,
+                outcome,
                 exit_code,
                 millis: _,
                 summary,
                 output_sha256,
                 checks: _,
             } => {
-                let ended = EndedFacts { at, when, exit_code, summary: Some(summary), output: output_sha256 };
+                let ended = EndedFacts {
+                    outcome: Some(outcome),
+                    at,
+                    when,
+                    exit_code,
+                    summary: Some(summary),
+                    output: output_sha256,
+                };
                 self.attempt_ended(AttemptKey { run, step, number }, ended);
             }
             // Changes no state.
             Happened::AttemptProgress { .. } => {}
             Happened::AttemptLost { run, step, number, why: _ } => {
-                let ended = EndedFacts { at, when, exit_code: None, summary: None, output: None };
+                let ended = EndedFacts { outcome: None, at, when, exit_code: None, summary: None, output: None };
                 self.attempt_ended(AttemptKey { run, step, number }, ended);
             }
             Happened::AttemptJudged { run, step, number, by, verdict, why: _ } => {
@@ -637,12 +660,15 @@ impl Replay {
             Some(_) => {}
         }
         let index = usize::try_from(key.step).ok().and_then(|step| step.checked_sub(1));
-        let step = |plan: &PlanFacts| index.and_then(|index| plan.privileged.get(index).copied());
         if let Some(plan) = self.plans.get(&digest) {
-            match (step(plan), grant) {
-                (None, _) => return Some(format!("its plan has no step {}", key.step)),
-                (Some(true), None) => return Some("its step changes something and it names no grant".to_owned()),
-                (Some(_), _) => {}
+            let Some(step) = index.and_then(|index| plan.steps.get(index)).copied() else {
+                return Some(format!("its plan has no step {}", key.step));
+            };
+            if step.privileged && grant.is_none() {
+                return Some("its step changes something and it names no grant".to_owned());
+            }
+            if let Some(why) = self.wrong_with_number(key, step, grant) {
+                return Some(why);
             }
         }
         let grant = grant?;
@@ -661,6 +687,40 @@ impl Replay {
         let mark = self.marks.get(&grant_name(grant));
         mark.filter(|mark| mark.state != GrantState::Granted.name())
             .map(|mark| format!("it names grant/{grant}, which was {} by then", mark.state))
+    }
+
+    /// What is wrong with a further attempt of a step (I3): after a failure as many as the plan's `retry` says, after an
+    /// unknown outcome those of a step that may be repeated or that the grant's request asked to retry, and no others.
+    fn wrong_with_number(&self, key: AttemptKey, step: StepFacts, grant: Option<GrantId>) -> Option<String> {
+        if self.attempts.contains_key(&key) {
+            return Some("it had started before".to_owned());
+        }
+        let before = match key.number {
+            0 => return Some("attempts are counted from 1".to_owned()),
+            1 => return None,
+            number => AttemptKey { number: number - 1, ..key },
+        };
+        let Some(earlier) = self.attempts.get(&before) else {
+            return Some("the attempt before it never started".to_owned());
+        };
+        if earlier.judged.is_some() {
+            return Some("a person had judged the attempt before it".to_owned());
+        }
+        let Some(ended) = &earlier.ended else { return Some("the attempt before it had not ended".to_owned()) };
+        match ended.outcome {
+            Some(Outcome::Succeeded) => Some("the attempt before it had done its work".to_owned()),
+            Some(Outcome::Failed | Outcome::TimedOut) if key.number - 1 <= step.times => None,
+            Some(Outcome::Failed | Outcome::TimedOut) => {
+                Some("the attempt before it had failed, and its plan lets it be tried no further".to_owned())
+            }
+            None if step.repeatable => None,
+            None => {
+                let asked = grant.and_then(|grant| self.grants.get(&grant)).map(|grant| grant.request);
+                let retry = asked.and_then(|request| self.requests.get(&request)).and_then(|asked| asked.retry_step);
+                let why = "the outcome of the attempt before it was unknown, and nobody agreed to another";
+                (retry != Some(key.step)).then(|| why.to_owned())
+            }
+        }
     }
 
     /// Begins to compare a row: its state and version with its last mark.

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{LedgerError, chain};
+use crate::metrics::beats::{Loop, beat};
 use crate::store::{Lease, Store, StoreError, Topic, WorkerId};
 
 /// The lease's name.
@@ -119,6 +120,7 @@ async fn turn(
     held: &mut Option<Held>,
 ) -> Result<Turn, StoreError> {
     loop {
+        beat(Loop::Sequencer);
         let current = match held {
             Some(current) if current.since.elapsed() < renewal(lease_length) => *current,
             _ => {

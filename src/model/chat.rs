@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::id::{MessageId, ThreadId};
+use super::trace::Trace;
 
 /// Who speaks, as the platform knows them: `platform:workspace:id`. Maps to at most one person.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +93,8 @@ pub struct Incoming {
     pub said_at: chrono::DateTime<chrono::Utc>,
     /// What.
     pub what: Said,
+    /// The trace that it came with; `None`: one begins with it.
+    pub trace: Option<Trace>,
 }
 
 /// The kinds of things that come in.

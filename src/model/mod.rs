@@ -13,3 +13,4 @@ pub mod phrase;
 pub mod plan;
 pub mod request;
 pub mod run;
+pub mod trace;

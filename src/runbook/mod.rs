@@ -126,8 +126,17 @@ pub fn load_with(root: &Path, limits: Limits) -> Result<Loaded, Diagnostics> {
     Ok(Loaded { catalog: checked.catalog, fingerprint: Digest(hash.finalize().into()), files: paths })
 }
 
-const ALL_KINDS: [Kind; 8] =
-    [Kind::System, Kind::Service, Kind::Runbook, Kind::Policy, Kind::Person, Kind::Group, Kind::Room, Kind::Secret];
+const ALL_KINDS: [Kind; 9] = [
+    Kind::System,
+    Kind::Service,
+    Kind::Runbook,
+    Kind::Trigger,
+    Kind::Policy,
+    Kind::Person,
+    Kind::Group,
+    Kind::Room,
+    Kind::Secret,
+];
 
 /// A file that could not be read, and what it may have declared.
 struct Unread {
@@ -147,6 +156,9 @@ fn document(text: &str) -> Result<Document, Unread> {
         FileKind::Runbook => {
             yaml::read(text).map(Document::Runbook).map_err(|problem| unread(&[Kind::Runbook], problem))
         }
+        FileKind::Trigger => {
+            yaml::read(text).map(Document::Trigger).map_err(|problem| unread(&[Kind::Trigger], problem))
+        }
         FileKind::Policy => yaml::read(text).map(Document::Policy).map_err(|problem| unread(&[Kind::Policy], problem)),
         FileKind::People => {
             yaml::read(text).map(Document::People).map_err(|problem| unread(&[Kind::Person, Kind::Group], problem))
@@ -162,6 +174,7 @@ fn document(text: &str) -> Result<Document, Unread> {
 enum FileKind {
     System,
     Runbook,
+    Trigger,
     Policy,
     People,
     Rooms,
@@ -170,9 +183,10 @@ enum FileKind {
 
 /// The kind that the top keys name. In a runbook `system` is an ordinary key; people and groups may share a file.
 fn kind_of(keys: &[At<String>]) -> Result<FileKind, Problem> {
-    const KINDS: [(&str, FileKind); 7] = [
+    const KINDS: [(&str, FileKind); 8] = [
         ("runbook", FileKind::Runbook),
         ("system", FileKind::System),
+        ("trigger", FileKind::Trigger),
         ("policy", FileKind::Policy),
         ("people", FileKind::People),
         ("groups", FileKind::People),

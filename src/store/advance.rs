@@ -10,6 +10,7 @@ use super::lease::WorkerId;
 use super::rows::{self, AttemptKey, StoredGrant};
 use super::runs::{self, NewAttemptOutput};
 use super::{Result, Store, StoreError, Topic};
+use crate::metrics;
 use crate::model::event::{EVENT_SCHEMA, NewEvent};
 use crate::model::id::{Digest, GrantId, RunId};
 use crate::model::request::GrantState;
@@ -225,6 +226,7 @@ impl AdvanceTx {
             Err(StoreError::Database(error)) if is_unmet_guard(&error) => return Err(AdvanceError::Guard(first.run)),
             Err(error) => return Err(error.into()),
         }
+        metrics::committed(batch.iter().flat_map(|advance| &advance.events));
         self.store.hub().wake(Topic::Unsequenced);
         self.store.hub().wake(Topic::Settled);
         Ok(())

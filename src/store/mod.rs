@@ -15,6 +15,7 @@ mod hub;
 mod incident;
 mod lease;
 mod ledger;
+mod look;
 pub mod managed;
 mod outbox;
 mod plain;
@@ -22,6 +23,7 @@ mod rows;
 mod runs;
 mod tx;
 mod verify;
+mod vitals;
 mod watch;
 
 use std::sync::Arc;
@@ -36,9 +38,10 @@ pub use append::{NewMessage, Origin, Place};
 pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
-pub use incident::NewIncident;
+pub use incident::{CheckKnown, Held, NewIncident, Paused};
 pub use lease::{Lease, WorkerId, WorkerRow};
-pub use ledger::{ChainHead, ChainRow};
+pub use ledger::{ChainHead, ChainRow, Chained};
+pub use look::{Conversation, Entry, GivenAnswer, LedgerFilter, LedgerFrom, LineEntry, Mark, MessageEntry, Older};
 pub use outbox::{Backlog, OutboxRow};
 pub use plain::PlainLine;
 pub(crate) use rows::subject;
@@ -48,7 +51,7 @@ pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
     AttemptCheck, DecisionCheck, EventCheck, GrantCheck, IncidentCheck, Loose, RequestCheck, RunCheck, Snapshot,
 };
-pub use watch::{Automation, BrakeRow, CheckRow, FiringRow, Paused};
+pub use watch::{Automation, BrakeRow, CheckRow, FiringRow};
 
 /// The migrations, in the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
@@ -81,11 +84,23 @@ pub enum StoreError {
     Refused(String),
 }
 
+impl StoreError {
+    /// Whether a connection was lost, or the server ended it. What was asked may have been done or not; asking again takes
+    /// another connection.
+    pub(crate) fn is_cut(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code());
+        matches!(error, sqlx::Error::Io(_)) || matches!(code.as_deref(), Some("57P01" | "57P02" | "08006"))
+    }
+}
+
 /// Short for what this module's functions return.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// The most connections of one process that are not its loops'.
 pub(crate) const MOST_CONNECTIONS: u32 = 12;
+/// The most connections of its loops.
+const MOST_LOOP_CONNECTIONS: u32 = 3;
 
 /// The store: a pool, a clock, wake-ups. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -139,13 +154,14 @@ impl Store {
                 .test_before_acquire(false)
         };
         let pool = pool_of(MOST_CONNECTIONS).connect_with(options.clone()).await?;
-        let loops = pool_of(3).connect_lazy_with(options);
+        let loops = pool_of(MOST_LOOP_CONNECTIONS).connect_lazy_with(options);
         let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&pool).await?;
         Ok(Self { pool, loops, clock: Clock::starting_at(now), hub: Arc::default() })
     }
 
     /// Whether every migration of this binary has been applied. One cheap query, so that a start over a current schema
-    /// does not pay for the migrator's lock and checks.
+    /// does not pay for the migrator's lock and checks. They are counted as well: one that came later may bear an earlier
+    /// number.
     async fn is_current(&self) -> Result<bool> {
         let newest = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
         let there = sqlx::query_scalar!(r#"select to_regclass('_sqlx_migrations') is not null as "there!""#)
@@ -154,10 +170,11 @@ impl Store {
         if !there {
             return Ok(false);
         }
-        let applied = sqlx::query_scalar!(r#"select max(version) from _sqlx_migrations where success"#)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(applied == Some(newest))
+        let applied =
+            sqlx::query!(r#"select max(version) as newest, count(*) as "count!" from _sqlx_migrations where success"#)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(applied.newest == Some(newest) && usize::try_from(applied.count) == Ok(MIGRATOR.iter().count()))
     }
 
     /// The clock that every `$now` comes from.

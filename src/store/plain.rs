@@ -6,6 +6,7 @@
 
 use super::append::{MESSAGE_SCHEMA, commitment};
 use super::{LineOutcome, OutboxRow, Result, Store, Topic};
+use crate::metrics;
 use crate::model::chat::{Incoming, Message, Said};
 use crate::model::event::{EVENT_SCHEMA, Record};
 use crate::model::id::{InboxId, OutboxId, PersonId, ThreadId};
@@ -94,6 +95,7 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         let Some(row) = row else { return Ok(None) };
+        metrics::committed_record(&line.record);
         let id = InboxId(row.id);
         if !line.answers.is_empty() {
             let rows = row.answers.into_iter().zip(line.answers).zip(0..).map(|((outbox, message), part)| OutboxRow {

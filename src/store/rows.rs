@@ -9,6 +9,7 @@ use crate::model::id::{
 };
 use crate::model::request::{Decision, GrantState, RequestState};
 use crate::model::run::{AttemptState, RunState, Snag, Verdict};
+use crate::model::trace::Trace;
 use crate::sys::ProcessIdentity;
 
 /// A row that contradicts the model.
@@ -64,6 +65,8 @@ pub struct Run {
     pub created_at: DateTime<Utc>,
     /// The fence of whoever holds it.
     pub fence: i64,
+    /// The trace that it is part of; `None`: it was made before runs had one.
+    pub trace: Option<Trace>,
 }
 
 impl Run {

@@ -133,6 +133,7 @@ struct RunRow {
     incident: Option<i64>,
     created_at: DateTime<Utc>,
     fence: i64,
+    trace: Option<String>,
 }
 
 impl TryFrom<RunRow> for Run {
@@ -157,6 +158,7 @@ impl TryFrom<RunRow> for Run {
             incident: row.incident.map(IncidentId),
             created_at: row.created_at,
             fence: row.fence,
+            trace: row.trace.map(|trace| trace.parse().map_err(|_| Inconsistent::at(name(), "trace"))).transpose()?,
         })
     }
 }
@@ -166,7 +168,7 @@ pub(super) async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Re
         RunRow,
         r#"
         select run.id, version, state, state_by, state_step, state_why, runbook, system, environment, plan, plan.bytes,
-            room, thread, requester, requester_account, cause, trigger, incident, created_at, fence
+            room, thread, requester, requester_account, cause, trigger, incident, created_at, fence, trace
         from run join plan on plan.digest = run.plan
         where run.id = any($1) order by run.id
         "#,
@@ -220,7 +222,7 @@ impl TryFrom<RequestRow> for Request {
     }
 }
 
-async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Request>> {
+pub(super) async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Request>> {
     let rows = sqlx::query_as!(
         RequestRow,
         r#"
@@ -482,16 +484,17 @@ impl Tx {
         Ok(())
     }
 
-    /// Inserts a run; its plan must be there. Its version is 1.
+    /// Inserts a run; its plan must be there. Its version is 1. It is part of the transaction's trace ([`Tx::set_trace`]).
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn insert_run(&mut self, run: NewRun<'_>) -> Result<RunId> {
+        let trace = self.trace()?;
         let id = sqlx::query_scalar!(
             r#"
             insert into run (state, runbook, system, environment, plan, room, thread, requester, requester_account,
-                cause, trigger, incident, created_at, updated_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $13, $11, $11) returning id
+                cause, trigger, incident, created_at, updated_at, trace)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $13, $11, $11, $14) returning id
             "#,
             run.state.name(),
             run.runbook.as_str(),
@@ -506,6 +509,7 @@ impl Tx {
             self.now(),
             run.trigger.map(TriggerName::as_str),
             run.incident.map(|incident| incident.0),
+            trace.to_string(),
         )
         .fetch_one(&mut *self.inner)
         .await?;

@@ -5,9 +5,11 @@ use sqlx::{Postgres, Transaction};
 
 use super::append::{self, NewMessage, Origin, Place};
 use super::{Result, Store, Topic};
+use crate::metrics;
 use crate::model::chat::{Incoming, Message, RoomAddress, Said};
 use crate::model::event::NewEvent;
 use crate::model::id::{InboxId, PersonId, RunId, ThreadId};
+use crate::model::trace::Trace;
 
 /// A transaction. Dropped without [`Tx::commit`] it leaves nothing behind.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub struct Tx {
     pub(super) inner: Transaction<'static, Postgres>,
     store: Store,
     now: DateTime<Utc>,
+    /// What the runs that are made here are part of.
+    trace: Option<Trace>,
     events: Vec<NewEvent>,
     messages: Vec<NewMessage>,
     pub(super) wakes_runs: bool,
@@ -67,6 +71,7 @@ impl Store {
             inner: self.pool.begin().await?,
             store: self.clone(),
             now: self.clock().now(),
+            trace: None,
             events: Vec::new(),
             messages: Vec::new(),
             wakes_runs: false,
@@ -94,6 +99,26 @@ impl Tx {
     /// The one time of this transaction.
     pub fn now(&self) -> DateTime<Utc> {
         self.now
+    }
+
+    /// Says what the runs that are made from now on are part of. Without this each begins a trace of its own.
+    pub fn set_trace(&mut self, trace: Trace) {
+        self.trace = Some(trace);
+    }
+
+    /// What a run that is made now is part of.
+    ///
+    /// # Errors
+    /// When a trace would have to begin and the system has no randomness.
+    pub(super) fn trace(&self) -> Result<Trace> {
+        match self.trace {
+            Some(trace) => Ok(trace),
+            None => {
+                let mut bytes = [0; 16];
+                getrandom::fill(&mut bytes)?;
+                Ok(Trace::from_entropy(bytes))
+            }
+        }
     }
 
     /// Adds an event, to be written at commit.
@@ -204,6 +229,8 @@ impl Tx {
     /// When the database refuses.
     pub async fn insert_line_run(&mut self, line: InboxId, run: RunId) -> Result<()> {
         self.wakes_runs = true;
+        // Whatever is logged of this line from here on names the run; outside the span of a line this does nothing.
+        tracing::Span::current().record("run.id", run.0);
         sqlx::query!("insert into line_run (line, run) values ($1, $2) on conflict do nothing", line.0, run.0)
             .execute(&mut *self.inner)
             .await?;
@@ -219,6 +246,7 @@ impl Tx {
     pub async fn commit(mut self) -> Result<()> {
         append::append(&mut self.inner, self.now, &self.events, &self.messages).await?;
         self.inner.commit().await?;
+        metrics::committed(&self.events);
         let hub = self.store.hub();
         if !self.messages.is_empty() {
             hub.wake(Topic::Outbox);

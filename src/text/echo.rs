@@ -108,7 +108,7 @@ pub fn progress(plan: &Plan, events: &[Event], limit: usize) -> String {
 }
 
 /// The beginning of a text, with a mark when it goes on.
-fn shortened(text: &str, most: usize) -> String {
+pub(super) fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }

@@ -102,48 +102,64 @@ fn earlier((total, helped, usual): (i64, i64, Option<u64>)) -> String {
     }
 }
 
-/// Every step as it will run, changing ones marked with `!`.
-pub fn steps(plan: &Plan) -> Vec<String> {
-    (1_u32..).zip(&plan.steps).flat_map(|(number, step)| step_lines(plan, number, step)).collect()
+/// A step in words, for whoever sets its parts apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepText {
+    /// Its number, counted from 1.
+    pub number: u32,
+    /// Whether it changes something, and so needs a grant.
+    pub changes: bool,
+    /// What kind it is: `run`, `check`, `http`, `tcp` or `wait`.
+    pub kind: &'static str,
+    /// What it does.
+    pub what: String,
+    /// Where, how long, how often.
+    pub facts: String,
+    /// What the words before do not tell: each a line. What is asked for stands alone, what it comes to in brackets.
+    pub details: Vec<String>,
 }
 
-fn step_lines(plan: &Plan, number: u32, step: &PlanStep) -> Vec<String> {
-    let mark = if step.privileged { "!" } else { " " };
-    match &step.action {
-        Action::Run(exec) => {
-            let mut facts = vec![format!("on {}", visible(&plan.host)), format!("at most {}", limit(step.timeout()))];
-            facts.extend(repeats(step));
-            let mut lines = vec![format!("{number} {mark} run    {}   {}", argv(&exec.argv), facts.join(", "))];
-            lines.extend(details(exec));
-            lines
-        }
+/// Every step as it will run, changing ones marked with `!`.
+pub fn steps(plan: &Plan) -> Vec<String> {
+    let lines = |step: StepText| {
+        let mark = if step.changes { "!" } else { " " };
+        let facts = if step.facts.is_empty() { String::new() } else { format!("   {}", step.facts) };
+        let first = format!("{} {mark} {:<6} {}{facts}", step.number, step.kind, step.what);
+        let details = step.details.into_iter().map(|detail| format!("           {detail}"));
+        std::iter::once(first).chain(details).collect::<Vec<_>>()
+    };
+    step_texts(plan).into_iter().flat_map(lines).collect()
+}
+
+/// Every step as it will run.
+pub fn step_texts(plan: &Plan) -> Vec<StepText> {
+    (1_u32..).zip(&plan.steps).map(|(number, step)| step_text(plan, number, step)).collect()
+}
+
+fn step_text(plan: &Plan, number: u32, step: &PlanStep) -> StepText {
+    let place_and_time = |word: &str| {
+        let mut facts = vec![format!("{word} {}", visible(&plan.host)), format!("at most {}", limit(step.timeout()))];
+        facts.extend(repeats(step));
+        facts.join(", ")
+    };
+    let (kind, what, facts, details) = match &step.action {
+        Action::Run(exec) => ("run", argv(&exec.argv), place_and_time("on"), details(exec)),
         Action::Check { checks, until } => {
             let when = match until {
                 Some(until) => format!("within {}, every {}", lasted(until.passes_within_ms), lasted(until.every_ms)),
                 None => format!("at most {}", limit(step.timeout())),
             };
             let names: Vec<String> = checks.iter().map(|check| format!("{} {}", check.service, check.check)).collect();
-            let mut lines = vec![format!("{number} {mark} check  {}   {when}", names.join(", "))];
-            for check in checks {
-                lines.extend(probe(&check.probe));
-            }
-            lines
+            let details = checks.iter().flat_map(|check| probe(&check.probe)).collect();
+            ("check", names.join(", "), when, details)
         }
         Action::Http(ask) => {
-            let mut facts = vec![format!("from {}", visible(&plan.host)), format!("at most {}", limit(step.timeout()))];
-            facts.extend(repeats(step));
-            let mut lines =
-                vec![format!("{number} {mark} http   {} {}   {}", ask.method, visible(&ask.url), facts.join(", "))];
-            lines.extend(asks(ask));
-            lines
+            ("http", format!("{} {}", ask.method, visible(&ask.url)), place_and_time("from"), asks(ask))
         }
-        Action::Tcp(ask) => {
-            let mut facts = vec![format!("from {}", visible(&plan.host)), format!("at most {}", limit(step.timeout()))];
-            facts.extend(repeats(step));
-            vec![format!("{number} {mark} tcp    {}   {}", visible(&ask.address), facts.join(", "))]
-        }
-        Action::Wait { ms } => vec![format!("{number} {mark} wait   {}", lasted(*ms))],
-    }
+        Action::Tcp(ask) => ("tcp", visible(&ask.address), place_and_time("from"), Vec::new()),
+        Action::Wait { ms } => ("wait", lasted(*ms), String::new(), Vec::new()),
+    };
+    StepText { number, changes: step.privileged, kind, what, facts, details }
 }
 
 /// How often a step may be tried, and what its author says of it.
@@ -174,16 +190,16 @@ fn only_reads(action: &Action) -> bool {
 fn probe(probe: &PlanProbe) -> Vec<String> {
     match probe {
         PlanProbe::Command { exec, .. } => {
-            let mut lines = vec![format!("           {}", argv(&exec.argv))];
+            let mut lines = vec![argv(&exec.argv)];
             lines.extend(details(exec));
             lines
         }
         PlanProbe::Http(ask) => {
-            let mut lines = vec![format!("           {} {}", ask.method, visible(&ask.url))];
+            let mut lines = vec![format!("{} {}", ask.method, visible(&ask.url))];
             lines.extend(asks(ask));
             lines
         }
-        PlanProbe::Tcp(ask) => vec![format!("           connects to {}", visible(&ask.address))],
+        PlanProbe::Tcp(ask) => vec![format!("connects to {}", visible(&ask.address))],
     }
 }
 
@@ -204,7 +220,7 @@ fn asks(ask: &HttpAsk) -> Vec<String> {
     if let Some(contains) = &ask.contains {
         facts.push(format!("whose answer holds {}", visible(contains)));
     }
-    vec![format!("           ({})", facts.join("; "))]
+    vec![format!("({})", facts.join("; "))]
 }
 
 /// What a command line alone does not tell: which file it is, which scripts, which variables.
@@ -219,7 +235,7 @@ fn details(exec: &Exec) -> Vec<String> {
             EnvFrom::Secret(secret) => format!("gets {} from the secret {secret}", entry.name),
         });
     }
-    vec![format!("           ({})", facts.join("; "))]
+    vec![format!("({})", facts.join("; "))]
 }
 
 /// Arguments as one would type them: quoted where a reader could not tell where one ends.

@@ -32,6 +32,16 @@ impl Times {
         if moment - now < TimeDelta::minutes(10) { self.at_second(moment, now) } else { self.at(moment, now) }
     }
 
+    /// `22:33:07`, for a column of times of one day.
+    pub fn clock(&self, moment: DateTime<Utc>) -> String {
+        moment.with_timezone(&self.zone).format("%H:%M:%S").to_string()
+    }
+
+    /// `Sat 2026-11-21 UTC`: the day and zone over such a column.
+    pub fn day(&self, moment: DateTime<Utc>) -> String {
+        moment.with_timezone(&self.zone).format("%a %Y-%m-%d %Z").to_string()
+    }
+
     fn say(&self, moment: DateTime<Utc>, now: DateTime<Utc>, clock: &str) -> String {
         let moment = moment.with_timezone(&self.zone);
         let today = moment.date_naive() == now.with_timezone(&self.zone).date_naive();
@@ -86,8 +96,10 @@ mod tests {
         assert_eq!(utc.at(moment("2026-11-21T14:33:07Z"), now), "14:33 UTC");
         assert_eq!(utc.until(moment("2026-11-21T14:21:07Z"), now), "14:21:07 UTC");
         assert_eq!(utc.until(moment("2026-11-22T01:00:00Z"), now), "2026-11-22 01:00 UTC");
+        assert_eq!(utc.clock(moment("2026-11-21T14:33:07Z")), "14:33:07");
         let berlin = Times::in_zone(Tz::Europe__Berlin);
         assert_eq!(berlin.at(moment("2026-11-21T14:33:07Z"), now), "15:33 CET");
+        assert_eq!(berlin.day(moment("2026-11-21T23:33:07Z")), "Sun 2026-11-22 CET");
     }
 
     #[test]

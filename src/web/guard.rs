@@ -1,13 +1,14 @@
 //! Who may knock: the server's own names, its own pages, and whoever knows the token.
 //!
 //! A page of another site that a browser has open could reach a port of this machine. The Host check stops one whose name
-//! was pointed here, the Origin check any other, and the token whoever is left.
+//! was pointed here, the Origin check any other, and the token whoever is left. The API wants the token itself with every
+//! request and takes no cookie; pages want a session (`session`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -51,9 +52,17 @@ pub(super) struct Guard {
     pub(super) token: Token,
 }
 
-/// Lets a request pass, or refuses it.
+/// Lets a request pass that reached this server by its own name, and not from another site's page; or refuses it.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    match guard.judge(request.uri(), request.headers()) {
+    match guard.judge(request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Lets a request pass that presents the token, or refuses it.
+pub(super) async fn bearer(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    match guard.judge_token(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
@@ -70,7 +79,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Result<Option<
 }
 
 impl Guard {
-    fn judge(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn judge(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         let named = matches!(only(headers, &header::HOST), Ok(Some(host)) if self.hosts.contains(host));
         // A request line may name a host of its own, which then counts.
         let absolute = uri.authority().is_none_or(|authority| self.hosts.contains(authority.as_str()));
@@ -84,6 +93,17 @@ impl Guard {
                 return Err(Refusal::new(StatusCode::FORBIDDEN, "pages of other sites may not ask"));
             }
         }
+        // Browsers say so also where they send no Origin. Following a link from elsewhere is no harm: reading never acts,
+        // and the cookie stays away.
+        let site = only(headers, &header::HeaderName::from_static("sec-fetch-site"));
+        if !method.is_safe() && !matches!(site, Ok(None | Some("same-origin" | "none"))) {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "pages of other sites may not ask"));
+        }
+        Ok(())
+    }
+
+    /// Whether a request presents the token.
+    pub(super) fn judge_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let presented = only(headers, &header::AUTHORIZATION).ok().flatten().unwrap_or_default();
         let (scheme, presented) = presented.split_once(' ').unwrap_or_default();
         if scheme.eq_ignore_ascii_case("bearer") && self.token.matches(presented.as_bytes()) {
@@ -141,7 +161,23 @@ mod tests {
         for (name, value) in headers {
             map.append(name, HeaderValue::from_str(value).expect("a value"));
         }
-        guard.judge(&Uri::from_static("/"), &map).err().map(|refusal| refusal.status)
+        let judged = guard.judge(&Method::POST, &Uri::from_static("/"), &map).and_then(|()| guard.judge_token(&map));
+        judged.err().map(|refusal| refusal.status)
+    }
+
+    #[test]
+    fn a_post_from_elsewhere_is_refused_and_a_link_is_followed() {
+        let guard =
+            Guard { hosts: hosts("127.0.0.1:4100", &[]), token: Token::parse(&"0a".repeat(32)).expect("a token") };
+        let judged = |method: Method, site: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("localhost:4100"));
+            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            guard.judge(&method, &Uri::from_static("/"), &headers).is_ok()
+        };
+        assert!(judged(Method::POST, "same-origin") && judged(Method::POST, "none"));
+        assert!(!judged(Method::POST, "cross-site") && !judged(Method::POST, "same-site"));
+        assert!(judged(Method::GET, "cross-site"));
     }
 
     #[test]
@@ -171,6 +207,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("localhost:4100"));
         let uri = Uri::from_static("http://evil.example/api");
-        assert_eq!(guard.judge(&uri, &headers).err().map(|refusal| refusal.status), Some(StatusCode::FORBIDDEN));
+        assert_eq!(
+            guard.judge(&Method::GET, &uri, &headers).err().map(|refusal| refusal.status),
+            Some(StatusCode::FORBIDDEN)
+        );
     }
 }

@@ -1,17 +1,22 @@
-//! HTTP: the local room's API, and the place of every further route.
+//! HTTP: the local room's API, the pages, and the place of every further route.
 //!
-//! What lives here: who may knock (`guard`), what a request must look like, streams that follow a line. What does not:
-//! what a line does (`flow`, behind [`Inbound`]), and any sentence of the bot. Keeps I6 as an adapter must: a line is
-//! acknowledged only once it is durable.
+//! What lives here: who may knock (`guard`, `session`), what a request must look like, streams that follow a line, what a
+//! browser shows (`pages`). What does not: what a line does (`flow`, behind [`Inbound`]), and any sentence of the bot.
+//! Keeps I6 as an adapter must: a line is acknowledged only once it is durable.
 //!
 //! A further group of routes is a file with `pub(super) fn routes() -> Router<Shared>`, merged in [`router`]; the guard
 //! and the limits then hold for it as well.
 
+mod events;
 mod follow;
 mod guard;
+mod health;
 mod ledger;
+mod pages;
 mod rooms;
+mod session;
 mod token;
+mod trial;
 pub mod wire;
 
 use std::fmt;
@@ -21,9 +26,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::serve::ListenerExt;
 use axum::{Json, Router, middleware};
 use serde::de::DeserializeOwned;
@@ -32,12 +36,18 @@ use tokio::sync::watch;
 
 use crate::chat::Inbound;
 use crate::chat::room::LocalRoom;
+use crate::model::catalog::Catalog;
 use crate::model::chat::RoomAddress;
 use crate::model::plan::Sealed;
 use crate::store::Store;
+use crate::text::time::Times;
+
+use session::Sessions;
 
 pub use guard::Hosts;
+pub use session::entry_key;
 pub use token::{Token, TokenError};
+pub use trial::Trial;
 
 /// Bytes of a request's body: room for 4,000 characters of four bytes, escaped.
 const MOST_BODY: usize = 64 * 1024;
@@ -63,10 +73,18 @@ pub struct WebState {
     pub token: Token,
     /// Whether the catalog in force declares a room.
     pub rooms: Arc<dyn Fn(&RoomAddress) -> bool + Send + Sync>,
+    /// The catalog in force.
+    pub catalog: Arc<dyn Fn() -> Arc<Catalog> + Send + Sync>,
+    /// How pages say times.
+    pub times: Times,
+    /// What pages offer for trying to cheat; `None` offers nothing.
+    pub trial: Option<Trial>,
     /// Makes a plan of the catalog in force, or says in one sentence why not.
     pub planner: Arc<Planner>,
     /// Further names, with port if it is not the scheme's own, under which browsers and clients reach this server.
     pub names: Vec<String>,
+    /// How long a loop of this process may give no sign of life before `/healthz` says that it hangs.
+    pub silent_at_most: Duration,
 }
 
 impl fmt::Debug for WebState {
@@ -80,26 +98,45 @@ pub(crate) struct Web {
     pub(crate) state: WebState,
     /// Becomes true when the server is to end: streams end then, unsettled.
     pub(crate) stop: watch::Receiver<bool>,
+    /// What the database last said of itself.
+    latest: health::Latest,
+    /// Who came in with a browser.
+    pub(crate) sessions: Sessions,
 }
 
 /// The state as handlers extract it.
 pub(crate) type Shared = Arc<Web>;
 
-/// All routes, for a server that listens at an address. Everything but `GET /healthz` is behind the guard.
+/// All routes, for a server that listens at an address. Everything but what
+/// `health` answers is behind the guard.
 pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>) -> Router {
     let guard = Arc::new(guard::Guard { hosts: Hosts::of(address, &state.names), token: state.token.clone() });
-    let web: Shared = Arc::new(Web { state, stop });
-    Router::new()
+    let sessions = Sessions::new(state.token.clone(), address.port());
+    let web: Shared = Arc::new(Web { state, stop, latest: health::Latest::default(), sessions });
+    let api = Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())
-        .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address") })
+        .merge(events::routes())
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")
         })
+        .layer(middleware::from_fn_with_state(guard.clone(), guard::bearer));
+    let beyond = guard.clone();
+    api.merge(pages::routes())
+        .fallback(async move |headers: HeaderMap| {
+            if pages::wants_a_page(&headers) {
+                return pages::nothing_here();
+            }
+            let refusal = beyond.judge_token(&headers).err();
+            refusal
+                .unwrap_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
+                .into_response()
+        })
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(middleware::from_fn_with_state(guard, guard::check))
-        // Asked by who has no token, says nothing but that the process answers.
-        .route("/healthz", get(|| async { "ok\n" }))
+        .layer(middleware::from_fn(pages::closed))
+        // Asked by who has no token.
+        .merge(health::routes())
         .with_state(web)
 }
 

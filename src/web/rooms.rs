@@ -21,10 +21,11 @@ use crate::chat::room::{LocalRoom, PLATFORM, WORKSPACE};
 use crate::chat::{Delivery, ReceiveError, Received};
 use crate::model::chat::{Account, Addressed, Incoming, RoomAddress, Said};
 use crate::model::id::{MessageId, OutboxId, ThreadId};
+use crate::model::trace::Trace;
 use crate::store::OutboxRow;
 
 /// Characters of a line.
-const MOST_TEXT: usize = 4000;
+pub(super) const MOST_TEXT: usize = 4000;
 
 /// Characters of a name.
 const MOST_NAME: usize = 128;
@@ -33,7 +34,7 @@ const MOST_NAME: usize = 128;
 const MOST_WAIT_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Messages in one answer of the history.
-const PAGE: i64 = 500;
+pub(super) const PAGE: i64 = 500;
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
@@ -43,10 +44,11 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/api/v1/rooms/{room}/messages", get(list_messages))
 }
 
-type RoomPath = Result<Path<String>, PathRejection>;
+pub(super) type RoomPath = Result<Path<String>, PathRejection>;
 
 async fn take_line(State(web): State<Shared>, room: RoomPath, request: Request<Body>) -> Result<Response, Refusal> {
     let room = known_room(&web, room)?;
+    let trace = trace_of(&request);
     let line: NewLine = read_json(request).await?;
     let account = account(&line.speaker)?;
     let thread = line.thread.as_deref().map(thread).transpose()?;
@@ -60,11 +62,12 @@ async fn take_line(State(web): State<Shared>, room: RoomPath, request: Request<B
     }
     let patience = patience(line.wait_ms)?;
     let what = Said::Line { message: MessageId::new(message.clone()), text, address: Addressed::ToRoom };
-    take(web, Taken { room, thread, account, what, patience, message_id: Some(message) }).await
+    take(web, Taken { room, thread, account, what, patience, message_id: Some(message), trace }).await
 }
 
 async fn take_edit(State(web): State<Shared>, room: RoomPath, request: Request<Body>) -> Result<Response, Refusal> {
     let room = known_room(&web, room)?;
+    let trace = trace_of(&request);
     let edit: NewEdit = read_json(request).await?;
     let account = account(&edit.speaker)?;
     let what = Said::Edit {
@@ -73,11 +76,12 @@ async fn take_edit(State(web): State<Shared>, room: RoomPath, request: Request<B
         text: edit.text.map(text).transpose()?,
     };
     let patience = patience(None)?;
-    take(web, Taken { room, thread: None, account, what, patience, message_id: Some(edit.message_id) }).await
+    take(web, Taken { room, thread: None, account, what, patience, message_id: Some(edit.message_id), trace }).await
 }
 
 async fn take_press(State(web): State<Shared>, room: RoomPath, request: Request<Body>) -> Result<Response, Refusal> {
     let room = known_room(&web, room)?;
+    let trace = trace_of(&request);
     let press: NewPress = read_json(request).await?;
     let account = account(&press.speaker)?;
     let thread = press.thread.as_deref().map(thread).transpose()?;
@@ -87,7 +91,7 @@ async fn take_press(State(web): State<Shared>, room: RoomPath, request: Request<
         message: MessageId::new(name("message", &press.message)?),
         command: text(press.command)?,
     };
-    take(web, Taken { room, thread, account, what, patience, message_id: None }).await
+    take(web, Taken { room, thread, account, what, patience, message_id: None, trace }).await
 }
 
 /// What a request said, checked.
@@ -98,15 +102,31 @@ struct Taken {
     what: Said,
     patience: Patience,
     message_id: Option<String>,
+    trace: Option<Trace>,
+}
+
+/// The trace that a request is part of. A header that is not valid, or is there twice, counts as none.
+fn trace_of(request: &Request<Body>) -> Option<Trace> {
+    let mut headers = request.headers().get_all("traceparent").iter();
+    match (headers.next(), headers.next()) {
+        (Some(header), None) => Trace::from_traceparent(header.to_str().ok()?),
+        _ => None,
+    }
 }
 
 /// Hands over what was said and follows what comes of it.
 async fn take(web: Shared, taken: Taken) -> Result<Response, Refusal> {
-    let Taken { room, thread, account, what, patience, message_id } = taken;
+    let Taken { room, thread, account, what, patience, message_id, trace } = taken;
     // Listening before handing over: an answer cannot be faster than its listener.
     let live = web.state.room.listen();
-    let incoming =
-        Incoming { room: room.clone(), thread, account: account.clone(), said_at: web.state.store.clock().now(), what };
+    let incoming = Incoming {
+        room: room.clone(),
+        thread,
+        account: account.clone(),
+        said_at: web.state.store.clock().now(),
+        what,
+        trace,
+    };
     // In a task of its own: a connection that breaks now must not stop it half-way.
     let inbound = Arc::clone(&web.state.inbound);
     let receiving = tokio::spawn(async move { inbound.receive(incoming).await });
@@ -166,9 +186,15 @@ pub(super) fn may_see(reader: &Account, only_to: Option<&Account>) -> bool {
     only_to.is_none_or(|only_to| only_to == reader)
 }
 
-fn known_room(web: &Shared, room: RoomPath) -> Result<RoomAddress, Refusal> {
+pub(super) fn known_room(web: &Shared, room: RoomPath) -> Result<RoomAddress, Refusal> {
     let unknown = || Refusal::new(StatusCode::NOT_FOUND, "there is no such room here");
     let Path(room) = room.map_err(|_| unknown())?;
+    room_of(web, room)
+}
+
+/// A room of the catalog in force by its name in an address.
+pub(super) fn room_of(web: &Shared, room: String) -> Result<RoomAddress, Refusal> {
+    let unknown = || Refusal::new(StatusCode::NOT_FOUND, "there is no such room here");
     if !is_name(&room) {
         return Err(unknown());
     }
@@ -177,7 +203,7 @@ fn known_room(web: &Shared, room: RoomPath) -> Result<RoomAddress, Refusal> {
 }
 
 /// A name that can be part of an address and stand in a log line: short, without control characters or white space.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= MOST_NAME && !text.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
@@ -188,7 +214,7 @@ fn name(field: &str, value: &str) -> Result<String, Refusal> {
     Err(Refusal::wrong(format!("`{field}` must be 1 to {MOST_NAME} characters without spaces and control characters")))
 }
 
-fn account(speaker: &str) -> Result<Account, Refusal> {
+pub(super) fn account(speaker: &str) -> Result<Account, Refusal> {
     let id = name("as", speaker)?;
     Ok(Account { platform: PLATFORM.to_owned(), workspace: WORKSPACE.to_owned(), id })
 }

@@ -8,8 +8,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::model::chat::{Account, Button, Message};
-use crate::model::id::{Digest, InboxId, MessageId, OutboxId, RunId, ThreadId};
-use crate::store::PlanHistory;
+use crate::model::event::{Event, Happened, Record, Scope};
+use crate::model::id::{
+    Digest, EventId, InboxId, IncidentId, MessageId, OutboxId, Position, RunId, SystemName, ThreadId,
+};
+use crate::store::{ChainRow, PlanHistory};
 
 /// What is said: the body of `POST /api/v1/rooms/{room}/lines`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -159,6 +162,92 @@ pub enum SettledAs {
 pub struct TimedOut {
     /// Always true.
     pub timeout: bool,
+}
+
+/// An event of the ledger: an element of [`EventsTold`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventTold {
+    /// Its place.
+    pub position: Position,
+    /// The chain's hash there.
+    pub hash: Digest,
+    /// Its number.
+    pub id: EventId,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Its kind, as stored.
+    pub kind: String,
+    /// The system that it is about.
+    pub system: Option<SystemName>,
+    /// That system's environment.
+    pub environment: Option<String>,
+    /// The incident.
+    pub incident: Option<IncidentId>,
+    /// The run.
+    pub run: Option<RunId>,
+    /// Whom it concerns alone: an account.
+    pub audience: Option<String>,
+    /// The line or button that led to it.
+    pub cause: Option<InboxId>,
+    /// What happened, as stored; `null` once erased.
+    pub what: Option<serde_json::Value>,
+}
+
+impl EventTold {
+    /// An event as it is told; `None` while it has no place.
+    pub(crate) fn new(row: &ChainRow) -> Option<Self> {
+        let (position, hash) = row.place?;
+        let body = row.body.as_ref().and_then(|(_, body)| serde_json::from_slice::<serde_json::Value>(body).ok());
+        Some(Self {
+            position,
+            hash,
+            id: row.id,
+            at: row.at,
+            kind: row.kind.clone(),
+            system: row.scope.system.clone(),
+            environment: row.scope.environment.clone(),
+            incident: row.scope.incident,
+            run: row.scope.run,
+            audience: row.scope.audience.clone(),
+            cause: row.cause,
+            what: body.and_then(|mut body| body.get_mut("what").map(serde_json::Value::take)),
+        })
+    }
+
+    /// The event itself; without a record when it was erased, or is of a version that this program does not know.
+    pub fn event(&self) -> Event {
+        let what = self.what.clone().and_then(|what| serde_json::from_value::<Happened>(what).ok());
+        Event {
+            position: Some(self.position),
+            hash: Some(self.hash),
+            id: self.id,
+            kind: self.kind.clone(),
+            at: self.at,
+            scope: Scope {
+                system: self.system.clone(),
+                environment: self.environment.clone(),
+                incident: self.incident,
+                run: self.run,
+                audience: self.audience.clone(),
+            },
+            cause: self.cause,
+            // Which rows it changed is for verification, which reads the ledger itself.
+            record: what.map(|what| Record { what, rows: Vec::new() }),
+        }
+    }
+}
+
+/// The answer of `GET /api/v1/events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventsTold {
+    /// The server's time.
+    pub now: DateTime<Utc>,
+    /// The newest place of the ledger; 0 while it is empty.
+    pub head: Position,
+    /// How far was looked: `after` of the next question.
+    pub up_to: Position,
+    /// The events, in order.
+    pub events: Vec<EventTold>,
 }
 
 /// Which plan is looked at: the body of `POST /api/v1/plan`. Nothing is asked for, kept or run.

@@ -257,6 +257,7 @@ impl House {
                 text: text.to_owned(),
                 address: Addressed::ToRoom,
             },
+            trace: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! I3: no attempt starts twice, and a further one of a step that must not be repeated wants a decision.
 
-use countersign::approval::{self, GrantError, Step};
+use countersign::approval::{self, After, GrantError, Step};
 use countersign::model::run::RunState;
 use countersign::store::AdvanceError;
 
@@ -72,20 +72,20 @@ async fn i3_a_grant_to_start_covers_no_second_attempt() {
 async fn i3_a_grant_to_retry_covers_its_step_alone() {
     let house = House::new().await;
     let asked = stuck(&house, "mei", "hang on").await;
-    let covers = async |step, number, idempotent| {
+    let covers = async |step, number, after| {
         let stored = stored(&house, asked).await;
         let (grant, _) = approval::derive(&stored, house.store().clock().now()).expect("a Grant");
-        grant.covers(Step { step, number, idempotent })
+        grant.covers(Step { step, number, after })
     };
-    assert!(matches!(covers(1, 2, false).await, Err(GrantError::NotThisAttempt(1))));
-    assert!(covers(1, 1, false).await.is_ok() && covers(1, 2, true).await.is_ok());
+    assert!(matches!(covers(1, 2, After::Unknown).await, Err(GrantError::NotThisAttempt(1))));
+    assert!(covers(1, 1, After::Nothing).await.is_ok());
     house.say("boss", &format!("retry run {}", asked.run)).await;
     house.post().await;
     let codes = house.texts("select code from request where state = 'pending'".to_owned()).await;
     house.say("lin", &format!("approve {}", codes[0])).await;
     assert_eq!(house.run(asked.run).await.state, RunState::Approved);
-    assert!(covers(1, 2, false).await.is_ok());
-    assert!(matches!(covers(2, 2, false).await, Err(GrantError::NotThisAttempt(2))));
+    assert!(covers(1, 2, After::Unknown).await.is_ok());
+    assert!(matches!(covers(2, 2, After::Unknown).await, Err(GrantError::NotThisAttempt(2))));
     assert_eq!(house.count("run_grant where state = 'granted'").await, 1, "it takes the place of the first");
 }
 

@@ -155,6 +155,7 @@ impl Scene {
                 text: text.to_owned(),
                 address: Addressed::ToRoom,
             },
+            trace: None,
         }
     }
 

@@ -52,6 +52,8 @@ pub(crate) struct Bot {
     tolerated_errors: Vec<String>,
     said: AtomicU32,
     finished: bool,
+    /// Further arguments of `up`.
+    arguments: Vec<String>,
 }
 
 /// What came back for one line.
@@ -205,6 +207,11 @@ impl Bot {
 
     /// The same with a settings file of this content.
     pub(crate) async fn start_with(catalog: Catalog, settings: &str) -> Self {
+        Self::start_as(catalog, settings, &[]).await
+    }
+
+    /// The same with further arguments of `up`.
+    pub(crate) async fn start_as(catalog: Catalog, settings: &str, arguments: &[&str]) -> Self {
         // Whether another test was first does not matter.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::Builder::new().prefix("cs-").tempdir().expect("a directory");
@@ -225,6 +232,7 @@ impl Bot {
             tolerated_errors: Vec::new(),
             said: AtomicU32::new(0),
             finished: false,
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
         };
         bot.go().await;
         bot
@@ -241,6 +249,7 @@ impl Bot {
             .arg("--data")
             .arg(self.data())
             .args(["--database", self.db.url(), "--listen", &self.address])
+            .args(&self.arguments)
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true)
@@ -581,7 +590,8 @@ impl Bot {
 
     fn check_log(&self) {
         let log = self.log();
-        for line in log.lines().filter(|line| line.contains(" ERROR ") || line.contains("panicked at")) {
+        let is_error = |line: &&str| [" ERROR ", "\"level\":\"ERROR\"", "panicked at"].iter().any(|w| line.contains(w));
+        for line in log.lines().filter(is_error) {
             let expected = self.expected_errors.iter().chain(&self.tolerated_errors).any(|words| line.contains(words));
             assert!(expected, "the log has an error that no test expects: {line}");
         }

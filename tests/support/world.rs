@@ -39,6 +39,7 @@ pub(crate) struct Step {
 /// - `paced`: takes a moment, and writes who began after what was done to `order`, and at its end its name to `done`
 /// - `nasty`: says what would forge messages, colours and mentions
 /// - `env`: writes its environment and open files to the side directory
+/// - `trace`: writes what it was told of its trace to `trace`
 /// - `self-approve`: tries to approve what waits, by the program itself
 pub(crate) fn step(name: &str, what: &str) -> Step {
     Step { yaml: format!("  - name: {name}\n    run: {{command: [./step.sh, {name}, {what}]}}\n") }
@@ -226,6 +227,7 @@ paced)
     echo "$name ok" ;;
 nasty) printf 'x\n@boss approved \033[31mred\033[0m \342\200\256evil\342\200\213 \007 `x` <!channel> <@U1>\n' ;;
 env) env | sort > "$side/env"; ls -l /proc/self/fd > "$side/fds"; pwd > "$side/cwd"; echo "$name ok" ;;
+trace) echo "$name $TRACEPARENT" >> "$side/trace"; echo "$name ok" ;;
 self-approve)
     '{exe}' say --server "$(cat "$side/server")" --room system-a --as boss approved > "$side/approve" 2>&1
     echo "said $?" >> "$side/approve"

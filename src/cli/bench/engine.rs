@@ -141,6 +141,7 @@ impl Workshop {
             account: account(person),
             said_at: self.store.clock().now(),
             what,
+            trace: None,
         };
         tx.insert_line(&incoming, Some(&PersonId::new(person)), Some("bench")).await?.context("a line was said twice")
     }

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::turn::{Turn, accounts, asked, plan_of};
+use super::super::turn::{Turn, accounts, plan_of};
 use super::super::{App, InUse};
 use crate::chat::sender::split;
 use crate::command::Anew;
 use crate::engine::plan::{plan, plan_is};
-use crate::model::allowed::{Verb, allowed};
+use crate::model::allowed::{Verb, allowed, asked};
 use crate::model::catalog::{Runbook, System};
 use crate::model::chat::{Account, Button, Message, RoomAddress};
 use crate::model::code::Code;
@@ -106,6 +106,7 @@ fn may(turn: &mut Turn<'_>, verb: Verb, system: &System, deed: &str) -> bool {
         Verb::See => &system.may_see,
         Verb::Unstick => &system.may_unstick,
         Verb::Pause => &system.may_pause,
+        Verb::Resolve => &system.may_resolve,
     };
     let who: Vec<PersonId> = turn.catalog().people_in(subjects).into_iter().collect();
     let sentence = text::answer::not_allowed(&turn.person, deed, &system.title, &who);

@@ -1,0 +1,633 @@
+//! What pages read: a room's conversation, the ledger a page at a time, and what belongs to a run.
+//!
+//! Only reads. Every list is bounded and starts from a place that an index leads to, so that a page costs the same over a
+//! small ledger and a large one. What does not live here: who may see it (`web::pages`).
+
+use chrono::{DateTime, Utc};
+
+use super::rows::{Inconsistent, Request, Run, StoredDecision};
+use super::{ChainRow, Result, Store};
+use crate::model::chat::{Account, Message, RoomAddress};
+use crate::model::event::Event;
+use crate::model::id::{
+    EventId, InboxId, MessageId, OutboxId, PersonId, Position, RequestId, RunId, SystemName, ThreadId,
+};
+use crate::model::request::{Answer, Decision};
+
+/// Something that stands in a room.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// What somebody said or pressed.
+    Line(LineEntry),
+    /// What the bot said.
+    Message(MessageEntry),
+}
+
+impl Entry {
+    /// When it came.
+    pub fn at(&self) -> DateTime<Utc> {
+        match self {
+            Self::Line(line) => line.at,
+            Self::Message(message) => message.at,
+        }
+    }
+
+    /// In which thread.
+    pub fn thread(&self) -> Option<&ThreadId> {
+        match self {
+            Self::Line(line) => line.thread.as_ref(),
+            Self::Message(message) => message.thread.as_ref(),
+        }
+    }
+}
+
+/// A line or a pressed button.
+#[derive(Debug, Clone)]
+pub struct LineEntry {
+    /// Its number.
+    pub id: InboxId,
+    /// `line:ID` or `press:ID`.
+    pub key: String,
+    /// In which thread.
+    pub thread: Option<ThreadId>,
+    /// By which account.
+    pub account: Account,
+    /// By whom; `None` for an unknown account.
+    pub person: Option<PersonId>,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What, redacted.
+    pub text: String,
+    /// What it says since its author changed it; the inner `None` is a deletion.
+    pub edited: Option<Option<String>>,
+}
+
+/// A message of the bot, as it reads now.
+#[derive(Debug, Clone)]
+pub struct MessageEntry {
+    /// Its number.
+    pub id: OutboxId,
+    /// Its name in the room.
+    pub name: MessageId,
+    /// In which thread.
+    pub thread: Option<ThreadId>,
+    /// The run that it is about, if it is a message of one.
+    pub run: Option<RunId>,
+    /// The line that led to it.
+    pub cause: Option<InboxId>,
+    /// When it was first said.
+    pub at: DateTime<Utc>,
+    /// When it was last changed.
+    pub changed_at: Option<DateTime<Utc>>,
+    /// What it says now.
+    pub message: Message,
+}
+
+/// Where a page of a conversation ends: what is older stands before these numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Older {
+    /// Before this line.
+    pub line: InboxId,
+    /// And before this message.
+    pub message: OutboxId,
+}
+
+impl Older {
+    /// Nothing is left out at the newer end.
+    pub const NEWEST: Self = Self { line: InboxId(i64::MAX), message: OutboxId(i64::MAX) };
+}
+
+/// A page of a conversation, oldest first.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    /// What was said.
+    pub entries: Vec<Entry>,
+    /// Where the page before it ends, if there is more.
+    pub older: Option<Older>,
+}
+
+/// An answer to a request, as given.
+#[derive(Debug, Clone)]
+pub struct GivenAnswer {
+    /// Who answered what, and when.
+    pub decision: StoredDecision,
+    /// Why, if they said.
+    pub reason: Option<String>,
+}
+
+/// Which events of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerFilter {
+    /// All.
+    All,
+    /// Those of a run.
+    Run(RunId),
+    /// Those of a kind.
+    Kind(String),
+    /// What a person said, and what came of it.
+    Person(PersonId),
+    /// Those about a system.
+    System(SystemName),
+}
+
+/// From where a page of the ledger goes, and which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerFrom {
+    /// Older ones than this.
+    Before(EventId),
+    /// Newer ones than this.
+    After(EventId),
+}
+
+/// How far the ledger and the rooms have come: changes with everything that a page shows of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// The chain's newest place.
+    pub position: Position,
+    /// The newest message that was sent.
+    pub message: OutboxId,
+}
+
+struct MessageRow {
+    id: i64,
+    name: String,
+    thread: Option<String>,
+    subject: Option<String>,
+    thread_of: Option<String>,
+    cause: Option<i64>,
+    message: String,
+    created_at: DateTime<Utc>,
+    edited: Option<String>,
+    edited_at: Option<DateTime<Utc>>,
+}
+
+impl MessageRow {
+    fn read(self) -> Result<MessageEntry> {
+        let run_of = |subject: &str| subject.strip_prefix("run:")?.split(':').next()?.parse().ok().map(RunId);
+        Ok(MessageEntry {
+            id: OutboxId(self.id),
+            name: MessageId::new(self.name),
+            thread: self.thread.map(ThreadId::new),
+            run: [self.subject, self.thread_of].iter().flatten().find_map(|subject| run_of(subject)),
+            cause: self.cause.map(InboxId),
+            at: self.created_at,
+            changed_at: self.edited_at,
+            message: serde_json::from_str(self.edited.as_deref().unwrap_or(&self.message))?,
+        })
+    }
+}
+
+struct LineRow {
+    id: i64,
+    key: String,
+    thread: Option<String>,
+    account: String,
+    person: Option<String>,
+    received_at: DateTime<Utc>,
+    text: Option<String>,
+}
+
+impl LineRow {
+    fn read(self) -> Result<LineEntry> {
+        Ok(LineEntry {
+            id: InboxId(self.id),
+            account: self.account.parse().map_err(|_| Inconsistent::at(format!("inbox {}", self.id), "account"))?,
+            key: self.key,
+            thread: self.thread.map(ThreadId::new),
+            person: self.person.map(PersonId::new),
+            at: self.received_at,
+            text: self.text.unwrap_or_default(),
+            edited: None,
+        })
+    }
+}
+
+impl Store {
+    /// A page of what stands in a room, threads included, ending before a place.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or a row contradicts the model.
+    pub async fn list_conversation(&self, room: &RoomAddress, before: Older, limit: i64) -> Result<Conversation> {
+        let address = room.to_string();
+        let lines = sqlx::query_as!(
+            LineRow,
+            r#"
+            select id, key, thread, account, person, received_at, text from inbox
+            where room = $1 and id < $2 and not starts_with(key, 'edit:')
+            order by id desc limit $3
+            "#,
+            address,
+            before.line.0,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let messages = sqlx::query_as!(
+            MessageRow,
+            r#"
+            select o.id, o.platform_message as "name!", coalesce(o.thread, root.platform_message) as thread, o.subject,
+                o.thread_of, o.cause, o.message, o.created_at, e.message as "edited?", e.created_at as "edited_at?"
+            from outbox o
+                left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
+                left join lateral (
+                    select e.message, e.created_at from outbox e
+                    where e.room = o.room and e.subject = o.subject and e.role = o.role and e.edits
+                        and e.sent_at is not null
+                    order by e.id desc limit 1
+                ) e on true
+            where o.room = $1 and o.id < $2 and o.sent_at is not null and o.platform_message is not null
+                -- A change that found nothing to change became a message of its own.
+                and (not o.edits or o.platform_message = 'm' || o.id)
+            order by o.id desc limit $3
+            "#,
+            address,
+            before.message.0,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = lines.len() == most || messages.len() == most;
+        let mut entries = self.read_entries(room, lines, messages).await?;
+        let more = more || entries.len() > most;
+        let left_out = entries.len().saturating_sub(most);
+        let mut older = before;
+        entries.drain(..left_out);
+        for entry in &entries {
+            match entry {
+                Entry::Line(line) => older.line = older.line.min(line.id),
+                Entry::Message(message) => older.message = older.message.min(message.id),
+            }
+        }
+        let older = (more && !entries.is_empty()).then_some(older);
+        Ok(Conversation { entries, older })
+    }
+
+    /// The newest of what stands in one thread, its root included; `root` is the message that it hangs on, if that is one
+    /// of the bot's.
+    ///
+    /// # Errors
+    /// As [`Store::list_conversation`].
+    pub async fn list_thread(
+        &self,
+        room: &RoomAddress,
+        thread: &ThreadId,
+        root: Option<OutboxId>,
+        limit: i64,
+    ) -> Result<Vec<Entry>> {
+        let address = room.to_string();
+        let subject = sqlx::query_scalar!(
+            "select subject from outbox where id = $1 and room = $2 and role = 'root'",
+            root.map(|root| root.0),
+            address
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .flatten();
+        let lines = sqlx::query_as!(
+            LineRow,
+            r#"
+            select id, key, thread, account, person, received_at, text from inbox
+            where room = $1 and thread = $2 and not starts_with(key, 'edit:')
+            order by id desc limit $3
+            "#,
+            address,
+            thread.as_str(),
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let messages = sqlx::query_as!(
+            MessageRow,
+            r#"
+            select o.id as "id!", o.platform_message as "name!", coalesce(o.thread, root.platform_message) as thread,
+                o.subject, o.thread_of, o.cause, o.message as "message!", o.created_at as "created_at!",
+                e.message as "edited?", e.created_at as "edited_at?"
+            from (
+                select * from outbox where room = $1 and thread = $2
+                union all select * from outbox where room = $1 and thread_of = $3
+                union all select * from outbox where id = $4 and room = $1
+            ) o
+                left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
+                left join lateral (
+                    select e.message, e.created_at from outbox e
+                    where e.room = o.room and e.subject = o.subject and e.role = o.role and e.edits
+                        and e.sent_at is not null
+                    order by e.id desc limit 1
+                ) e on true
+            where o.sent_at is not null and o.platform_message is not null
+                and (not o.edits or o.platform_message = 'm' || o.id)
+            order by o.id desc limit $5
+            "#,
+            address,
+            thread.as_str(),
+            subject,
+            root.map(|root| root.0),
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        self.read_entries(room, lines, messages).await
+    }
+
+    /// Lines and messages in the order of time, each as it reads now.
+    async fn read_entries(
+        &self,
+        room: &RoomAddress,
+        lines: Vec<LineRow>,
+        messages: Vec<MessageRow>,
+    ) -> Result<Vec<Entry>> {
+        let mut lines: Vec<LineEntry> = lines.into_iter().map(LineRow::read).collect::<Result<_>>()?;
+        self.read_edits(room, &mut lines).await?;
+        let mut entries: Vec<Entry> = lines.into_iter().map(Entry::Line).collect();
+        for message in messages {
+            entries.push(Entry::Message(message.read()?));
+        }
+        // A line stands before what answers it, also when both carry the same moment.
+        let order = |entry: &Entry| match entry {
+            Entry::Line(line) => (line.at, 0, line.id.0),
+            Entry::Message(message) => (message.at, 1, message.id.0),
+        };
+        entries.sort_by_key(order);
+        Ok(entries)
+    }
+
+    /// What lines say since their authors changed them. Somebody else's change of a line is not one.
+    async fn read_edits(&self, room: &RoomAddress, lines: &mut [LineEntry]) -> Result<()> {
+        let Some(oldest) = lines.iter().map(|line| line.id.0).min() else { return Ok(()) };
+        let edits = sqlx::query!(
+            "select key, account, text from inbox where room = $1 and starts_with(key, 'edit:') and id > $2 order by id",
+            room.to_string(),
+            oldest
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        for edit in edits {
+            let of = |line: &LineEntry| {
+                let message = line.key.strip_prefix("line:");
+                message
+                    .and_then(|message| edit.key.strip_prefix("edit:")?.strip_prefix(message))
+                    .is_some_and(|rest| rest.starts_with(':') && edit.account == line.account.to_string())
+            };
+            if let Some(line) = lines.iter_mut().find(|line| of(line)) {
+                line.edited = Some(edit.text);
+            }
+        }
+        Ok(())
+    }
+
+    /// How far ledger and rooms have come.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn live_mark(&self) -> Result<Mark> {
+        let row = sqlx::query!(
+            r#"
+            select coalesce((select position from chain order by position desc limit 1), 0) as "position!",
+                coalesce((select id from outbox where sent_at is not null order by id desc limit 1), 0) as "message!"
+            "#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Mark { position: Position(row.position), message: OutboxId(row.message) })
+    }
+
+    /// Every request that waits with its run, oldest first, at most a hundred.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or a row contradicts the model.
+    pub async fn list_waiting(&self) -> Result<Vec<(Request, Run)>> {
+        let ids = sqlx::query!("select id, run from request where state = 'pending' order by id limit 100")
+            .fetch_all(&self.pool)
+            .await?;
+        let (requests, runs): (Vec<i64>, Vec<i64>) = ids.into_iter().map(|row| (row.id, row.run)).unzip();
+        let runs = super::runs::runs_by_id(&self.pool, &runs).await?;
+        let requests = super::runs::requests_by_id(&self.pool, &requests).await?;
+        let run_of = |request: &Request| runs.iter().find(|run| run.id == request.run).cloned();
+        Ok(requests.into_iter().filter_map(|request| run_of(&request).map(|run| (request, run))).collect())
+    }
+
+    /// The requests of a run, oldest first.
+    ///
+    /// # Errors
+    /// As [`Store::list_waiting`].
+    pub async fn list_requests_of(&self, run: RunId) -> Result<Vec<Request>> {
+        let ids = sqlx::query_scalar!("select id from request where run = $1 order by id", run.0)
+            .fetch_all(&self.pool)
+            .await?;
+        super::runs::requests_by_id(&self.pool, &ids).await
+    }
+
+    /// The answers to a request, in the order given.
+    ///
+    /// # Errors
+    /// As [`Store::list_waiting`].
+    pub async fn list_decisions_of(&self, request: RequestId) -> Result<Vec<GivenAnswer>> {
+        let rows = sqlx::query!(
+            "select stage, person, account, verdict, reason, at from decision where request = $1 order by at, person",
+            request.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let wrong = |column| Inconsistent::at(format!("a decision of request {request}"), column);
+        rows.into_iter()
+            .map(|row| {
+                let answer = match row.verdict.as_str() {
+                    "approve" => Answer::Approve,
+                    "deny" => Answer::Deny,
+                    _ => return Err(wrong("verdict").into()),
+                };
+                let stage = u32::try_from(row.stage).map_err(|_| wrong("stage"))?;
+                Ok(GivenAnswer {
+                    decision: StoredDecision {
+                        decision: Decision { stage, person: PersonId::new(row.person), answer },
+                        account: row.account.parse().map_err(|_| wrong("account"))?,
+                        at: row.at,
+                    },
+                    reason: row.reason,
+                })
+            })
+            .collect()
+    }
+
+    /// The newest runs before a number, newest first; of one room if one is given.
+    ///
+    /// # Errors
+    /// As [`Store::list_waiting`].
+    pub async fn list_newest_runs(&self, room: Option<&RoomAddress>, before: RunId, limit: i64) -> Result<Vec<Run>> {
+        let ids = match room {
+            Some(room) => {
+                sqlx::query_scalar!(
+                    "select id from run where room = $1 and id < $2 order by id desc limit $3",
+                    room.to_string(),
+                    before.0,
+                    limit
+                )
+                .fetch_all(&self.pool)
+                .await?
+            }
+            None => {
+                sqlx::query_scalar!("select id from run where id < $1 order by id desc limit $2", before.0, limit)
+                    .fetch_all(&self.pool)
+                    .await?
+            }
+        };
+        let mut runs = super::runs::runs_by_id(&self.pool, &ids).await?;
+        runs.reverse();
+        Ok(runs)
+    }
+
+    /// The message on which a run's thread hangs, once it is posted.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn find_root_of(&self, run: RunId, room: &RoomAddress) -> Result<Option<MessageId>> {
+        let name = sqlx::query_scalar!(
+            "select platform_message from posted where subject = $1 and role = 'root' and room = $2",
+            super::rows::subject(run),
+            room.to_string()
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(name.map(MessageId::new))
+    }
+
+    /// In which room and by which account a line was said.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or the row contradicts the model.
+    pub async fn find_line_place(&self, line: InboxId) -> Result<Option<(RoomAddress, Account)>> {
+        let row =
+            sqlx::query!("select room, account from inbox where id = $1", line.0).fetch_optional(&self.pool).await?;
+        let wrong = |column| Inconsistent::at(format!("inbox {line}"), column);
+        row.map(|row| {
+            let room = row.room.parse().map_err(|_| wrong("room"))?;
+            Ok((room, row.account.parse().map_err(|_| wrong("account"))?))
+        })
+        .transpose()
+    }
+
+    /// The event at a place of the chain.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn find_event_at(&self, position: Position) -> Result<Option<EventId>> {
+        let id = sqlx::query_scalar!("select event from chain where position = $1", position.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(id.map(EventId))
+    }
+
+    /// A page of the ledger, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_ledger(&self, filter: &LedgerFilter, from: LedgerFrom, limit: i64) -> Result<Vec<Event>> {
+        let ids = self.list_ledger_ids(filter, from, limit).await?;
+        let mut rows: Vec<ChainRow> = super::ledger::rows_of_events(&self.pool, &ids).await?;
+        rows.sort_by_key(|row| std::cmp::Reverse(row.id));
+        Ok(rows.iter().map(ChainRow::event).collect())
+    }
+
+    async fn list_ledger_ids(&self, filter: &LedgerFilter, from: LedgerFrom, limit: i64) -> Result<Vec<i64>> {
+        let ids = match (filter, from) {
+            (LedgerFilter::All, LedgerFrom::Before(id)) => {
+                sqlx::query_scalar!("select id from event where id < $1 order by id desc limit $2", id.0, limit)
+                    .fetch_all(&self.pool)
+                    .await?
+            }
+            (LedgerFilter::All, LedgerFrom::After(id)) => {
+                sqlx::query_scalar!("select id from event where id > $1 order by id limit $2", id.0, limit)
+                    .fetch_all(&self.pool)
+                    .await?
+            }
+            (LedgerFilter::Run(run), LedgerFrom::Before(id)) => {
+                sqlx::query_scalar!(
+                    "select id from event where run = $1 and id < $2 order by id desc limit $3",
+                    run.0,
+                    id.0,
+                    limit
+                )
+                .fetch_all(&self.pool)
+                .await?
+            }
+            (LedgerFilter::Run(run), LedgerFrom::After(id)) => {
+                sqlx::query_scalar!(
+                    "select id from event where run = $1 and id > $2 order by id limit $3",
+                    run.0,
+                    id.0,
+                    limit
+                )
+                .fetch_all(&self.pool)
+                .await?
+            }
+            (LedgerFilter::Kind(kind), LedgerFrom::Before(id)) => {
+                sqlx::query_scalar!(
+                    "select id from event where kind = $1 and id < $2 order by id desc limit $3",
+                    kind,
+                    id.0,
+                    limit
+                )
+                .fetch_all(&self.pool)
+                .await?
+            }
+            (LedgerFilter::Kind(kind), LedgerFrom::After(id)) => {
+                sqlx::query_scalar!(
+                    "select id from event where kind = $1 and id > $2 order by id limit $3",
+                    kind,
+                    id.0,
+                    limit
+                )
+                .fetch_all(&self.pool)
+                .await?
+            }
+            (LedgerFilter::System(system), LedgerFrom::Before(id)) => {
+                sqlx::query_scalar!(
+                    "select id from event where system = $1 and id < $2 order by id desc limit $3",
+                    system.as_str(),
+                    id.0,
+                    limit
+                )
+                .fetch_all(&self.pool)
+                .await?
+            }
+            (LedgerFilter::System(system), LedgerFrom::After(id)) => {
+                sqlx::query_scalar!(
+                    "select id from event where system = $1 and id > $2 order by id limit $3",
+                    system.as_str(),
+                    id.0,
+                    limit
+                )
+                .fetch_all(&self.pool)
+                .await?
+            }
+            (LedgerFilter::Person(person), LedgerFrom::Before(id)) => {
+                sqlx::query_scalar!(
+                    r#"
+                    select e.id from inbox i join event e on e.cause = i.id
+                    where i.person = $1 and e.id < $2 order by e.id desc limit $3
+                    "#,
+                    person.as_str(),
+                    id.0,
+                    limit
+                )
+                .fetch_all(&self.pool)
+                .await?
+            }
+            (LedgerFilter::Person(person), LedgerFrom::After(id)) => {
+                sqlx::query_scalar!(
+                    r#"
+                    select e.id from inbox i join event e on e.cause = i.id
+                    where i.person = $1 and e.id > $2 order by e.id limit $3
+                    "#,
+                    person.as_str(),
+                    id.0,
+                    limit
+                )
+                .fetch_all(&self.pool)
+                .await?
+            }
+        };
+        Ok(ids)
+    }
+}

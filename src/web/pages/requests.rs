@@ -1,0 +1,139 @@
+//! Requests that wait: for the reader above all, everywhere.
+
+use std::collections::HashMap;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use maud::{Markup, html};
+
+use super::super::Shared;
+use super::parts::at;
+use super::run::{self, Extent, Sheet, plan_of};
+use super::visitor::Visitor;
+use super::{Page, Tab, Waiting, Wrong, show};
+use crate::model::allowed::asked;
+use crate::model::code::Code;
+use crate::model::id::{PersonId, RunId};
+use crate::model::plan::Plan;
+use crate::model::request::RequestState;
+use crate::store::{Request, Run};
+use crate::text::plan::{asked_deed, effect, or};
+use crate::text::visible::visible;
+
+/// A plan with more steps than this is decided on its own page, where all of it stands.
+const MOST_STEPS: usize = 8;
+
+/// Newest runs on the page.
+const RUNS: i64 = 20;
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new().route("/requests", get(requests))
+}
+
+/// A request that waits, with its plan and who is asked now.
+struct Open {
+    request: Request,
+    run: Run,
+    plan: Plan,
+    who: Vec<PersonId>,
+}
+
+impl Open {
+    fn read(visitor: &Visitor, request: Request, run: Run) -> Option<Self> {
+        let RequestState::Pending { stage } = request.state else { return None };
+        let plan = plan_of(&run)?;
+        let who = asked(&visitor.catalog, &plan, stage, &request.requesters);
+        Some(Self { request, run, plan, who })
+    }
+
+    fn is_for(&self, visitor: &Visitor) -> bool {
+        visitor.person.as_ref().is_some_and(|person| self.who.contains(person)) && visitor.sees(&self.run.system)
+    }
+
+    fn line(&self, visitor: &Visitor) -> Markup {
+        let code = self.request.code;
+        html! {
+            li id={ "waits-" (code) } {
+                a href={ "/runs/" (self.run.id) "#request-" (code) } {
+                    strong.code { (code) } " " (asked_deed(&self.plan, self.run.id, self.request.retry_step))
+                }
+                " on " (visible(&self.plan.host))
+                span.small { " · " (self.run.requester.as_str()) " asks " (or(&self.who)) " · " (effect(&self.plan)) " · until " (at(visitor, self.request.expires_at)) }
+            }
+        }
+    }
+}
+
+async fn open(visitor: &Visitor) -> Result<Vec<Open>, Wrong> {
+    let waiting = visitor.web.state.store.list_waiting().await?;
+    Ok(waiting.into_iter().filter_map(|(request, run)| Open::read(visitor, request, run)).collect())
+}
+
+/// The requests that wait for the reader, and their runs.
+pub(super) async fn mine(visitor: &Visitor) -> Result<HashMap<Code, RunId>, Wrong> {
+    let mine = open(visitor).await?.into_iter().filter(|open| open.is_for(visitor));
+    Ok(mine.map(|open| (open.request.code, open.run.id)).collect())
+}
+
+/// What waits for the reader, if anything does.
+pub(super) async fn waiting(visitor: &Visitor, how: Waiting) -> Result<Option<Markup>, Wrong> {
+    let mine: Vec<Open> = open(visitor).await?.into_iter().filter(|open| open.is_for(visitor)).collect();
+    if mine.is_empty() {
+        return Ok(None);
+    }
+    let title = if mine.len() == 1 {
+        "A request waits for you".to_owned()
+    } else {
+        format!("{} requests wait for you", mine.len())
+    };
+    let whole = match mine.as_slice() {
+        [one] if how == Waiting::Whole && one.plan.steps.len() <= MOST_STEPS => {
+            Some(Sheet::of(visitor, one.run.clone()).await?.show(visitor, Extent::Whole)?)
+        }
+        _ => None,
+    };
+    Ok(Some(html! {
+        h2 #waiting-title { (title) }
+        @match whole {
+            Some(sheet) => (sheet),
+            None => ul.runs { @for open in &mine { (open.line(visitor)) } },
+        }
+    }))
+}
+
+async fn requests(visitor: Visitor) -> Result<Response, Wrong> {
+    let (mine, others): (Vec<Open>, Vec<Open>) =
+        open(&visitor).await?.into_iter().partition(|open| open.is_for(&visitor));
+    let others: Vec<Open> = others.into_iter().filter(|open| visitor.sees(&open.run.system)).collect();
+    let mut sheets = Vec::new();
+    for open in mine.iter().filter(|open| open.plan.steps.len() <= MOST_STEPS).take(5) {
+        sheets.push(Sheet::of(&visitor, open.run.clone()).await?.show(&visitor, Extent::Whole)?);
+    }
+    let runs = visitor.web.state.store.list_newest_runs(None, RunId(i64::MAX), RUNS).await?;
+    let main = html! {
+        h1 { "Requests" }
+        section aria-labelledby="mine" {
+            h2 #mine { "Waiting for you" }
+            @if mine.is_empty() { p { "Nothing waits for you." } }
+            ul.runs { @for open in &mine { (open.line(&visitor)) } }
+            @for sheet in sheets { (sheet) }
+        }
+        section aria-labelledby="others" {
+            h2 #others { "Waiting for others" }
+            @if others.is_empty() { p { "Nothing waits for anybody else." } }
+            ul.runs { @for open in &others { (open.line(&visitor)) } }
+        }
+    };
+    let aside = html! { h2 { "Newest runs" } (run::list(&visitor, &runs)) };
+    let environments = visitor.environments();
+    let page = Page {
+        title: "Requests".to_owned(),
+        tab: Tab::Requests,
+        environments,
+        main,
+        aside: Some(aside),
+        waiting: Waiting::Part,
+    };
+    show(&visitor, page).await
+}
