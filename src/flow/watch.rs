@@ -21,6 +21,7 @@ use super::{App, InUse};
 use crate::approval;
 use crate::engine::plan::{fill, plan, plan_check};
 use crate::engine::probe::Asker;
+use crate::metrics::beats::{Loop, beat};
 use crate::model::catalog::{Catalog, FoundCheck, Trigger, TriggerMode};
 use crate::model::chat::Account;
 use crate::model::event::{Brake, CheckResult, Happened, Health, NewEvent, Record, Scope};
@@ -65,6 +66,7 @@ pub async fn watch(app: Arc<App>, asker: Arc<Asker>, me: WorkerId, lease: Durati
     let mut round = None::<Round>;
     let mut asking: JoinSet<(Key, DateTime<Utc>)> = JoinSet::new();
     while !*stop.borrow() {
+        beat(Loop::Watch);
         let now = tokio::time::Instant::now();
         // Renewed when a third of it has passed.
         if held.is_none_or(|(_, until)| now + lease * 2 / 3 >= until) {
