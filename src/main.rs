@@ -23,6 +23,7 @@ enum Command {
     Tail(cli::tail::Args),
     Validate(cli::validate::ValidateArgs),
     Plan(cli::plan::PlanArgs),
+    Report(cli::report::Args),
     #[command(subcommand)]
     Audit(cli::audit::Command),
     Healthcheck(cli::healthcheck::Args),
@@ -66,6 +67,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Tail(args) => cli::tail::run(args).await,
         Command::Validate(args) => cli::validate::run(args),
         Command::Plan(args) => cli::plan::run(args).await,
+        Command::Report(args) => cli::report::run(args).await,
         Command::Audit(command) => cli::audit::run(command).await,
         Command::Healthcheck(args) => cli::healthcheck::run(args).await,
         Command::Bench(args) => cli::bench::run(args).await,

@@ -8,6 +8,7 @@ pub mod healthcheck;
 mod line;
 pub mod place;
 pub mod plan;
+pub mod report;
 pub mod say;
 pub mod tail;
 mod trial;

@@ -365,9 +365,9 @@ impl Store {
         for edit in edits {
             let of = |line: &LineEntry| {
                 let message = line.key.strip_prefix("line:");
-                message.and_then(|message| edit.key.strip_prefix("edit:")?.strip_prefix(message)).is_some_and(|rest| {
-                    rest.starts_with(':') && edit.account == line.account.to_string()
-                })
+                message
+                    .and_then(|message| edit.key.strip_prefix("edit:")?.strip_prefix(message))
+                    .is_some_and(|rest| rest.starts_with(':') && edit.account == line.account.to_string())
             };
             if let Some(line) = lines.iter_mut().find(|line| of(line)) {
                 line.edited = Some(edit.text);
@@ -397,10 +397,9 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or a row contradicts the model.
     pub async fn list_waiting(&self) -> Result<Vec<(Request, Run)>> {
-        let ids =
-            sqlx::query!("select id, run from request where state = 'pending' order by id limit 100")
-                .fetch_all(&self.pool)
-                .await?;
+        let ids = sqlx::query!("select id, run from request where state = 'pending' order by id limit 100")
+            .fetch_all(&self.pool)
+            .await?;
         let (requests, runs): (Vec<i64>, Vec<i64>) = ids.into_iter().map(|row| (row.id, row.run)).unzip();
         let runs = super::runs::runs_by_id(&self.pool, &runs).await?;
         let requests = super::runs::requests_by_id(&self.pool, &requests).await?;
@@ -498,9 +497,8 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or the row contradicts the model.
     pub async fn find_line_place(&self, line: InboxId) -> Result<Option<(RoomAddress, Account)>> {
-        let row = sqlx::query!("select room, account from inbox where id = $1", line.0)
-            .fetch_optional(&self.pool)
-            .await?;
+        let row =
+            sqlx::query!("select room, account from inbox where id = $1", line.0).fetch_optional(&self.pool).await?;
         let wrong = |column| Inconsistent::at(format!("inbox {line}"), column);
         row.map(|row| {
             let room = row.room.parse().map_err(|_| wrong("room"))?;
