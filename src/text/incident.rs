@@ -427,19 +427,29 @@ pub fn tried(tried: &Try, times: &Times, now: DateTime<Utc>) -> String {
     } else if !tried.agreed.is_empty() {
         parts.push(format!("approved by {}", and(&tried.agreed)));
     }
-    let because = |why: &str| format!(": {}", shortened(&visible(why), MOST));
     parts.push(match &tried.end {
-        End::Waits(code) => format!("waits for approval ({code})"),
+        // Its number, for whoever looks.
         End::UnderWay => format!("under way (run {})", tried.run),
+        End::Stuck { step } => format!("stuck at step {step} (run {})", tried.run),
+        other => end(other),
+    });
+    parts.join(", ")
+}
+
+/// Where a try stands, in a few words.
+pub fn end(end: &End) -> String {
+    let because = |why: &str| format!(": {}", shortened(&visible(why), MOST));
+    match end {
+        End::Waits(code) => format!("waits for approval ({code})"),
+        End::UnderWay => "under way".to_owned(),
         End::Done { millis } => format!("done in {}", lasted(*millis)),
         End::Failed { step, why } => format!("failed at step {step}{}", because(why)),
-        End::Stuck { step } => format!("stuck at step {step} (run {})", tried.run),
+        End::Stuck { step } => format!("stuck at step {step}"),
         End::Stopped(by) => format!("stopped by {by}"),
         End::Denied { by, why } => format!("denied by {by}{}", why.as_deref().map(because).unwrap_or_default()),
         End::Expired => "expired, nobody decided".to_owned(),
         End::Withdrawn(by) => format!("taken back by {by}"),
-    });
-    parts.join(", ")
+    }
 }
 
 /// What an incident's story is told from.
