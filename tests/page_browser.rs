@@ -125,7 +125,8 @@ impl Window<'_> {
     }
 
     async fn element(&self, selector: &str) -> String {
-        let found = until(&format!("`{selector}` is there"), async || {
+        let what = format!("`{selector}` is there");
+        let found = until(&what, async || {
             let query = json!({"using": "css selector", "value": selector});
             let found = self.call("POST", "/elements", Some(query)).await;
             found.get(0).and_then(|element| element[ELEMENT].as_str()).map(str::to_owned)
