@@ -258,6 +258,27 @@ async fn what_is_done_is_counted() {
     bot.finish().await;
 }
 
+#[tokio::test]
+async fn scheduled_checks_are_counted() {
+    let system = "system: system-a\ntitle: System A\nenvironment: production\nroom: system-a\n\
+                  may_run: [group:support]\nmay_see: [group:support]\nservices:\n  service-b:\n    title: Service B\n\
+                  \x20   checks:\n      running: {command: [/bin/true], every: 1s}\n\
+                  \x20     other: {command: [./step.sh, other, ok], every: 1s}\n";
+    let bot = Bot::start(Catalog::made().file("system-a.yaml", system)).await;
+    let told = until("both are known for certain", async || {
+        let told = metrics(&bot).await;
+        (told.get("countersign_checks{health=\"ok\"}") == Some(&2.0)).then_some(told)
+    })
+    .await;
+    assert!(told["countersign_check_results_total{health=\"ok\"}"] >= 2.0);
+    assert_eq!(told["countersign_check_results_total{health=\"critical\"}"], 0.0);
+    let late = told["countersign_check_late_seconds_count"];
+    assert!(late >= 2.0, "{late}");
+    assert!(told["countersign_loop_silent_seconds{loop=\"checks\"}"] < 20.0);
+    bot.rest().await;
+    bot.finish().await;
+}
+
 /// The metrics of a moment that begins now: what the database said may be a second old.
 async fn metrics_after(bot: &Bot) -> BTreeMap<String, f64> {
     tokio::time::sleep(Duration::from_millis(1100)).await;

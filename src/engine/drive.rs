@@ -84,6 +84,9 @@ pub(super) async fn drive(
     if let Some(trace) = run.trace {
         tracing::Span::current().record("trace_id", tracing::field::display(trace.id()));
     }
+    if let Some(incident) = run.incident {
+        tracing::Span::current().record("incident.id", incident.0);
+    }
     // The digest is never believed: it is computed anew from the bytes that will be executed.
     let sealed = Sealed::from_stored(run.plan.clone());
     let attempts = shared.store.list_attempts(id).await?;

@@ -50,6 +50,7 @@ impl Inbound for App {
                 line.room = %incoming.room,
                 line.key = %incoming.what.key(),
                 run.id = tracing::field::Empty,
+                incident.id = tracing::field::Empty,
             );
             let received = self.receive_until_kept(&incoming, trace).instrument(span.clone()).await;
             let took = began.elapsed();
@@ -82,7 +83,8 @@ impl Taken {
     }
 }
 
-fn begin_trace() -> Result<Trace, getrandom::Error> {
+/// A trace that begins here.
+pub(super) fn begin_trace() -> Result<Trace, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     Ok(Trace::from_entropy(bytes))

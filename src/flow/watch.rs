@@ -14,13 +14,15 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::commands::ask::{Asking, Show};
-use super::handle::is_collision;
+use super::handle::{begin_trace, is_collision};
 use super::{App, InUse};
 use crate::approval;
 use crate::engine::plan::{fill, plan, plan_check};
 use crate::engine::probe::Asker;
+use crate::metrics;
 use crate::metrics::beats::{Loop, beat};
 use crate::model::catalog::{Catalog, FoundCheck, Trigger, TriggerMode};
 use crate::model::chat::Account;
@@ -28,6 +30,7 @@ use crate::model::event::{Brake, CheckResult, Happened, Health, NewEvent, Record
 use crate::model::id::{CheckName, IncidentId, RunId, ServiceName, SystemName};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::run::RunState;
+use crate::model::trace::Trace;
 use crate::store::{Automation, BrakeRow, FiringRow, Run, StoreError, Tx, WorkerId};
 use crate::text;
 use crate::watch::brake::{Came, Decision, Firing, Look, Occasion, Others, Why, decide};
@@ -66,7 +69,7 @@ pub async fn watch(app: Arc<App>, asker: Arc<Asker>, me: WorkerId, lease: Durati
     let mut round = None::<Round>;
     let mut asking: JoinSet<(Key, DateTime<Utc>)> = JoinSet::new();
     while !*stop.borrow() {
-        beat(Loop::Watch);
+        beat(Loop::Checks);
         let now = tokio::time::Instant::now();
         // Renewed when a third of it has passed.
         if held.is_none_or(|(_, until)| now + lease * 2 / 3 >= until) {
@@ -174,11 +177,26 @@ fn ask_due(
     for (key, entry) in due.into_iter().take(AT_ONCE.saturating_sub(asking.len())) {
         entry.asking = true;
         let (app, asker, key, stop) = (app.clone(), asker.clone(), key.clone(), stop.clone());
-        asking.spawn(async move {
+        // What is logged of this asking carries these, and a run that it starts is part of its trace.
+        let trace = begin_trace().ok();
+        let span = tracing::error_span!(
+            "check",
+            trace_id = trace.map(|trace| tracing::field::display(trace.id())),
+            check.service = %key.1,
+            check.name = %key.2,
+            run.id = tracing::field::Empty,
+            incident.id = tracing::field::Empty,
+        );
+        let due = entry.due;
+        let asked = async move {
             let at = app.store.clock().now();
-            ask(&app, &asker, me, fence, &key, stop).await;
+            let late = (at - due).to_std().unwrap_or_default();
+            if let Some(health) = ask(&app, &asker, me, fence, &key, trace, stop).await {
+                metrics::checked(health, late);
+            }
             (key, at)
-        });
+        };
+        asking.spawn(asked.instrument(span));
     }
 }
 
@@ -205,10 +223,18 @@ fn asked(app: &App, round: Option<&mut Round>, done: Result<(Key, DateTime<Utc>)
     }
 }
 
-/// Asks one check and takes its result.
-async fn ask(app: &App, asker: &Asker, me: WorkerId, fence: i64, key: &Key, stop: watch::Receiver<bool>) {
+/// Asks one check and takes its result; `None`: there was none.
+async fn ask(
+    app: &App,
+    asker: &Asker,
+    me: WorkerId,
+    fence: i64,
+    key: &Key,
+    trace: Option<Trace>,
+    stop: watch::Receiver<bool>,
+) -> Option<Health> {
     let in_use = app.in_use();
-    let Some(found) = find(&in_use.catalog, key) else { return };
+    let found = find(&in_use.catalog, key)?;
     let at = app.store.clock().now();
     let result = match plan_check(&in_use.catalog, found, &app.world) {
         Ok(check) => asker.ask(&check, &in_use.secrets, stop).await,
@@ -220,19 +246,20 @@ async fn ask(app: &App, asker: &Asker, me: WorkerId, fence: i64, key: &Key, stop
             detail: in_use.secrets.redact(&refusal.to_string()),
         }),
     };
-    let Some(result) = result else { return };
-    let seen = Seen { health: result.health, detail: result.detail, at };
+    let result = result?;
+    let health = result.health;
+    let seen = Seen { health, detail: result.detail, at };
     let mut tries = 0;
     loop {
         tries += 1;
-        match took(app, me, fence, key, &seen).await {
-            Ok(()) => return,
+        match took(app, me, fence, key, &seen, trace).await {
+            Ok(()) => return Some(health),
             Err(StoreError::Moved { .. }) if tries < TRIES => {}
             Err(StoreError::Database(error)) if tries < TRIES && is_collision(&error) => {}
             Err(error) => {
                 // The check is asked again in its turn.
-                tracing::error!(error = %text::chain(&error), service = %key.1, check = %key.2, "a result was not taken");
-                return;
+                tracing::error!(error = %text::chain(&error), "a result was not taken");
+                return Some(health);
             }
         }
     }
@@ -246,7 +273,14 @@ fn find<'a>(catalog: &'a Catalog, (system, service, check): &Key) -> Option<Foun
 }
 
 /// Takes one result, with all that follows from it.
-async fn took(app: &App, me: WorkerId, fence: i64, key: &Key, seen: &Seen) -> Result<(), StoreError> {
+async fn took(
+    app: &App,
+    me: WorkerId,
+    fence: i64,
+    key: &Key,
+    seen: &Seen,
+    trace: Option<Trace>,
+) -> Result<(), StoreError> {
     let in_use = app.in_use();
     let Some(found) = find(&in_use.catalog, key) else { return Ok(()) };
     let Some(schedule) = found.check.schedule else { return Ok(()) };
@@ -263,6 +297,9 @@ async fn took(app: &App, me: WorkerId, fence: i64, key: &Key, seen: &Seen) -> Re
     let mut tx = app.store.begin().await?;
     if !tx.holds_lease(LEASE, me, fence).await? {
         return Ok(());
+    }
+    if let Some(trace) = trace {
+        tx.set_trace(trace);
     }
     // What is unknown triggers nothing, whatever a trigger says (I12).
     let failing = matches!(seen.health, Health::Warning | Health::Critical);

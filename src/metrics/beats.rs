@@ -14,8 +14,8 @@ pub enum Loop {
     Engine,
     /// Expiry, dead predecessors, the clock.
     Housekeeping,
-    /// Asks the scheduled checks.
-    Watch,
+    /// Asks the checks that are due.
+    Checks,
     /// Looks whether the catalog changed.
     Catalog,
     /// Gives events their places.
@@ -29,14 +29,14 @@ pub enum Loop {
 impl Loop {
     /// All of them.
     pub const ALL: [Self; 7] =
-        [Self::Engine, Self::Housekeeping, Self::Watch, Self::Catalog, Self::Sequencer, Self::RoomSink, Self::Sender];
+        [Self::Engine, Self::Housekeeping, Self::Checks, Self::Catalog, Self::Sequencer, Self::RoomSink, Self::Sender];
 
     /// Its name as a label.
     pub fn key(self) -> &'static str {
         match self {
             Self::Engine => "engine",
             Self::Housekeeping => "housekeeping",
-            Self::Watch => "watch",
+            Self::Checks => "checks",
             Self::Catalog => "catalog",
             Self::Sequencer => "sequencer",
             Self::RoomSink => "room_sink",
@@ -49,7 +49,7 @@ impl Loop {
         match self {
             Self::Engine => "the engine",
             Self::Housekeeping => "housekeeping",
-            Self::Watch => "the watch over the checks",
+            Self::Checks => "the watch over the checks",
             Self::Catalog => "the catalog's watch",
             Self::Sequencer => "the sequencer",
             Self::RoomSink => "the room's sink",

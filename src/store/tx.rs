@@ -8,7 +8,7 @@ use super::{Result, Store, Topic};
 use crate::metrics;
 use crate::model::chat::{Incoming, Message, RoomAddress, Said};
 use crate::model::event::NewEvent;
-use crate::model::id::{InboxId, PersonId, RunId, ThreadId};
+use crate::model::id::{InboxId, IncidentId, PersonId, RunId, ThreadId};
 use crate::model::trace::Trace;
 
 /// A transaction. Dropped without [`Tx::commit`] it leaves nothing behind.
@@ -19,6 +19,8 @@ pub struct Tx {
     now: DateTime<Utc>,
     /// What the runs that are made here are part of.
     trace: Option<Trace>,
+    /// The run and the incident that the log names already.
+    named: (Option<RunId>, Option<IncidentId>),
     events: Vec<NewEvent>,
     messages: Vec<NewMessage>,
     pub(super) wakes_runs: bool,
@@ -72,6 +74,7 @@ impl Store {
             store: self.clone(),
             now: self.clock().now(),
             trace: None,
+            named: (None, None),
             events: Vec::new(),
             messages: Vec::new(),
             wakes_runs: false,
@@ -123,6 +126,14 @@ impl Tx {
 
     /// Adds an event, to be written at commit.
     pub fn record(&mut self, event: NewEvent) {
+        // Whatever is logged from here on names what it is about. Where nothing of the kind is logged this does nothing.
+        let (span, scope) = (tracing::Span::current(), &event.scope);
+        if let Some(run) = scope.run.filter(|run| self.named.0.replace(*run) != Some(*run)) {
+            span.record("run.id", run.0);
+        }
+        if let Some(incident) = scope.incident.filter(|incident| self.named.1.replace(*incident) != Some(*incident)) {
+            span.record("incident.id", incident.0);
+        }
         self.events.push(event);
     }
 
@@ -229,8 +240,6 @@ impl Tx {
     /// When the database refuses.
     pub async fn insert_line_run(&mut self, line: InboxId, run: RunId) -> Result<()> {
         self.wakes_runs = true;
-        // Whatever is logged of this line from here on names the run; outside the span of a line this does nothing.
-        tracing::Span::current().record("run.id", run.0);
         sqlx::query!("insert into line_run (line, run) values ($1, $2) on conflict do nothing", line.0, run.0)
             .execute(&mut *self.inner)
             .await?;
