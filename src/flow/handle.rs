@@ -43,8 +43,8 @@ impl Inbound for App {
                 Some(trace) => trace,
                 None => begin_trace().map_err(|error| ReceiveError(error.into()))?,
             };
-            // Everything that is logged on the way carries these.
-            let span = tracing::info_span!(
+            // Everything that is logged on the way carries these, errors too when nothing else is logged.
+            let span = tracing::error_span!(
                 "line",
                 trace_id = %trace.id(),
                 line.room = %incoming.room,

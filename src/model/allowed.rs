@@ -16,10 +16,10 @@ pub enum Verb {
     See,
     /// Judge, retry or stop a stuck run.
     Unstick,
-    /// Pause all automation, and let it and held triggers go on.
-    Pause,
     /// Acknowledge, resolve and reopen incidents.
     Resolve,
+    /// Pause all automation, and let it and held triggers go on.
+    Pause,
 }
 
 /// Whether a person may do that to a system. Whoever may run, unstick or resolve may also see.
@@ -31,8 +31,8 @@ pub fn allowed(catalog: &Catalog, person: &PersonId, verb: Verb, system: &System
             holds(&system.may_see) || holds(&system.may_run) || holds(&system.may_unstick) || holds(&system.may_resolve)
         }
         Verb::Unstick => holds(&system.may_unstick),
-        Verb::Pause => holds(&system.may_pause),
         Verb::Resolve => holds(&system.may_resolve),
+        Verb::Pause => holds(&system.may_pause),
     }
 }
 

@@ -105,8 +105,8 @@ fn may(turn: &mut Turn<'_>, verb: Verb, system: &System, deed: &str) -> bool {
         Verb::Run => &system.may_run,
         Verb::See => &system.may_see,
         Verb::Unstick => &system.may_unstick,
-        Verb::Pause => &system.may_pause,
         Verb::Resolve => &system.may_resolve,
+        Verb::Pause => &system.may_pause,
     };
     let who: Vec<PersonId> = turn.catalog().people_in(subjects).into_iter().collect();
     let sentence = text::answer::not_allowed(&turn.person, deed, &system.title, &who);
