@@ -29,6 +29,8 @@ const MAY: &[(&str, &[&str])] = &[
     ("approval", &["model", "store"]),
     // `text`: a report holds the sentences of its timeline.
     ("incident", &["model", "store", "text"]),
+    // `incident`: what a turn of a check opens or mitigates.
+    ("watch", &["model", "store", "incident", "metrics"]),
     ("ledger", &["model", "store", "metrics"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
     ("chat", &["model", "store", "metrics"]),
@@ -41,8 +43,8 @@ const MAY: &[(&str, &[&str])] = &[
     (
         "flow",
         &[
-            "model", "store", "command", "runbook", "engine", "approval", "incident", "chat", "text", "ledger", "web",
-            "metrics",
+            "model", "store", "command", "runbook", "engine", "approval", "incident", "watch", "chat", "text",
+            "ledger", "web", "metrics",
         ],
     ),
     // The command line wires everything up.

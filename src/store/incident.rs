@@ -6,6 +6,7 @@ use sqlx::PgExecutor;
 
 use super::ledger::{ChainRow, Row};
 use super::rows::Inconsistent;
+use super::watch::Paused;
 use super::{Result, Store, StoreError, Tx};
 use crate::model::chat::RoomAddress;
 use crate::model::event::{Event, Health};
@@ -149,17 +150,6 @@ impl CheckKnown {
     }
 }
 
-/// All automation is paused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paused {
-    /// By whom.
-    pub by: PersonId,
-    /// Since when.
-    pub at: DateTime<Utc>,
-    /// Why, if they said.
-    pub why: Option<String>,
-}
-
 /// A trigger that a brake holds until a person says `resume`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -214,7 +204,7 @@ async fn runs_of(executor: impl PgExecutor<'_>, id: IncidentId) -> Result<Vec<Ru
     Ok(ids.into_iter().map(RunId).collect())
 }
 
-async fn incidents_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Incident>> {
+pub(super) async fn incidents_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Incident>> {
     let rows = sqlx::query_as!(
         IncidentRow,
         r#"

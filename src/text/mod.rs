@@ -5,6 +5,7 @@
 //! who must act named once, times absolute with zone, every refusal with what to do next.
 
 pub mod answer;
+pub mod automation;
 pub mod command;
 pub mod echo;
 pub mod incident;

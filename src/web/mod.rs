@@ -99,10 +99,10 @@ pub(crate) struct Web {
     pub(crate) state: WebState,
     /// Becomes true when the server is to end: streams end then, unsettled.
     pub(crate) stop: watch::Receiver<bool>,
-    /// What the database last said of itself.
-    latest: health::Latest,
     /// Who came in with a browser.
     pub(crate) sessions: Sessions,
+    /// What the database last said of itself.
+    latest: health::Latest,
 }
 
 /// The state as handlers extract it.
