@@ -43,9 +43,12 @@ enum Command {
     Validate(cli::validate::ValidateArgs),
     #[command(after_help = "Example: countersign plan start-service service=service-b --server http://127.0.0.1:7373")]
     Plan(cli::plan::PlanArgs),
-    #[command(hide = true, after_help = "Example: countersign report INC-7 --server http://127.0.0.1:7373 --format html")]
+    #[command(after_help = "Example: countersign report INC-7 --format html --out inc-7.html --data DIR")]
     Report(cli::report::Args),
-    #[command(after_help = "Example: countersign tail --server http://127.0.0.1:7373 --room system-a --follow")]
+    #[command(
+        hide = true,
+        after_help = "Example: countersign tail --server http://127.0.0.1:7373 --room system-a --follow"
+    )]
     Tail(cli::tail::Args),
     #[command(
         hide = true,

@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 
 use super::rows::Inconsistent;
-use super::{Paused, Result, Run, Store, StoreError, Tx, WorkerId};
+use super::{Result, Run, Store, StoreError, Tx, WorkerId};
 use crate::model::event::{Brake, Health};
 use crate::model::id::{CheckName, IncidentId, PersonId, RunId, ServiceName, SystemName, TriggerName};
 
@@ -79,6 +79,17 @@ pub struct Automation {
     pub version: i64,
     /// Who has paused it, if somebody has.
     pub paused: Option<Paused>,
+}
+
+/// Who has paused automation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paused {
+    /// Who.
+    pub by: PersonId,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why, if they said.
+    pub why: Option<String>,
 }
 
 fn health_name(health: Health) -> &'static str {
