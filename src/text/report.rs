@@ -174,21 +174,24 @@ pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for character in super::visible::visible(text).replace("://", ":\u{0}//").chars() {
         match character {
-            // A word joiner would be hidden; an entity shows as nothing and breaks the link.
+            // A comment shows as nothing and breaks the link.
             '\u{0}' => out.push_str("<!-- -->"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
             '@' => out.push_str("&#64;"),
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '-' | '!' | '|' | '~' | '$' => {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '$' => {
                 out.push('\\');
                 out.push(character);
             }
             plain => out.push(plain),
         }
     }
-    // `www.` links itself, and digits with a stop begin a list.
+    // `www.` links itself; these signs and digits with a stop begin a heading or a list.
     let out = out.replace("www.", "www&#46;");
+    if out.starts_with(['#', '-', '+', '=']) {
+        return format!("\\{out}");
+    }
     match out.find(|c: char| !c.is_ascii_digit()) {
         Some(at) if at > 0 && out[at..].starts_with('.') => format!("{}\\{}", &out[..at], &out[at..]),
         _ => out,
@@ -391,5 +394,39 @@ fn row_part(row: &ReportRow) -> Markup {
                 @for line in &row.answer { div.answer { "countersign: " (line) } }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_markdown_is_markup() {
+        let said = [
+            "plain words, 2026-11-21 22:01:12 UTC (check running)",
+            "# no heading",
+            "- no list",
+            "12. no list",
+            "*a* _b_ ~~c~~ `d` [e](f) ![g](h) | i $j$",
+            "<b> &amp; <!channel> @everyone",
+            "https://evil.example www.evil.example",
+            "two\nlines\u{202e}",
+        ];
+        insta::assert_snapshot!(said.map(escaped).join("\n"), @"");
+    }
+
+    #[test]
+    fn a_fence_is_longer_than_what_stands_in_it() {
+        let lines = ["```".to_owned(), "````x".to_owned()];
+        assert_eq!(fenced(&lines), "`````text\n```\n````x\n`````\n");
+    }
+
+    #[test]
+    fn formats_have_names() {
+        for format in [Format::Markdown, Format::Json, Format::Html] {
+            assert_eq!(Format::parse(format.name()), Some(format));
+        }
+        assert_eq!(Format::parse("pdf"), None);
     }
 }
