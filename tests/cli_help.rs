@@ -65,7 +65,7 @@ fn shells_get_their_completions() {
         ("powershell", "Register-ArgumentCompleter"),
     ] {
         let script = printed(&["completions", shell]);
-        assert!(script.contains(sign) && script.contains("--message-id"), "{shell}");
+        assert!(script.contains(sign) && script.contains("message-id"), "{shell}");
     }
     assert_eq!(countersign(&["completions", "cmd"]).status.code(), Some(2));
     let script = tempfile::NamedTempFile::new().expect("a file");
