@@ -43,7 +43,12 @@ enum Command {
     Validate(cli::validate::ValidateArgs),
     #[command(after_help = "Example: countersign plan start-service service=service-b --server http://127.0.0.1:7373")]
     Plan(cli::plan::PlanArgs),
-    #[command(after_help = "Example: countersign tail --server http://127.0.0.1:7373 --room system-a --follow")]
+    #[command(after_help = "Example: countersign report INC-7 --format html --out inc-7.html --data DIR")]
+    Report(cli::report::Args),
+    #[command(
+        hide = true,
+        after_help = "Example: countersign tail --server http://127.0.0.1:7373 --room system-a --follow"
+    )]
     Tail(cli::tail::Args),
     #[command(
         hide = true,
@@ -135,6 +140,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Tail(args) => cli::tail::run(args).await,
         Command::Validate(args) => cli::validate::run(args),
         Command::Plan(args) => cli::plan::run(args).await,
+        Command::Report(args) => cli::report::run(args).await,
         Command::Audit(command) => cli::audit::run(command).await,
         Command::Init(args) => cli::init::run(args),
         Command::Schema(args) => cli::schema::run(&args),

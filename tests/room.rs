@@ -483,7 +483,9 @@ impl Scripted {
                     thread,
                     requester: &PersonId::new("mei"),
                     account: &incoming.account,
-                    cause: line,
+                    cause: Some(line),
+                    trigger: None,
+                    incident: None,
                 })
                 .await?;
             }

@@ -1,7 +1,7 @@
 //! The proof that a run may start an attempt.
 
 use crate::model::id::{Digest, GrantId, RequestId, RunId};
-use crate::model::plan::{Plan, PlanError, Sealed};
+use crate::model::plan::{Plan, PlanError, PlanPolicy, Sealed};
 use crate::model::request::{Decision, GrantState, Tally, tally};
 use crate::store::StoredGrant;
 
@@ -100,13 +100,20 @@ pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Resul
     }
     let plan = sealed.open()?;
     let policy = plan.policy.as_ref().ok_or(GrantError::NoPolicy)?;
+    if starts_by_itself(stored, policy) {
+        return Ok((grant(stored, &plan), plan));
+    }
     let decisions: Vec<Decision> = stored.decisions.iter().map(|stored| stored.decision.clone()).collect();
     // Whether each person was asked, and still belonged, was checked with the live catalog when the decision was made and
     // when the grant was: a row of `decision` is the record of the first, the grant's row of the second.
     if tally(&policy.stages, &stored.requesters, &decisions, |_, _| true) != Tally::Agreed {
         return Err(GrantError::NotAgreed);
     }
-    let grant = Grant {
+    Ok((grant(stored, &plan), plan))
+}
+
+fn grant(stored: &StoredGrant, plan: &Plan) -> Grant {
+    Grant {
         id: stored.id,
         version: stored.version,
         run: stored.run,
@@ -118,8 +125,14 @@ pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Resul
             .iter()
             .map(|step| Rule { idempotent: step.idempotent, times: step.retry.map_or(0, |retry| retry.times) })
             .collect(),
-    };
-    Ok((grant, plan))
+    }
+}
+
+/// Whether the frozen policy itself lets this run start: it names the trigger that asked for the run, and nobody was
+/// asked. Once somebody has decided, decisions are what counts; a further attempt of a step is never by itself (I3).
+fn starts_by_itself(stored: &StoredGrant, policy: &PlanPolicy) -> bool {
+    let named = stored.trigger.as_ref().is_some_and(|trigger| policy.automatic.contains(trigger));
+    named && stored.retry_step.is_none() && stored.decisions.is_empty()
 }
 
 impl Grant {

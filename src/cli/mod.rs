@@ -10,6 +10,7 @@ pub mod init;
 mod line;
 pub mod place;
 pub mod plan;
+pub mod report;
 pub mod say;
 pub mod schema;
 pub mod tail;

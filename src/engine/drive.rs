@@ -182,6 +182,7 @@ fn event_of(run: &Run, what: Happened, rows: Vec<RowMark>) -> NewEvent {
     let scope = Scope {
         system: Some(run.system.clone()),
         environment: Some(run.environment.clone()),
+        incident: run.incident,
         run: Some(run.id),
         ..Scope::default()
     };

@@ -576,7 +576,10 @@ fn deed(runbook: &Runbook, params: &BTreeMap<String, String>) -> String {
 }
 
 /// Fills one element: strictly, without escaping (nothing here is HTML) and without losing its last line break.
-fn fill(template: &str, params: &BTreeMap<String, String>) -> Result<String, PlanRefusal> {
+///
+/// # Errors
+/// When it names what there is no value for.
+pub(crate) fn fill(template: &str, params: &BTreeMap<String, String>) -> Result<String, PlanRefusal> {
     let fill = || {
         let mut environment = Environment::empty();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);

@@ -18,7 +18,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::report::{At, Finding, Findings};
 use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Happened, Record, RowMark, Scope};
-use crate::model::id::{Digest, GrantId, IncidentId, PersonId, RequestId, RunId};
+use crate::model::id::{Digest, GrantId, IncidentId, PersonId, RequestId, RunId, TriggerName};
 use crate::model::plan::{Plan, PlanStep, Sealed};
 use crate::model::request::{Answer, Decision, GrantState, Tally, tally};
 use crate::model::run::{AttemptState, Outcome, Verdict};
@@ -71,6 +71,8 @@ pub(super) struct Replay {
 #[derive(Debug)]
 struct PlanFacts {
     stages: Vec<Stage>,
+    /// Triggers that its policy lets start by themselves.
+    automatic: Vec<TriggerName>,
     steps: Vec<StepFacts>,
 }
 
@@ -109,6 +111,7 @@ struct Planned {
     requester: PersonId,
     account: String,
     room: String,
+    trigger: Option<TriggerName>,
 }
 
 /// The columns beside a state.
@@ -302,14 +305,14 @@ impl Replay {
             return;
         }
         if let Ok(Plan { policy, steps, .. }) = sealed.open() {
-            let stages = policy.map_or_else(Vec::new, |policy| policy.stages);
+            let (stages, automatic) = policy.map_or_else(Default::default, |policy| (policy.stages, policy.automatic));
             let facts = |step: &PlanStep| StepFacts {
                 privileged: step.privileged,
                 repeatable: step.idempotent || !step.privileged,
                 times: step.retry.map_or(0, |retry| retry.times),
             };
             let steps = steps.iter().map(facts).collect();
-            self.plans.insert(sealed.digest(), PlanFacts { stages, steps });
+            self.plans.insert(sealed.digest(), PlanFacts { stages, automatic, steps });
         }
     }
 
@@ -410,7 +413,7 @@ impl Replay {
                     facts.resolved = None;
                 });
             }
-            Happened::RunPlanned { run, deed: _, runbook, params: _, digest, requester, account, room, trigger: _ } => {
+            Happened::RunPlanned { run, deed: _, runbook, params: _, digest, requester, account, room, trigger } => {
                 self.runs.entry(run).or_default().planned = Some(Planned {
                     at,
                     when,
@@ -420,6 +423,7 @@ impl Replay {
                     requester,
                     account: account.to_string(),
                     room: room.to_string(),
+                    trigger,
                 });
             }
             Happened::RequestAsked { request, code, run, retry_step, digest, requesters, stages, expires_at } => {
@@ -458,8 +462,8 @@ impl Replay {
                 let facts = DecisionFacts { at, when, run, account: account.to_string(), answer, reason, line };
                 self.decisions.insert((request, stage, person), facts);
             }
-            Happened::RequestGranted { request, code: _, run, grant, digest, by, automatic: _, valid_until } => {
-                for why in self.wrong_with_grant(request, run, digest, &by, when) {
+            Happened::RequestGranted { request, code: _, run, grant, digest, by, automatic, valid_until } => {
+                for why in self.wrong_with_grant(request, run, digest, &by, automatic.as_ref(), when) {
                     findings.push(Finding::Grant { request, at, why });
                 }
                 self.grants.insert(grant, GrantFacts { at, when, run, request, digest, valid_until });
@@ -556,6 +560,7 @@ impl Replay {
         run: RunId,
         digest: Digest,
         by: &[PersonId],
+        automatic: Option<&TriggerName>,
         when: DateTime<Utc>,
     ) -> Vec<String> {
         let Some(asked) = self.requests.get(&request) else {
@@ -588,6 +593,10 @@ impl Replay {
         if let Some(stranger) = by.iter().find(|person| !approved(person)) {
             wrong.push(format!("{stranger} is named among those who agreed and did not"));
         }
+        if let Some(trigger) = automatic {
+            wrong.extend(self.wrong_with_automatic(asked, run, digest, by, trigger));
+            return wrong;
+        }
         let Some(plan) = self.plans.get(&digest) else { return wrong };
         let in_time: Vec<Decision> =
             asked.decisions.iter().filter(|(_, at)| *at <= asked.expires_at).map(|(d, _)| d.clone()).collect();
@@ -598,6 +607,33 @@ impl Replay {
                 let people = if missing == 1 { "1 more person".to_owned() } else { format!("{missing} more people") };
                 wrong.push(format!("stage {} of its policy still waited for {people}", u64::from(stage) + 1));
             }
+        }
+        wrong
+    }
+
+    /// What a grant offends against that nobody decided: the policy in the plan's bytes has to name the trigger, and the
+    /// run has to be that trigger's.
+    fn wrong_with_automatic(
+        &self,
+        asked: &RequestFacts,
+        run: RunId,
+        digest: Digest,
+        by: &[PersonId],
+        trigger: &TriggerName,
+    ) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let planned = self.runs.get(&run).and_then(|run| run.planned.as_ref());
+        if planned.is_some_and(|planned| planned.trigger.as_ref() != Some(trigger)) {
+            wrong.push(format!("it was granted to the trigger {trigger}, which did not ask for run/{run}"));
+        }
+        if self.plans.get(&digest).is_some_and(|plan| !plan.automatic.contains(trigger)) {
+            wrong.push(format!("its policy does not let the trigger {trigger} start by itself"));
+        }
+        if asked.retry_step.is_some() {
+            wrong.push("a further attempt was granted to a trigger".to_owned());
+        }
+        if !by.is_empty() {
+            wrong.push("it was granted to a trigger and names people who agreed".to_owned());
         }
         wrong
     }
@@ -733,6 +769,9 @@ impl Replay {
                 row.same("requester", Some(table.requester), Some(planned.requester.to_string()), at);
                 row.same("requester_account", Some(table.requester_account), Some(planned.account), at);
                 row.same("room", Some(table.room), Some(planned.room), at);
+                row.same("trigger", table.trigger, planned.trigger.map(|trigger| trigger.to_string()), at);
+                let incident = planned.scope.incident.map(|incident| incident.to_string());
+                row.same("incident", table.incident.map(|incident| incident.to_string()), incident, at);
                 row.same("created_at", Some(moment(table.created_at)), Some(moment(planned.when)), at);
                 if let Some(system) = planned.scope.system {
                     row.same("system", Some(table.system), Some(system.to_string()), at);

@@ -18,6 +18,8 @@ pub enum Verb {
     Unstick,
     /// Acknowledge, resolve and reopen incidents.
     Resolve,
+    /// Pause all automation, and let it and held triggers go on.
+    Pause,
 }
 
 /// Whether a person may do that to a system. Whoever may run, unstick or resolve may also see.
@@ -30,6 +32,7 @@ pub fn allowed(catalog: &Catalog, person: &PersonId, verb: Verb, system: &System
         }
         Verb::Unstick => holds(&system.may_unstick),
         Verb::Resolve => holds(&system.may_resolve),
+        Verb::Pause => holds(&system.may_pause),
     }
 }
 

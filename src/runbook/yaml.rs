@@ -177,7 +177,7 @@ pub(super) fn is_later(word: &str) -> bool {
 
 fn unknown_key(place: Place, field: &str, expected: &[&'static str]) -> Problem {
     let problem = Problem::new(place, format!("{} is not a key that can stand here", words::quoted(field)))
-        .label(format!("expected {}", words::one_of(expected.iter().copied())));
+        .label(format!("expected {}", words::any_of(expected.iter().copied())));
     if is_later(field) {
         return problem.hint(format!("`{field}` is not yet in this release: leave it out"));
     }

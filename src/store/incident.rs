@@ -6,6 +6,7 @@ use sqlx::PgExecutor;
 
 use super::ledger::{ChainRow, Row};
 use super::rows::Inconsistent;
+use super::watch::Paused;
 use super::{Result, Store, StoreError, Tx};
 use crate::model::chat::RoomAddress;
 use crate::model::event::{Event, Health};
@@ -149,17 +150,6 @@ impl CheckKnown {
     }
 }
 
-/// All automation is paused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paused {
-    /// By whom.
-    pub by: PersonId,
-    /// Since when.
-    pub at: DateTime<Utc>,
-    /// Why, if they said.
-    pub why: Option<String>,
-}
-
 /// A trigger that a brake holds until a person says `resume`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -214,7 +204,7 @@ async fn runs_of(executor: impl PgExecutor<'_>, id: IncidentId) -> Result<Vec<Ru
     Ok(ids.into_iter().map(RunId).collect())
 }
 
-async fn incidents_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Incident>> {
+pub(super) async fn incidents_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Incident>> {
     let rows = sqlx::query_as!(
         IncidentRow,
         r#"
@@ -245,6 +235,27 @@ impl Store {
     /// When the database cannot be asked.
     pub async fn list_incident_events(&self, id: IncidentId, up_to: Option<Position>) -> Result<Vec<Event>> {
         events_of(&self.pool, id, up_to).await
+    }
+
+    /// The event at a place of the chain.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn find_chained(&self, at: Position) -> Result<Option<Event>> {
+        let row = sqlx::query_as!(
+            Row,
+            r#"
+            select c.position as "position?", c.hash as "hash?", e.id, e.kind, e.schema, e.at, e.system, e.environment,
+                e.incident, e.run, e.audience, e.cause, e.commitment, b.salt as "salt?", b.body as "body?",
+                b.erased_by as "erased_by?", (b.event is not null) as "body_row!"
+            from chain c join event e on e.id = c.event left join event_body b on b.event = e.id
+            where c.position = $1
+            "#,
+            at.0
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| ChainRow::from(row).event()))
     }
 
     /// Everything that was said in a room between two places of the chain, both included, with edits, deletions and buttons:

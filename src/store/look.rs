@@ -8,10 +8,12 @@ use chrono::{DateTime, Utc};
 use super::rows::{Inconsistent, Request, Run, StoredDecision};
 use super::{ChainRow, Result, Store};
 use crate::model::chat::{Account, Message, RoomAddress};
-use crate::model::event::Event;
+use crate::model::event::{Event, Health};
 use crate::model::id::{
-    EventId, InboxId, MessageId, OutboxId, PersonId, Position, RequestId, RunId, SystemName, ThreadId,
+    CheckName, EventId, InboxId, IncidentId, MessageId, OutboxId, PersonId, Position, RequestId, RunId, ServiceName,
+    SystemName, ThreadId, TriggerName,
 };
+use crate::model::incident::Incident;
 use crate::model::request::{Answer, Decision};
 
 /// Something that stands in a room.
@@ -128,6 +130,8 @@ pub enum LedgerFilter {
     Person(PersonId),
     /// Those about a system.
     System(SystemName),
+    /// Those of an incident.
+    Incident(IncidentId),
 }
 
 /// From where a page of the ledger goes, and which way.
@@ -137,6 +141,36 @@ pub enum LedgerFrom {
     Before(EventId),
     /// Newer ones than this.
     After(EventId),
+}
+
+/// What is known of a scheduled check.
+#[derive(Debug, Clone)]
+pub struct KnownCheck {
+    /// The system.
+    pub system: SystemName,
+    /// The service.
+    pub service: ServiceName,
+    /// The check.
+    pub check: CheckName,
+    /// What is certain and since when; `None` before the first certain result.
+    pub hard: Option<(Health, DateTime<Utc>)>,
+    /// What the newest result said.
+    pub soft: Health,
+    /// How many in a row have said so.
+    pub soft_count: i32,
+    /// When the newest result came.
+    pub asked_at: DateTime<Utc>,
+    /// Its first line, redacted.
+    pub detail: String,
+}
+
+/// Whether anything starts by itself, and what does not.
+#[derive(Debug, Clone, Default)]
+pub struct AutomationSeen {
+    /// Who paused all of it, when and why.
+    pub paused: Option<(PersonId, DateTime<Utc>, Option<String>)>,
+    /// Triggers that wait for a person, each with its service, since when, and why.
+    pub held: Vec<(TriggerName, ServiceName, DateTime<Utc>, String)>,
 }
 
 /// How far the ledger and the rooms have come: changes with everything that a page shows of them.
@@ -199,6 +233,16 @@ impl LineRow {
             text: self.text.unwrap_or_default(),
             edited: None,
         })
+    }
+}
+
+fn health(name: &str) -> Option<Health> {
+    match name {
+        "ok" => Some(Health::Ok),
+        "warning" => Some(Health::Warning),
+        "critical" => Some(Health::Critical),
+        "unknown" => Some(Health::Unknown),
+        _ => None,
     }
 }
 
@@ -477,6 +521,103 @@ impl Store {
         Ok(runs)
     }
 
+    /// The newest runs of an incident, newest first.
+    ///
+    /// # Errors
+    /// As [`Store::list_waiting`].
+    pub async fn list_newest_incident_runs(&self, incident: IncidentId, limit: i64) -> Result<Vec<Run>> {
+        let ids =
+            sqlx::query_scalar!("select id from run where incident = $1 order by id desc limit $2", incident.0, limit)
+                .fetch_all(&self.pool)
+                .await?;
+        let mut runs = super::runs::runs_by_id(&self.pool, &ids).await?;
+        runs.reverse();
+        Ok(runs)
+    }
+
+    /// Incidents that are not resolved, newest first, at most a hundred; of one room if one is given.
+    ///
+    /// # Errors
+    /// As [`Store::list_waiting`].
+    pub async fn list_open_incidents(&self, room: Option<&RoomAddress>) -> Result<Vec<Incident>> {
+        let ids = sqlx::query_scalar!(
+            r#"
+            select id from incident where state <> 'resolved' and ($1::text is null or room = $1)
+            order by id desc limit 100
+            "#,
+            room.map(ToString::to_string)
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut incidents = super::incident::incidents_by_id(&self.pool, &ids).await?;
+        incidents.reverse();
+        Ok(incidents)
+    }
+
+    /// What is known of every scheduled check: one small row for each.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or a row contradicts the model.
+    pub async fn list_known_checks(&self) -> Result<Vec<KnownCheck>> {
+        let rows = sqlx::query!(
+            r#"
+            select system, service, check_name, hard, hard_since, soft, soft_count, asked_at, detail
+            from check_state order by system, service, check_name
+            "#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let wrong = |column| {
+                    let check = format!("check {}/{}/{}", row.system, row.service, row.check_name);
+                    Inconsistent::at(check, column)
+                };
+                let hard = match (row.hard.as_deref(), row.hard_since) {
+                    (None, _) => None,
+                    (Some(hard), Some(since)) => Some((health(hard).ok_or_else(|| wrong("hard"))?, since)),
+                    (Some(_), None) => return Err(wrong("hard_since").into()),
+                };
+                let soft = health(&row.soft).ok_or_else(|| wrong("soft"))?;
+                Ok(KnownCheck {
+                    system: SystemName::new(row.system),
+                    service: ServiceName::new(row.service),
+                    check: CheckName::new(row.check_name),
+                    hard,
+                    soft,
+                    soft_count: row.soft_count,
+                    asked_at: row.asked_at,
+                    detail: row.detail,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether anything starts by itself.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn look_at_automation(&self) -> Result<AutomationSeen> {
+        let paused = sqlx::query!("select paused_by, paused_at, paused_why from automation where one and paused")
+            .fetch_optional(&self.pool)
+            .await?;
+        let held = sqlx::query!(
+            r#"
+            select trigger, service, held_since as "held_since!", coalesce(held_why, held_by) as "held_why!"
+            from brake_state where held_by is not null and held_since is not null order by trigger, service
+            "#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let held = held
+            .into_iter()
+            .map(|row| (TriggerName::new(row.trigger), ServiceName::new(row.service), row.held_since, row.held_why));
+        Ok(AutomationSeen {
+            paused: paused.and_then(|row| Some((PersonId::new(row.paused_by?), row.paused_at?, row.paused_why))),
+            held: held.collect(),
+        })
+    }
+
     /// The message on which a run's thread hangs, once it is posted.
     ///
     /// # Errors
@@ -595,6 +736,26 @@ impl Store {
                 sqlx::query_scalar!(
                     "select id from event where system = $1 and id > $2 order by id limit $3",
                     system.as_str(),
+                    id.0,
+                    limit
+                )
+                .fetch_all(&self.pool)
+                .await?
+            }
+            (LedgerFilter::Incident(incident), LedgerFrom::Before(id)) => {
+                sqlx::query_scalar!(
+                    "select id from event where incident = $1 and id < $2 order by id desc limit $3",
+                    incident.0,
+                    id.0,
+                    limit
+                )
+                .fetch_all(&self.pool)
+                .await?
+            }
+            (LedgerFilter::Incident(incident), LedgerFrom::After(id)) => {
+                sqlx::query_scalar!(
+                    "select id from event where incident = $1 and id > $2 order by id limit $3",
+                    incident.0,
                     id.0,
                     limit
                 )

@@ -24,6 +24,7 @@ mod runs;
 mod tx;
 mod verify;
 mod vitals;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,10 +38,13 @@ pub use append::{NewMessage, Origin, Place};
 pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
-pub use incident::{CheckKnown, Held, NewIncident, Paused};
+pub use incident::{CheckKnown, Held, NewIncident};
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow, Chained};
-pub use look::{Conversation, Entry, GivenAnswer, LedgerFilter, LedgerFrom, LineEntry, Mark, MessageEntry, Older};
+pub use look::{
+    AutomationSeen, Conversation, Entry, GivenAnswer, KnownCheck, LedgerFilter, LedgerFrom, LineEntry, Mark,
+    MessageEntry, Older,
+};
 pub use outbox::{Backlog, OutboxRow};
 pub use plain::PlainLine;
 pub(crate) use rows::subject;
@@ -50,6 +54,7 @@ pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
     AttemptCheck, DecisionCheck, EventCheck, GrantCheck, IncidentCheck, Loose, RequestCheck, RunCheck, Snapshot,
 };
+pub use watch::{Automation, BrakeRow, CheckRow, FiringRow, Paused};
 
 /// The migrations, in the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!();

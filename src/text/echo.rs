@@ -37,6 +37,10 @@ pub fn progress(plan: &Plan, events: &[Event], limit: usize) -> String {
     for event in events {
         let Some(record) = &event.record else { continue };
         match &record.what {
+            Happened::RequestGranted { automatic: Some(trigger), .. } => {
+                let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
+                header = Some(super::automation::recovering(&plan.deed, trigger, &place.unwrap_or_default()));
+            }
             Happened::RequestGranted { code, by, .. } => {
                 let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
                 header = Some(format!(

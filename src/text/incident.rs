@@ -427,19 +427,29 @@ pub fn tried(tried: &Try, times: &Times, now: DateTime<Utc>) -> String {
     } else if !tried.agreed.is_empty() {
         parts.push(format!("approved by {}", and(&tried.agreed)));
     }
-    let because = |why: &str| format!(": {}", shortened(&visible(why), MOST));
     parts.push(match &tried.end {
-        End::Waits(code) => format!("waits for approval ({code})"),
+        // Its number, for whoever looks.
         End::UnderWay => format!("under way (run {})", tried.run),
+        End::Stuck { step } => format!("stuck at step {step} (run {})", tried.run),
+        other => end(other),
+    });
+    parts.join(", ")
+}
+
+/// Where a try stands, in a few words.
+pub fn end(end: &End) -> String {
+    let because = |why: &str| format!(": {}", shortened(&visible(why), MOST));
+    match end {
+        End::Waits(code) => format!("waits for approval ({code})"),
+        End::UnderWay => "under way".to_owned(),
         End::Done { millis } => format!("done in {}", lasted(*millis)),
         End::Failed { step, why } => format!("failed at step {step}{}", because(why)),
-        End::Stuck { step } => format!("stuck at step {step} (run {})", tried.run),
+        End::Stuck { step } => format!("stuck at step {step}"),
         End::Stopped(by) => format!("stopped by {by}"),
         End::Denied { by, why } => format!("denied by {by}{}", why.as_deref().map(because).unwrap_or_default()),
         End::Expired => "expired, nobody decided".to_owned(),
         End::Withdrawn(by) => format!("taken back by {by}"),
-    });
-    parts.join(", ")
+    }
 }
 
 /// What an incident's story is told from.
@@ -492,7 +502,8 @@ fn what_failed(story: &Story<'_>, times: &Times, now: DateTime<Utc>) -> String {
             format!("from {since}, resolved {} later", lasted(millis(*from, *at)))
         }
     };
-    format!("{place}: {}: {title}, {how_long} ({by}{times_failed}).", name(incident.id))
+    let comma = if matches!(incident.state, IncidentState::Open { .. }) { "" } else { "," };
+    format!("{place}: {}: {title}{comma} {how_long} ({by}{times_failed}).", name(incident.id))
 }
 
 fn what_was_tried(story: &Story<'_>, times: &Times, now: DateTime<Utc>) -> String {
@@ -606,13 +617,11 @@ pub fn service_status(
 ) -> String {
     let mut wrong = Vec::new();
     let mut well = Vec::new();
+    let mut unscheduled = Vec::new();
     let mut oldest: Option<DateTime<Utc>> = None;
     for CheckStatus { check, known } in checks {
         match known {
-            Known::NotScheduled => {
-                let spoken = spoken(service);
-                wrong.push((3, format!("{check} is not checked by itself: ask `is {spoken} {check}`")));
-            }
+            Known::NotScheduled => unscheduled.push(check.to_string()),
             Known::NotYet => wrong.push((2, format!("{check} not checked yet"))),
             Known::NotSince(at) => wrong.push((1, format!("{check} not checked since {}", times.at_second(*at, now)))),
             Known::Uncertain { asked } => {
@@ -645,6 +654,12 @@ pub fn service_status(
         let age = lasted(millis(oldest, now));
         let what = if well == ["running"] { "running".to_owned() } else { format!("ok by {}", well.join(", ")) };
         parts.push(format!("{what}, asked {age} ago"));
+    }
+    if !unscheduled.is_empty() {
+        // What nobody asks is not known, whatever the others say.
+        let which =
+            if unscheduled.len() == checks.len() { String::new() } else { format!("{} ", unscheduled.join(", ")) };
+        parts.push(format!("{which}not checked by itself: ask `is {} ok`", spoken(service)));
     }
     format!("{}: {}.", visible(title), parts.join("; "))
 }
@@ -709,4 +724,76 @@ pub fn status(systems: &[(String, Vec<String>)], under_way: &UnderWay, now: Date
 /// To somebody who lacks every right that would do.
 pub fn may_not(person: &PersonId, word: &str, system: &str, who: &[PersonId]) -> String {
     format!("{person}, you may not {word} on {}. {} may.", visible(system), capital(&or(who)))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use chrono_tz::Tz;
+
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-21T22:03:00Z".parse().expect("a time")
+    }
+
+    fn ago(seconds: i64) -> DateTime<Utc> {
+        now() - TimeDelta::seconds(seconds)
+    }
+
+    fn status_of(checks: Vec<(&str, Known)>) -> String {
+        let checks: Vec<CheckStatus> =
+            checks.into_iter().map(|(check, known)| CheckStatus { check: CheckName::new(check), known }).collect();
+        service_status(&ServiceName::new("service-b"), "Service B", &checks, &Times::in_zone(Tz::UTC), now())
+    }
+
+    fn certain(health: Health, asked: i64) -> Known {
+        Known::Certain { health, since: ago(108), asked: ago(asked), detail: "no\nanswer".into() }
+    }
+
+    #[test]
+    fn what_is_not_known_is_never_called_well() {
+        let said = [
+            status_of(vec![("running", certain(Health::Ok, 4))]),
+            status_of(vec![("answers", certain(Health::Ok, 4)), ("running", certain(Health::Ok, 9))]),
+            status_of(vec![("answers", certain(Health::Ok, 4)), ("running", certain(Health::Critical, 3))]),
+            status_of(vec![("answers", certain(Health::Warning, 4)), ("running", certain(Health::Unknown, 3))]),
+            status_of(vec![("running", Known::NotSince(ago(3_600)))]),
+            status_of(vec![("running", Known::NotYet)]),
+            status_of(vec![("running", Known::Uncertain { asked: ago(1) })]),
+            status_of(vec![("running", Known::NotScheduled)]),
+            status_of(vec![("answers", Known::NotScheduled), ("running", certain(Health::Ok, 2))]),
+        ];
+        insta::assert_snapshot!(said.join("\n"), @"");
+    }
+
+    #[test]
+    fn failures_in_words() {
+        let place = Where { environment: "production", system: "System A" };
+        let (service, running, answers) =
+            (ServiceName::new("service-b"), CheckName::new("running"), CheckName::new("answers"));
+        let turned = |check, now, results| Turned {
+            service: &service,
+            check,
+            now,
+            since: "22:01:12 UTC",
+            results,
+            detail: "HTTP 503\u{202e}",
+        };
+        let seven = IncidentId(7);
+        let offer = Some("start service b");
+        let said = [
+            failed(place, turned(&running, Health::Critical, (2, Some(2))), Did::Opened(seven), offer),
+            failed(place, turned(&answers, Health::Critical, (2, Some(2))), Did::Recurred(seven), None),
+            failed(place, turned(&answers, Health::Warning, (1, None)), Did::Joined(seven), offer),
+            failed(place, turned(&answers, Health::Critical, (3, None)), Did::Nothing, offer),
+            unknown(place, turned(&running, Health::Unknown, (2, Some(2)))),
+            check_well(turned(&running, Health::Ok, (2, Some(2))), Health::Unknown),
+            check_well(turned(&answers, Health::Ok, (2, Some(2))), Health::Critical),
+            mitigated(seven, "Service B", 4_000),
+            resolved(seven, None, 400_000, 1, 70_000, "Ledger 4201 · 77ae03c5b1d2"),
+            resolved(seven, Some("a drill"), 400_000, 0, 0, "Ledger 4201 · 77ae03c5b1d2"),
+        ];
+        insta::assert_snapshot!(said.join("\n"), @"");
+    }
 }

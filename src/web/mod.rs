@@ -11,6 +11,7 @@ mod events;
 mod follow;
 mod guard;
 mod health;
+pub(crate) mod incidents;
 mod ledger;
 mod pages;
 mod rooms;
@@ -98,10 +99,10 @@ pub(crate) struct Web {
     pub(crate) state: WebState,
     /// Becomes true when the server is to end: streams end then, unsettled.
     pub(crate) stop: watch::Receiver<bool>,
-    /// What the database last said of itself.
-    latest: health::Latest,
     /// Who came in with a browser.
     pub(crate) sessions: Sessions,
+    /// What the database last said of itself.
+    latest: health::Latest,
 }
 
 /// The state as handlers extract it.
@@ -116,6 +117,7 @@ pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>)
     let api = Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())
+        .merge(incidents::routes())
         .merge(events::routes())
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")

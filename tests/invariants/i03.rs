@@ -21,7 +21,7 @@ async fn stuck(house: &House, who: &str, text: &str) -> Asked {
     asked
 }
 
-async fn attempts(house: &House) -> Vec<String> {
+pub(crate) async fn attempts(house: &House) -> Vec<String> {
     house.texts("select step || '.' || number || ' ' || state from attempt order by step, number".to_owned()).await
 }
 
@@ -31,7 +31,7 @@ async fn i3_a_step_of_unknown_outcome_is_not_started_again() {
     let asked = stuck(&house, "mei", "hang on").await;
     // Whoever looks at it once more does nothing either.
     let engine = house.engine_of(house.store().clone(), house.another_worker().await, LEASE);
-    let other = house.granted("mei", "note it", "boss").await;
+    let other = house.granted("mei", "mark it", "boss").await;
     house.settled(other.run).await;
     engine.stop().await;
     assert_eq!(house.run(asked.run).await.state.name(), "stuck");
@@ -115,11 +115,31 @@ async fn i3_a_retry_is_decided_by_others_and_starts_one_attempt() {
     assert_eq!(house.done(), ["hang", "hang"]);
 }
 
+/// What was decided while a run was in one state is not done when it is in a later one, by whoever holds it.
+#[tokio::test]
+async fn i3_what_was_decided_on_an_older_state_is_not_done() {
+    let house = House::new().await;
+    let asked = house.granted("mei", "both notes", "boss").await;
+    let (_, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
+    let grant = stored(&house, asked).await;
+    let first = start(&house, asked, fence, Some((grant.id, grant.digest))).await;
+    // The same worker, the same fence, another attempt: only the version and the state tell that it comes too late.
+    let mut late = first.clone();
+    late.started.as_mut().expect("a start").key.step = 2;
+    house.store().advance_tx(house.me).apply(&[first]).await.expect("it starts");
+    let applied = house.store().advance_tx(house.me).apply(std::slice::from_ref(&late)).await;
+    assert!(matches!(applied, Err(AdvanceError::Guard(run)) if run == asked.run), "an older version: {applied:?}");
+    late.version = house.run(asked.run).await.version;
+    let applied = house.store().advance_tx(house.me).apply(&[late]).await;
+    assert!(matches!(applied, Err(AdvanceError::Guard(run)) if run == asked.run), "another state: {applied:?}");
+    assert_eq!(attempts(&house).await, ["1.1 started"]);
+}
+
 /// The key of an attempt is unique in the database itself.
 #[tokio::test]
 async fn i3_the_same_attempt_cannot_be_written_twice() {
     let house = House::new().await;
-    let asked = house.granted("mei", "note it", "boss").await;
+    let asked = house.granted("mei", "mark it", "boss").await;
     let (_, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     let grant = stored(&house, asked).await;
     for first in [true, false] {

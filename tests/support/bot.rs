@@ -537,6 +537,13 @@ impl Bot {
         child.wait().await.expect("it is gone");
     }
 
+    /// Waits until the program has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        let ended = tokio::time::timeout(SOON, child.wait()).await;
+        ended.expect("it ends").expect("its end is seen")
+    }
+
     /// Starts the program again over the same data.
     pub(crate) async fn restart(&mut self) {
         assert!(self.child.is_none(), "it runs");

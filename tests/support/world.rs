@@ -114,6 +114,25 @@ impl Catalog {
         Self { files: None }
     }
 
+    /// A copy of the shipped one, which may be changed.
+    pub(crate) fn copied() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks");
+        let mut files = BTreeMap::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                    let name = path.strip_prefix(&root).expect("below it").to_str().expect("text").to_owned();
+                    files.insert(name, std::fs::read_to_string(&path).expect("a file"));
+                }
+            }
+        }
+        Self { files: Some(files) }
+    }
+
     /// People (mei may ask, boss and lin may agree), two rooms, two systems, a policy; runbooks are added.
     pub(crate) fn made() -> Self {
         let files = [
@@ -159,7 +178,9 @@ impl Catalog {
         let Some(files) = &self.files else { return Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks") };
         std::fs::create_dir_all(dir).expect("a directory");
         for (path, text) in files {
-            std::fs::write(dir.join(path), text).expect("a file");
+            let path = dir.join(path);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a directory");
+            std::fs::write(path, text).expect("a file");
         }
         let script = dir.join("step.sh");
         std::fs::write(&script, script_text(side)).expect("a script");

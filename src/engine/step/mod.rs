@@ -9,6 +9,8 @@ mod http;
 mod net;
 mod run;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use std::collections::BTreeMap;

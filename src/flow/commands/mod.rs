@@ -1,6 +1,6 @@
 //! One handler for each command: rights, then the deed, then the answer.
 
-mod ask;
+pub(super) mod ask;
 mod decide;
 mod incident;
 mod look;

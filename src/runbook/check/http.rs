@@ -197,6 +197,10 @@ impl Checker {
                 } else {
                     self.only_params(input, &text, of);
                 }
+                if name.value.eq_ignore_ascii_case("content-type") && template::is_template(&text.value) {
+                    let problem = Problem::new(text.place, "the kind of the body is fixed: it holds no template");
+                    self.problem(input, problem.hint("it decides how values are put into the body"));
+                }
                 if ["authorization", "cookie"].contains(&name.value.to_ascii_lowercase().as_str()) {
                     let message =
                         format!("{} would stand in the plan for everybody to read", words::quoted(&name.value));
@@ -437,6 +441,9 @@ enum Port {
 /// `host` or `host:port`, in the one form in which everybody reads the same host.
 fn host_and_port(text: &str, port: Port) -> Result<(), Wrong> {
     let not_one = |what: &str| format!("{} is not {what}", words::quoted(text));
+    if text.contains('/') {
+        return wrong(not_one("a host and a port"), "write both and nothing else: `10.0.0.7:5432`");
+    }
     let (host, number) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((host, after)) if host.parse::<Ipv6Addr>().is_ok() => {

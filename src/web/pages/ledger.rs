@@ -16,8 +16,9 @@ use super::visitor::{Visitor, encoded};
 use super::{Page, Tab, Waiting, Wrong, show};
 use crate::ledger;
 use crate::model::event::{Event, Happened};
-use crate::model::id::{EventId, PersonId, Position, RunId, SystemName};
+use crate::model::id::{EventId, IncidentId, PersonId, Position, RunId, SystemName};
 use crate::store::{LedgerFilter, LedgerFrom};
+use crate::text::timeline::{self, Entry};
 use crate::text::visible::visible;
 
 /// Rows on a page.
@@ -36,6 +37,7 @@ struct LedgerQuery {
     kind: Option<String>,
     person: Option<String>,
     system: Option<String>,
+    incident: Option<i64>,
     /// Older than this event.
     before: Option<i64>,
     /// Newer than this event.
@@ -54,6 +56,8 @@ impl LedgerQuery {
             LedgerFilter::Person(PersonId::new(person))
         } else if let Some(system) = &self.system {
             LedgerFilter::System(SystemName::new(system))
+        } else if let Some(incident) = self.incident {
+            LedgerFilter::Incident(IncidentId(incident))
         } else {
             LedgerFilter::All
         }
@@ -68,6 +72,7 @@ fn address(filter: &LedgerFilter) -> String {
         LedgerFilter::Kind(kind) => format!("/ledger?kind={}&", encoded(kind)),
         LedgerFilter::Person(person) => format!("/ledger?person={}&", encoded(person.as_str())),
         LedgerFilter::System(system) => format!("/ledger?system={}&", encoded(system.as_str())),
+        LedgerFilter::Incident(incident) => format!("/ledger?incident={incident}&"),
     }
 }
 
@@ -111,7 +116,7 @@ async fn ledger_page(visitor: Visitor, Query(query): Query<LedgerQuery>) -> Resu
         @if visitor.person.is_none() { p.note { (crate::text::answer::unknown_person(&visitor.account)) } }
         (pages(&base, first.filter(|_| has_newer), last.filter(|_| has_older), "above"))
         @if events.is_empty() { p { "No rows here." } }
-        @if matches!(filter, LedgerFilter::All) && query.at.is_none() { (folded(&visitor, &events)) } @else { (rows(&visitor, &events)) }
+        @if matches!(filter, LedgerFilter::All) && query.at.is_none() { (folded(&visitor, &events)) } @else { (rows(&visitor, &events, query.run.map(RunId))) }
         (pages(&base, first.filter(|_| has_newer), last.filter(|_| has_older), "below"))
     };
     let environments = visitor.environments();
@@ -153,15 +158,16 @@ fn filters(visitor: &Visitor, filter: &LedgerFilter) -> Markup {
                 @for (kind, name) in KINDS { (link(LedgerFilter::Kind(kind.to_owned()), name)) }
                 @for person in visitor.catalog.people.keys() { (link(LedgerFilter::Person(person.clone()), person.as_str())) }
                 @for system in visitor.systems() { (link(LedgerFilter::System(system.name.clone()), &system.title)) }
+                @if let LedgerFilter::Incident(incident) = filter { (link(filter.clone(), &format!("INC-{incident}"))) }
                 @if let LedgerFilter::Run(run) = filter { (link(filter.clone(), &format!("run {run}"))) }
             }
         }
     }
 }
 
-/// Rows one by one.
-pub(super) fn rows(visitor: &Visitor, events: &[Event]) -> Markup {
-    html! { ol.ledger { @for event in events { (row(visitor, event)) } } }
+/// Rows one by one. Where all are of one run, none says so.
+pub(super) fn rows(visitor: &Visitor, events: &[Event], of: Option<RunId>) -> Markup {
+    html! { ol.ledger { @for event in events { (row(visitor, event, of)) } } }
 }
 
 /// Rows of which those of one run are folded into one, at the place of the newest.
@@ -180,12 +186,12 @@ fn folded(visitor: &Visitor, events: &[Event]) -> Markup {
                         li.fold id={ "fold-" (run) } {
                             details {
                                 summary { (summary(visitor, run, &several)) }
-                                ol.ledger { @for event in several { (row(visitor, event)) } }
+                                ol.ledger { @for event in several { (row(visitor, event, Some(run))) } }
                             }
                         }
                     },
-                    Some((_, several)) => { @for event in several { (row(visitor, event)) } },
-                    None if event.scope.run.is_none() => (row(visitor, event)),
+                    Some((_, several)) => { @for event in several { (row(visitor, event, None)) } },
+                    None if event.scope.run.is_none() => (row(visitor, event, None)),
                     None => {},
                 }
             }
@@ -198,9 +204,13 @@ fn summary(visitor: &Visitor, run: RunId, several: &[&Event]) -> Markup {
     html! {
         @if let Some(newest) = newest {
             (clock(visitor, newest.at)) " " b { "run " (run) } " "
-            @if sees(visitor, newest) { (words(newest).1) } " " span.small { (several.len()) " rows" }
+            @if sees(visitor, newest) { (words(visitor, newest)) } " " span.small { (several.len()) " rows" }
         }
     }
+}
+
+fn words(visitor: &Visitor, event: &Event) -> Entry {
+    timeline::entry(event, &visitor.web.state.times, visitor.web.state.store.clock().now())
 }
 
 /// Whether the reader may know what an event says.
@@ -219,7 +229,7 @@ fn sees(visitor: &Visitor, event: &Event) -> bool {
     visitor.person.is_some() && of_system && for_reader && in_room
 }
 
-fn row(visitor: &Visitor, event: &Event) -> Markup {
+fn row(visitor: &Visitor, event: &Event, of: Option<RunId>) -> Markup {
     let shown = sees(visitor, event);
     let id = event.position.map_or_else(|| format!("e{}", event.id), |position| format!("p{position}"));
     html! {
@@ -230,9 +240,9 @@ fn row(visitor: &Visitor, event: &Event) -> Markup {
             }
             " " (clock(visitor, event.at)) " "
             @if shown {
-                @let (actor, words) = words(event);
-                b { (visible(&actor)) } " " span.words { (words) }
-                @if let Some(run) = event.scope.run { " " a.small href={ "/runs/" (run) } { "run " (run) } }
+                @let entry = words(visitor, event);
+                b { (entry.actor) } " " span.words { (entry.words) }
+                @if let Some(run) = event.scope.run.filter(|run| of != Some(*run)) { " " a.small href={ "/runs/" (run) } { "run " (run) } }
             } @else { span.small { "not yours to read" } }
             @match event.hash {
                 Some(hash) => { " " code.hash title=(hash.to_string()) { (hash.short()) } },
@@ -240,11 +250,6 @@ fn row(visitor: &Visitor, event: &Event) -> Markup {
             }
         }
     }
-}
-
-/// Who, and what they did.
-fn words(event: &Event) -> (String, String) {
-    ("countersign".to_owned(), visible(&event.kind.replace('_', " ")))
 }
 
 async fn verify(visitor: Visitor) -> Result<Response, Wrong> {

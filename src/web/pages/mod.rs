@@ -10,6 +10,7 @@
 //! in it, and `maud` escapes whatever is put into a template.
 
 mod enter;
+mod incidents;
 mod ledger;
 mod live;
 mod parts;
@@ -17,6 +18,7 @@ mod requests;
 mod room;
 mod run;
 mod strip;
+mod systems;
 mod visitor;
 
 use std::sync::LazyLock;
@@ -51,6 +53,8 @@ pub(super) fn routes() -> Router<Shared> {
         .merge(room::routes())
         .merge(run::routes())
         .merge(requests::routes())
+        .merge(systems::routes())
+        .merge(incidents::routes())
         .merge(ledger::routes())
         .merge(strip::routes())
         .merge(live::routes())
@@ -124,6 +128,8 @@ pub(super) async fn closed(request: Request, next: Next) -> Response {
 enum Tab {
     Rooms,
     Requests,
+    Systems,
+    Incidents,
     Ledger,
     None,
 }
@@ -159,8 +165,13 @@ async fn show(visitor: &Visitor, page: Page) -> Result<Response, Wrong> {
         Waiting::Whole | Waiting::Short => requests::waiting(visitor, page.waiting).await?,
     };
     let answer = parts::answer(visitor).await?;
-    let tabs =
-        [(Tab::Rooms, "/", "Rooms"), (Tab::Requests, "/requests", "Requests"), (Tab::Ledger, "/ledger", "Ledger")];
+    let tabs = [
+        (Tab::Rooms, "/", "Rooms"),
+        (Tab::Requests, "/requests", "Requests"),
+        (Tab::Systems, "/systems", "Systems"),
+        (Tab::Incidents, "/incidents", "Incidents"),
+        (Tab::Ledger, "/ledger", "Ledger"),
+    ];
     let body = html! {
         header.top {
             (environments(&page.environments, visitor.web.state.trial.is_some()))

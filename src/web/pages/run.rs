@@ -297,7 +297,7 @@ async fn run_page(visitor: Visitor, Path(id): Path<i64>) -> Result<Response, Wro
     };
     let aside = html! {
         h2 { "What happened" }
-        (ledger::rows(&visitor, &events))
+        (ledger::rows(&visitor, &events, Some(sheet.run.id)))
         p { a href={ "/ledger?run=" (sheet.run.id) } { "All of it in the ledger" } }
     };
     let page = Page {
