@@ -412,5 +412,13 @@ fn what_people_get_wrong_is_seen_in_the_editor() {
         "rooms: {Ops: {address: 'local:trial:ops'}}",
     ]
     .map(seen);
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r"
+    : anyOf
+    /steps: minItems
+    /steps/0/run: required; /steps/0/run/comand: nothing may stand here
+    /steps/0: oneOf
+    /expires: pattern
+    /on/becomes: enum
+    /rooms: propertyNames
+    ");
 }

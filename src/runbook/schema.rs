@@ -392,8 +392,8 @@ mod tests {
 
     #[test]
     fn types_are_read_as_they_are_written() {
-        let typed = |written: &str| serde_json::to_string(&typed(written)).expect("JSON");
-        insta::assert_snapshot!(typed("Option<At<Vec<At<Step>>>>"), @r##"{"items":{"$ref":"#/$defs/Step"},"type":"array"}"##);
-        insta::assert_snapshot!(typed("Option < At < u32 > >"), @r#"{"minimum":0,"type":"integer"}"#);
+        let typed = |written: &str| Value::Object(typed(written));
+        assert_eq!(typed("Option<At<Vec<At<Step>>>>"), json!({"type": "array", "items": {"$ref": "#/$defs/Step"}}));
+        assert_eq!(typed("Option < At < u32 > >"), json!({"type": "integer", "minimum": 0}));
     }
 }

@@ -124,7 +124,7 @@ fn check(how: &How) -> String {
             list(command.iter().map(String::as_str))
         ),
         How::Http(url) => format!(
-            "      # A GET request. Any other status than these is not well; no answer at all is unknown.\n      \
+            "      # A GET request: any other status than these, or no answer, is not well.\n      \
              answers:\n        http: {{url: {}, expect: {{status: [200, 204]}}}}\n",
             quoted(url)
         ),

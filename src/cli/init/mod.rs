@@ -315,7 +315,20 @@ mod tests {
         .into_iter()
         .map(wrong)
         .collect();
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @r"
+        --title: `` makes no name: it needs a letter of a to z first
+        --service: a service and its system are said by name alone, so they need two names
+        --environment: `two words` is not one word of lower-case letters
+        --check: no shell reads it, so `|` would mean nothing: write a script and name that, or put it in quotes
+        --check: a quotation mark is not closed
+        --check: write the address as http://127.0.0.1:8080/health, without a password
+        --restart: write the service's own name where it belongs: it becomes the parameter
+        --approve: mei needs somebody else: nobody approves what they asked for themselves
+        --ask: mei is named twice
+        --ask: `nonsense` is not an account: write it as slack:T1:U2
+        --room: `ops` is not an address: write it as local:trial:ops or slack:T1:C2
+        --ask: mei needs an account there: write mei=slack:T1:USER
+        ");
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
     }
 
