@@ -63,6 +63,10 @@ alter table run add column incident bigint references incident;
 alter table run add column trigger text;
 create index run_incident on run (incident, id) where incident is not null;
 create index run_trigger on run (trigger, id) where trigger is not null;
+-- Whether something is under way for a service, or has just ended.
+create index run_of_system on run (system, id);
+create index run_open on run (system)
+    where state in ('planned', 'awaiting_approval', 'approved', 'running', 'stuck', 'stopping');
 
 -- A trigger's brakes, for one service.
 create table brake_state (
@@ -73,12 +77,23 @@ create table brake_state (
     held_by text check (held_by in ('at_most', 'flapping', 'no_effect')),
     held_since timestamptz,
     held_why text,
-    -- When a failure that a cooldown has put off is looked at again.
+    -- From when on a failure that was put off (cooldown, busy, paused) is looked at again.
     again_at timestamptz,
     -- When the window of `at_most` and the look at effects begin: the last `resume`.
     counted_from timestamptz,
     primary key (trigger, service)
 );
+
+-- What a trigger did, each time that no brake held it: what its brakes count.
+create table firing (
+    id bigint generated always as identity primary key,
+    trigger text not null,
+    service text not null,
+    at timestamptz not null,
+    -- Null: in mode `shadow` nothing was done.
+    run bigint references run
+);
+create index firing_of on firing (trigger, service, id);
 
 -- One row: an automatic start locks it for share, `pause` and `resume` change it (I1, I12).
 create table automation (

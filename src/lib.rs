@@ -23,4 +23,5 @@ pub mod ledger;
 pub mod runbook;
 pub mod store;
 pub mod text;
+pub mod watch;
 pub mod web;

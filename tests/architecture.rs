@@ -27,7 +27,10 @@ const MAY: &[(&str, &[&str])] = &[
     // `sys`: rows name processes (worker, attempt) by `ProcessIdentity`, and the managed database is a process.
     ("store", &["model", "sys", "metrics"]),
     ("approval", &["model", "store"]),
-    ("incident", &["model", "store"]),
+    // `text`: a report holds the sentences of its timeline.
+    ("incident", &["model", "store", "text"]),
+    // `incident`: what a turn of a check opens or mitigates.
+    ("watch", &["model", "store", "incident", "metrics"]),
     ("ledger", &["model", "store", "metrics"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
     ("chat", &["model", "store", "metrics"]),
@@ -35,18 +38,21 @@ const MAY: &[(&str, &[&str])] = &[
     ("engine", &["model", "store", "sys", "approval", "text", "metrics"]),
     // HTTP is the door of the local room: it knows that adapter, and reads how a line settled from the store. `text`: pages
     // say times, plans and states in the bot's words.
-    ("web", &["model", "store", "chat", "ledger", "text", "metrics"]),
+    ("web", &["model", "store", "incident", "chat", "ledger", "text", "metrics"]),
     // The one room that knows the others.
     (
         "flow",
-        &["model", "store", "command", "runbook", "engine", "approval", "chat", "text", "ledger", "web", "metrics"],
+        &[
+            "model", "store", "command", "runbook", "engine", "approval", "incident", "watch", "chat", "text",
+            "ledger", "web", "metrics",
+        ],
     ),
     // The command line wires everything up.
     (
         "cli",
         &[
             "model", "sys", "config", "demo", "command", "runbook", "text", "store", "approval", "ledger", "chat",
-            "engine", "web", "flow", "metrics",
+            "engine", "incident", "web", "flow", "metrics",
         ],
     ),
 ];

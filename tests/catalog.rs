@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use countersign::command::{Anew, Command, Parsed, Place, parse};
-use countersign::model::catalog::{Catalog, ExitCodes, ParamKind, Probe, StepAction, Subject};
+use countersign::model::catalog::{Brakes, Catalog, ExitCodes, ParamKind, Probe, StepAction, Subject, TriggerMode};
 use countersign::model::chat::Addressed;
-use countersign::model::id::{CheckName, GroupName, PersonId, PolicyName, RunId, RunbookName, ServiceName, SystemName};
+use countersign::model::id::{
+    CheckName, GroupName, PersonId, PolicyName, RunId, RunbookName, ServiceName, SystemName, TriggerName,
+};
 use countersign::runbook::{Limits, load, load_with};
 use countersign::text;
 use proptest::prelude::*;
@@ -140,6 +142,110 @@ fn a_slip_over_the_shipped_catalog_is_told_and_nothing_is_guessed() {
 }
 
 #[test]
+fn a_watched_catalog_says_what_is_asked_how_often_and_what_starts_by_itself() {
+    let catalog = load(&source("tests/catalogs/watch")).unwrap_or_else(|wrong| panic!("{wrong}")).catalog;
+    let system = &catalog.systems[&SystemName::new("shop")];
+    let people =
+        |subjects: &[Subject]| -> Vec<String> { catalog.people_in(subjects).iter().map(ToString::to_string).collect() };
+    assert_eq!(
+        (people(&system.may_resolve), people(&system.may_pause)),
+        (vec!["boss".into(), "mei".into()], vec!["boss".to_owned()])
+    );
+    let mut told = String::new();
+    for service in system.services.values() {
+        for check in service.checks.values() {
+            let (every, timeout) = (check.schedule, check.timeout);
+            told.push_str(&format!("{} {} {:?} {timeout:?}\n  {every:?}\n", service.name, check.name, check.probe));
+        }
+    }
+    for step in &catalog.runbooks[&RunbookName::new("restart")].steps {
+        let privileged = if step.is_privileged() { "changes" } else { "reads" };
+        let longest = step.longest();
+        told.push_str(&format!(
+            "{} {privileged}, at most {longest:?}\n  {:?} {:?}\n",
+            step.name, step.action, step.retry
+        ));
+    }
+    for trigger in catalog.triggers.values() {
+        told.push_str(&format!(
+            "{} {} {} {:?}\n  {:?}\n  {:?}\n",
+            trigger.name,
+            trigger.owner,
+            trigger.mode.name(),
+            trigger.with,
+            trigger.on,
+            trigger.brakes
+        ));
+    }
+    insta::assert_snapshot!(told);
+    let policy = &catalog.policies[&PolicyName::new("managers")];
+    assert_eq!(policy.automatic, [TriggerName::new("cart-down")]);
+    assert!(policy.text.contains("automatic: [cart-down]"), "an approver reads it: it is part of the plan");
+    // What is not said is the default, which brakes.
+    assert_eq!(catalog.triggers[&TriggerName::new("down")].brakes, Brakes::default());
+}
+
+#[test]
+fn a_trigger_may_start_what_only_reads_without_any_policy() {
+    let files = [
+        ("rooms.yaml", ROOMS),
+        ("people.yaml", "people: {mei: {accounts: ['local:trial:mei']}}\n"),
+        (
+            "system.yaml",
+            "system: shop\ntitle: The shop\nenvironment: production\nroom: ops\n\
+             services: {web: {title: Web, checks: {port: {tcp: '127.0.0.1:80', every: 1s}}}}\n",
+        ),
+        (
+            "look.yaml",
+            "runbook: look\ntitle: Look\nsystem: shop\nsteps: [{name: Look, http: {url: 'http://127.0.0.1/'}}]\n",
+        ),
+        (
+            "trigger.yaml",
+            "trigger: look-at-it\nowner: mei\non: {check: 'shop/*/*', becomes: critical}\nrun: look\nmode: auto\n",
+        ),
+    ];
+    let catalog = load(folder(&files).path()).unwrap_or_else(|wrong| panic!("{wrong}")).catalog;
+    assert_eq!(catalog.triggers.values().map(|trigger| trigger.mode).collect::<Vec<_>>(), [TriggerMode::Auto]);
+    // A check is never still asked when it is due again.
+    let check = &catalog.checks_at("web/port").expect("a check")[0].check;
+    assert_eq!((check.timeout, check.schedule.map(|it| it.fails_after)), (Duration::from_secs(1), Some(2)));
+}
+
+/// Every example of the guide that declares something, together: they are one right catalog.
+#[test]
+fn the_examples_of_the_guide_are_a_catalog() {
+    let guide = std::fs::read_to_string(source("docs/writing-runbooks.md")).expect("the guide");
+    let blocks = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block));
+    let kinds = ["system:", "runbook:", "trigger:", "policy:", "people:", "rooms:", "secrets:"];
+    let declares: Vec<&str> = blocks.filter(|block| kinds.iter().any(|kind| block.starts_with(kind))).collect();
+    assert_eq!(declares.len(), kinds.len(), "an example of each kind");
+    let names: Vec<String> = (0..declares.len()).map(|number| format!("{number}.yaml")).collect();
+    let mut files: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(declares).collect();
+    files.push(("checks/load.sh", "#!/bin/sh\nexit 0\n"));
+    let root = folder(&files);
+    let script = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(root.path().join("checks/load.sh"), script).expect("made executable");
+    let catalog = load(root.path()).unwrap_or_else(|wrong| panic!("{wrong}")).catalog;
+    assert_eq!((catalog.triggers.len(), catalog.runbooks.len()), (1, 1));
+}
+
+/// What the guide shows as refused is what a reader gets to see.
+#[test]
+fn the_guide_speaks_as_the_program_does() {
+    let guide = std::fs::read_to_string(source("docs/writing-runbooks.md")).expect("the guide");
+    let check = source("src/runbook/check").read_dir().expect("the checks").map(|entry| entry.expect("a file").path());
+    let sources: String = check
+        .chain([source("src/runbook/diagnostic.rs"), source("src/runbook/yaml.rs")])
+        .map(|path| std::fs::read_to_string(path).expect("a source"))
+        .collect();
+    for line in guide.lines().filter_map(|line| line.trim_start().strip_prefix("= help: ")) {
+        // A hint names what stands in its own example: the words before the first name are the same everywhere.
+        let fixed = line.split('`').next().unwrap_or(line);
+        assert!(sources.contains(fixed), "nothing says this hint: {line}");
+    }
+}
+
+#[test]
 fn two_stages_and_a_quorum_of_two_are_carried_by_the_types_and_refused_by_this_release() {
     let root = source("tests/catalogs/two-stages");
     let refused = load(&root).expect_err("refused").lines().collect::<Vec<_>>().join("\n");
@@ -188,7 +294,7 @@ fn a_mistake_in_one_file_is_not_told_again_in_others() {
     let told = load(root.path()).expect_err("wrong").lines().collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(told, @r#"
     policy.yaml:2: this is not YAML: mapping values are not allowed in this context.
-    system.yaml:2: `titel` is not a key that can stand here (expected `system`, `title`, `environment`, `room`, `may_run`, `may_see`, `may_unstick` or `services`). Did you mean `title`?
+    system.yaml:2: `titel` is not a key that can stand here (expected `system`, `title`, `environment`, `room`, `may_run`, `may_see`, `may_unstick`, `may_resolve`, `may_pause` or `services`). Did you mean `title`?
     "#);
 }
 
@@ -294,8 +400,65 @@ fn a_room_is_told_one_line_a_problem() {
     "#);
 }
 
+/// The files of a catalog, sorted by path: read once, so that every case begins from the same texts.
+fn texts(below: &str) -> Vec<(String, String)> {
+    let root = source(below);
+    let loaded = load(&root).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let read =
+        |path: &String| std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    loaded.files.iter().map(|path| (path.clone(), read(path))).collect()
+}
+
+/// What becomes of a catalog in one of whose files a part is replaced.
+fn spoilt(
+    texts: &[(String, String)],
+    file: usize,
+    at: prop::sample::Index,
+    cut: usize,
+    put: &str,
+) -> Result<(), TestCaseError> {
+    let mut texts = texts.to_vec();
+    let file = file % texts.len();
+    let mut letters: Vec<char> = texts[file].1.chars().collect();
+    let from = at.index(letters.len());
+    letters.splice(from..(from + cut).min(letters.len()), put.chars());
+    texts[file].1 = letters.into_iter().collect();
+    let root = tempfile::tempdir().map_err(|error| TestCaseError::reject(format!("no folder: {error}")))?;
+    for (path, text) in &texts {
+        let path = root.path().join(path);
+        let written =
+            std::fs::create_dir_all(path.parent().expect("a folder")).and_then(|()| std::fs::write(&path, text));
+        // A machine without room says nothing about the reader.
+        written.map_err(|error| TestCaseError::reject(format!("not written: {error}")))?;
+    }
+    let Err(wrong) = load(root.path()) else { return Ok(()) };
+    prop_assert!(wrong.iter().len() > 0 && !wrong.to_string().is_empty());
+    for diagnostic in wrong.iter() {
+        let text = texts.iter().find(|(path, _)| path == diagnostic.path()).map(|(_, text)| text.as_str());
+        prop_assert!(text.is_some(), "a problem of no file: {}", diagnostic);
+        let lines = text.unwrap_or_default().split('\n').count();
+        prop_assert!((1..=lines).contains(&diagnostic.line()), "{}", diagnostic);
+        prop_assert!(!diagnostic.one_line().contains('\n'), "{}", diagnostic.one_line());
+    }
+    Ok(())
+}
+
+/// The folder of wrong inputs has one that was found and lost its seed: nothing cut, nothing put. It is a right catalog.
+#[test]
+fn a_file_that_is_not_spoilt_is_right() {
+    for below in ["runbooks", "tests/catalogs/watch"] {
+        let texts = texts(below);
+        let root = folder(&texts.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect::<Vec<_>>());
+        load(root.path()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 150,
+        failure_persistence: Some(Box::new(proptest::test_runner::FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
 
     /// Whatever stands in a file, the answer is a catalog or places that exist in it; never a panic.
     #[test]
@@ -303,27 +466,17 @@ proptest! {
         file in 0_usize..8, at in any::<prop::sample::Index>(), cut in 0_usize..12,
         put in "([a-z{}\\[\\]:,#&*!|>'\"% \\n\t-]|é|\u{202e}|\u{1f527}){0,10}",
     ) {
-        let shipped = source("runbooks");
-        let paths = load(&shipped).expect("a catalog").files;
-        let root = tempfile::tempdir().expect("a folder");
-        for (number, path) in paths.iter().enumerate() {
-            let mut text: Vec<char> = std::fs::read_to_string(shipped.join(path)).expect("a file").chars().collect();
-            if number == file {
-                let from = at.index(text.len());
-                let to = (from + cut).min(text.len());
-                text.splice(from..to, put.chars());
-            }
-            let path = root.path().join(path);
-            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-            std::fs::write(path, text.into_iter().collect::<String>()).expect("written");
-        }
-        if let Err(wrong) = load(root.path()) {
-            prop_assert!(wrong.iter().len() > 0 && !wrong.to_string().is_empty());
-            for diagnostic in wrong.iter() {
-                let text = std::fs::read_to_string(root.path().join(diagnostic.path())).expect("a file");
-                prop_assert!((1..=text.split('\n').count()).contains(&diagnostic.line()), "{}", diagnostic);
-                prop_assert!(!diagnostic.one_line().contains('\n'), "{}", diagnostic.one_line());
-            }
-        }
+        thread_local!(static SHIPPED: Vec<(String, String)> = texts("runbooks"));
+        SHIPPED.with(|texts| spoilt(texts, file, at, cut, &put))?;
+    }
+
+    /// The same for a catalog of schedules, requests, retries and triggers.
+    #[test]
+    fn i10_a_spoilt_file_of_a_watched_catalog_is_told_too(
+        file in 0_usize..9, at in any::<prop::sample::Index>(), cut in 0_usize..12,
+        put in "([a-z0-9{}\\[\\]:,#&*!|>'\"%/.@ \\n\t-]|é|\u{202e}|\u{1f527}){0,10}",
+    ) {
+        thread_local!(static WATCHED: Vec<(String, String)> = texts("tests/catalogs/watch"));
+        WATCHED.with(|texts| spoilt(texts, file, at, cut, &put))?;
     }
 }

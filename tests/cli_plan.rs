@@ -92,7 +92,9 @@ async fn ask(store: &Store, sealed: &Sealed, line: &str) -> RunId {
         thread: None,
         requester: &mei,
         account: &incoming.account,
-        cause: line,
+        cause: Some(line),
+        trigger: None,
+        incident: None,
     };
     let run = tx.insert_run(run).await.expect("a run");
     tx.commit().await.expect("committed");

@@ -44,15 +44,15 @@ services:
   web:
     title: Web
     checks:
-      running: {command: [web-status, web], every: 30s}
+      running: {command: [web-status, web], notify: ops}
 "#)]), @r#"
-    error: `every` is not a key that can stand here
+    error: `notify` is not a key that can stand here
       --> system.yaml:10:45
        |
-    10 |       running: {command: [web-status, web], every: 30s}
-       |                                             ^^^^^ expected `command`, `codes`, `env` or `timeout`
+    10 |       running: {command: [web-status, web], notify: ops}
+       |                                             ^^^^^^ expected `command`, `codes`, `env`, `http`, `tcp`, `every`, `fails_after` or `timeout`
        |
-       = help: `every` is not yet in this release: leave it out
+       = help: `notify` is not yet in this release: leave it out
 
     1 problem in 1 file; the catalog is not loaded
     "#);
@@ -60,16 +60,15 @@ services:
 
     #[test]
     fn a_kind_that_a_later_release_brings() {
-        insta::assert_snapshot!(told(&[("trigger.yaml", r#"trigger: web-down
-run: start
+        insta::assert_snapshot!(told(&[("hosts.yaml", r#"hosts: {app-1: {}}
 "#)]), @r#"
     error: no key says what this file declares
-     --> trigger.yaml:1:1
+     --> hosts.yaml:1:1
       |
-    1 | trigger: web-down
-      | ^^^^^^^ expected one of the keys `runbook`, `system`, `policy`, `people`, `groups`, `rooms` or `secrets`
+    1 | hosts: {app-1: {}}
+      | ^^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rooms` or `secrets`
       |
-      = help: `trigger` is not yet in this release: leave the file out
+      = help: `hosts` is not yet in this release: leave the file out
 
     1 problem in 1 file; the catalog is not loaded
     "#);
@@ -84,15 +83,15 @@ params: {service: {type: service}}
 approval: managers
 steps:
   - name: Start
-    http: {url: "http://x/"}
+    confirm: "Is the shop closed?"
 "#)]), @r#"
-    error: `http` is not a key that can stand here
+    error: `confirm` is not a key that can stand here
      --> start.yaml:8:5
       |
-    8 |     http: {url: "http://x/"}
-      |     ^^^^ expected `name`, `run`, `check`, `until`, `timeout`, `idempotent` or `read_only`
+    8 |     confirm: "Is the shop closed?"
+      |     ^^^^^^^ expected `name`, `run`, `check`, `http`, `tcp`, `wait`, `until`, `timeout`, `retry`, `idempotent` or `read_only`
       |
-      = help: `http` is not yet in this release: leave it out
+      = help: `confirm` is not yet in this release: leave it out
 
     1 problem in 1 file; the catalog is not loaded
     "#);
@@ -153,7 +152,7 @@ steps: []
      --> x.yaml:1:1
       |
     1 | name: start
-      | ^^^^ expected one of the keys `runbook`, `system`, `policy`, `people`, `groups`, `rooms` or `secrets`
+      | ^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rooms` or `secrets`
 
     1 problem in 1 file; the catalog is not loaded
     "#);
@@ -168,7 +167,7 @@ title: X
      --> x.yaml:1:1
       |
     1 | runbok: x
-      | ^^^^^^ expected one of the keys `runbook`, `system`, `policy`, `people`, `groups`, `rooms` or `secrets`
+      | ^^^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rooms` or `secrets`
       |
       = help: did you mean `runbook`?
 
@@ -405,7 +404,7 @@ steps: [{check: web}, {name: x}]
      --> start.yaml:2:30
       |
     2 | steps: [{check: web}, {name: x}]
-      |                              ^ expected exactly one of `run` and `check`
+      |                              ^ expected exactly one of `run`, `check`, `http`, `tcp` and `wait`
 
     error: `title` is missing here
      --> system.yaml:1:9
@@ -1069,7 +1068,7 @@ steps:
       |           ^^^^^^^^
       |
       = note: the policy is at policy.yaml:1
-      = help: shorten the steps' timeouts, or give the policy a longer `valid_for`
+      = help: shorten the steps' timeouts and retries, or give the policy a longer `valid_for`
 
     1 problem in 1 file; the catalog is not loaded
     "#);
@@ -1085,7 +1084,17 @@ approval: managers
 steps:
   - name: Start
     run: {command: [web-ctl, start, "{{ service }}"], env: [TRACEPARENT]}
-"#)]), @"");
+"#)]), @r#"
+    error: the bot sets `TRACEPARENT` for every step itself
+     --> start.yaml:8:61
+      |
+    8 |     run: {command: [web-ctl, start, "{{ service }}"], env: [TRACEPARENT]}
+      |                                                             ^^^^^^^^^^^
+      |
+      = help: leave it out: the step finds in it the trace of the run that it belongs to
+
+    1 problem in 1 file; the catalog is not loaded
+    "#);
     }
 
     #[test]
@@ -1180,7 +1189,7 @@ steps:
       |
       = help: make `every` shorter than `passes_within`
 
-    error: `read_only` belongs to `run`: a check only reads and may always be asked again
+    error: `read_only` does nothing here: this step asks checks, which only read
      --> start.yaml:7:77
       |
     7 |   - {name: A, check: web, until: {passes_within: 2s, every: 5s}, read_only: true}
@@ -1217,7 +1226,7 @@ steps:
      --> start.yaml:7:12
       |
     7 |   - {name: Both, check: web, run: {command: [x]}}
-      |            ^^^^ expected exactly one of `run` and `check`
+      |            ^^^^ expected exactly one of `run`, `check`, `http`, `tcp` and `wait`
 
     error: `until` belongs to `check`, and this step runs a program
      --> start.yaml:8:47

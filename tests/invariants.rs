@@ -30,3 +30,5 @@ mod i10;
 mod i11;
 #[path = "invariants/i13.rs"]
 mod i13;
+#[path = "invariants/retry.rs"]
+mod retry;

@@ -389,7 +389,6 @@ async fn i6_killed_in_the_middle_of_a_line_it_acts_once_when_it_is_said_again() 
     let mut seeded = Seeded(3);
     let mut bot = Bot::start(roll_out(&[step("one", "ok")])).await;
     let names = ["one".to_owned()];
-    let mut kept_before = 0;
     for round in 0..8_usize {
         let (ask, approve) = (format!("ask-{round}"), format!("approve-{round}"));
         let (task, _) = say_aside(&bot, "mei", "roll out", &ask);
@@ -399,7 +398,6 @@ async fn i6_killed_in_the_middle_of_a_line_it_acts_once_when_it_is_said_again() 
         task.await.expect("no panic");
         bot.restart().await;
         let asked = bot.say("mei", "roll out").message_id(&ask).await.waiting();
-        kept_before += usize::from(asked.kept.delivery == KeptAs::Again);
         assert_eq!(bot.db().number("select count(*) from run").await, i64::try_from(round).expect("small") + 1);
         assert_eq!(bot.db().number("select count(*) from request where state = 'pending'").await, 1);
 
@@ -412,7 +410,6 @@ async fn i6_killed_in_the_middle_of_a_line_it_acts_once_when_it_is_said_again() 
         let again = format!("approve {}", asked.code());
         let approved = bot.say("boss", &again).message_id(&approve).no_wait().await;
         assert_ne!(approved.was(), SettledAs::Refused, "{}", approved.text());
-        kept_before += usize::from(approved.kept.delivery == KeptAs::Again);
         let granted = Granted { run: asked.run(), thread: asked.thread(), code: asked.code() };
         let before = bot.effects().len();
         assert!(before <= round + 1);
@@ -437,7 +434,28 @@ async fn i6_killed_in_the_middle_of_a_line_it_acts_once_when_it_is_said_again() 
     assert_eq!(count_told(&bot, "mei asks:").await - count_told(&bot, "mei asks: retry").await, 8);
     assert_eq!(count_told(&bot, "already").await, 0, "no line was taken for a second one");
     assert_told_once(&bot.history(ROOM, "mei").await);
-    eprintln!("of 16 lines {kept_before} had been kept");
+    bot.rest().await;
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn i3_killed_between_two_tries_it_goes_on_and_counts_right() {
+    let retry = "{times: 1, wait: 2s, at_most: 2s}";
+    let mut bot = Bot::start(roll_out(&[step("one", "fail").key("retry", retry), step("two", "ok")])).await;
+    let granted = grant(&bot, "roll out").await;
+    let failed = "select count(*) from attempt where state = 'failed'";
+    until("the first try has failed", async || (bot.db().number(failed).await == 1).then_some(())).await;
+    bot.kill().await;
+    assert_eq!(bot.db().number("select count(*) from attempt").await, 1, "it was killed in the pause");
+    bot.restart().await;
+    bot.until_run(granted.run, "failed").await;
+    assert_eq!(bot.effects(), ["one", "one"]);
+    assert_eq!(bot.db().number("select count(*) from attempt where state = 'failed' and number <= 2").await, 2);
+    let pause = "select (extract(epoch from b.started_at - a.ended_at) * 1000)::bigint from attempt a
+        join attempt b on b.run = a.run and b.step = a.step and b.number = a.number + 1";
+    assert!(bot.db().number(pause).await >= 2000, "the pause was whole");
+    bot.quiet().await;
+    assert_eq!(count_told(&bot, "(attempt 2)").await, 1);
     bot.rest().await;
     bot.finish().await;
 }

@@ -187,7 +187,18 @@ async fn a_denial_says_why_and_ones_own_request_is_refused() {
 async fn without_the_key_nobody_comes_in() {
     let bot = Bot::start(Catalog::made()).await;
     let http = http();
-    for path in ["/", "/rooms/system-a", "/runs/1", "/requests", "/ledger", "/ledger/verify", "/systems", "/incidents", "/people", "/live"] {
+    for path in [
+        "/",
+        "/rooms/system-a",
+        "/runs/1",
+        "/requests",
+        "/ledger",
+        "/ledger/verify",
+        "/systems",
+        "/incidents",
+        "/people",
+        "/live",
+    ] {
         let response = http.get(format!("{}{path}", bot.url())).send().await.expect("an answer");
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
         assert!(response.headers().get("set-cookie").is_none(), "{path}");
@@ -279,7 +290,8 @@ async fn a_form_of_another_page_does_nothing() {
         let request = http().post(&url).header("cookie", &mei.cookie).form(&fields).header(name, &value);
         assert_eq!(request.send().await.expect("an answer").status(), StatusCode::FORBIDDEN, "{name}: {value}");
     }
-    let rebound = http().get(format!("{}/ledger", bot.url())).header("cookie", &mei.cookie).header("host", "evil.example");
+    let rebound =
+        http().get(format!("{}/ledger", bot.url())).header("cookie", &mei.cookie).header("host", "evil.example");
     assert_eq!(rebound.send().await.expect("an answer").status(), StatusCode::FORBIDDEN);
     assert_eq!(bot.db().number("select count(*) from inbox").await, 0, "nothing was said");
     bot.finish().await;
@@ -317,7 +329,9 @@ async fn what_came_from_outside_stays_text_on_every_page() {
     bot.until_run(countersign::model::id::RunId(1), "succeeded").await;
     bot.quiet().await;
     for (who, name) in [(&mei, "mei"), (&boss, "boss"), (&stranger, "stranger")] {
-        for path in ["/rooms/system-a", "/requests", "/ledger", "/ledger?kind=line_said", "/systems", "/incidents", "/people"] {
+        for path in
+            ["/rooms/system-a", "/requests", "/ledger", "/ledger?kind=line_said", "/systems", "/incidents", "/people"]
+        {
             let page = who.page(path).await;
             assert_eq!(page.matches("<script").count(), 1, "{name} {path}: only the page's own script, by its address");
             assert!(!page.contains("<img") && !page.contains(" style="), "{name} {path}");
@@ -327,13 +341,18 @@ async fn what_came_from_outside_stays_text_on_every_page() {
     }
     let run = mei.page("/runs/1").await;
     assert_eq!(run.matches("<script").count(), 1);
-    assert!(words(&run).contains("| @boss approved \\u{1b}[31mred"), "each line of an output is prefixed, nothing hides");
+    assert!(
+        words(&run).contains("| @boss approved \\u{1b}[31mred"),
+        "each line of an output is prefixed, nothing hides"
+    );
     let text = mei.get("/runs/1/output/1/1").await;
     assert_eq!(text.headers()["content-type"], "text/plain; charset=utf-8");
     assert_eq!(text.headers()["x-content-type-options"], "nosniff");
     let policy = text.headers()["content-security-policy"].to_str().expect("text").to_owned();
     assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"), "{policy}");
-    assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'"));
+    assert!(
+        !policy.contains("unsafe") && policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'")
+    );
     bot.rest().await;
     bot.finish().await;
 }
@@ -348,7 +367,8 @@ async fn one_reads_what_one_may_see() {
         .file("system-z.yaml", hidden)
         .file("fix-z.yaml", &runbook("fix-z", "system-z", &[step("one", "ok")]));
     let bot = Bot::start(catalog).await;
-    let [mei, lin, zed] = [Browser::of(&bot, "mei").await, Browser::of(&bot, "lin").await, Browser::of(&bot, "zed").await];
+    let [mei, lin, zed] =
+        [Browser::of(&bot, "mei").await, Browser::of(&bot, "lin").await, Browser::of(&bot, "zed").await];
     bot.say("lin", "fix z").room("system-z").await.waiting();
     assert!(words(&lin.page("/runs/1").await).contains("fix z"));
     assert!(words(&lin.page("/rooms/system-z").await).contains("SCRATCH · lin asks: fix z"));
@@ -356,7 +376,10 @@ async fn one_reads_what_one_may_see() {
         assert_eq!(who.get("/runs/1").await.status(), StatusCode::NOT_FOUND, "{name}");
         for path in ["/requests", "/ledger", "/ledger?run=1", "/systems", "/incidents"] {
             let page = words(&who.page(path).await);
-            assert!(!page.contains("fix z") && !page.contains("SCRATCH") && !page.contains("System Z"), "{name} {path}: {page}");
+            assert!(
+                !page.contains("fix z") && !page.contains("SCRATCH") && !page.contains("System Z"),
+                "{name} {path}: {page}"
+            );
         }
     }
     assert_eq!(mei.get("/rooms/system-z").await.status(), StatusCode::NOT_FOUND);

@@ -150,7 +150,8 @@ impl Window<'_> {
 
     /// Waits until some words stand in a part of the page.
     async fn reads(&self, selector: &str, words: &str) {
-        until(&format!("`{words}` in `{selector}`"), async || self.text(selector).await.contains(words).then_some(())).await;
+        until(&format!("`{words}` in `{selector}`"), async || self.text(selector).await.contains(words).then_some(()))
+            .await;
     }
 
     /// Waits until the page is at an address.
@@ -358,7 +359,18 @@ async fn pages_are_for_everybody() {
         window.come_in(&bot, "boss").await;
         for scheme in ["light", "dark"] {
             window.scheme(scheme).await;
-            let pages = ["/rooms/system-a", "/runs/1", "/runs/2", "/requests", "/systems", "/incidents", "/ledger", "/ledger?run=2", "/ledger/verify", "/people"];
+            let pages = [
+                "/rooms/system-a",
+                "/runs/1",
+                "/runs/2",
+                "/requests",
+                "/systems",
+                "/incidents",
+                "/ledger",
+                "/ledger?run=2",
+                "/ledger/verify",
+                "/people",
+            ];
             for path in pages {
                 window.go(path).await;
                 // What is folded is part of the page.

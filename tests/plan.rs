@@ -193,6 +193,94 @@ fn a_plan_says_everything_that_will_run() {
     );
 }
 
+const CALL: &str = r#"
+runbook: call
+title: Call the shop
+params:
+  service: {type: service}
+  note: {type: text, max_length: 80, may_begin_with_dash: true}
+  number: {type: integer, min: 1, max: 9, default: 2}
+approval: managers
+steps:
+  - name: Tell
+    http:
+      method: POST
+      url: "http://127.0.0.1:9/tell/{{ service }}?why={{ note }}"
+      headers: {X-Service: "is {{ service }}", Authorization: {secret: token}}
+      body: '{"why": "{{ note }}", "number": {{ number }}}'
+      expect: {status: [200, 202]}
+    retry: {times: 3, wait: 2s, at_most: 5s}
+    idempotent: true
+  - name: Send the form
+    http:
+      method: PUT
+      url: "http://127.0.0.1:9/form"
+      headers: {Content-Type: application/x-www-form-urlencoded}
+      body: "why={{ note }}&number={{ number }}"
+  - name: Say
+    http: {method: POST, url: "http://127.0.0.1:9/say", body: "Because: {{ note }}", expect: {contains: "{{ service }}"}}
+  - name: Breathe
+    wait: 2s
+  - name: Reach
+    tcp: "127.0.0.1:5432"
+    retry: {times: 2}
+  - name: Look
+    http: {url: "http://127.0.0.1:9/health/{{ service }}"}
+  - name: Ask
+    check: "{{ service }}/running"
+    retry: {times: 2}
+"#;
+
+impl Fixture {
+    fn call(&self, note: &str) -> Result<Plan, PlanRefusal> {
+        self.write("call.yaml", CALL);
+        self.plan_with("call", &[("service", "web"), ("note", note)], &Host::new())
+    }
+}
+
+#[test]
+fn i9_values_in_a_request_stay_where_they_are_put() {
+    let fixture = Fixture::new();
+    let plan = fixture.call(r#"x", "number": 9, "y": "&number=9/../é"#).expect("a plan");
+    let shown: Vec<String> = plan
+        .steps
+        .iter()
+        .map(|step| {
+            let what = serde_json::to_string(&step.action).expect("JSON");
+            let flags = [(step.privileged, "changes"), (step.read_only, "reads"), (step.idempotent, "again")];
+            let flags: Vec<&str> = flags.iter().filter(|(set, _)| *set).map(|(_, word)| *word).collect();
+            let longest = humantime::format_duration(step.longest());
+            format!("{} [{}] {longest}\n  {what}", step.name, flags.join(" "))
+        })
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"));
+    insta::assert_snapshot!("an_approver_reads_every_request", countersign::text::plan::steps(&plan).join("\n"));
+    assert!(plan.files.contains_key("secrets.yaml"), "where the header's secret comes from is part of the plan");
+    assert!(!serde_json::to_string(&plan).expect("JSON").contains("DEPLOY_TOKEN"));
+}
+
+#[test]
+fn i9_a_value_that_no_header_or_path_can_hold_makes_no_plan() {
+    let fixture = Fixture::new();
+    let call = |from: &str, to: &str, note: &str| {
+        fixture.call("x").expect("a plan");
+        fixture.replace("call.yaml", from, to);
+        fixture.plan_with("call", &[("service", "web"), ("note", note)], &Host::new())
+    };
+    let header = |note: &str| call("is {{ service }}", "is {{ note }}", note);
+    assert!(header("plain words").is_ok());
+    for note in ["a\r\nX-Admin: 1", "a\nb", "a\rb", "a\0b", "é", "ends with a space "] {
+        assert!(matches!(header(note), Err(PlanRefusal::Header { .. } | PlanRefusal::Value { .. })), "{note:?}");
+    }
+    let path = |note: &str| call("tell/{{ service }}", "tell/{{ note }}", note);
+    assert!(path("a/b").is_ok());
+    for note in ["..", "."] {
+        assert!(matches!(path(note), Err(PlanRefusal::Address { .. })), "{note:?}");
+    }
+    let said = path("..").expect_err("refused").to_string();
+    insta::assert_snapshot!(said);
+}
+
 #[test]
 fn the_same_inputs_make_the_same_bytes() {
     let fixture = Fixture::new();

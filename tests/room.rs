@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use countersign::chat::room::LocalRoom;
 use countersign::chat::{Adapter, Delivery, Inbound, Limits, Outgoing, ReceiveError, Received, SendError, sender};
-use countersign::cli::client::Client;
+use countersign::cli::client::{Client, ServerArgs};
 use countersign::cli::say;
 use countersign::model::chat::{Account, Incoming, Message, RoomAddress, Said};
 use countersign::model::id::{InboxId, MessageId, OutboxId, PersonId, RunbookName, SystemName};
@@ -483,7 +483,9 @@ impl Scripted {
                     thread,
                     requester: &PersonId::new("mei"),
                     account: &incoming.account,
-                    cause: line,
+                    cause: Some(line),
+                    trigger: None,
+                    incident: None,
                 })
                 .await?;
             }
@@ -854,14 +856,13 @@ async fn edits_and_presses_come_in_as_what_they_are() {
 
 fn arguments(address: SocketAddr, text: &str, json: bool) -> say::Args {
     say::Args {
-        server: format!("http://{address}").parse().expect("an address"),
+        at: ServerArgs { server: format!("http://{address}").parse().expect("an address"), data: None },
         speaker: "mei".to_owned(),
         room: "system-a".to_owned(),
         thread: None,
         message_id: Some("x1".to_owned()),
         wait: Some(SOON),
         json,
-        data: None,
         text: text.split(' ').map(str::to_owned).collect(),
     }
 }
@@ -930,7 +931,7 @@ async fn say_without_a_bot_is_one_sentence() {
     drop(listener);
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let args = say::Args { wait: None, ..arguments(address, "hello", false) };
-    let client = Client::new(args.server.clone(), token()).expect("a client");
+    let client = Client::new(args.at.server.clone(), token()).expect("a client");
     let (code, out, _) = spoken(&args, &client).await;
     let sentence = code.expect_err("nobody is there").replace(&address.to_string(), "ADDRESS");
     insta::assert_snapshot!(sentence, @"http://ADDRESS does not answer (Connection refused (os error 111))");

@@ -553,7 +553,7 @@ async fn a_step_cannot_approve_what_waits() {
 
     let environment = std::fs::read_to_string(bot.side("env")).expect("the step's environment");
     let names: Vec<&str> = environment.lines().filter_map(|line| line.split('=').next()).collect();
-    assert_eq!(names, ["COUNTERSIGN_ATTEMPT", "COUNTERSIGN_RUN", "LANG", "PATH", "PWD"]);
+    assert_eq!(names, ["COUNTERSIGN_ATTEMPT", "COUNTERSIGN_RUN", "LANG", "PATH", "PWD", "TRACEPARENT"]);
     let seen = [environment, std::fs::read_to_string(bot.side("fds")).expect("its open files")].concat();
     assert!(!seen.contains(&bot.data().display().to_string()), "{seen}");
     assert!(!seen.contains("postgres") && !seen.contains(".s.PGSQL"), "{seen}");

@@ -58,6 +58,7 @@ fn scope(run: &Run) -> Scope {
     Scope {
         system: Some(run.system.clone()),
         environment: Some(run.environment.clone()),
+        incident: run.incident,
         run: Some(run.id),
         ..Scope::default()
     }
@@ -238,6 +239,51 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
             Ok(DecideOutcome::Granted)
         }
     }
+}
+
+/// Grants the request of a run that a trigger asked for, if the policy in the plan's own bytes names that trigger. The
+/// caller holds the row of `automation` for share and has seen that nothing is paused; everything else is checked here,
+/// from rows locked here. `false`: the policy does not name it, nothing was changed, and people have to decide.
+///
+/// # Errors
+/// When the database refuses, the stored plan is not the one that was asked for, or the request does not wait.
+pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
+    let request = tx.lock_request(request).await?;
+    let run = tx.lock_run(request.run).await?;
+    let plan = open_plan(&request, &run)?;
+    let (Some(policy), Some(trigger)) = (plan.policy.as_ref(), run.trigger.clone()) else { return Ok(false) };
+    if !policy.automatic.contains(&trigger) || request.retry_step.is_some() {
+        return Ok(false);
+    }
+    let granted = RequestState::Granted;
+    if request.state != (RequestState::Pending { stage: 0 }) {
+        return Err(StoreError::Moved { row: format!("request {}", request.code), expected: "pending".to_owned() });
+    }
+    let version = tx.move_request(&request, &granted).await?;
+    let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
+    let valid = chrono::TimeDelta::from_std(policy.valid_for()).map_err(illegal)?;
+    let valid_until = tx.now() + valid;
+    let grant = tx.insert_grant(&request, valid_until).await?;
+    rows.push(RowMark::grant(grant, "granted", 1));
+    let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
+    let version = tx.move_run(&run, &to, None).await?;
+    rows.push(RowMark::run(run.id, to.name(), version));
+    tx.record(event(
+        &run,
+        None,
+        Happened::RequestGranted {
+            request: request.id,
+            code: request.code,
+            run: run.id,
+            grant,
+            digest: request.digest,
+            by: Vec::new(),
+            automatic: Some(trigger),
+            valid_until,
+        },
+        rows,
+    ));
+    Ok(true)
 }
 
 /// A request to start takes its run with it; one to retry leaves the run as stuck as it was.

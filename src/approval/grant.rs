@@ -1,7 +1,7 @@
 //! The proof that a run may start an attempt.
 
 use crate::model::id::{Digest, GrantId, RequestId, RunId};
-use crate::model::plan::{Plan, PlanError, Sealed};
+use crate::model::plan::{Plan, PlanError, PlanPolicy, Sealed};
 use crate::model::request::{Decision, GrantState, Tally, tally};
 use crate::store::StoredGrant;
 
@@ -15,6 +15,16 @@ pub struct Grant {
     request: RequestId,
     digest: Digest,
     retry_step: Option<u32>,
+    /// What the plan says of each step's further attempts: of the bytes that were agreed to, not of anybody's memory.
+    rules: Vec<Rule>,
+}
+
+/// What a plan says of the further attempts of a step.
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    idempotent: bool,
+    /// How often it may be tried again after it failed.
+    times: u32,
 }
 
 /// Which attempt is to start.
@@ -24,8 +34,21 @@ pub struct Step {
     pub step: u32,
     /// Which try, counted from 1.
     pub number: u32,
-    /// Whether the plan says that doing it twice is the same as doing it once.
-    pub idempotent: bool,
+    /// What came of the try before it.
+    pub after: After,
+}
+
+/// What came of the try before an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// There was none.
+    Nothing,
+    /// It was seen to fail, or to take too long.
+    Failed,
+    /// Nobody knows.
+    Unknown,
+    /// It worked, a person judged it, or it still runs: no other may follow.
+    Other,
 }
 
 /// Why there is no Grant.
@@ -77,21 +100,39 @@ pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Resul
     }
     let plan = sealed.open()?;
     let policy = plan.policy.as_ref().ok_or(GrantError::NoPolicy)?;
+    if starts_by_itself(stored, policy) {
+        return Ok((grant(stored, &plan), plan));
+    }
     let decisions: Vec<Decision> = stored.decisions.iter().map(|stored| stored.decision.clone()).collect();
     // Whether each person was asked, and still belonged, was checked with the live catalog when the decision was made and
     // when the grant was: a row of `decision` is the record of the first, the grant's row of the second.
     if tally(&policy.stages, &stored.requesters, &decisions, |_, _| true) != Tally::Agreed {
         return Err(GrantError::NotAgreed);
     }
-    let grant = Grant {
+    Ok((grant(stored, &plan), plan))
+}
+
+fn grant(stored: &StoredGrant, plan: &Plan) -> Grant {
+    Grant {
         id: stored.id,
         version: stored.version,
         run: stored.run,
         request: stored.request,
         digest: stored.digest,
         retry_step: stored.retry_step,
-    };
-    Ok((grant, plan))
+        rules: plan
+            .steps
+            .iter()
+            .map(|step| Rule { idempotent: step.idempotent, times: step.retry.map_or(0, |retry| retry.times) })
+            .collect(),
+    }
+}
+
+/// Whether the frozen policy itself lets this run start: it names the trigger that asked for the run, and nobody was
+/// asked. Once somebody has decided, decisions are what counts; a further attempt of a step is never by itself (I3).
+fn starts_by_itself(stored: &StoredGrant, policy: &PlanPolicy) -> bool {
+    let named = stored.trigger.as_ref().is_some_and(|trigger| policy.automatic.contains(trigger));
+    named && stored.retry_step.is_none() && stored.decisions.is_empty()
 }
 
 impl Grant {
@@ -120,16 +161,58 @@ impl Grant {
         self.digest
     }
 
-    /// Whether it covers an attempt (I3): the first of a step, a further one of an idempotent step, or a further one of
-    /// the step that its request asked to retry.
+    /// Whether it covers an attempt (I3): the first of a step; after one that failed, as many as the plan's `retry` says;
+    /// after one whose outcome is unknown, a further one of an idempotent step or of the step that its request asked to
+    /// retry. Every attempt counts towards `retry`, also one that a person's decision started: agreeing to one more try
+    /// is not agreeing to a whole new row of them.
     ///
     /// # Errors
     /// [`GrantError::NotThisAttempt`] when it does not.
     pub fn covers(&self, step: Step) -> Result<(), GrantError> {
-        if step.number == 1 || step.idempotent || self.retry_step == Some(step.step) {
-            Ok(())
-        } else {
-            Err(GrantError::NotThisAttempt(step.step))
+        let Step { step, number, after } = step;
+        let index = usize::try_from(step).ok().and_then(|step| step.checked_sub(1));
+        let refused = GrantError::NotThisAttempt(step);
+        let Some(rule) = index.and_then(|index| self.rules.get(index)) else { return Err(refused) };
+        let covered = match after {
+            After::Nothing => number == 1,
+            After::Failed => number > 1 && number - 1 <= rule.times,
+            After::Unknown => number > 1 && (rule.idempotent || self.retry_step == Some(step)),
+            After::Other => false,
+        };
+        if covered { Ok(()) } else { Err(refused) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(retry_step: Option<u32>, rules: &[(bool, u32)]) -> Grant {
+        let rules = rules.iter().map(|&(idempotent, times)| Rule { idempotent, times }).collect();
+        let (run, request) = (RunId(1), RequestId(1));
+        Grant { id: GrantId(1), version: 1, run, request, digest: Digest([0; 32]), retry_step, rules }
+    }
+
+    #[test]
+    fn i3_a_grant_covers_the_attempts_that_the_plan_and_its_request_allow_and_no_others() {
+        let rules = [(false, 0), (true, 0), (false, 2)];
+        for retry_step in [None, Some(1), Some(2), Some(3)] {
+            let grant = grant(retry_step, &rules);
+            for step in 0..6 {
+                for number in 0..6 {
+                    for after in [After::Nothing, After::Failed, After::Unknown, After::Other] {
+                        let expected = match (step, number, after) {
+                            (1..=3, 1, After::Nothing) => true,
+                            (3, 2 | 3, After::Failed) => true,
+                            (2, 2.., After::Unknown) => true,
+                            (step, 2.., After::Unknown) => retry_step == Some(step) && step <= 3,
+                            _ => false,
+                        };
+                        let covered = grant.covers(Step { step, number, after }).is_ok();
+                        assert_eq!(covered, expected, "{step}.{number} after {after:?}, asked to retry {retry_step:?}");
+                    }
+                }
+            }
         }
     }
 }

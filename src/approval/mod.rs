@@ -10,5 +10,5 @@
 mod decide;
 mod grant;
 
-pub use decide::{Decide, DecideOutcome, End, EndOutcome, Ending, decide, end};
-pub use grant::{Grant, GrantError, Step, derive};
+pub use decide::{Decide, DecideOutcome, End, EndOutcome, Ending, decide, end, grant_automatic};
+pub use grant::{After, Grant, GrantError, Step, derive};

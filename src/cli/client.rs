@@ -71,6 +71,33 @@ impl BaseUrl {
     }
 }
 
+/// Which running bot is spoken to.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServerArgs {
+    /// Where the bot listens: what `countersign up` printed after `ready`.
+    #[arg(long, value_name = "URL")]
+    pub server: BaseUrl,
+    /// The bot's data directory, which holds the token [env: COUNTERSIGN_DATA; the token itself: COUNTERSIGN_TOKEN].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    /// A client of that bot.
+    ///
+    /// # Errors
+    /// When the token is missing, with one sentence.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        Client::new(self.server.clone(), find_token(self.data.as_deref())?)
+    }
+
+    /// The bot's data directory, if it is named.
+    pub fn data(&self) -> Option<PathBuf> {
+        let named = || env::var_os(DATA_VARIABLE).filter(|data| !data.is_empty()).map(PathBuf::from);
+        self.data.clone().or_else(named)
+    }
+}
+
 /// Finds the token: in the directory that `--data` names, else in `COUNTERSIGN_TOKEN`, else in the directory that
 /// `COUNTERSIGN_DATA` names.
 ///
@@ -171,6 +198,11 @@ impl Client {
         let sentence = refusal(response).await;
         let sentence = sentence.unwrap_or_else(|| format!("{} answers {status}: is it countersign?", self.base));
         if status.is_server_error() { Err(ClientError::NotNow(sentence)) } else { Err(ClientError::Refused(sentence)) }
+    }
+
+    /// A stream that broke off before its last line.
+    pub fn ended_early(&self) -> ClientError {
+        ClientError::Away { base: self.base.to_string(), why: "the connection ended early".to_owned() }
     }
 
     /// What a broken connection means, in a few words.

@@ -3,10 +3,17 @@
 pub mod audit;
 pub mod bench;
 pub mod client;
+pub mod completions;
+pub mod console;
 pub mod healthcheck;
+pub mod init;
+mod line;
 pub mod place;
 pub mod plan;
+pub mod report;
 pub mod say;
+pub mod schema;
+pub mod tail;
 mod trial;
 pub mod up;
 pub mod validate;

@@ -1,39 +1,25 @@
 //! `countersign say`: one line into the local room, and what comes of it.
 //!
-//! The line has a name before it is sent. If the connection breaks, it is sent again under the same name until the wait
-//! is over, so a bot that is restarted meanwhile acts on it once (I6); messages that were printed already are known by
-//! their number.
+//! What lives here: printing, and the exit code. What does not: saying it, once, over a connection that may break (`line`).
 
-use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
-use reqwest::{Method, Response};
-use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 
-use super::client::{BaseUrl, Client, ClientError, find_token};
-use crate::model::id::{MessageId, OutboxId};
-use crate::model::trace::Trace;
+use super::client::{Client, ServerArgs};
+use super::line::{Broken, Heard, Saying, Teller, Waits, parse_wait, random_name};
 use crate::web::wire::{NewLine, Settled, SettledAs, Told};
 
 /// How long the whole may take without `--wait`.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
-/// How much longer than asked a server may take to say that the time is over.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// Bytes of one line of the stream.
-const MOST_LINE: usize = 1024 * 1024;
-
 /// Says one line in the local room of a running bot and prints what comes of it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Where the bot listens: what `countersign up` printed after `ready`.
-    #[arg(long, value_name = "URL")]
-    pub server: BaseUrl,
+    /// Which bot; the help has the words of its two flags.
+    #[command(flatten)]
+    pub at: ServerArgs,
     /// Who speaks.
     #[arg(long = "as", value_name = "PERSON")]
     pub speaker: String,
@@ -52,17 +38,9 @@ pub struct Args {
     /// Print one JSON object a line.
     #[arg(long)]
     pub json: bool,
-    /// The bot's data directory, which holds the token [env: COUNTERSIGN_DATA; the token itself: COUNTERSIGN_TOKEN].
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
     /// What to say; words are joined by spaces.
     #[arg(required = true, value_name = "TEXT")]
     pub text: Vec<String>,
-}
-
-fn parse_wait(text: &str) -> Result<Duration, String> {
-    let wait = humantime::parse_duration(text).map_err(|_| "write it as 30s, 5m or 1h30m".to_owned())?;
-    if wait > Duration::from_secs(24 * 60 * 60) { Err("at most a day".to_owned()) } else { Ok(wait) }
 }
 
 /// Says the line. The exit code: 0 done or waiting, 1 refused, failed, stuck or not in time.
@@ -70,8 +48,7 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// When the token is missing, or the bot does not answer or does not take the line; one sentence.
 pub async fn run(args: Args) -> anyhow::Result<u8> {
-    let client = Client::new(args.server.clone(), find_token(args.data.as_deref())?)?;
-    speak(&args, &client, &mut io::stdout(), &mut io::stderr()).await
+    speak(&args, &args.at.client()?, &mut io::stdout(), &mut io::stderr()).await
 }
 
 /// Says the line with a given client, and writes to given places.
@@ -84,39 +61,25 @@ pub async fn speak(
     out: &mut (dyn Write + Send),
     err: &mut (dyn Write + Send),
 ) -> anyhow::Result<u8> {
-    let mut line = NewLine {
+    let line = NewLine {
         speaker: args.speaker.clone(),
         text: args.text.join(" "),
         thread: args.thread.clone(),
-        message_id: Some(args.message_id.clone().map_or_else(random_id, Ok)?),
+        message_id: Some(args.message_id.clone().map_or_else(random_name, Ok)?),
         wait_ms: None,
     };
-    let end = Instant::now() + args.wait.unwrap_or(ANSWER_WITHIN);
+    let waited = args.wait.unwrap_or(ANSWER_WITHIN);
+    let (waits, broken) = match args.wait {
+        None => (Waits::ForAnswers, Broken::GivesUp),
+        Some(_) => (Waits::ForRuns, Broken::SaysAgain),
+    };
     let mut printer = Printer::new(out, args.json);
-    let mut pause = Duration::from_millis(100);
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        line.wait_ms = args.wait.map(|_| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-        let ended = match timeout_at(end + GRACE, say_once(client, &args.room, &line, &mut printer)).await {
-            Ok(ended) => ended,
-            Err(_) => Ok(Ended::TimedOut),
-        };
-        match ended {
-            Ok(Ended::Settled(settled)) => return conclude(&settled, err),
-            Ok(Ended::TimedOut) => {
-                let waited = args.wait.unwrap_or(ANSWER_WITHIN);
-                writeln!(err, "no end within {}", humantime::format_duration(waited))?;
-                return Ok(1);
-            }
-            Err(Trouble::Client(error)) if error.may_pass() && args.wait.is_some() => {
-                if Instant::now() + pause >= end {
-                    return Err(error.into());
-                }
-                sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
-            }
-            Err(Trouble::Client(error)) => return Err(error.into()),
-            Err(Trouble::Here(error)) => return Err(error),
+    let saying = Saying { client, room: &args.room, end: Instant::now() + waited, waits, broken };
+    match saying.say(line, |line| printer.take(line)).await? {
+        Some(Ended::Settled(settled)) => conclude(&settled, err),
+        Some(Ended::TimedOut) | None => {
+            writeln!(err, "no end within {}", humantime::format_duration(waited))?;
+            Ok(1)
         }
     }
 }
@@ -127,103 +90,40 @@ enum Ended {
     TimedOut,
 }
 
-/// Why it did not.
-enum Trouble {
-    /// There, or on the way.
-    Client(ClientError),
-    /// On this side.
-    Here(anyhow::Error),
-}
-
-impl From<anyhow::Error> for Trouble {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Here(error)
-    }
-}
-
-async fn say_once(client: &Client, room: &str, line: &NewLine, printer: &mut Printer<'_>) -> Result<Ended, Trouble> {
-    let request = client.request(Method::POST, &["api", "v1", "rooms", room, "lines"]).json(line);
-    // Said in the course of something that is traced, the line is part of the same trace.
-    let request = match std::env::var("TRACEPARENT").ok().filter(|trace| Trace::from_traceparent(trace).is_some()) {
-        Some(trace) => request.header("traceparent", trace.trim()),
-        None => request,
-    };
-    let mut lines = Lines { response: client.send(request).await.map_err(Trouble::Client)?, buffer: Vec::new() };
-    loop {
-        let line = match lines.next().await {
-            Ok(Some(line)) => line,
-            Ok(None) => {
-                let why = "the connection ended early".to_owned();
-                return Err(Trouble::Client(ClientError::Away { base: client.base().to_string(), why }));
-            }
-            Err(error) => return Err(Trouble::Client(client.away(&error))),
-        };
-        if let Some(ended) = printer.take(&line)? {
-            return Ok(ended);
-        }
-    }
-}
-
-/// The lines of a stream.
-struct Lines {
-    response: Response,
-    buffer: Vec<u8>,
-}
-
-impl Lines {
-    /// The next whole line; `None` at the end. A line that the end cut off, or that is too long, is no line.
-    async fn next(&mut self) -> reqwest::Result<Option<Vec<u8>>> {
-        loop {
-            if let Some(at) = self.buffer.iter().position(|byte| *byte == b'\n') {
-                let mut line: Vec<u8> = self.buffer.drain(..=at).collect();
-                line.pop();
-                return Ok(Some(line));
-            }
-            match self.response.chunk().await? {
-                Some(chunk) if self.buffer.len() + chunk.len() <= MOST_LINE => self.buffer.extend_from_slice(&chunk),
-                Some(_) | None => return Ok(None),
-            }
-        }
-    }
-}
-
 /// Prints each message once.
 struct Printer<'a> {
     out: &'a mut (dyn Write + Send),
     json: bool,
     kept: bool,
-    printed: HashSet<OutboxId>,
-    /// The lines of each message as last printed.
-    versions: HashMap<MessageId, Vec<String>>,
+    teller: Teller,
 }
 
 impl<'a> Printer<'a> {
     fn new(out: &'a mut (dyn Write + Send), json: bool) -> Self {
-        Self { out, json, kept: false, printed: HashSet::new(), versions: HashMap::new() }
+        Self { out, json, kept: false, teller: Teller::default() }
     }
 
     fn take(&mut self, line: &[u8]) -> anyhow::Result<Option<Ended>> {
-        let value: Value = serde_json::from_slice(line).context("the server does not speak JSON")?;
-        let has = |key: &str| value.get(key).is_some();
-        let read = "the server speaks another version of this API";
-        if has("settled") {
-            self.raw(line)?;
-            return Ok(Some(Ended::Settled(serde_json::from_value(value).context(read)?)));
-        }
-        if has("timeout") {
-            self.raw(line)?;
-            return Ok(Some(Ended::TimedOut));
-        }
-        if has("line") {
-            if !std::mem::replace(&mut self.kept, true) {
+        match Heard::read(line)? {
+            Heard::Settled(settled) => {
                 self.raw(line)?;
+                return Ok(Some(Ended::Settled(settled)));
             }
-            return Ok(None);
-        }
-        let told: Told = serde_json::from_value(value).context(read)?;
-        if self.printed.insert(told.number) {
-            self.raw(line)?;
-            self.show(told)?;
+            Heard::TimedOut => {
+                self.raw(line)?;
+                return Ok(Some(Ended::TimedOut));
+            }
+            Heard::Kept => {
+                if !std::mem::replace(&mut self.kept, true) {
+                    self.raw(line)?;
+                }
+            }
+            Heard::Told(told) => {
+                if self.teller.is_new(&told) {
+                    self.raw(line)?;
+                    self.show(&told)?;
+                }
+            }
         }
         Ok(None)
     }
@@ -237,29 +137,17 @@ impl<'a> Printer<'a> {
         self.out.flush()
     }
 
-    fn show(&mut self, told: Told) -> io::Result<()> {
+    fn show(&mut self, told: &Told) -> io::Result<()> {
         if self.json {
             return Ok(());
         }
-        let lines: Vec<String> = told.text.lines().map(escaped).collect();
-        let former = self.versions.remove(&told.id).filter(|_| told.edits).unwrap_or_default();
-        let mut mark = told.only_to.map_or("", |_| "(to you) ");
-        for line in lines.iter().filter(|line| !former.contains(line)) {
+        let mut mark = told.only_to.as_ref().map_or("", |_| "(to you) ");
+        for line in self.teller.lines(told) {
             writeln!(self.out, "{mark}{line}")?;
             mark = "";
         }
-        self.versions.insert(told.id, lines);
         self.out.flush()
     }
-}
-
-/// A line that moves no cursor: what it holds may come from anywhere.
-fn escaped(line: &str) -> String {
-    let mut shown = String::with_capacity(line.len());
-    for c in line.chars() {
-        if c.is_control() && c != '\t' { shown.extend(c.escape_unicode()) } else { shown.push(c) }
-    }
-    shown
 }
 
 /// The exit code, and one line on what went wrong.
@@ -274,17 +162,12 @@ fn conclude(settled: &Settled, err: &mut (dyn Write + Send)) -> anyhow::Result<u
     Ok(1)
 }
 
-fn random_id() -> anyhow::Result<String> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).context("no randomness from the system")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::model::id::{MessageId, OutboxId};
 
     #[derive(Debug, Parser)]
     struct Program {

@@ -36,7 +36,8 @@ pub(super) fn trial(app: &Arc<App>, demo: Option<&Path>) -> web::Trial {
         kill: Arc::new(|| {
             tracing::warn!("killed by the trial's page");
             // Nothing after this runs, unless the system refuses: then the bot lives on, as the log says.
-            if let Err(error) = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL) {
+            if let Err(error) = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+            {
                 tracing::error!(%error, "this process cannot be killed");
             }
         }),
@@ -105,7 +106,9 @@ mod tests {
         std::fs::write(&copy, &before).expect("a file");
         loaded.root = dir.path().to_owned();
         let said = edit_runbook(&loaded).expect("changed");
-        assert!(said.contains("`timeout: 90s` instead of `timeout: 60s`") && said.ends_with("Press again to put it back."));
+        assert!(
+            said.contains("`timeout: 90s` instead of `timeout: 60s`") && said.ends_with("Press again to put it back.")
+        );
         assert_ne!(std::fs::read_to_string(&copy).expect("a file"), before);
         assert!(edit_runbook(&loaded).expect("put back").ends_with("It is as it was."));
         assert_eq!(std::fs::read_to_string(&copy).expect("a file"), before);

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinHandle;
 
 use super::LogFormat;
@@ -21,8 +21,9 @@ use super::place::local_world;
 use crate::chat::room::LocalRoom;
 use crate::chat::{Adapter, sender};
 use crate::config::{Database, Flags, Settings};
+use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
-use crate::flow::{App, CurrentSecrets, Reload, housekeeping, make_plan, room_sink, watch_catalog};
+use crate::flow::{App, CurrentSecrets, Reload, housekeeping, make_plan, room_sink, watch, watch_catalog};
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, Probe, StepAction};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
@@ -261,9 +262,9 @@ struct Bot {
     me: WorkerId,
     reload: mpsc::Sender<Reload>,
     /// Told first: take nothing new.
-    stop_taking: watch::Sender<bool>,
+    stop_taking: channel::Sender<bool>,
     /// Told last: what is recorded has been told.
-    stop_telling: watch::Sender<bool>,
+    stop_telling: channel::Sender<bool>,
     taking: Vec<JoinHandle<()>>,
     telling: Vec<JoinHandle<()>>,
     /// Names of parts that have ended.
@@ -324,10 +325,16 @@ impl Bot {
             Surroundings { path, extra_env: Arc::new(extra_env), cwd: PathBuf::from("/"), ledger: genesis.ledger };
         let secrets = Arc::new(CurrentSecrets(app.clone()));
         let worker = WorkerSettings { lease: settings.lease, ..WorkerSettings::default() };
+        let asker = Arc::new(Asker::new(surroundings.clone())?);
+        match asker.end_left_behind().await {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "checks that were left behind"),
+            Err(error) => tracing::warn!(%error, "a check that was left behind has not ended"),
+        }
         let engine = Engine::new(store.clone(), me, surroundings, secrets, worker);
 
-        let (stop_taking, taking_stops) = watch::channel(false);
-        let (stop_telling, telling_stops) = watch::channel(false);
+        let (stop_taking, taking_stops) = channel::channel(false);
+        let (stop_telling, telling_stops) = channel::channel(false);
         let (reload, reloads) = mpsc::channel(1);
         let (rooms, planner, in_use) = (app.clone(), app.clone(), app.clone());
         let state = WebState {
@@ -357,6 +364,7 @@ impl Bot {
         let taking = vec![
             part("server", &tell_ended, serve),
             part("engine", &tell_ended, engine.run(taking_stops.clone())),
+            part("watch", &tell_ended, watch(app.clone(), asker, me, settings.lease, taking_stops.clone())),
             part("housekeeping", &tell_ended, housekeeping(app.clone(), me, taking_stops.clone())),
             part("catalog's watch", &tell_ended, watch_catalog(app.clone(), root, reloads, taking_stops)),
         ];

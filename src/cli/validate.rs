@@ -69,6 +69,7 @@ fn contents(catalog: &Catalog) -> String {
         (catalog.runbooks.len(), "runbook", "runbooks"),
         (catalog.systems.len(), "system", "systems"),
         (services, "service", "services"),
+        (catalog.triggers.len(), "trigger", "triggers"),
         (catalog.policies.len(), "policy", "policies"),
         (catalog.people.len(), "person", "people"),
         (catalog.groups.len(), "group", "groups"),

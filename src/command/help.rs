@@ -60,6 +60,8 @@ fn built_in(said: &str) -> Option<&'static str> {
         "approved" => Some("approve"),
         "denied" => Some("deny"),
         "who" | "who am i" => Some("whoami"),
+        "what happened" => Some("what"),
+        "open incident" => Some("open"),
         said => phrase::BUILT_IN.iter().find(|word| **word == said).copied(),
     }
 }

@@ -18,7 +18,7 @@
 //!   - a built-in whose first word has a slip and which is right with that word mended;
 //!   - a command but for a leading `please`, a final `!`, or a final `?` where it would change something;
 //!   - `run` with a known runbook, a nearly known one, or `key=value`; `is` with a known or attempted service and one
-//!     word; a run's number or a request's code with a wrong character; a judgement without a reason.
+//!     word; a run's or an incident's number or a request's code with a wrong character; a judgement without a reason.
 //! - **Talk**, everything else: the bot is silent. `start the meeting` is talk, because no name is near `the meeting`.
 //!
 //! A line that is addressed to the bot (mention, slash command, direct message) is never just talk: what would be talk
@@ -31,21 +31,30 @@
 
 #![expect(clippy::result_large_err, reason = "a reading is made once a line and read at once: boxing it buys nothing")]
 
+mod ack;
 mod again;
 mod approve;
 mod deny;
+mod happened;
 mod help;
+mod incidents;
 mod is;
 mod judge;
 mod names;
 mod near;
+mod note;
 mod number;
+mod open;
 mod phrase;
 mod ping;
+mod reopen;
+mod report;
 mod requests;
+mod resolve;
 mod retry;
 mod run;
 mod show;
+mod status;
 mod stop;
 mod value;
 mod whoami;
@@ -222,18 +231,27 @@ fn read(line: &Line<'_>) -> Reading {
 fn built_in(line: &Line<'_>) -> Reading {
     let Some(first) = line.words.first() else { return Reading::NotMine };
     let reading = match first.text.to_lowercase().as_str() {
+        "ack" => ack::read(line),
         "again" => again::read(line),
         "approve" | "approved" => approve::read(line),
         "deny" | "denied" => deny::read(line),
         "help" => help::read(line),
+        "incidents" => incidents::read(line),
         "is" => is::read(line),
         "judge" => judge::read(line),
+        "note" | "note:" => note::read(line),
+        "open" => open::read(line),
         "ping" => ping::read(line),
+        "reopen" => reopen::read(line),
+        "report" => report::read(line),
         "requests" => requests::read(line),
+        "resolve" => resolve::read(line),
         "retry" => retry::read(line),
         "run" => run::read(line),
         "show" => show::read(line),
+        "status" => status::read(line),
         "stop" => stop::read(line),
+        "what" => happened::read(line),
         "who" | "whoami" => whoami::read(line),
         "withdraw" => withdraw::read(line),
         _ => Reading::NotMine,
@@ -269,7 +287,21 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Run { .. }
         | Command::Approve { .. }
         | Command::Deny { .. }
-        | Command::Judge { .. } => false,
-        Command::Again | Command::Withdraw { .. } | Command::Stop { .. } | Command::Retry { .. } => true,
+        | Command::Judge { .. }
+        | Command::Incidents
+        | Command::Open { .. }
+        | Command::Note { .. }
+        | Command::Happened { .. }
+        | Command::Status
+        | Command::Report { .. }
+        | Command::Resolve { reason: Some(_), .. }
+        | Command::Reopen { reason: Some(_), .. } => false,
+        Command::Again
+        | Command::Withdraw { .. }
+        | Command::Stop { .. }
+        | Command::Retry { .. }
+        | Command::Ack { .. }
+        | Command::Resolve { reason: None, .. }
+        | Command::Reopen { reason: None, .. } => true,
     }
 }

@@ -9,7 +9,7 @@ use crate::model::catalog::{
     Check, ExitCodes, Param, ParamKind, Phrase, Probe, Runbook, Service, Source, Step, StepAction, System,
 };
 use crate::model::code::Code;
-use crate::model::id::{CheckName, Digest, RoomName, RunId, RunbookName, ServiceName, SystemName};
+use crate::model::id::{CheckName, Digest, IncidentId, RoomName, RunId, RunbookName, ServiceName, SystemName};
 
 use super::*;
 
@@ -221,6 +221,73 @@ fn simple_commands() {
     ] {
         assert_eq!(command(text), expected, "{text}");
     }
+}
+
+#[test]
+fn incidents() {
+    let seven = Some(IncidentId(7));
+    let because = |text: &str| Some(text.to_owned());
+    for (text, expected) in [
+        ("incidents", Command::Incidents),
+        ("incidents?", Command::Incidents),
+        ("status", Command::Status),
+        ("Status?", Command::Status),
+        ("what happened", Command::Happened { incident: None }),
+        ("What happened?", Command::Happened { incident: None }),
+        ("what happened INC-7", Command::Happened { incident: seven }),
+        ("what happened #7?", Command::Happened { incident: seven }),
+        ("report", Command::Report { incident: None }),
+        ("report inc 7", Command::Report { incident: seven }),
+        ("report incident 7, please", Command::Report { incident: seven }),
+        ("ack", Command::Ack { incident: None }),
+        ("ack, thanks", Command::Ack { incident: None }),
+        ("ack INC-7.", Command::Ack { incident: seven }),
+        ("ack inc7", Command::Ack { incident: seven }),
+        ("ack 7", Command::Ack { incident: seven }),
+        ("resolve", Command::Resolve { incident: None, reason: None }),
+        ("resolve inc-7", Command::Resolve { incident: seven, reason: None }),
+        ("resolve because it was a drill?", Command::Resolve { incident: None, reason: because("it was a drill?") }),
+        ("resolve #7 because: done, thanks", Command::Resolve { incident: seven, reason: because("done, thanks") }),
+        ("resolve INC-7, because of rain", Command::Resolve { incident: seven, reason: because("of rain") }),
+        ("reopen", Command::Reopen { incident: None, reason: None }),
+        ("reopen 7 because it is back", Command::Reopen { incident: seven, reason: because("it is back") }),
+        ("note the disk was full", Command::Note { incident: None, text: "the disk was full".into() }),
+        ("note: who did that?", Command::Note { incident: None, text: "who did that?".into() }),
+        ("note INC-7 we called the vendor.", Command::Note { incident: seven, text: "we called the vendor.".into() }),
+        ("note inc 7: vendor", Command::Note { incident: seven, text: "vendor".into() }),
+        ("note 5 of 7 hosts are down", Command::Note { incident: None, text: "5 of 7 hosts are down".into() }),
+        ("open incident checkout is slow", Command::Open { system: None, title: "checkout is slow".into() }),
+        (
+            "open incident System A: checkout is slow",
+            Command::Open { system: Some(SystemName::new("system-a")), title: "checkout is slow".into() },
+        ),
+        ("open incident db: full", Command::Open { system: None, title: "db: full".into() }),
+        ("help what happened", Command::Help { topic: Some("what".into()) }),
+        ("help resolve", Command::Help { topic: Some("resolve".into()) }),
+    ] {
+        assert_eq!(command(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_is_nearly_an_incident() {
+    for text in ["ack INC-x7", "resolve #7a", "reopen inc 7b", "what happened inc-0", "report 0"] {
+        assert!(matches!(error(text), ParseError::NotAnIncident { .. }), "{text}: {:?}", error(text));
+    }
+    for text in ["resolve because", "reopen INC-7 because", "open incident"] {
+        assert!(matches!(error(text), ParseError::Usage { .. }), "{text}: {:?}", error(text));
+    }
+    let ParseError::UnknownCommand { did_you_mean, .. } = error("resolv INC-7") else { panic!("a slip") };
+    assert_eq!(did_you_mean.as_deref(), Some("resolve INC-7"));
+    let said = |text: &str| crate::text::command::wrong(&error(text));
+    assert_eq!(
+        said("what happened inc-0"),
+        "\"inc-0\" is no incident's number, so nothing was done. Say it as `what happened INC-7`."
+    );
+    assert_eq!(
+        said("open incident"),
+        "That is not how open is said. Say `open incident TITLE` or `open incident SYSTEM: TITLE`."
+    );
 }
 
 #[test]
@@ -505,7 +572,24 @@ fn prose_is_talk() {
         "who is on call",
         "who",
         "who did that?",
-        "what happened",
+        "what happened to the server",
+        "what happened yesterday?",
+        "what is going on",
+        "open the door",
+        "open a ticket for that",
+        "open incidents?",
+        "open incident reports?",
+        "ack that",
+        "ack?",
+        "resolve the conflict first",
+        "resolve?",
+        "reopen the ticket",
+        "report to me when it is done",
+        "incidents happen",
+        "status of the release",
+        "back",
+        "act now",
+        "not sure about that",
         "service b is down",
         "service-b",
         "scale is the problem here",
@@ -998,7 +1082,7 @@ fn sentences() {
 fn help_names_what_one_may_run_and_every_built_in() {
     let world = world();
     let may = |runbook: &Runbook| runbook.name.as_str() != "announce";
-    insta::assert_snapshot!(crate::text::command::help(&world, &may), @r#"
+    insta::assert_snapshot!(crate::text::command::help(&world, &may), @"
     run deploy service={service} version={version} [mode={mode}] [flags={flags}]   Deploy
     flush cache   Flush the cache
     run {system} health check   Look at everything
@@ -1007,6 +1091,8 @@ fn help_names_what_one_may_run_and_every_built_in() {
 
     run RUNBOOK KEY=VALUE   Ask for a runbook by its name
     is SERVICE ok   Ask a service's checks
+    status   How the systems of this room are, and what is under way
+    what happened [INC-7]   What failed, what was tried, where it stands
     requests   What waits for approval here
     approve [CODE]   Agree to what was asked
     deny [CODE] [because REASON]   Refuse what was asked
@@ -1016,12 +1102,19 @@ fn help_names_what_one_may_run_and_every_built_in() {
     stop [run NUMBER]   End a run at once
     judge [run NUMBER] worked|failed because REASON   Say what came of a step that nobody knows about
     retry [run NUMBER]   Try a stuck step again
+    incidents   The incidents of this room
+    open incident TITLE   Say that something is wrong
+    ack [INC-7]   Take care of an incident
+    note [INC-7] TEXT   Write something down for an incident's record
+    resolve [INC-7] [because REASON]   Say that an incident is over
+    reopen [INC-7] [because REASON]   Say that an incident is not over
+    report [INC-7]   Where the whole record of an incident is
     whoami   Who I think you are
     ping   Ask whether I am here
     help [TOPIC]   What you can say, or what one thing does
 
     `help TOPIC` explains one of them.
-    "#);
+    ");
     let help = crate::text::command::help(&world, &|_| false);
     assert!(help.starts_with("There is no runbook that you may run.\n"));
     for word in first_words() {

@@ -182,6 +182,7 @@ fn event_of(run: &Run, what: Happened, rows: Vec<RowMark>) -> NewEvent {
     let scope = Scope {
         system: Some(run.system.clone()),
         environment: Some(run.environment.clone()),
+        incident: run.incident,
         run: Some(run.id),
         ..Scope::default()
     };
@@ -190,8 +191,9 @@ fn event_of(run: &Run, what: Happened, rows: Vec<RowMark>) -> NewEvent {
 
 impl Driver<'_> {
     async fn step(&mut self) -> Result<Step, StoreError> {
-        match next(&self.plan, &self.run.state, &self.attempts) {
+        match next(&self.plan, &self.run.state, &self.attempts, self.shared.store.clock().now()) {
             Next::Nothing => Ok(Step::Done),
+            Next::Pause(time) => self.pause(time).await,
             Next::Settle { step, number } => self.settle(step, number).await,
             Next::Start { step, number } => self.start(step, number).await,
             Next::Finish(event) => self.finish(event).await,
@@ -250,7 +252,8 @@ impl Driver<'_> {
         let earlier: Vec<_> = self.attempts.iter().filter(|attempt| attempt.key.step == step).cloned().collect();
         for earlier in earlier {
             if let Err(why) = prove_gone(self.shared, &earlier).await {
-                return self.finish(RunEvent::StepFailed(Snag { step, why })).await;
+                // It is not known to be over, so a person must look.
+                return self.finish(RunEvent::OutcomeUnknown(Snag { step, why })).await;
             }
         }
         let Some(planned) = index(step).and_then(|index| self.plan.steps.get(index)).cloned() else {
@@ -258,7 +261,7 @@ impl Driver<'_> {
         };
         let Ok(to) = self.run.state.clone().next(RunEvent::Started) else { return Ok(Step::Done) };
         let needs = if planned.privileged {
-            Needs::Cover(approval::Step { step, number, idempotent: planned.idempotent })
+            Needs::Cover(approval::Step { step, number, after: self.after(key) })
         } else {
             Needs::Nothing
         };
@@ -268,7 +271,7 @@ impl Driver<'_> {
             RowMark::run(key.run, to.name(), self.run.version + 1),
         ];
         let event = self.event(what, marks);
-        match self.commit(to, Some(Started { key, grant: None }), needs, event).await? {
+        match self.commit(to, Some(Started { key, grant: None }), needs, Some(event)).await? {
             Committed::Yes => {}
             Committed::Moved(step) => return Ok(step),
             Committed::NoGrant(why) => {
@@ -306,6 +309,43 @@ impl Driver<'_> {
                 }
                 self.finish(RunEvent::OutcomeUnknown(Snag { step, why })).await
             }
+            End::NotSeen(why) => {
+                self.lost(key, why.clone());
+                self.finish(RunEvent::OutcomeUnknown(Snag { step, why })).await
+            }
+        }
+    }
+
+    /// What came of the attempt before one.
+    fn after(&self, key: AttemptKey) -> approval::After {
+        let before = |attempt: &&Attempt| attempt.key.step == key.step && attempt.key.number < key.number;
+        match self.attempts.iter().filter(before).max_by_key(|attempt| attempt.key.number).map(|last| &last.state) {
+            None => approval::After::Nothing,
+            Some(AttemptState::Failed | AttemptState::TimedOut) => approval::After::Failed,
+            Some(AttemptState::Unknown) => approval::After::Unknown,
+            Some(AttemptState::Started | AttemptState::Succeeded | AttemptState::Judged { .. }) => {
+                approval::After::Other
+            }
+        }
+    }
+
+    /// Waits between two tries of a step, with nothing open. How the last one ended is durable before: a restart reckons
+    /// the rest of the pause from that.
+    async fn pause(&mut self, time: Duration) -> Result<Step, StoreError> {
+        if self.ended.is_some() {
+            match self.commit(self.run.state.clone(), None, Needs::Nothing, None).await? {
+                Committed::Yes => {}
+                Committed::Moved(step) => return Ok(step),
+                Committed::NoGrant(why) => return Err(StoreError::Refused(why)),
+            }
+        }
+        tokio::select! {
+            biased;
+            given = step::ordered(self.orders.clone(), self.act_until.clone()) => match given {
+                Orders::GiveUp => Ok(Step::Done),
+                Orders::Stop | Orders::GoOn => self.reload().await,
+            },
+            () = tokio::time::sleep(time) => Ok(Step::GoOn),
         }
     }
 
@@ -328,6 +368,10 @@ impl Driver<'_> {
             process,
             progress,
         };
+        let first = self.attempts.iter().find(|attempt| attempt.key.step == key.step && attempt.key.number == 1);
+        let waited = first.map_or(Duration::ZERO, |first| {
+            (self.shared.store.clock().now() - first.started_at).to_std().unwrap_or(Duration::ZERO)
+        });
         let answering = match self.plan.telling {
             Telling::Steps => Answering::Step,
             Telling::Answer => Answering::Question,
@@ -371,7 +415,7 @@ impl Driver<'_> {
             }
         };
         tokio::select! {
-            end = step::execute(planned, answering, context) => end,
+            end = step::execute(planned, answering, waited, context) => end,
             () = record => unreachable_end(),
             () = tell => unreachable_end(),
         }
@@ -391,7 +435,8 @@ impl Driver<'_> {
             let digest = Digest(Sha256::digest(&bytes).into());
             Some((NewAttemptOutput { bytes, left_out }, digest))
         };
-        let took = self.shared.store.clock().now() - began;
+        let ended_at = self.shared.store.clock().now();
+        let took = ended_at - began;
         let millis = u64::try_from(took.num_milliseconds()).unwrap_or(0);
         // What it said is for the ledger and the room; the log tells how it went.
         let span_id = self.span.take().map(tracing::field::display);
@@ -406,6 +451,7 @@ impl Driver<'_> {
         let Some(attempt) = self.attempt(key) else { return };
         attempt.state = state.clone();
         attempt.version += 1;
+        attempt.ended_at = Some(ended_at);
         attempt.summary = Some(seen.summary.clone());
         let mark = RowMark::attempt(key.run, key.step, key.number, state.name(), attempt.version);
         let event = self.event(
@@ -437,7 +483,7 @@ impl Driver<'_> {
         let what = self.outcome(&to);
         let event = self.event(what, vec![mark]);
         let needs = if self.plan.privileged() && to.is_over() { Needs::EndGrant } else { Needs::Nothing };
-        match self.commit(to, None, needs, event).await? {
+        match self.commit(to, None, needs, Some(event)).await? {
             Committed::Yes => {
                 tracing::info!(run.state = self.run.state.name(), "a run came to rest");
                 Ok(Step::Done)
@@ -478,9 +524,13 @@ impl Driver<'_> {
         to: RunState,
         started: Option<Started>,
         needs: Needs,
-        event: NewEvent,
+        event: Option<NewEvent>,
     ) -> Result<Committed, StoreError> {
-        let (ended, ended_event) = self.ended.clone().unzip();
+        let (ended, mut ended_event) = self.ended.clone().unzip();
+        if let (None, Some(alone)) = (&event, &mut ended_event) {
+            // No other event of this commit tells that the run's row has moved.
+            alone.record.rows.push(RowMark::run(self.run.id, to.name(), self.run.version + 1));
+        }
         let advance = Advance {
             run: self.run.id,
             version: self.run.version,
@@ -490,7 +540,7 @@ impl Driver<'_> {
             ended,
             started,
             grant_ends: None,
-            events: ended_event.into_iter().chain([event]).collect(),
+            events: ended_event.into_iter().chain(event).collect(),
         };
         let mut pauses = COMMIT_PAUSES.into_iter().map(Duration::from_millis);
         loop {

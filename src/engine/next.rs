@@ -3,6 +3,10 @@
 //! Plan and attempts in, the next move out. Recovery is the same question asked after a restart: an attempt that is still
 //! `started` although nobody of this process started it has been left behind. Keeps I3.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
 use crate::model::plan::{Plan, PlanStep};
 use crate::model::run::{AttemptState, RunEvent, RunState, Snag, Verdict};
 use crate::store::Attempt;
@@ -17,6 +21,8 @@ pub(super) enum Next {
         /// Which try, counted from 1.
         number: u32,
     },
+    /// The step failed and the plan lets it be tried again: not before this time has passed.
+    Pause(Duration),
     /// An attempt was left behind by a worker that is gone: end its process group, then record it as unknown.
     Settle {
         /// The step.
@@ -30,8 +36,8 @@ pub(super) enum Next {
     Nothing,
 }
 
-/// Decides the next move.
-pub(super) fn next(plan: &Plan, state: &RunState, attempts: &[Attempt]) -> Next {
+/// Decides the next move. `now` tells how much of a pause between two tries is left.
+pub(super) fn next(plan: &Plan, state: &RunState, attempts: &[Attempt], now: DateTime<Utc>) -> Next {
     let last_of = |step: u32| attempts.iter().filter(|attempt| attempt.key.step == step).max_by_key(|a| a.key.number);
     let left_behind = attempts.iter().find(|attempt| attempt.state == AttemptState::Started);
     match state {
@@ -60,6 +66,10 @@ pub(super) fn next(plan: &Plan, state: &RunState, attempts: &[Attempt]) -> Next 
         let snag = |why: &str| Snag { step, why: why.to_owned() };
         match &attempt.state {
             AttemptState::Succeeded | AttemptState::Judged { verdict: Verdict::Worked, .. } => {}
+            AttemptState::Failed | AttemptState::TimedOut if may_try_again(planned, number) => {
+                let left = pause_left(planned, attempt, now);
+                return if left.is_zero() { Next::Start { step, number: number + 1 } } else { Next::Pause(left) };
+            }
             AttemptState::Failed | AttemptState::TimedOut => {
                 let why = attempt.summary.as_deref().unwrap_or("it failed");
                 return Next::Finish(RunEvent::StepFailed(snag(why)));
@@ -85,9 +95,25 @@ pub(super) fn repeatable(step: &PlanStep) -> bool {
     step.idempotent || !step.privileged
 }
 
+/// Whether the plan's `retry` lets a step be tried again after so many tries, of which the last was seen to fail. Tries
+/// whose outcome is unknown and those that a person's decision started count too.
+fn may_try_again(step: &PlanStep, tries: u32) -> bool {
+    step.retry.is_some_and(|retry| tries <= retry.times)
+}
+
+/// How long until the next try. Never longer than the pause itself, whatever became of the clock.
+fn pause_left(step: &PlanStep, attempt: &Attempt, now: DateTime<Utc>) -> Duration {
+    let pause = step.retry.map_or(Duration::ZERO, |retry| retry.pause(attempt.key.number));
+    let Some(ended) = attempt.ended_at else { return Duration::ZERO };
+    // It ended in the future: the clock was set back since.
+    let passed = (now - ended).to_std().unwrap_or(Duration::ZERO);
+    pause.saturating_sub(passed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::catalog::Retry;
     use crate::model::id::{PersonId, RunId, RunbookName, SystemName};
     use crate::model::plan::{Action, PLAN_VERSION, Telling};
     use crate::store::AttemptKey;
@@ -103,6 +129,15 @@ mod tests {
             retry: None,
             action: Action::Check { checks: Vec::new(), until: None },
         }
+    }
+
+    /// Ten seconds after every attempt of [`attempt`] has ended.
+    fn now() -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::from_secs(10)
+    }
+
+    fn retried(times: u32, wait_ms: u64, step: PlanStep) -> PlanStep {
+        PlanStep { retry: Some(Retry { times, wait_ms, at_most_ms: 60_000 }), ..step }
     }
 
     fn plan(steps: Vec<PlanStep>) -> Plan {
@@ -132,7 +167,7 @@ mod tests {
             state,
             fence: 1,
             started_at: chrono::DateTime::UNIX_EPOCH,
-            ended_at: None,
+            ended_at: Some(chrono::DateTime::UNIX_EPOCH),
             summary: Some("exit 7".into()),
             worker: None,
             process: None,
@@ -143,11 +178,11 @@ mod tests {
     fn steps_follow_each_other_to_the_end() {
         let plan = plan(vec![step(true, false), step(false, false)]);
         let mut attempts = Vec::new();
-        assert_eq!(next(&plan, &RunState::Approved, &attempts), Next::Start { step: 1, number: 1 });
+        assert_eq!(next(&plan, &RunState::Approved, &attempts, now()), Next::Start { step: 1, number: 1 });
         attempts.push(attempt(1, 1, AttemptState::Succeeded));
-        assert_eq!(next(&plan, &RunState::Running, &attempts), Next::Start { step: 2, number: 1 });
+        assert_eq!(next(&plan, &RunState::Running, &attempts, now()), Next::Start { step: 2, number: 1 });
         attempts.push(attempt(2, 1, AttemptState::Succeeded));
-        assert_eq!(next(&plan, &RunState::Running, &attempts), Next::Finish(RunEvent::AllDone));
+        assert_eq!(next(&plan, &RunState::Running, &attempts, now()), Next::Finish(RunEvent::AllDone));
     }
 
     #[test]
@@ -155,7 +190,7 @@ mod tests {
         let plan = plan(vec![step(true, false)]);
         let attempts = [attempt(1, 1, AttemptState::Failed)];
         let snag = Snag { step: 1, why: "exit 7".into() };
-        assert_eq!(next(&plan, &RunState::Running, &attempts), Next::Finish(RunEvent::StepFailed(snag)));
+        assert_eq!(next(&plan, &RunState::Running, &attempts, now()), Next::Finish(RunEvent::StepFailed(snag)));
     }
 
     #[test]
@@ -165,18 +200,18 @@ mod tests {
         let reads = plan(vec![step(false, false)]);
         let left = [attempt(1, 1, AttemptState::Started)];
         for plan in [&once, &often, &reads] {
-            assert_eq!(next(plan, &RunState::Running, &left), Next::Settle { step: 1, number: 1 });
+            assert_eq!(next(plan, &RunState::Running, &left, now()), Next::Settle { step: 1, number: 1 });
         }
         let unknown = [attempt(1, 1, AttemptState::Unknown)];
         let snag = Snag { step: 1, why: "nobody saw how it ended".into() };
-        assert_eq!(next(&once, &RunState::Running, &unknown), Next::Finish(RunEvent::OutcomeUnknown(snag)));
-        assert_eq!(next(&often, &RunState::Running, &unknown), Next::Start { step: 1, number: 2 });
-        assert_eq!(next(&reads, &RunState::Running, &unknown), Next::Start { step: 1, number: 2 });
+        assert_eq!(next(&once, &RunState::Running, &unknown, now()), Next::Finish(RunEvent::OutcomeUnknown(snag)));
+        assert_eq!(next(&often, &RunState::Running, &unknown, now()), Next::Start { step: 1, number: 2 });
+        assert_eq!(next(&reads, &RunState::Running, &unknown, now()), Next::Start { step: 1, number: 2 });
         // A person's decision under the same policy is the other way.
-        assert_eq!(next(&once, &RunState::Approved, &unknown), Next::Start { step: 1, number: 2 });
+        assert_eq!(next(&once, &RunState::Approved, &unknown, now()), Next::Start { step: 1, number: 2 });
         let judged = AttemptState::Judged { by: PersonId::new("boss"), verdict: Verdict::Worked };
         let judged = [attempt(1, 1, judged)];
-        assert_eq!(next(&once, &RunState::Approved, &judged), Next::Finish(RunEvent::AllDone));
+        assert_eq!(next(&once, &RunState::Approved, &judged, now()), Next::Finish(RunEvent::AllDone));
     }
 
     #[test]
@@ -184,11 +219,47 @@ mod tests {
         let plan = plan(vec![step(true, true), step(true, true)]);
         let stopping = RunState::Stopping { by: PersonId::new("mei") };
         let started = [attempt(1, 1, AttemptState::Started)];
-        assert_eq!(next(&plan, &stopping, &started), Next::Settle { step: 1, number: 1 });
+        assert_eq!(next(&plan, &stopping, &started, now()), Next::Settle { step: 1, number: 1 });
         let settled = [attempt(1, 1, AttemptState::Unknown)];
-        assert_eq!(next(&plan, &stopping, &settled), Next::Finish(RunEvent::Halted));
-        assert_eq!(next(&plan, &RunState::Expired, &[]), Next::Nothing);
-        assert_eq!(next(&plan, &RunState::AwaitingApproval, &[]), Next::Nothing);
+        assert_eq!(next(&plan, &stopping, &settled, now()), Next::Finish(RunEvent::Halted));
+        assert_eq!(next(&plan, &RunState::Expired, &[], now()), Next::Nothing);
+        assert_eq!(next(&plan, &RunState::AwaitingApproval, &[], now()), Next::Nothing);
+    }
+
+    #[test]
+    fn a_step_that_failed_is_tried_again_after_its_pause_as_often_as_the_plan_says() {
+        let plan = plan(vec![retried(2, 12_000, step(true, false))]);
+        let fail = |number| attempt(1, number, AttemptState::Failed);
+        // Ten of the twelve seconds have passed.
+        assert_eq!(next(&plan, &RunState::Running, &[fail(1)], now()), Next::Pause(Duration::from_secs(2)));
+        let later = now() + Duration::from_secs(2);
+        assert_eq!(next(&plan, &RunState::Running, &[fail(1)], later), Next::Start { step: 1, number: 2 });
+        // The second pause is twice as long.
+        let two = [fail(1), attempt(1, 2, AttemptState::TimedOut)];
+        assert_eq!(next(&plan, &RunState::Running, &two, later), Next::Pause(Duration::from_secs(12)));
+        let much_later = now() + Duration::from_secs(60);
+        assert_eq!(next(&plan, &RunState::Running, &two, much_later), Next::Start { step: 1, number: 3 });
+        let three = [fail(1), fail(2), fail(3)];
+        let snag = Snag { step: 1, why: "exit 7".into() };
+        assert_eq!(next(&plan, &RunState::Running, &three, much_later), Next::Finish(RunEvent::StepFailed(snag)));
+        // A clock that was set back makes nobody wait longer than the pause.
+        let before = DateTime::UNIX_EPOCH - Duration::from_secs(3600);
+        assert_eq!(next(&plan, &RunState::Running, &[fail(1)], before), Next::Pause(Duration::from_secs(12)));
+        // Nothing is begun in a run that is being stopped.
+        let stopping = RunState::Stopping { by: PersonId::new("mei") };
+        assert_eq!(next(&plan, &stopping, &[fail(1)], now()), Next::Finish(RunEvent::Halted));
+    }
+
+    #[test]
+    fn i3_retry_repeats_nothing_whose_outcome_is_unknown_and_counts_what_a_person_let_start() {
+        let once = plan(vec![retried(1, 1, step(true, false))]);
+        let unknown = [attempt(1, 1, AttemptState::Unknown)];
+        let snag = Snag { step: 1, why: "nobody saw how it ended".into() };
+        assert_eq!(next(&once, &RunState::Running, &unknown, now()), Next::Finish(RunEvent::OutcomeUnknown(snag)));
+        // A person let the second start, and it failed: the one further try that the plan has is used up.
+        let released = [attempt(1, 1, AttemptState::Unknown), attempt(1, 2, AttemptState::Failed)];
+        let snag = Snag { step: 1, why: "exit 7".into() };
+        assert_eq!(next(&once, &RunState::Running, &released, now()), Next::Finish(RunEvent::StepFailed(snag)));
     }
 
     fn any_state() -> impl Strategy<Value = AttemptState> {
@@ -207,26 +278,41 @@ mod tests {
         #[test]
         fn i3_no_history_leads_to_a_start_that_must_not_be(
             history in prop::collection::vec((1..4_u32, any_state()), 0..8),
-            kinds in prop::collection::vec((any::<bool>(), any::<bool>()), 3),
+            kinds in prop::collection::vec((any::<bool>(), any::<bool>(), 0..4_u32), 3),
             approved in any::<bool>(),
+            passed in 0..100_u64,
         ) {
-            let plan = plan(kinds.iter().map(|(privileged, idempotent)| step(*privileged, *idempotent)).collect());
+            let kind = |&(privileged, idempotent, times)| retried(times, 10_000, step(privileged, idempotent));
+            let plan = plan(kinds.iter().map(kind).collect());
             let mut attempts: Vec<Attempt> = Vec::new();
             for (step, state) in history {
                 let number = attempts.iter().filter(|a| a.key.step == step).count() as u32 + 1;
                 attempts.push(attempt(step, number, state));
             }
             let state = if approved { RunState::Approved } else { RunState::Running };
-            if let Next::Start { step, number } = next(&plan, &state, &attempts) {
+            let now = DateTime::UNIX_EPOCH + Duration::from_secs(passed);
+            let next = next(&plan, &state, &attempts, now);
+            if let Next::Pause(time) = next {
+                prop_assert!(!time.is_zero() && time <= Duration::from_secs(60));
+            }
+            if let Next::Start { step, number } = next {
                 prop_assert!(attempts.iter().all(|a| a.state != AttemptState::Started));
                 prop_assert!(attempts.iter().all(|a| (a.key.step, a.key.number) != (step, number)));
                 for before in 1..step {
                     let last = attempts.iter().filter(|a| a.key.step == before).max_by_key(|a| a.key.number);
                     prop_assert!(last.is_some_and(|a| a.state.worked()), "step {} was skipped", before);
                 }
-                let (privileged, idempotent) = kinds[step as usize - 1];
-                if number > 1 {
-                    prop_assert!(approved || idempotent || !privileged);
+                let (privileged, idempotent, times) = kinds[step as usize - 1];
+                let last = attempts.iter().filter(|a| a.key.step == step).max_by_key(|a| a.key.number);
+                match last.map(|last| &last.state) {
+                    None => prop_assert_eq!(number, 1),
+                    Some(AttemptState::Failed | AttemptState::TimedOut) => {
+                        prop_assert!(number <= 1 + times);
+                        let pause = retried(times, 10_000, self::step(true, true)).retry.expect("one").pause(number - 1);
+                        prop_assert!(Duration::from_secs(passed) >= pause);
+                    }
+                    Some(AttemptState::Unknown) => prop_assert!(approved || idempotent || !privileged),
+                    other => prop_assert!(false, "a start after {other:?}"),
                 }
             }
         }

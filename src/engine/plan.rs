@@ -16,10 +16,10 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use sha2::{Digest as _, Sha256};
 
 use crate::model::catalog::{
-    Catalog, EnvEntry, EnvFrom, FoundCheck, Param, ParamKind, PhrasePart, Probe, Runbook, Source, Step, StepAction,
-    System, TargetError,
+    BodyKind, Catalog, EnvEntry, EnvFrom, FoundCheck, HeaderValue, HttpAsk, HttpHeader, Param, ParamKind, PhrasePart,
+    Probe, Runbook, Source, Step, StepAction, System, TargetError,
 };
-use crate::model::id::{CheckName, Digest, RunbookName, ServiceName, SystemName};
+use crate::model::id::{CheckName, Digest, RunbookName, SecretName, ServiceName, SystemName};
 use crate::model::plan::{
     Action, Exec, PLAN_VERSION, Plan, PlanCheck, PlanPolicy, PlanProbe, PlanStep, PlanUntil, Script, Telling,
 };
@@ -156,6 +156,22 @@ pub enum PlanRefusal {
     /// A secret that the catalog does not declare.
     #[error("there is no secret `{0}`")]
     NoSuchSecret(String),
+    /// An address that would lead elsewhere than its author wrote.
+    #[error("`{}` cannot be asked: {why}", .url.escape_debug())]
+    Address {
+        /// As filled.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A value that no header can hold.
+    #[error("the header `{}` cannot be `{}`: it holds one line of plain letters, digits and signs", .name.escape_debug(), .value.escape_debug())]
+    Header {
+        /// Its name.
+        name: String,
+        /// As filled.
+        value: String,
+    },
     /// A privileged step and nobody who must agree: a catalog that holds this does not load.
     #[error("{0} changes something and names no policy")]
     NoPolicy(RunbookName),
@@ -321,7 +337,7 @@ impl<'a> Maker<'a> {
                 });
                 Action::Check { checks, until }
             }
-            StepAction::Http(ask) => Action::Http(ask.clone()),
+            StepAction::Http(ask) => Action::Http(self.http(ask, params)?),
             StepAction::Tcp(ask) => Action::Tcp(ask.clone()),
             StepAction::Wait(time) => Action::Wait { ms: milliseconds(*time) },
         };
@@ -364,7 +380,7 @@ impl<'a> Maker<'a> {
                 Probe::Command { command, codes, env } => {
                     PlanProbe::Command { exec: self.exec(command, command.clone(), env)?, codes: *codes }
                 }
-                Probe::Http(ask) => PlanProbe::Http(ask.clone()),
+                Probe::Http(ask) => PlanProbe::Http(self.http(ask, &BTreeMap::new())?),
                 Probe::Tcp(ask) => PlanProbe::Tcp(ask.clone()),
             },
             timeout_ms: milliseconds(check.timeout),
@@ -399,11 +415,51 @@ impl<'a> Maker<'a> {
         };
         for entry in env {
             if let EnvFrom::Secret(secret) = &entry.from {
-                let source = self.catalog.secret_sources.get(secret);
-                self.used(source.ok_or_else(|| PlanRefusal::NoSuchSecret(secret.to_string()))?);
+                self.secret(secret)?;
             }
         }
         Ok(Exec { argv, program, env: env.to_vec(), scripts })
+    }
+
+    /// The file that declares a secret is part of the plan: another source is another plan.
+    fn secret(&mut self, secret: &SecretName) -> Result<(), PlanRefusal> {
+        let source = self.catalog.secret_sources.get(secret);
+        self.used(source.ok_or_else(|| PlanRefusal::NoSuchSecret(secret.to_string()))?);
+        Ok(())
+    }
+
+    /// Fills a request. What the catalog has checked is looked at again in what comes out: a plan is signed.
+    fn http(&mut self, ask: &HttpAsk, params: &BTreeMap<String, String>) -> Result<HttpAsk, PlanRefusal> {
+        let mut headers = Vec::new();
+        for HttpHeader { name, value } in &ask.headers {
+            let value = match value {
+                HeaderValue::Text(text) => {
+                    let value = fill(text, params)?;
+                    if !value.chars().all(|letter| matches!(letter, ' '..='~')) || value.trim() != value {
+                        return Err(PlanRefusal::Header { name: name.clone(), value });
+                    }
+                    HeaderValue::Text(value)
+                }
+                HeaderValue::Secret(secret) => {
+                    self.secret(secret)?;
+                    HeaderValue::Secret(secret.clone())
+                }
+            };
+            headers.push(HttpHeader { name: name.clone(), value });
+        }
+        let body = ask.body.as_ref().map(|body| match BodyKind::of(body, &ask.headers) {
+            BodyKind::Json => fill(body, &written_by(params, json_text)),
+            BodyKind::Form => fill(body, &written_by(params, percent_encoded)),
+            BodyKind::Text => fill(body, params),
+        });
+        Ok(HttpAsk {
+            method: ask.method.clone(),
+            url: fill_url(&ask.url, params)?,
+            headers,
+            body: body.transpose()?,
+            status: ask.status.clone(),
+            contains: ask.contains.as_ref().map(|contains| fill(contains, params)).transpose()?,
+        })
     }
 }
 
@@ -520,7 +576,10 @@ fn deed(runbook: &Runbook, params: &BTreeMap<String, String>) -> String {
 }
 
 /// Fills one element: strictly, without escaping (nothing here is HTML) and without losing its last line break.
-fn fill(template: &str, params: &BTreeMap<String, String>) -> Result<String, PlanRefusal> {
+///
+/// # Errors
+/// When it names what there is no value for.
+pub(crate) fn fill(template: &str, params: &BTreeMap<String, String>) -> Result<String, PlanRefusal> {
     let fill = || {
         let mut environment = Environment::empty();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -529,6 +588,47 @@ fn fill(template: &str, params: &BTreeMap<String, String>) -> Result<String, Pla
         environment.render_str(template, params)
     };
     fill().map_err(|error| PlanRefusal::Template(template.to_owned(), error))
+}
+
+/// Fills an address: values percent-encoded, so that each stays within its segment or its part of the query, and never
+/// in the scheme, host or port. A value that would be read as a step up or nowhere in the path is refused.
+fn fill_url(template: &str, params: &BTreeMap<String, String>) -> Result<String, PlanRefusal> {
+    let refused = |url: &str, why| PlanRefusal::Address { url: url.to_owned(), why };
+    let start = template.find("://").map(|colon| colon + 3).ok_or_else(|| refused(template, "it is not absolute"))?;
+    let end = template[start..].find(['/', '?', '#']).map_or(template.len(), |length| start + length);
+    if template[..end].contains('{') {
+        return Err(refused(template, "no value may say where a request goes"));
+    }
+    let url = fill(template, &written_by(params, percent_encoded))?;
+    // Readers of addresses take `%2e` for a full stop.
+    let path = url[end..].split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase().replace("%2e", ".");
+    match path.split('/').any(|segment| segment == "." || segment == "..") {
+        true => Err(refused(&url, "a part of its path that is `.` or `..` leads elsewhere")),
+        false => Ok(url),
+    }
+}
+
+/// All values, each written in the way of the place that it fills.
+fn written_by(params: &BTreeMap<String, String>, write: fn(&str) -> String) -> BTreeMap<String, String> {
+    params.iter().map(|(name, value)| (name.clone(), write(value))).collect()
+}
+
+/// Every byte but letters, digits and `-._~` as `%XX`.
+fn percent_encoded(value: &str) -> String {
+    let mut encoded = String::new();
+    for byte in value.bytes() {
+        match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            true => encoded.push(char::from(byte)),
+            false => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// As it stands within the quotes of a JSON text.
+fn json_text(value: &str) -> String {
+    let quoted = serde_json::Value::from(value).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 /// Whole milliseconds; the catalog's greatest duration is days, so this cannot overflow.
@@ -572,7 +672,58 @@ mod tests {
         }
     }
 
+    #[test]
+    fn i9_a_value_stays_in_its_part_of_an_address() {
+        let values = params(&[("a", "x/../y?z=1&w#é %"), ("n", "-3"), ("up", ".."), ("dot", ".")]);
+        for (template, filled) in [
+            ("http://h:80/{{ a }}/x?q={{ n }}", "http://h:80/x%2F..%2Fy%3Fz%3D1%26w%23%C3%A9%20%25/x?q=-3"),
+            ("http://h?{{ n }}", "http://h?-3"),
+            ("http://h/v{{ up }}?p={{ up }}", "http://h/v..?p=.."),
+            ("https://h", "https://h"),
+        ] {
+            assert_eq!(fill_url(template, &values).expect("filled"), filled, "{template}");
+        }
+        for wrong in [
+            "http://h/{{ up }}/x",
+            "http://h/{{ dot }}",
+            "http://h/{{ dot }}{{ dot }}?x",
+            "http://h/.{{ dot }}/",
+            "http://h/%2e{{ dot }}/",
+            "http://{{ n }}/",
+            "http://h:{{ n }}/",
+            "{{ n }}://h/",
+            "{{ a }}",
+        ] {
+            assert!(matches!(fill_url(wrong, &values), Err(PlanRefusal::Address { .. })), "{wrong}");
+        }
+    }
+
     proptest! {
+        /// I9: whatever is said, an address leads to the same host and has as many parts as its author wrote.
+        #[test]
+        fn i9_an_address_keeps_its_shape(value in any::<String>()) {
+            let values = params(&[("a", &value)]);
+            match fill_url("http://host.example:81/a/{{ a }}/z?one={{ a }}&two=2", &values) {
+                Ok(url) => {
+                    let url = reqwest::Url::parse(&url).expect("an address");
+                    prop_assert_eq!((url.host_str(), url.port()), (Some("host.example"), Some(81)));
+                    prop_assert_eq!(url.path_segments().map(Iterator::count), Some(3));
+                    prop_assert_eq!(url.fragment(), None);
+                    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+                    prop_assert_eq!(pairs, [("one".to_owned(), value), ("two".to_owned(), "2".to_owned())]);
+                }
+                Err(_) => prop_assert!(value == "." || value == ".."),
+            }
+        }
+
+        /// I9: whatever is said, a JSON body has the keys that its author wrote.
+        #[test]
+        fn i9_a_json_body_keeps_its_shape(value in any::<String>()) {
+            let filled = fill(r#"{"a": "{{ a }}", "b": {"c": "<{{ a }}>"}}"#, &written_by(&params(&[("a", &value)]), json_text));
+            let read: serde_json::Value = serde_json::from_str(&filled.expect("filled")).expect("JSON");
+            prop_assert_eq!(read, serde_json::json!({"a": value.clone(), "b": {"c": format!("<{value}>")}}));
+        }
+
         /// I9: whatever is said, it comes out as it went in, at its place and nowhere else.
         #[test]
         fn i9_a_value_is_put_in_as_it_is(value in any::<String>(), before in "[a-z= ]{0,8}", after in "[a-z= \n]{0,8}") {

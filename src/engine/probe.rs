@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Secrets;
-use super::step::{Context, End, GONE_WITHIN, Orders, Surroundings, check};
+use super::step::{Context, End, GONE_WITHIN, Orders, Seen, Surroundings, check};
 use crate::model::event::{CheckResult, Health};
 use crate::model::id::{CheckName, ServiceName};
 use crate::model::plan::PlanCheck;
@@ -88,6 +88,7 @@ impl Asker {
         let context = Context {
             marker: marker.clone(),
             run: None,
+            // It is part of nothing that somebody began.
             traceparent: None,
             surroundings: self.surroundings.clone(),
             secrets: secrets.clone(),
@@ -122,7 +123,7 @@ impl Asker {
         }
         match answer {
             Ok((result, _said)) => Some(result),
-            Err(End::Seen(seen)) => Some(unknown(&seen.summary)),
+            Err(End::Seen(Seen { summary, .. }) | End::NotSeen(summary)) => Some(unknown(&summary)),
             Err(End::Ordered(_) | End::NotProvedGone(_)) => None,
         }
     }

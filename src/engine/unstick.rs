@@ -14,6 +14,7 @@ fn event(run: &Run, line: InboxId, what: Happened, rows: Vec<RowMark>) -> NewEve
     let scope = Scope {
         system: Some(run.system.clone()),
         environment: Some(run.environment.clone()),
+        incident: run.incident,
         run: Some(run.id),
         ..Scope::default()
     };

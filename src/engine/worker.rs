@@ -163,8 +163,9 @@ impl Engine {
             tokio::spawn(watchdog(watched.clone(), orders.clone()));
             held.insert(run, Held { fence, orders, act_until });
             let (shared, finished, me) = (self.shared.clone(), finished.clone(), self.me);
-            // All that is logged in the course of a run names it, and its trace as soon as that is read.
-            let span = tracing::info_span!(
+            // All that is logged in the course of a run names it, and its trace as soon as that is read; errors too when
+            // nothing else is logged.
+            let span = tracing::error_span!(
                 "run",
                 run.id = run.0,
                 trace_id = tracing::field::Empty,

@@ -3,6 +3,8 @@
 //! Every message comes from a place in the ledger and is unique by it: told twice after a crash, it is one message. The
 //! sink's cursor moves in the transaction that puts the messages into the outbox.
 
+mod automation;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use super::turn::{accounts, plan_of};
 use crate::metrics::beats::{Loop, beat};
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::event::{Event, Happened};
-use crate::model::id::{InboxId, PersonId, Position};
+use crate::model::id::{InboxId, PersonId, Position, TriggerName};
 use crate::model::plan::{Plan, Sealed, Telling};
 use crate::store::{ChainRow, NewMessage, Origin, Place, Run, StoreError, Topic, WorkerId};
 use crate::text;
@@ -126,20 +128,20 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::RequestAsked { .. }
         | Happened::Decided { .. }
         | Happened::GrantEnded { .. }
-        | Happened::CheckTurned { .. }
+        | Happened::IncidentNoted { .. }
+        | Happened::ClockJumped { .. } => Ok(Vec::new()),
+        Happened::TriggerFired { .. }
+        | Happened::TriggerHeld { .. }
+        | Happened::TriggerReleased { .. }
+        | Happened::AutomationPaused { .. }
+        | Happened::AutomationResumed { .. } => automation::tell(app, &event, position, &record.what).await,
+        Happened::CheckTurned { .. }
         | Happened::IncidentOpened { .. }
         | Happened::IncidentAcknowledged { .. }
         | Happened::IncidentMitigated { .. }
         | Happened::IncidentRecurred { .. }
         | Happened::IncidentResolved { .. }
-        | Happened::IncidentReopened { .. }
-        | Happened::IncidentNoted { .. }
-        | Happened::TriggerFired { .. }
-        | Happened::TriggerHeld { .. }
-        | Happened::TriggerReleased { .. }
-        | Happened::AutomationPaused { .. }
-        | Happened::AutomationResumed { .. }
-        | Happened::ClockJumped { .. } => Ok(Vec::new()),
+        | Happened::IncidentReopened { .. } => super::echo_incident::tell(app, &event, position, &record.what).await,
         Happened::RequestGranted { .. }
         | Happened::RequestDenied { .. }
         | Happened::RequestExpired { .. }
@@ -162,7 +164,9 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
                 // One plan that somebody changed must not silence every room.
                 return Ok(without_plan(app, &run, &event, &record.what));
             }
-            let teller = Teller { app, plan: plan_of(&run)?, run, position, at: event.at, cause: event.cause };
+            let by_itself = automation::by_itself(app, &run, position).await?;
+            let plan = plan_of(&run)?;
+            let teller = Teller { app, plan, run, by_itself, position, at: event.at, cause: event.cause };
             teller.tell(&event, &record.what).await
         }
     }
@@ -216,6 +220,8 @@ struct Teller<'a> {
     app: &'a App,
     run: Run,
     plan: Plan,
+    /// The trigger that started it by itself, if one did.
+    by_itself: Option<TriggerName>,
     position: Position,
     at: DateTime<Utc>,
     cause: Option<InboxId>,
@@ -230,6 +236,9 @@ impl Teller<'_> {
         let now = self.app.store.clock().now();
         if let Some((text, ping)) = self.retry_ended(what).await? {
             return Ok(self.plain(&text, &ping));
+        }
+        if let Some(said) = self.of_itself(what, &place) {
+            return Ok(said);
         }
         let said = match what {
             Happened::RequestGranted { .. } => return self.progress(Edits::No).await,
@@ -317,6 +326,33 @@ impl Teller<'_> {
         Ok(self.plain(&text, &ping))
     }
 
+    /// What is told otherwise of a run that started by itself: in the room, where people are, and only what needs one.
+    fn of_itself(&self, what: &Happened, place: &str) -> Option<Vec<NewMessage>> {
+        let trigger = self.by_itself.as_ref()?;
+        let (text, ping) = match what {
+            // The service is fine again: that is what is told.
+            Happened::RunSucceeded { .. } => return Some(Vec::new()),
+            Happened::RunFailed { step, why, .. } => {
+                let who = automation::who(self.app, &self.run.requester, &self.run.system);
+                (text::automation::failed(&self.plan, trigger, *step, why, &who, place), who)
+            }
+            Happened::RunStuck { step, why, .. } => {
+                let who = automation::who_unsticks(self.app, &self.run.system);
+                let owner = &self.run.requester;
+                (text::echo::stuck(&self.plan, self.run.id, owner, *step, why, &who, place), who)
+            }
+            Happened::RunStopped { by, done, unknown, not_started, .. } => {
+                (text::echo::stopped(&self.plan, by, done, unknown, not_started, place), Vec::new())
+            }
+            _ => return None,
+        };
+        let mut said = self.plain(&text, &ping);
+        for message in &mut said {
+            message.place = Place::Room;
+        }
+        Some(said)
+    }
+
     /// A message of its own, or several when it does not fit into one.
     fn plain(&self, text: &str, ping: &[PersonId]) -> Vec<NewMessage> {
         let parts = crate::chat::sender::split(text, self.app.limits(&self.run.room).text);
@@ -368,7 +404,14 @@ impl Teller<'_> {
         let since = events.get(newest_grant..).unwrap_or_default();
         let grant = since.first().and_then(|event| event.position).unwrap_or(self.position);
         let text = text::echo::progress(&self.plan, since, self.app.limits(&self.run.room).text);
-        Ok(vec![self.message(Message::to_room(text), Some(format!("run:{}:{grant}", self.run.id)), edits)])
+        let mut message = self.message(Message::to_room(text), Some(format!("run:{}:{grant}", self.run.id)), edits);
+        let first = since.first().and_then(|event| event.record.as_ref()).map(|record| &record.what);
+        if let Some(Happened::RequestGranted { automatic: Some(_), .. }) = first {
+            // Nobody asked, so there is no message to hang a thread on: this one is the run's root.
+            message.place = Place::Room;
+            message.role = Some((self.run.subject(), "root"));
+        }
+        Ok(vec![message])
     }
 
     fn message(&self, message: Message, progress_of: Option<String>, edits: Edits) -> NewMessage {

@@ -43,8 +43,8 @@ impl Inbound for App {
                 Some(trace) => trace,
                 None => begin_trace().map_err(|error| ReceiveError(error.into()))?,
             };
-            // Everything that is logged on the way carries these.
-            let span = tracing::info_span!(
+            // Everything that is logged on the way carries these, errors too when nothing else is logged.
+            let span = tracing::error_span!(
                 "line",
                 trace_id = %trace.id(),
                 line.room = %incoming.room,
@@ -128,7 +128,7 @@ impl App {
 }
 
 /// Deadlock and serialisation failure: the database chose this transaction to step back.
-fn is_collision(error: &sqlx::Error) -> bool {
+pub(super) fn is_collision(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref(), Some("40001" | "40P01"))
 }
@@ -237,7 +237,16 @@ impl App {
                     | Command::Judge { .. }
                     | Command::Retry { .. }
                     | Command::Requests
-                    | Command::Show { .. } => return None,
+                    | Command::Show { .. }
+                    | Command::Incidents
+                    | Command::Open { .. }
+                    | Command::Ack { .. }
+                    | Command::Resolve { .. }
+                    | Command::Reopen { .. }
+                    | Command::Note { .. }
+                    | Command::Happened { .. }
+                    | Command::Status
+                    | Command::Report { .. } => return None,
                 };
                 Some((LineOutcome::Answered, aloud(&answer)))
             }

@@ -6,10 +6,12 @@
 
 mod commands;
 mod echo;
+mod echo_incident;
 mod handle;
 mod housekeeping;
 mod reload;
 mod turn;
+mod watch;
 
 use std::sync::{Arc, RwLock};
 
@@ -29,6 +31,7 @@ use crate::text::time::Times;
 pub use echo::room_sink;
 pub use housekeeping::housekeeping;
 pub use reload::{Reload, watch_catalog};
+pub use watch::watch;
 
 /// A catalog in use, with its secrets.
 #[derive(Debug)]

@@ -161,6 +161,7 @@ async fn tell_if_differs(app: &App, request: &Request) -> Result<(), StoreError>
     let scope = Scope {
         system: Some(run.system.clone()),
         environment: Some(run.environment.clone()),
+        incident: run.incident,
         run: Some(run.id),
         ..Scope::default()
     };

@@ -5,13 +5,18 @@
 //!
 //! A failure of a service is one incident until a person resolves it: the table's unique index says so, whoever is first.
 
+mod approvals;
+pub mod report;
+
 use chrono::{DateTime, Utc};
 
 use crate::model::chat::RoomAddress;
 use crate::model::event::{Happened, Health, NewEvent, Record, RowMark, Scope};
-use crate::model::id::{CheckName, InboxId, IncidentId, ServiceName, SystemName};
+use crate::model::id::{CheckName, InboxId, IncidentId, PersonId, ServiceName, SystemName};
 use crate::model::incident::{Acknowledged, Incident, IncidentEvent, IncidentState};
-use crate::store::{NewIncident, Result, StoreError, Tx};
+use crate::store::{CheckKnown, NewIncident, Result, StoreError, Tx};
+
+pub use approvals::{Approvals, approvals};
 
 /// A check of a service that fails for certain.
 #[derive(Debug, Clone)]
@@ -161,4 +166,180 @@ fn scope(incident: &Incident) -> Scope {
 /// Milliseconds from one moment to a later one; none if it is earlier.
 fn millis_between(from: DateTime<Utc>, to: DateTime<Utc>) -> u64 {
     u64::try_from((to - from).num_milliseconds()).unwrap_or(0)
+}
+
+/// An incident that a person is about to open.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The system.
+    pub system: SystemName,
+    /// Its environment.
+    pub environment: String,
+    /// What is wrong, in a few words, redacted.
+    pub title: String,
+    /// Where it is talked about.
+    pub room: RoomAddress,
+}
+
+/// A person's word on an incident, and the line in which they said it.
+#[derive(Debug, Clone, Copy)]
+pub struct Word<'a> {
+    /// Who.
+    pub by: &'a PersonId,
+    /// In which line.
+    pub line: InboxId,
+}
+
+/// Opens an incident that a person has seen. It belongs to no service: no check mitigates it.
+///
+/// # Errors
+/// When the database refuses, as all of these.
+pub async fn open(tx: &mut Tx, opening: Opening, word: Word<'_>) -> Result<IncidentId> {
+    let since = tx.now();
+    let new = NewIncident {
+        system: &opening.system,
+        environment: &opening.environment,
+        service: None,
+        title: &opening.title,
+        room: &opening.room,
+        since,
+        by: Some(word.by),
+        cause: Some(word.line),
+    };
+    // Without a service there is nothing that it could be a second one of.
+    let id = tx.insert_incident(new).await?.ok_or_else(|| StoreError::Moved {
+        row: "an incident without a service".to_owned(),
+        expected: "the only one of its number".to_owned(),
+    })?;
+    let scope = Scope {
+        system: Some(opening.system),
+        environment: Some(opening.environment),
+        incident: Some(id),
+        ..Scope::default()
+    };
+    let what = Happened::IncidentOpened {
+        incident: id,
+        service: None,
+        title: opening.title,
+        check: None,
+        by: Some(word.by.clone()),
+        room: opening.room,
+        since,
+    };
+    let rows = vec![RowMark::incident(id, "open", 1)];
+    tx.record(NewEvent { scope, cause: Some(word.line), record: Record { what, rows } });
+    Ok(id)
+}
+
+/// What came of `ack`.
+#[derive(Debug)]
+pub enum AckOutcome {
+    /// They take care of it now, whoever did before.
+    Acknowledged,
+    /// They did already.
+    Already(Box<Incident>),
+    /// It is over.
+    Over(Box<Incident>),
+}
+
+/// Notes who takes care of an incident. Whoever says it last does.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn acknowledge(tx: &mut Tx, id: IncidentId, word: Word<'_>) -> Result<AckOutcome> {
+    let incident = tx.lock_incident(id).await?;
+    if incident.acknowledged.as_ref().is_some_and(|keeper| keeper.by == *word.by) && !incident.state.is_over() {
+        return Ok(AckOutcome::Already(Box::new(incident)));
+    }
+    let Ok(to) = incident.state.clone().next(IncidentEvent::Acknowledged, tx.now()) else {
+        return Ok(AckOutcome::Over(Box::new(incident)));
+    };
+    let keeper = Acknowledged { by: word.by.clone(), at: tx.now() };
+    let what = Happened::IncidentAcknowledged { incident: id, by: word.by.clone() };
+    moved(tx, &incident, &to, Some(keeper), Some(word.line), what).await?;
+    Ok(AckOutcome::Acknowledged)
+}
+
+/// What came of `resolve`.
+#[derive(Debug)]
+pub enum ResolveOutcome {
+    /// It is over.
+    Resolved,
+    /// It was already: somebody else was faster.
+    Over(Box<Incident>),
+    /// Its service fails for certain, and they gave no reason: the checks that say so.
+    StillFailing(Vec<CheckKnown>),
+}
+
+/// Ends an incident. While a check of its service fails for certain it wants a reason.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn resolve(
+    tx: &mut Tx,
+    id: IncidentId,
+    reason: Option<String>,
+    approvals: Approvals,
+    word: Word<'_>,
+) -> Result<ResolveOutcome> {
+    let incident = tx.lock_incident(id).await?;
+    let end = IncidentEvent::Resolved { by: word.by.clone(), why: reason.clone() };
+    let Ok(to) = incident.state.clone().next(end, tx.now()) else {
+        return Ok(ResolveOutcome::Over(Box::new(incident)));
+    };
+    if let (None, Some(service)) = (&reason, &incident.service) {
+        let mut failing = tx.list_checks_known(std::slice::from_ref(&incident.system)).await?;
+        failing.retain(|known| known.service == *service && known.fails());
+        if !failing.is_empty() {
+            return Ok(ResolveOutcome::StillFailing(failing));
+        }
+    }
+    let what = Happened::IncidentResolved {
+        incident: id,
+        by: word.by.clone(),
+        reason,
+        millis: millis_between(incident.opened_at, tx.now()),
+        asked: approvals.asked,
+        waited_millis: approvals.waited_millis,
+    };
+    moved(tx, &incident, &to, incident.acknowledged.clone(), Some(word.line), what).await?;
+    Ok(ResolveOutcome::Resolved)
+}
+
+/// What came of `reopen`.
+#[derive(Debug)]
+pub enum ReopenOutcome {
+    /// It is open.
+    Reopened,
+    /// It is not over.
+    NotOver(Box<Incident>),
+    /// Its service has a newer one that is not over.
+    Another(IncidentId),
+}
+
+/// Opens an incident that was resolved.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn reopen(tx: &mut Tx, id: IncidentId, reason: Option<String>, word: Word<'_>) -> Result<ReopenOutcome> {
+    // Ordered by number: the older one is locked first, here as everywhere.
+    let incident = tx.lock_incident(id).await?;
+    let Ok(to) = incident.state.clone().next(IncidentEvent::Reopened, tx.now()) else {
+        return Ok(ReopenOutcome::NotOver(Box::new(incident)));
+    };
+    if let Some(service) = &incident.service
+        && let Some(other) = tx.lock_unresolved_incident(&incident.system, service).await?
+    {
+        return Ok(ReopenOutcome::Another(other.id));
+    }
+    let what = Happened::IncidentReopened { incident: id, by: word.by.clone(), reason };
+    moved(tx, &incident, &to, incident.acknowledged.clone(), Some(word.line), what).await?;
+    Ok(ReopenOutcome::Reopened)
+}
+
+/// Writes down what a person says for the record. Changes no state, so it is possible after the end as well.
+pub fn note(tx: &mut Tx, incident: &Incident, text: String, word: Word<'_>) {
+    let what = Happened::IncidentNoted { incident: incident.id, by: word.by.clone(), text };
+    let record = Record { what, rows: Vec::new() };
+    tx.record(NewEvent { scope: scope(incident), cause: Some(word.line), record });
 }

@@ -18,10 +18,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::report::{At, Finding, Findings};
 use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Happened, Record, RowMark, Scope};
-use crate::model::id::{Digest, GrantId, IncidentId, PersonId, RequestId, RunId};
-use crate::model::plan::{Plan, Sealed};
+use crate::model::id::{Digest, GrantId, IncidentId, PersonId, RequestId, RunId, TriggerName};
+use crate::model::plan::{Plan, PlanStep, Sealed};
 use crate::model::request::{Answer, Decision, GrantState, Tally, tally};
-use crate::model::run::{AttemptState, Verdict};
+use crate::model::run::{AttemptState, Outcome, Verdict};
 use crate::store::{
     AttemptCheck, AttemptKey, ChainRow, DecisionCheck, GrantCheck, IncidentCheck, RequestCheck, RunCheck,
 };
@@ -71,7 +71,18 @@ pub(super) struct Replay {
 #[derive(Debug)]
 struct PlanFacts {
     stages: Vec<Stage>,
-    privileged: Vec<bool>,
+    /// Triggers that its policy lets start by themselves.
+    automatic: Vec<TriggerName>,
+    steps: Vec<StepFacts>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct StepFacts {
+    privileged: bool,
+    /// Whether it may be repeated after an unknown outcome, because it only reads or doing it twice is doing it once.
+    repeatable: bool,
+    /// How often it may be tried again after it failed.
+    times: u32,
 }
 
 /// The last mark of a row.
@@ -100,6 +111,7 @@ struct Planned {
     requester: PersonId,
     account: String,
     room: String,
+    trigger: Option<TriggerName>,
 }
 
 /// The columns beside a state.
@@ -147,6 +159,8 @@ struct AttemptFacts {
 
 #[derive(Debug)]
 struct EndedFacts {
+    /// How; `None` when nobody saw.
+    outcome: Option<Outcome>,
     at: At,
     when: DateTime<Utc>,
     exit_code: Option<i32>,
@@ -291,9 +305,14 @@ impl Replay {
             return;
         }
         if let Ok(Plan { policy, steps, .. }) = sealed.open() {
-            let stages = policy.map_or_else(Vec::new, |policy| policy.stages);
-            let privileged = steps.iter().map(|step| step.privileged).collect();
-            self.plans.insert(sealed.digest(), PlanFacts { stages, privileged });
+            let (stages, automatic) = policy.map_or_else(Default::default, |policy| (policy.stages, policy.automatic));
+            let facts = |step: &PlanStep| StepFacts {
+                privileged: step.privileged,
+                repeatable: step.idempotent || !step.privileged,
+                times: step.retry.map_or(0, |retry| retry.times),
+            };
+            let steps = steps.iter().map(facts).collect();
+            self.plans.insert(sealed.digest(), PlanFacts { stages, automatic, steps });
         }
     }
 
@@ -394,7 +413,7 @@ impl Replay {
                     facts.resolved = None;
                 });
             }
-            Happened::RunPlanned { run, deed: _, runbook, params: _, digest, requester, account, room, trigger: _ } => {
+            Happened::RunPlanned { run, deed: _, runbook, params: _, digest, requester, account, room, trigger } => {
                 self.runs.entry(run).or_default().planned = Some(Planned {
                     at,
                     when,
@@ -404,6 +423,7 @@ impl Replay {
                     requester,
                     account: account.to_string(),
                     room: room.to_string(),
+                    trigger,
                 });
             }
             Happened::RequestAsked { request, code, run, retry_step, digest, requesters, stages, expires_at } => {
@@ -442,8 +462,8 @@ impl Replay {
                 let facts = DecisionFacts { at, when, run, account: account.to_string(), answer, reason, line };
                 self.decisions.insert((request, stage, person), facts);
             }
-            Happened::RequestGranted { request, code: _, run, grant, digest, by, automatic: _, valid_until } => {
-                for why in self.wrong_with_grant(request, run, digest, &by, when) {
+            Happened::RequestGranted { request, code: _, run, grant, digest, by, automatic, valid_until } => {
+                for why in self.wrong_with_grant(request, run, digest, &by, automatic.as_ref(), when) {
                     findings.push(Finding::Grant { request, at, why });
                 }
                 self.grants.insert(grant, GrantFacts { at, when, run, request, digest, valid_until });
@@ -470,20 +490,27 @@ impl Replay {
                 run,
                 step,
                 number,
-                outcome: _,
+                outcome,
                 exit_code,
                 millis: _,
                 summary,
                 output_sha256,
                 checks: _,
             } => {
-                let ended = EndedFacts { at, when, exit_code, summary: Some(summary), output: output_sha256 };
+                let ended = EndedFacts {
+                    outcome: Some(outcome),
+                    at,
+                    when,
+                    exit_code,
+                    summary: Some(summary),
+                    output: output_sha256,
+                };
                 self.attempt_ended(AttemptKey { run, step, number }, ended);
             }
             // Changes no state.
             Happened::AttemptProgress { .. } => {}
             Happened::AttemptLost { run, step, number, why: _ } => {
-                let ended = EndedFacts { at, when, exit_code: None, summary: None, output: None };
+                let ended = EndedFacts { outcome: None, at, when, exit_code: None, summary: None, output: None };
                 self.attempt_ended(AttemptKey { run, step, number }, ended);
             }
             Happened::AttemptJudged { run, step, number, by, verdict, why: _ } => {
@@ -533,6 +560,7 @@ impl Replay {
         run: RunId,
         digest: Digest,
         by: &[PersonId],
+        automatic: Option<&TriggerName>,
         when: DateTime<Utc>,
     ) -> Vec<String> {
         let Some(asked) = self.requests.get(&request) else {
@@ -565,6 +593,10 @@ impl Replay {
         if let Some(stranger) = by.iter().find(|person| !approved(person)) {
             wrong.push(format!("{stranger} is named among those who agreed and did not"));
         }
+        if let Some(trigger) = automatic {
+            wrong.extend(self.wrong_with_automatic(asked, run, digest, by, trigger));
+            return wrong;
+        }
         let Some(plan) = self.plans.get(&digest) else { return wrong };
         let in_time: Vec<Decision> =
             asked.decisions.iter().filter(|(_, at)| *at <= asked.expires_at).map(|(d, _)| d.clone()).collect();
@@ -575,6 +607,33 @@ impl Replay {
                 let people = if missing == 1 { "1 more person".to_owned() } else { format!("{missing} more people") };
                 wrong.push(format!("stage {} of its policy still waited for {people}", u64::from(stage) + 1));
             }
+        }
+        wrong
+    }
+
+    /// What a grant offends against that nobody decided: the policy in the plan's bytes has to name the trigger, and the
+    /// run has to be that trigger's.
+    fn wrong_with_automatic(
+        &self,
+        asked: &RequestFacts,
+        run: RunId,
+        digest: Digest,
+        by: &[PersonId],
+        trigger: &TriggerName,
+    ) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let planned = self.runs.get(&run).and_then(|run| run.planned.as_ref());
+        if planned.is_some_and(|planned| planned.trigger.as_ref() != Some(trigger)) {
+            wrong.push(format!("it was granted to the trigger {trigger}, which did not ask for run/{run}"));
+        }
+        if self.plans.get(&digest).is_some_and(|plan| !plan.automatic.contains(trigger)) {
+            wrong.push(format!("its policy does not let the trigger {trigger} start by itself"));
+        }
+        if asked.retry_step.is_some() {
+            wrong.push("a further attempt was granted to a trigger".to_owned());
+        }
+        if !by.is_empty() {
+            wrong.push("it was granted to a trigger and names people who agreed".to_owned());
         }
         wrong
     }
@@ -601,12 +660,15 @@ impl Replay {
             Some(_) => {}
         }
         let index = usize::try_from(key.step).ok().and_then(|step| step.checked_sub(1));
-        let step = |plan: &PlanFacts| index.and_then(|index| plan.privileged.get(index).copied());
         if let Some(plan) = self.plans.get(&digest) {
-            match (step(plan), grant) {
-                (None, _) => return Some(format!("its plan has no step {}", key.step)),
-                (Some(true), None) => return Some("its step changes something and it names no grant".to_owned()),
-                (Some(_), _) => {}
+            let Some(step) = index.and_then(|index| plan.steps.get(index)).copied() else {
+                return Some(format!("its plan has no step {}", key.step));
+            };
+            if step.privileged && grant.is_none() {
+                return Some("its step changes something and it names no grant".to_owned());
+            }
+            if let Some(why) = self.wrong_with_number(key, step, grant) {
+                return Some(why);
             }
         }
         let grant = grant?;
@@ -625,6 +687,40 @@ impl Replay {
         let mark = self.marks.get(&grant_name(grant));
         mark.filter(|mark| mark.state != GrantState::Granted.name())
             .map(|mark| format!("it names grant/{grant}, which was {} by then", mark.state))
+    }
+
+    /// What is wrong with a further attempt of a step (I3): after a failure as many as the plan's `retry` says, after an
+    /// unknown outcome those of a step that may be repeated or that the grant's request asked to retry, and no others.
+    fn wrong_with_number(&self, key: AttemptKey, step: StepFacts, grant: Option<GrantId>) -> Option<String> {
+        if self.attempts.contains_key(&key) {
+            return Some("it had started before".to_owned());
+        }
+        let before = match key.number {
+            0 => return Some("attempts are counted from 1".to_owned()),
+            1 => return None,
+            number => AttemptKey { number: number - 1, ..key },
+        };
+        let Some(earlier) = self.attempts.get(&before) else {
+            return Some("the attempt before it never started".to_owned());
+        };
+        if earlier.judged.is_some() {
+            return Some("a person had judged the attempt before it".to_owned());
+        }
+        let Some(ended) = &earlier.ended else { return Some("the attempt before it had not ended".to_owned()) };
+        match ended.outcome {
+            Some(Outcome::Succeeded) => Some("the attempt before it had done its work".to_owned()),
+            Some(Outcome::Failed | Outcome::TimedOut) if key.number - 1 <= step.times => None,
+            Some(Outcome::Failed | Outcome::TimedOut) => {
+                Some("the attempt before it had failed, and its plan lets it be tried no further".to_owned())
+            }
+            None if step.repeatable => None,
+            None => {
+                let asked = grant.and_then(|grant| self.grants.get(&grant)).map(|grant| grant.request);
+                let retry = asked.and_then(|request| self.requests.get(&request)).and_then(|asked| asked.retry_step);
+                let why = "the outcome of the attempt before it was unknown, and nobody agreed to another";
+                (retry != Some(key.step)).then(|| why.to_owned())
+            }
+        }
     }
 
     /// Begins to compare a row: its state and version with its last mark.
@@ -673,6 +769,9 @@ impl Replay {
                 row.same("requester", Some(table.requester), Some(planned.requester.to_string()), at);
                 row.same("requester_account", Some(table.requester_account), Some(planned.account), at);
                 row.same("room", Some(table.room), Some(planned.room), at);
+                row.same("trigger", table.trigger, planned.trigger.map(|trigger| trigger.to_string()), at);
+                let incident = planned.scope.incident.map(|incident| incident.to_string());
+                row.same("incident", table.incident.map(|incident| incident.to_string()), incident, at);
                 row.same("created_at", Some(moment(table.created_at)), Some(moment(planned.when)), at);
                 if let Some(system) = planned.scope.system {
                     row.same("system", Some(table.system), Some(system.to_string()), at);

@@ -14,6 +14,8 @@ pub enum Loop {
     Engine,
     /// Expiry, dead predecessors, the clock.
     Housekeeping,
+    /// Asks the scheduled checks.
+    Watch,
     /// Looks whether the catalog changed.
     Catalog,
     /// Gives events their places.
@@ -26,14 +28,15 @@ pub enum Loop {
 
 impl Loop {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Engine, Self::Housekeeping, Self::Catalog, Self::Sequencer, Self::RoomSink, Self::Sender];
+    pub const ALL: [Self; 7] =
+        [Self::Engine, Self::Housekeeping, Self::Watch, Self::Catalog, Self::Sequencer, Self::RoomSink, Self::Sender];
 
     /// Its name as a label.
     pub fn key(self) -> &'static str {
         match self {
             Self::Engine => "engine",
             Self::Housekeeping => "housekeeping",
+            Self::Watch => "watch",
             Self::Catalog => "catalog",
             Self::Sequencer => "sequencer",
             Self::RoomSink => "room_sink",
@@ -46,6 +49,7 @@ impl Loop {
         match self {
             Self::Engine => "the engine",
             Self::Housekeeping => "housekeeping",
+            Self::Watch => "the watch over the checks",
             Self::Catalog => "the catalog's watch",
             Self::Sequencer => "the sequencer",
             Self::RoomSink => "the room's sink",

@@ -23,7 +23,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::model::event::{Happened, NewEvent, Record};
+use crate::model::catalog::TriggerMode;
+use crate::model::event::{Brake, Happened, Health, NewEvent, Record};
 
 /// The content type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -94,10 +95,29 @@ const ATTEMPTS: [&str; 5] = ["succeeded", "failed", "timed_out", "unknown", "jud
 /// What a request can come to.
 const REQUESTS: [&str; 4] = ["granted", "denied", "expired", "withdrawn"];
 
+/// What can happen to an incident.
+const INCIDENTS: [&str; 5] = ["opened", "recurred", "mitigated", "resolved", "reopened"];
+/// What can hold a trigger.
+const BRAKES: [Brake; 7] =
+    [Brake::Cooldown, Brake::AtMost, Brake::Flapping, Brake::NoEffect, Brake::Busy, Brake::Paused, Brake::NoPlan];
+/// What a check can say.
+const HEALTHS: [&str; 4] = ["ok", "warning", "critical", "unknown"];
+
+fn health_name(health: Health) -> &'static str {
+    match health {
+        Health::Ok => "ok",
+        Health::Warning => "warning",
+        Health::Critical => "critical",
+        Health::Unknown => "unknown",
+    }
+}
+
 /// From half a millisecond to ten seconds: answers to people.
 const ANSWERS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// From ten milliseconds to half an hour: steps.
 const STEPS: [f64; 13] = [0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0];
+/// From ten milliseconds to five minutes: how late a check was asked.
+const LATE: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -107,6 +127,26 @@ struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct State {
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IncidentEvent {
+    event: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BrakeLabel {
+    brake: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModeLabel {
+    mode: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HealthLabel {
+    health: &'static str,
 }
 
 type Outcomes = Family<Outcome, Counter>;
@@ -123,6 +163,12 @@ struct Counted {
     message_seconds: Histogram,
     catalogs: Outcomes,
     clock_jumps: Counter,
+    incidents: Family<IncidentEvent, Counter>,
+    held: Family<BrakeLabel, Counter>,
+    fired: Family<ModeLabel, Counter>,
+    turns: Family<HealthLabel, Counter>,
+    checks: Family<HealthLabel, Counter>,
+    check_late_seconds: Histogram,
 }
 
 static COUNTED: LazyLock<Counted> = LazyLock::new(Counted::new);
@@ -142,6 +188,21 @@ impl Counted {
         for state in RUNS {
             drop(runs.get_or_create(&State { state }));
         }
+        let (incidents, held, fired) = (Family::default(), Family::default(), Family::default());
+        for event in INCIDENTS {
+            drop(Family::<_, Counter>::get_or_create(&incidents, &IncidentEvent { event }));
+        }
+        for brake in BRAKES {
+            drop(Family::<_, Counter>::get_or_create(&held, &BrakeLabel { brake: brake.name() }));
+        }
+        for mode in [TriggerMode::Shadow, TriggerMode::Ask, TriggerMode::Auto] {
+            drop(Family::<_, Counter>::get_or_create(&fired, &ModeLabel { mode: mode.name() }));
+        }
+        let (turns, checks) = (Family::default(), Family::default());
+        for health in HEALTHS {
+            drop(Family::<_, Counter>::get_or_create(&turns, &HealthLabel { health }));
+            drop(Family::<_, Counter>::get_or_create(&checks, &HealthLabel { health }));
+        }
         let mut counted = Self {
             registry: Registry::with_prefix("countersign"),
             lines: outcomes(Line::ALL.map(Line::name)),
@@ -154,6 +215,12 @@ impl Counted {
             message_seconds: Histogram::new(ANSWERS),
             catalogs: outcomes(["loaded", "refused"]),
             clock_jumps: Counter::default(),
+            incidents,
+            held,
+            fired,
+            turns,
+            checks,
+            check_late_seconds: Histogram::new(LATE),
         };
         let r = &mut counted.registry;
         r.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
@@ -179,6 +246,20 @@ impl Counted {
             counted.catalogs.clone(),
         );
         r.register("clock_jumps", "Jumps of the database's clock", counted.clock_jumps.clone());
+        r.register("incidents", "What happened to incidents", counted.incidents.clone());
+        r.register("automation_held", "Failures for which a brake held a trigger, by brake", counted.held.clone());
+        r.register("automation_runs", "Times that a trigger fired, by its mode", counted.fired.clone());
+        r.register(
+            "check_turns",
+            "Changes of scheduled checks that are certain, by what they are now",
+            counted.turns.clone(),
+        );
+        r.register("check_results", "Results of scheduled checks", counted.checks.clone());
+        r.register(
+            "check_late_seconds",
+            "How much later than planned scheduled checks were asked",
+            counted.check_late_seconds.clone(),
+        );
         counted
     }
 }
@@ -211,6 +292,12 @@ pub fn message_took(took: Duration) {
     COUNTED.message_seconds.observe(took.as_secs_f64());
 }
 
+/// Counts the result of a scheduled check, and how much later than planned it was asked.
+pub fn checked(health: Health, late: Duration) {
+    COUNTED.checks.get_or_create(&HealthLabel { health: health_name(health) }).inc();
+    COUNTED.check_late_seconds.observe(late.as_secs_f64());
+}
+
 /// Counts what was committed, by the events that describe it. Called once for each commit, after it.
 pub fn committed<'a>(events: impl IntoIterator<Item = &'a NewEvent>) {
     for event in events {
@@ -233,7 +320,10 @@ pub fn committed_record(record: &Record) {
             _ => {}
         }
     }
-    // Of what else happens, these alone have no row.
+    if let Some(event) = incident_event(&record.what) {
+        COUNTED.incidents.get_or_create(&IncidentEvent { event }).inc();
+    }
+    // Of what else happens, these alone are counted.
     if let Happened::AttemptEnded { millis, .. } = &record.what {
         COUNTED.attempt_seconds.observe(Duration::from_millis(*millis).as_secs_f64());
     } else if let Happened::CatalogLoaded { .. } = &record.what {
@@ -242,6 +332,24 @@ pub fn committed_record(record: &Record) {
         count(&COUNTED.catalogs, &["refused"], "refused");
     } else if let Happened::ClockJumped { .. } = &record.what {
         COUNTED.clock_jumps.inc();
+    } else if let Happened::TriggerHeld { by, .. } = &record.what {
+        COUNTED.held.get_or_create(&BrakeLabel { brake: by.name() }).inc();
+    } else if let Happened::TriggerFired { mode, .. } = &record.what {
+        COUNTED.fired.get_or_create(&ModeLabel { mode: mode.name() }).inc();
+    } else if let Happened::CheckTurned { now, .. } = &record.what {
+        COUNTED.turns.get_or_create(&HealthLabel { health: health_name(*now) }).inc();
+    }
+}
+
+/// What happened to an incident. Its state's mark does not tell it: it stands there after every note as well.
+fn incident_event(what: &Happened) -> Option<&'static str> {
+    match what {
+        Happened::IncidentOpened { .. } => Some("opened"),
+        Happened::IncidentRecurred { .. } => Some("recurred"),
+        Happened::IncidentMitigated { .. } => Some("mitigated"),
+        Happened::IncidentResolved { .. } => Some("resolved"),
+        Happened::IncidentReopened { .. } => Some("reopened"),
+        _ => None,
     }
 }
 
@@ -254,6 +362,14 @@ pub struct Vitals {
     pub requests_waiting: i64,
     /// Runs that are not over, by state, those that wait for approval left out.
     pub runs_open: Vec<(&'static str, i64)>,
+    /// Incidents that are not resolved, by state.
+    pub incidents: Vec<(&'static str, i64)>,
+    /// Scheduled checks by what they are for certain; `none` before the first certain result.
+    pub checks: Vec<(&'static str, i64)>,
+    /// Whether a person has paused all automation.
+    pub paused: bool,
+    /// Triggers that a brake holds until a person says `resume`, for one service each.
+    pub held: i64,
     /// Events that wait for a place in the chain; 10,000 stands for that many or more.
     pub unsequenced: i64,
     /// How old the oldest of them is.
@@ -364,6 +480,22 @@ fn register_vitals(r: &mut Registry, vitals: &Vitals) {
         runs.get_or_create(&State { state }).set(*value);
     }
     r.register("runs_open", "Runs that are not over, by state", runs);
+    let incidents = Family::<State, Gauge>::default();
+    for (state, value) in &vitals.incidents {
+        incidents.get_or_create(&State { state }).set(*value);
+    }
+    r.register("incidents_open", "Incidents that are not resolved, by state", incidents);
+    let checks = Family::<HealthLabel, Gauge>::default();
+    for (health, value) in &vitals.checks {
+        checks.get_or_create(&HealthLabel { health }).set(*value);
+    }
+    r.register("checks", "Scheduled checks by what they are for certain", checks);
+    r.register("automation_paused", "Whether a person has paused all automation", number(i64::from(vitals.paused)));
+    r.register(
+        "automation_held_now",
+        "Triggers that a brake holds until a person lets them go on",
+        number(vitals.held),
+    );
     r.register("unsequenced_events", "Events that wait for a place in the chain", number(vitals.unsequenced));
     r.register("unsequenced_age_seconds", "Age of the oldest of them", seconds(vitals.unsequenced_age));
     let (lag, age) = (Family::<SinkLabel, Gauge>::default(), Family::<SinkLabel, Seconds>::default());
@@ -382,7 +514,7 @@ fn register_vitals(r: &mut Registry, vitals: &Vitals) {
 mod tests {
     use super::*;
     use crate::model::event::RowMark;
-    use crate::model::id::{RequestId, RunId};
+    use crate::model::id::{CheckName, IncidentId, PersonId, RequestId, RunId, ServiceName, TriggerName};
 
     fn value(text: &str, name: &str) -> f64 {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -412,6 +544,48 @@ mod tests {
             assert!(value(&after, name) > value(&before, name), "{name}");
         }
         assert!(!after.contains("mei") && !after.contains("\"running\""), "{after}");
+    }
+
+    #[test]
+    fn brakes_modes_incidents_and_checks_are_counted() {
+        let before = render(None, &[]).expect("text");
+        let (trigger, service) = (TriggerName::new("bring-back"), ServiceName::new("service-b"));
+        let what = [
+            Happened::TriggerHeld {
+                trigger: trigger.clone(),
+                service: service.clone(),
+                by: Brake::AtMost,
+                why: "3 runs within 1 h".to_owned(),
+                until: None,
+            },
+            Happened::TriggerFired {
+                trigger,
+                mode: TriggerMode::Shadow,
+                service,
+                check: CheckName::new("running"),
+                deed: "start Service B".to_owned(),
+                run: None,
+            },
+            Happened::IncidentReopened { incident: IncidentId(3), by: PersonId::new("mei"), reason: None },
+        ];
+        for what in what {
+            committed_record(&Record { what, rows: vec![RowMark::incident(IncidentId(3), "open", 4)] });
+        }
+        checked(Health::Unknown, Duration::from_millis(20));
+        let after = render(None, &[]).expect("text");
+        for name in [
+            "countersign_automation_held_total{brake=\"at_most\"}",
+            "countersign_automation_runs_total{mode=\"shadow\"}",
+            "countersign_incidents_total{event=\"reopened\"}",
+            "countersign_check_results_total{health=\"unknown\"}",
+            "countersign_check_late_seconds_count",
+        ] {
+            assert_eq!(value(&after, name) - value(&before, name), 1.0, "{name}");
+        }
+        assert_eq!(value(&after, "countersign_incidents_total{event=\"opened\"}"), 0.0);
+        for brake in BRAKES {
+            value(&after, &format!("countersign_automation_held_total{{brake=\"{}\"}}", brake.name()));
+        }
     }
 
     #[test]

@@ -16,15 +16,23 @@ pub enum Verb {
     See,
     /// Judge, retry or stop a stuck run.
     Unstick,
+    /// Acknowledge, resolve and reopen incidents.
+    Resolve,
+    /// Pause all automation, and let it and held triggers go on.
+    Pause,
 }
 
-/// Whether a person may do that to a system. Whoever may run or unstick may also see.
+/// Whether a person may do that to a system. Whoever may run, unstick or resolve may also see.
 pub fn allowed(catalog: &Catalog, person: &PersonId, verb: Verb, system: &System) -> bool {
     let holds = |subjects| catalog.includes(subjects, person);
     match verb {
         Verb::Run => holds(&system.may_run),
-        Verb::See => holds(&system.may_see) || holds(&system.may_run) || holds(&system.may_unstick),
+        Verb::See => {
+            holds(&system.may_see) || holds(&system.may_run) || holds(&system.may_unstick) || holds(&system.may_resolve)
+        }
         Verb::Unstick => holds(&system.may_unstick),
+        Verb::Resolve => holds(&system.may_resolve),
+        Verb::Pause => holds(&system.may_pause),
     }
 }
 

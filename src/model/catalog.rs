@@ -154,6 +154,39 @@ impl HttpAsk {
     }
 }
 
+/// How values are put into a request's body, so that a value stays one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyKind {
+    /// JSON: a value is written as a part of one of its texts.
+    Json,
+    /// A form, percent-encoded.
+    Form,
+    /// Anything else: a value stands as it is.
+    Text,
+}
+
+impl BodyKind {
+    /// What a body is to be: what its `Content-Type` says, else what it begins like.
+    pub fn of(body: &str, headers: &[HttpHeader]) -> Self {
+        let named = headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-type"));
+        match named.map(|header| &header.value) {
+            Some(HeaderValue::Text(kind)) => {
+                let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+                match kind.as_str() {
+                    "application/x-www-form-urlencoded" => Self::Form,
+                    kind if kind.ends_with("/json") || kind.ends_with("+json") => Self::Json,
+                    _ => Self::Text,
+                }
+            }
+            Some(HeaderValue::Secret(_)) | None => {
+                let body = body.trim_start();
+                let opens = (body.starts_with('{') && !body.starts_with("{{")) || body.starts_with('[');
+                if opens { Self::Json } else { Self::Text }
+            }
+        }
+    }
+}
+
 /// A header of a request.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -307,6 +340,12 @@ impl Retry {
         let doubled = self.wait_ms.saturating_mul(1_u64.checked_shl(after.saturating_sub(1)).unwrap_or(u64::MAX));
         Duration::from_millis(doubled.min(self.at_most_ms))
     }
+
+    /// The longest time that all tries of a step with this timeout may take, with the pauses between them.
+    pub fn longest(&self, timeout: Duration) -> Duration {
+        let pauses: Duration = (1..=self.times).map(|after| self.pause(after)).sum();
+        timeout.saturating_mul(self.times.saturating_add(1)).saturating_add(pauses)
+    }
 }
 
 impl Step {
@@ -317,6 +356,11 @@ impl Step {
             StepAction::Http(ask) => !ask.only_reads() && !self.read_only,
             StepAction::Check { .. } | StepAction::Tcp(_) | StepAction::Wait(_) => false,
         }
+    }
+
+    /// The longest time that it may take, with every try and the pauses between them.
+    pub fn longest(&self) -> Duration {
+        self.retry.map_or(self.timeout, |retry| retry.longest(self.timeout))
     }
 }
 

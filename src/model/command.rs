@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, ParamKind, System};
 use super::code::Code;
-use super::id::{CheckName, RunId, RunbookName, ServiceName, SystemName};
+use super::id::{CheckName, IncidentId, RunId, RunbookName, ServiceName, SystemName};
 
 pub use super::run::Verdict;
 
@@ -104,6 +104,53 @@ pub enum Command {
     Show {
         /// Which.
         what: Shown,
+    },
+    /// The incidents of this room.
+    Incidents,
+    /// Say that something is wrong.
+    Open {
+        /// With which system; `None` is the one that is talked about here.
+        system: Option<SystemName>,
+        /// What, in a few words; as said, never empty. May hold hidden characters: show it through `text::visible`.
+        title: String,
+    },
+    /// Take care of an incident.
+    Ack {
+        /// Which; `None` is the one that this place makes plain, as for all of these.
+        incident: Option<IncidentId>,
+    },
+    /// Say that an incident is over.
+    Resolve {
+        /// Which.
+        incident: Option<IncidentId>,
+        /// Why or how; as said, never empty.
+        reason: Option<String>,
+    },
+    /// Say that an incident is not over.
+    Reopen {
+        /// Which.
+        incident: Option<IncidentId>,
+        /// Why; as said, never empty.
+        reason: Option<String>,
+    },
+    /// Write something down for the record of an incident.
+    Note {
+        /// Which.
+        incident: Option<IncidentId>,
+        /// What; as said, never empty.
+        text: String,
+    },
+    /// What happened, for somebody who comes late.
+    Happened {
+        /// Which incident.
+        incident: Option<IncidentId>,
+    },
+    /// How the room's systems are, and what is under way.
+    Status,
+    /// Where the whole record of an incident is.
+    Report {
+        /// Which.
+        incident: Option<IncidentId>,
     },
 }
 
@@ -321,6 +368,15 @@ pub enum ParseError {
         /// The built-in's word.
         command: &'static str,
     },
+    /// Something that stands where an incident's number should.
+    NotAnIncident {
+        /// It.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// The built-in's word.
+        command: &'static str,
+    },
     /// A built-in with the right first word and something else after it.
     Usage {
         /// What came after it.
@@ -354,6 +410,7 @@ impl ParseError {
             | Self::UnknownTopic { at, .. }
             | Self::NotACode { at, .. }
             | Self::NotARun { at, .. }
+            | Self::NotAnIncident { at, .. }
             | Self::Usage { at, .. } => at,
         }
     }

@@ -9,13 +9,37 @@ use super::catalog::{Param, ParamKind, Phrase, PhrasePart};
 
 /// The first words of the built-in commands, lower case, in alphabetical order.
 pub const BUILT_IN: &[&str] = &[
-    "again", "approve", "approved", "denied", "deny", "help", "is", "judge", "ping", "requests", "retry", "run",
-    "show", "stop", "who", "whoami", "withdraw",
+    "ack",
+    "again",
+    "approve",
+    "approved",
+    "denied",
+    "deny",
+    "help",
+    "incidents",
+    "is",
+    "judge",
+    "note",
+    "open",
+    "ping",
+    "reopen",
+    "report",
+    "requests",
+    "resolve",
+    "retry",
+    "run",
+    "show",
+    "status",
+    "stop",
+    "what",
+    "who",
+    "whoami",
+    "withdraw",
 ];
 
 /// First words that phrases leave alone because people expect the bot itself to answer to them, lower case, in
 /// alphabetical order.
-pub const RESERVED: &[&str] = &["open", "pause", "reopen", "report", "resolve", "resume", "status", "what"];
+pub const RESERVED: &[&str] = &["pause", "resume"];
 
 /// Lines that sound like a yes and decide nothing, lower case, without final punctuation.
 pub const NEAR_YES: &[&str] = &[
@@ -35,7 +59,6 @@ pub const NEAR_YES: &[&str] = &[
     "accepted",
     "fine",
     "fine by me",
-    "ack",
     "go",
     "go ahead",
     "go for it",

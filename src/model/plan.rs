@@ -128,9 +128,7 @@ impl PlanStep {
 
     /// The longest time that it may take, with every try and the pauses between them.
     pub fn longest(&self) -> Duration {
-        let Some(retry) = self.retry else { return self.timeout() };
-        let pauses: Duration = (1..=retry.times).map(|after| retry.pause(after)).sum();
-        self.timeout() * (retry.times + 1) + pauses
+        self.retry.map_or_else(|| self.timeout(), |retry| retry.longest(self.timeout()))
     }
 }
 

@@ -198,13 +198,14 @@ impl RunState {
             (S::Approved, E::Stop { by }) => Ok(S::Stopped { by }),
             // A run released from `stuck` whose last step was judged to have worked has nothing left to start.
             (S::Approved, E::AllDone) => Ok(S::Succeeded),
+            // A further try was granted, and the one before it is not proved gone.
+            (S::Approved, E::OutcomeUnknown(snag)) => Ok(S::Stuck(snag)),
             (
                 S::Approved,
                 E::Granted
                 | E::Denied { .. }
                 | E::Expired
                 | E::Withdrawn { .. }
-                | E::OutcomeUnknown(_)
                 | E::JudgedWorked
                 | E::JudgedFailed(_)
                 | E::Halted,
@@ -487,6 +488,7 @@ mod tests {
         approved + started -> running
         approved + all done -> succeeded
         approved + step failed -> failed
+        approved + outcome unknown -> stuck
         approved + stop -> stopped
         running + started -> running
         running + all done -> succeeded

@@ -9,6 +9,7 @@ mod check;
 mod diagnostic;
 mod files;
 mod raw;
+mod schema;
 mod words;
 mod yaml;
 
@@ -26,6 +27,7 @@ use raw::Document;
 use yaml::{At, Place};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use schema::schema;
 
 /// What the fingerprint's input begins with.
 const DOMAIN: &[u8] = b"countersign/catalog/v1\n";
@@ -126,8 +128,17 @@ pub fn load_with(root: &Path, limits: Limits) -> Result<Loaded, Diagnostics> {
     Ok(Loaded { catalog: checked.catalog, fingerprint: Digest(hash.finalize().into()), files: paths })
 }
 
-const ALL_KINDS: [Kind; 8] =
-    [Kind::System, Kind::Service, Kind::Runbook, Kind::Policy, Kind::Person, Kind::Group, Kind::Room, Kind::Secret];
+const ALL_KINDS: [Kind; 9] = [
+    Kind::System,
+    Kind::Service,
+    Kind::Runbook,
+    Kind::Trigger,
+    Kind::Policy,
+    Kind::Person,
+    Kind::Group,
+    Kind::Room,
+    Kind::Secret,
+];
 
 /// A file that could not be read, and what it may have declared.
 struct Unread {
@@ -147,6 +158,9 @@ fn document(text: &str) -> Result<Document, Unread> {
         FileKind::Runbook => {
             yaml::read(text).map(Document::Runbook).map_err(|problem| unread(&[Kind::Runbook], problem))
         }
+        FileKind::Trigger => {
+            yaml::read(text).map(Document::Trigger).map_err(|problem| unread(&[Kind::Trigger], problem))
+        }
         FileKind::Policy => yaml::read(text).map(Document::Policy).map_err(|problem| unread(&[Kind::Policy], problem)),
         FileKind::People => {
             yaml::read(text).map(Document::People).map_err(|problem| unread(&[Kind::Person, Kind::Group], problem))
@@ -162,23 +176,42 @@ fn document(text: &str) -> Result<Document, Unread> {
 enum FileKind {
     System,
     Runbook,
+    Trigger,
     Policy,
     People,
     Rooms,
     Secrets,
 }
 
+/// The keys that name a kind.
+const KINDS: [(&str, FileKind); 8] = [
+    ("runbook", FileKind::Runbook),
+    ("system", FileKind::System),
+    ("trigger", FileKind::Trigger),
+    ("policy", FileKind::Policy),
+    ("people", FileKind::People),
+    ("groups", FileKind::People),
+    ("rooms", FileKind::Rooms),
+    ("secrets", FileKind::Secrets),
+];
+
+impl FileKind {
+    /// The raw mapping that a file of this kind is.
+    fn shape(self) -> &'static str {
+        match self {
+            Self::System => "System",
+            Self::Runbook => "Runbook",
+            Self::Trigger => "Trigger",
+            Self::Policy => "Policy",
+            Self::People => "People",
+            Self::Rooms => "Rooms",
+            Self::Secrets => "Secrets",
+        }
+    }
+}
+
 /// The kind that the top keys name. In a runbook `system` is an ordinary key; people and groups may share a file.
 fn kind_of(keys: &[At<String>]) -> Result<FileKind, Problem> {
-    const KINDS: [(&str, FileKind); 7] = [
-        ("runbook", FileKind::Runbook),
-        ("system", FileKind::System),
-        ("policy", FileKind::Policy),
-        ("people", FileKind::People),
-        ("groups", FileKind::People),
-        ("rooms", FileKind::Rooms),
-        ("secrets", FileKind::Secrets),
-    ];
     let named: Vec<(&At<String>, FileKind)> = keys
         .iter()
         .filter_map(|key| KINDS.iter().find(|(word, _)| *word == key.value).map(|(_, kind)| (key, *kind)))

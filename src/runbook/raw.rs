@@ -6,10 +6,10 @@
 
 use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::yaml::{At, Pairs};
+use super::yaml::{At, Pairs, Place};
 
 /// A text.
 pub(super) type Word = Option<At<String>>;
@@ -23,6 +23,8 @@ pub(super) enum Document {
     System(System),
     /// `runbook:`
     Runbook(Runbook),
+    /// `trigger:`
+    Trigger(Trigger),
     /// `policy:`
     Policy(Policy),
     /// `people:` and `groups:`
@@ -33,27 +35,44 @@ pub(super) enum Document {
     Secrets(Secrets),
 }
 
-/// Declares raw mappings: all keys optional, unknown ones refused.
+/// A raw mapping: its name, and its keys with their types as they stand in this file.
+pub(super) type Shape = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// Declares raw mappings: all keys optional, unknown ones refused. The same words become [`SHAPES`], of which the schema
+/// for editors is made: a key cannot be in one and not in the other.
 macro_rules! raw {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$attribute:meta])* $field:ident : $type:ty),* $(,)? })*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        pub(super) struct $name { $($(#[$attribute])* pub(super) $field: $type),* }
-    )*};
+    ($($(#[$doc:meta])* $name:ident { $($field:ident : $type:ty),* $(,)? })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Deserialize)]
+            #[serde(deny_unknown_fields)]
+            pub(super) struct $name { $(pub(super) $field: $type),* }
+        )*
+
+        /// Every raw mapping.
+        pub(super) const SHAPES: &[Shape] =
+            &[$((stringify!($name), &[$((stringify!($field), stringify!($type))),*])),*];
+    };
 }
 
 raw! {
     /// A system.
     System {
         system: Word, title: Word, environment: Word, room: Word,
-        may_run: Words, may_see: Words, may_unstick: Words,
+        may_run: Words, may_see: Words, may_unstick: Words, may_resolve: Words, may_pause: Words,
         services: Option<At<Pairs<Service>>>,
     }
     /// A service.
     Service { title: Word, checks: Option<At<Pairs<Check>>> }
-    /// A check.
-    Check { command: Words, codes: Word, env: Option<Vec<At<Env>>>, timeout: Word }
+    /// A check: exactly one of `command`, `http` and `tcp`.
+    Check {
+        command: Words, codes: Word, env: Option<Vec<At<Env>>>, http: Option<At<Http>>, tcp: Word,
+        every: Word, fails_after: Option<At<u64>>, timeout: Word,
+    }
+    /// A request over HTTP.
+    Http { method: Word, url: Word, headers: Option<At<Pairs<At<Header>>>>, body: Word, expect: Option<At<Expect>> }
+    /// What an answer must be.
+    Expect { status: Option<At<Statuses>>, contains: Word }
     /// A runbook.
     Runbook {
         runbook: Word, title: Word, why: Word, say: Words, params: Option<Pairs<Param>>,
@@ -61,24 +80,42 @@ raw! {
     }
     /// A parameter: which keys belong to which type is checked later.
     Param {
-        #[serde(rename = "type")]
-        kind: Word,
+        r#type: Word,
         system: Word, one_of: Words, min: Option<At<i64>>, max: Option<At<i64>>, max_length: Option<At<u64>>,
         default: Word, may_begin_with_dash: Option<At<bool>>,
     }
-    /// A step: exactly one of `run` and `check`.
+    /// A step: exactly one of `run`, `check`, `http`, `tcp` and `wait`.
     Step {
-        name: Word, run: Option<At<Run>>, check: Word, until: Option<At<Until>>,
-        timeout: Word, idempotent: Option<At<bool>>, read_only: Option<At<bool>>,
+        name: Word, run: Option<At<Run>>, check: Word, http: Option<At<Http>>, tcp: Word, wait: Word,
+        until: Option<At<Until>>, timeout: Word, retry: Option<At<Retry>>,
+        idempotent: Option<At<bool>>, read_only: Option<At<bool>>,
     }
     /// A program.
     Run { command: Words, env: Option<Vec<At<Env>>> }
     /// Keep asking.
     Until { passes_within: Word, every: Word }
+    /// Try again.
+    Retry { times: Option<At<u64>>, wait: Word, at_most: Word }
     /// A policy.
-    Policy { policy: Word, title: Word, stages: Option<At<Vec<At<Stage>>>>, expires: Word, valid_for: Word }
+    Policy {
+        policy: Word, title: Word, stages: Option<At<Vec<At<Stage>>>>, expires: Word, valid_for: Word,
+        automatic: Words,
+    }
     /// A stage of a policy.
     Stage { approvers: Words, quorum: Option<At<u32>> }
+    /// A trigger.
+    Trigger {
+        trigger: Word, owner: Word, on: Option<At<On>>, run: Word, with: Option<At<Pairs<At<String>>>>,
+        mode: Word, brakes: Option<At<Brakes>>,
+    }
+    /// Which checks a trigger listens to.
+    On { check: Word, becomes: Word }
+    /// The limits of a trigger.
+    Brakes { cooldown: Word, at_most: Option<At<AtMost>>, flapping: Option<At<Flapping>> }
+    /// So many runs in a window.
+    AtMost { runs: Option<At<u64>>, per: Word }
+    /// So many changes in a window.
+    Flapping { changes: Option<At<u64>>, per: Word }
     /// People and groups.
     People { people: Option<At<Pairs<Person>>>, groups: Option<At<Pairs<At<Vec<At<String>>>>>> }
     /// A person.
@@ -121,6 +158,71 @@ impl<'de> Deserialize<'de> for Env {
                     pairs.push((key, map.next_value()?));
                 }
                 Ok(Env::From(Pairs(pairs)))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// A header's value: a text, or `{secret: its-name}`.
+#[derive(Debug)]
+pub(super) enum Header {
+    /// As written.
+    Text(String),
+    /// From a secret.
+    From(Pairs<At<String>>),
+}
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Header;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text in quotes, or {secret: the-secret}")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Header, E> {
+                Ok(Header::Text(text.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(key) = map.next_key::<At<String>>()? {
+                    pairs.push((key, map.next_value()?));
+                }
+                Ok(Header::From(Pairs(pairs)))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// One status code, or a list of them.
+#[derive(Debug)]
+pub(super) struct Statuses(pub(super) Vec<At<u64>>);
+
+impl<'de> Deserialize<'de> for Statuses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Statuses;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a status code such as 200, or a list of them")
+            }
+            fn visit_u64<E>(self, code: u64) -> Result<Statuses, E> {
+                Ok(Statuses(vec![At { value: code, place: Place::default() }]))
+            }
+            fn visit_i64<E: Error>(self, code: i64) -> Result<Statuses, E> {
+                match u64::try_from(code) {
+                    Ok(code) => self.visit_u64(code),
+                    Err(_) => Err(E::invalid_value(Unexpected::Signed(code), &self)),
+                }
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Statuses, A::Error> {
+                let mut codes = Vec::new();
+                while let Some(code) = list.next_element()? {
+                    codes.push(code);
+                }
+                Ok(Statuses(codes))
             }
         }
         deserializer.deserialize_any(Reader)

@@ -17,12 +17,19 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 
 /// Words in back quotes, joined by commas and a last `or`; of many, the first eight.
 pub(super) fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let mut words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    let mut words: Vec<&str> = words.into_iter().collect();
     let left_out = words.len().saturating_sub(8);
     if left_out > 1 {
         words.truncate(8);
+        let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
         return format!("{} or {left_out} more", words.join(", "));
     }
+    any_of(words)
+}
+
+/// The same with all of them: for the few words that the catalog itself fixes.
+pub(super) fn any_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let mut words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
     match words.pop() {
         None => "nothing".to_owned(),
         Some(last) if words.is_empty() => last,

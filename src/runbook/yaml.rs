@@ -168,28 +168,7 @@ fn in_our_words(text: &str, error: &Error) -> Problem {
 }
 
 /// Words that later releases bring: refused today, but not as if they were misspelt.
-const LATER: &[&str] = &[
-    "every",
-    "fails_after",
-    "trigger",
-    "http",
-    "tcp",
-    "dns",
-    "tls",
-    "wait",
-    "retry",
-    "slots",
-    "may_pause",
-    "may_resolve",
-    "undo",
-    "when",
-    "ask",
-    "confirm",
-    "notify",
-    "hosts",
-    "brakes",
-    "register",
-];
+const LATER: &[&str] = &["dns", "tls", "slots", "undo", "when", "ask", "confirm", "notify", "hosts", "register"];
 
 /// Whether a later release brings this word.
 pub(super) fn is_later(word: &str) -> bool {
@@ -198,7 +177,7 @@ pub(super) fn is_later(word: &str) -> bool {
 
 fn unknown_key(place: Place, field: &str, expected: &[&'static str]) -> Problem {
     let problem = Problem::new(place, format!("{} is not a key that can stand here", words::quoted(field)))
-        .label(format!("expected {}", words::one_of(expected.iter().copied())));
+        .label(format!("expected {}", words::any_of(expected.iter().copied())));
     if is_later(field) {
         return problem.hint(format!("`{field}` is not yet in this release: leave it out"));
     }

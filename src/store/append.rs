@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use super::Result;
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::event::{EVENT_SCHEMA, NewEvent};
-use crate::model::id::{InboxId, Position, ThreadId};
+use crate::model::id::{InboxId, Position, RequestId, ThreadId};
 
 /// The version of outbox messages that this binary writes.
 pub(super) const MESSAGE_SCHEMA: i16 = 1;
@@ -52,6 +52,8 @@ pub enum Place {
 pub enum Origin {
     /// It answers a line or button.
     Line(InboxId),
+    /// It shows a request that no line asked for.
+    Request(RequestId),
     /// It echoes a place in the ledger.
     Event(Position),
 }
@@ -60,6 +62,7 @@ impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Line(line) => write!(f, "line:{line}"),
+            Self::Request(request) => write!(f, "request:{request}"),
             Self::Event(position) => write!(f, "event:{position}"),
         }
     }

@@ -1,12 +1,18 @@
-//! Incidents, as one transaction changes them and as others look them up.
+//! Incidents, as one transaction changes them and as others look them up; what is known of checks and of automation, as
+//! people are told it.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
+use super::ledger::{ChainRow, Row};
 use super::rows::Inconsistent;
+use super::watch::Paused;
 use super::{Result, Store, StoreError, Tx};
 use crate::model::chat::RoomAddress;
-use crate::model::id::{InboxId, IncidentId, PersonId, ServiceName, SystemName};
+use crate::model::event::{Event, Health};
+use crate::model::id::{
+    CheckName, InboxId, IncidentId, PersonId, Position, RunId, ServiceName, SystemName, TriggerName,
+};
 use crate::model::incident::{Acknowledged, Incident, IncidentState};
 
 /// An incident about to be inserted; it is open.
@@ -117,6 +123,87 @@ fn columns(state: &IncidentState) -> StateColumns {
     }
 }
 
+/// What is known of a scheduled check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckKnown {
+    /// The system.
+    pub system: SystemName,
+    /// The service.
+    pub service: ServiceName,
+    /// The check.
+    pub check: CheckName,
+    /// What is certain, and when the first of the results came that made it so; `None`: nothing yet.
+    pub hard: Option<(Health, DateTime<Utc>)>,
+    /// When it was last asked.
+    pub asked_at: DateTime<Utc>,
+    /// What it said then: its first line, redacted.
+    pub detail: String,
+}
+
+impl CheckKnown {
+    /// Whether it fails for certain. What nobody knows is no failure.
+    pub fn fails(&self) -> bool {
+        match self.hard {
+            Some((Health::Warning | Health::Critical, _)) => true,
+            Some((Health::Ok | Health::Unknown, _)) | None => false,
+        }
+    }
+}
+
+/// A trigger that a brake holds until a person says `resume`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The trigger.
+    pub trigger: TriggerName,
+    /// For which service.
+    pub service: ServiceName,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Why.
+    pub why: String,
+}
+
+fn health(service: &str, name: &str) -> Result<Health, Inconsistent> {
+    match name {
+        "ok" => Ok(Health::Ok),
+        "warning" => Ok(Health::Warning),
+        "critical" => Ok(Health::Critical),
+        "unknown" => Ok(Health::Unknown),
+        _ => Err(Inconsistent::at(format!("the state of a check of {service}"), "hard")),
+    }
+}
+
+/// The events of an incident and of its runs, in the order of the chain up to a place; what waits for the sequencer comes
+/// last, and only without a place.
+async fn events_of(executor: impl PgExecutor<'_>, id: IncidentId, up_to: Option<Position>) -> Result<Vec<Event>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        with its as (
+            select e.id from event e where e.incident = $1
+            union select e.id from event e join run r on r.id = e.run where r.incident = $1
+        )
+        select c.position as "position?", c.hash as "hash?", e.id, e.kind, e.schema, e.at, e.system, e.environment,
+            e.incident, e.run, e.audience, e.cause, e.commitment, b.salt as "salt?", b.body as "body?",
+            b.erased_by as "erased_by?", (b.event is not null) as "body_row!"
+        from its join event e on e.id = its.id left join chain c on c.event = e.id
+            left join event_body b on b.event = e.id
+        where $2::bigint is null or c.position <= $2 order by c.position nulls last, e.id
+        "#,
+        id.0,
+        up_to.map(|position| position.0)
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| ChainRow::from(row).event()).collect())
+}
+
+async fn runs_of(executor: impl PgExecutor<'_>, id: IncidentId) -> Result<Vec<RunId>> {
+    let ids =
+        sqlx::query_scalar!("select id from run where incident = $1 order by id", id.0).fetch_all(executor).await?;
+    Ok(ids.into_iter().map(RunId).collect())
+}
+
 pub(super) async fn incidents_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Incident>> {
     let rows = sqlx::query_as!(
         IncidentRow,
@@ -139,6 +226,70 @@ impl Store {
     /// When the database cannot be asked, or the row contradicts the model.
     pub async fn find_incident(&self, id: IncidentId) -> Result<Option<Incident>> {
         Ok(incidents_by_id(&self.pool, &[id.0]).await?.pop())
+    }
+
+    /// The events of an incident and of its runs, in the order of the chain: up to a place, or all with what waits for the
+    /// sequencer last.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_incident_events(&self, id: IncidentId, up_to: Option<Position>) -> Result<Vec<Event>> {
+        events_of(&self.pool, id, up_to).await
+    }
+
+    /// The event at a place of the chain.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn find_chained(&self, at: Position) -> Result<Option<Event>> {
+        let row = sqlx::query_as!(
+            Row,
+            r#"
+            select c.position as "position?", c.hash as "hash?", e.id, e.kind, e.schema, e.at, e.system, e.environment,
+                e.incident, e.run, e.audience, e.cause, e.commitment, b.salt as "salt?", b.body as "body?",
+                b.erased_by as "erased_by?", (b.event is not null) as "body_row!"
+            from chain c join event e on e.id = c.event left join event_body b on b.event = e.id
+            where c.position = $1
+            "#,
+            at.0
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| ChainRow::from(row).event()))
+    }
+
+    /// Everything that was said in a room between two places of the chain, both included, with edits, deletions and buttons:
+    /// events in order.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_room_lines(&self, room: &RoomAddress, from: Position, to: Position) -> Result<Vec<Event>> {
+        let rows = sqlx::query_as!(
+            Row,
+            r#"
+            select c.position as "position?", c.hash as "hash?", e.id, e.kind, e.schema, e.at, e.system, e.environment,
+                e.incident, e.run, e.audience, e.cause, e.commitment, b.salt as "salt?", b.body as "body?",
+                b.erased_by as "erased_by?", (b.event is not null) as "body_row!"
+            from chain c join event e on e.id = c.event join inbox i on i.id = e.cause
+                left join event_body b on b.event = e.id
+            where c.position between $2 and $3 and e.kind in ('line_said', 'line_edited') and i.room = $1
+            order by c.position
+            "#,
+            room.to_string(),
+            from.0,
+            to.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| ChainRow::from(row).event()).collect())
+    }
+
+    /// The runs of an incident, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_incident_runs(&self, id: IncidentId) -> Result<Vec<RunId>> {
+        runs_of(&self.pool, id).await
     }
 
     /// Incidents, newest first; with a number only older ones, and `limit` of them at most.
@@ -193,6 +344,108 @@ impl Tx {
                 .await?;
         let Some(id) = id else { return Ok(None) };
         Ok(incidents_by_id(&mut *self.inner, &[id]).await?.pop())
+    }
+
+    /// The events of an incident and of its runs so far, in order.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn list_incident_events(&mut self, id: IncidentId) -> Result<Vec<Event>> {
+        events_of(&mut *self.inner, id, None).await
+    }
+
+    /// The runs of an incident, oldest first.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn list_incident_runs(&mut self, id: IncidentId) -> Result<Vec<RunId>> {
+        runs_of(&mut *self.inner, id).await
+    }
+
+    /// The last incidents of a room that are resolved, newest first.
+    ///
+    /// # Errors
+    /// As [`Tx::find_incident`].
+    pub async fn list_resolved_incidents(&mut self, room: &RoomAddress, limit: i64) -> Result<Vec<Incident>> {
+        let ids = sqlx::query_scalar!(
+            "select id from incident where room = $1 and state = 'resolved' order by id desc limit $2",
+            room.to_string(),
+            limit
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let mut found = incidents_by_id(&mut *self.inner, &ids).await?;
+        found.reverse();
+        Ok(found)
+    }
+
+    /// What is known of the scheduled checks of systems, by service and check.
+    ///
+    /// # Errors
+    /// When the database refuses, or a row contradicts the model.
+    pub async fn list_checks_known(&mut self, systems: &[SystemName]) -> Result<Vec<CheckKnown>> {
+        let names: Vec<String> = systems.iter().map(ToString::to_string).collect();
+        let rows = sqlx::query!(
+            r#"
+            select system, service, check_name, hard, hard_since, asked_at, detail
+            from check_state where system = any($1) order by system, service, check_name
+            "#,
+            &names
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let hard = match (row.hard, row.hard_since) {
+                    (Some(name), Some(since)) => Some((health(&row.service, &name)?, since)),
+                    _ => None,
+                };
+                Ok(CheckKnown {
+                    system: SystemName::new(row.system),
+                    service: ServiceName::new(row.service),
+                    check: CheckName::new(row.check_name),
+                    hard,
+                    asked_at: row.asked_at,
+                    detail: row.detail,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether all automation is paused.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn find_paused(&mut self) -> Result<Option<Paused>> {
+        let row = sqlx::query!("select paused_by, paused_at, paused_why from automation where one and paused")
+            .fetch_optional(&mut *self.inner)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let wrong = || Inconsistent::at("the pause of automation", "paused_by");
+        let (by, at) = row.paused_by.zip(row.paused_at).ok_or_else(wrong)?;
+        Ok(Some(Paused { by: PersonId::new(by), at, why: row.paused_why }))
+    }
+
+    /// The triggers that a brake holds until a person says `resume`.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn list_held(&mut self) -> Result<Vec<Held>> {
+        let rows = sqlx::query!(
+            r#"
+            select trigger, service, held_since as "held_since!", coalesce(held_why, held_by) as "why!"
+            from brake_state where held_by is not null and held_since is not null order by trigger, service
+            "#
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let held = rows.into_iter().map(|row| Held {
+            trigger: TriggerName::new(row.trigger),
+            service: ServiceName::new(row.service),
+            since: row.held_since,
+            why: row.why,
+        });
+        Ok(held.collect())
     }
 
     /// Locks the incident of a service that is not resolved, and reads it.

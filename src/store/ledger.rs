@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::append::{self, NewMessage};
 use super::{Result, Store, Topic};
 use crate::metrics;
+use crate::model::chat::RoomAddress;
 use crate::model::event::{Event, NewEvent, Record, Scope};
 use crate::model::id::{Digest, EventId, InboxId, IncidentId, Position, RunId, SystemName};
 
@@ -15,6 +16,17 @@ pub struct ChainHead {
     pub position: Position,
     /// All zeros while the chain is empty.
     pub hash: Digest,
+}
+
+/// A part of the chain, for whoever reads on.
+#[derive(Debug, Clone)]
+pub struct Chained {
+    /// The newest place when it was read; 0 while the chain is empty.
+    pub head: Position,
+    /// How far was looked: where to read on.
+    pub up_to: Position,
+    /// The events, in order.
+    pub rows: Vec<ChainRow>,
 }
 
 /// An event with all its bytes, as the chain hashes it.
@@ -61,24 +73,25 @@ impl ChainRow {
     }
 }
 
-struct Row {
-    position: Option<i64>,
-    hash: Option<Vec<u8>>,
-    id: i64,
-    kind: String,
-    schema: i16,
-    at: DateTime<Utc>,
-    system: Option<String>,
-    environment: Option<String>,
-    incident: Option<i64>,
-    run: Option<i64>,
-    audience: Option<String>,
-    cause: Option<i64>,
-    commitment: Vec<u8>,
-    salt: Option<Vec<u8>>,
-    body: Option<Vec<u8>>,
-    erased_by: Option<i64>,
-    body_row: bool,
+/// An event's columns, as every reading of events selects them.
+pub(super) struct Row {
+    pub(super) position: Option<i64>,
+    pub(super) hash: Option<Vec<u8>>,
+    pub(super) id: i64,
+    pub(super) kind: String,
+    pub(super) schema: i16,
+    pub(super) at: DateTime<Utc>,
+    pub(super) system: Option<String>,
+    pub(super) environment: Option<String>,
+    pub(super) incident: Option<i64>,
+    pub(super) run: Option<i64>,
+    pub(super) audience: Option<String>,
+    pub(super) cause: Option<i64>,
+    pub(super) commitment: Vec<u8>,
+    pub(super) salt: Option<Vec<u8>>,
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) erased_by: Option<i64>,
+    pub(super) body_row: bool,
 }
 
 impl From<Row> for ChainRow {
@@ -192,6 +205,41 @@ impl Store {
     pub async fn list_chained(&self, after: Position, limit: i64) -> Result<Vec<ChainRow>> {
         let mut connection = self.loops.acquire().await?;
         chained_after(&mut connection, after, limit).await
+    }
+
+    /// Chained events after a place, in order, for whoever reads on; with a room only what was said there, what that led
+    /// to, and the runs and incidents that are talked about there.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_chained_for(&self, after: Position, room: Option<&RoomAddress>, limit: i64) -> Result<Chained> {
+        // Read first: what is appended later is looked at by the next call.
+        let head = self.chain_head().await?.position;
+        let rows = sqlx::query_as!(
+            Row,
+            r#"
+            select c.position as "position?", c.hash as "hash?", e.id, e.kind, e.schema, e.at, e.system, e.environment,
+                e.incident, e.run, e.audience, e.cause, e.commitment, b.salt as "salt?", b.body as "body?",
+                b.erased_by as "erased_by?", (b.event is not null) as "body_row!"
+            from chain c join event e on e.id = c.event left join event_body b on b.event = c.event
+            where c.position > $1 and c.position <= $2
+                and ($3::text is null
+                    or exists (select from inbox i where i.id = e.cause and i.room = $3)
+                    or exists (select from run r where r.id = e.run and r.room = $3)
+                    or exists (select from incident n where n.id = e.incident and n.room = $3))
+            order by c.position limit $4
+            "#,
+            after.0,
+            head.0,
+            room.map(ToString::to_string),
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let rows: Vec<ChainRow> = rows.into_iter().map(ChainRow::from).collect();
+        let full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= limit);
+        let last = rows.last().and_then(|row| row.place).map(|(position, _)| position);
+        Ok(Chained { head, up_to: last.filter(|_| full).unwrap_or(head.max(after)), rows })
     }
 
     /// Appends pending events to the chain in one transaction, under the sequencer's lease: locks the lease row by holder

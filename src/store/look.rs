@@ -10,7 +10,7 @@ use super::{ChainRow, Result, Store};
 use crate::model::chat::{Account, Message, RoomAddress};
 use crate::model::event::{Event, Health};
 use crate::model::id::{
-    CheckName, EventId, IncidentId, InboxId, MessageId, OutboxId, PersonId, Position, RequestId, RunId, ServiceName,
+    CheckName, EventId, InboxId, IncidentId, MessageId, OutboxId, PersonId, Position, RequestId, RunId, ServiceName,
     SystemName, ThreadId, TriggerName,
 };
 use crate::model::incident::Incident;
@@ -166,7 +166,7 @@ pub struct KnownCheck {
 
 /// Whether anything starts by itself, and what does not.
 #[derive(Debug, Clone, Default)]
-pub struct Automation {
+pub struct AutomationSeen {
     /// Who paused all of it, when and why.
     pub paused: Option<(PersonId, DateTime<Utc>, Option<String>)>,
     /// Triggers that wait for a person, each with its service, since when, and why.
@@ -409,9 +409,9 @@ impl Store {
         for edit in edits {
             let of = |line: &LineEntry| {
                 let message = line.key.strip_prefix("line:");
-                message.and_then(|message| edit.key.strip_prefix("edit:")?.strip_prefix(message)).is_some_and(|rest| {
-                    rest.starts_with(':') && edit.account == line.account.to_string()
-                })
+                message
+                    .and_then(|message| edit.key.strip_prefix("edit:")?.strip_prefix(message))
+                    .is_some_and(|rest| rest.starts_with(':') && edit.account == line.account.to_string())
             };
             if let Some(line) = lines.iter_mut().find(|line| of(line)) {
                 line.edited = Some(edit.text);
@@ -441,10 +441,9 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or a row contradicts the model.
     pub async fn list_waiting(&self) -> Result<Vec<(Request, Run)>> {
-        let ids =
-            sqlx::query!("select id, run from request where state = 'pending' order by id limit 100")
-                .fetch_all(&self.pool)
-                .await?;
+        let ids = sqlx::query!("select id, run from request where state = 'pending' order by id limit 100")
+            .fetch_all(&self.pool)
+            .await?;
         let (requests, runs): (Vec<i64>, Vec<i64>) = ids.into_iter().map(|row| (row.id, row.run)).unzip();
         let runs = super::runs::runs_by_id(&self.pool, &runs).await?;
         let requests = super::runs::requests_by_id(&self.pool, &requests).await?;
@@ -526,14 +525,11 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::list_waiting`].
-    pub async fn list_incident_runs(&self, incident: IncidentId, limit: i64) -> Result<Vec<Run>> {
-        let ids = sqlx::query_scalar!(
-            "select id from run where incident = $1 order by id desc limit $2",
-            incident.0,
-            limit
-        )
-        .fetch_all(&self.pool)
-        .await?;
+    pub async fn list_newest_incident_runs(&self, incident: IncidentId, limit: i64) -> Result<Vec<Run>> {
+        let ids =
+            sqlx::query_scalar!("select id from run where incident = $1 order by id desc limit $2", incident.0, limit)
+                .fetch_all(&self.pool)
+                .await?;
         let mut runs = super::runs::runs_by_id(&self.pool, &ids).await?;
         runs.reverse();
         Ok(runs)
@@ -601,7 +597,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn find_automation(&self) -> Result<Automation> {
+    pub async fn look_at_automation(&self) -> Result<AutomationSeen> {
         let paused = sqlx::query!("select paused_by, paused_at, paused_why from automation where one and paused")
             .fetch_optional(&self.pool)
             .await?;
@@ -613,10 +609,10 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let held = held.into_iter().map(|row| {
-            (TriggerName::new(row.trigger), ServiceName::new(row.service), row.held_since, row.held_why)
-        });
-        Ok(Automation {
+        let held = held
+            .into_iter()
+            .map(|row| (TriggerName::new(row.trigger), ServiceName::new(row.service), row.held_since, row.held_why));
+        Ok(AutomationSeen {
             paused: paused.and_then(|row| Some((PersonId::new(row.paused_by?), row.paused_at?, row.paused_why))),
             held: held.collect(),
         })
@@ -642,9 +638,8 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, or the row contradicts the model.
     pub async fn find_line_place(&self, line: InboxId) -> Result<Option<(RoomAddress, Account)>> {
-        let row = sqlx::query!("select room, account from inbox where id = $1", line.0)
-            .fetch_optional(&self.pool)
-            .await?;
+        let row =
+            sqlx::query!("select room, account from inbox where id = $1", line.0).fetch_optional(&self.pool).await?;
         let wrong = |column| Inconsistent::at(format!("inbox {line}"), column);
         row.map(|row| {
             let room = row.room.parse().map_err(|_| wrong("room"))?;

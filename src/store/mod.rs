@@ -24,6 +24,7 @@ mod runs;
 mod tx;
 mod verify;
 mod vitals;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,10 +38,13 @@ pub use append::{NewMessage, Origin, Place};
 pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
-pub use incident::NewIncident;
+pub use incident::{CheckKnown, Held, NewIncident};
 pub use lease::{Lease, WorkerId, WorkerRow};
-pub use ledger::{ChainHead, ChainRow};
-pub use look::{Automation, Conversation, Entry, GivenAnswer, KnownCheck, LedgerFilter, LedgerFrom, LineEntry, Mark, MessageEntry, Older};
+pub use ledger::{ChainHead, ChainRow, Chained};
+pub use look::{
+    AutomationSeen, Conversation, Entry, GivenAnswer, KnownCheck, LedgerFilter, LedgerFrom, LineEntry, Mark,
+    MessageEntry, Older,
+};
 pub use outbox::{Backlog, OutboxRow};
 pub use plain::PlainLine;
 pub(crate) use rows::subject;
@@ -50,6 +54,7 @@ pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
     AttemptCheck, DecisionCheck, EventCheck, GrantCheck, IncidentCheck, Loose, RequestCheck, RunCheck, Snapshot,
 };
+pub use watch::{Automation, BrakeRow, CheckRow, FiringRow, Paused};
 
 /// The migrations, in the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
@@ -158,7 +163,8 @@ impl Store {
     }
 
     /// Whether every migration of this binary has been applied. One cheap query, so that a start over a current schema
-    /// does not pay for the migrator's lock and checks.
+    /// does not pay for the migrator's lock and checks. They are counted as well: one that came later may bear an earlier
+    /// number.
     async fn is_current(&self) -> Result<bool> {
         let newest = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
         let there = sqlx::query_scalar!(r#"select to_regclass('_sqlx_migrations') is not null as "there!""#)
@@ -167,10 +173,11 @@ impl Store {
         if !there {
             return Ok(false);
         }
-        let applied = sqlx::query_scalar!(r#"select max(version) from _sqlx_migrations where success"#)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(applied == Some(newest))
+        let applied =
+            sqlx::query!(r#"select max(version) as newest, count(*) as "count!" from _sqlx_migrations where success"#)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(applied.newest == Some(newest) && usize::try_from(applied.count) == Ok(MIGRATOR.iter().count()))
     }
 
     /// The clock that every `$now` comes from.

@@ -153,6 +153,18 @@ impl Store {
         rows.into_iter().map(Row::read).collect()
     }
 
+    /// The number of the newest message that was sent to a room; 0 if there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn newest_sent(&self, room: &RoomAddress) -> Result<OutboxId> {
+        let newest =
+            sqlx::query_scalar!("select max(id) from outbox where room = $1 and sent_at is not null", room.to_string())
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(OutboxId(newest.unwrap_or(0)))
+    }
+
     /// Messages that a line led to and that were sent, after a number, oldest first.
     ///
     /// # Errors

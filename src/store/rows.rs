@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::code::Code;
-use crate::model::id::{Digest, GrantId, InboxId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId};
+use crate::model::id::{
+    Digest, GrantId, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId, TriggerName,
+};
 use crate::model::request::{Decision, GrantState, RequestState};
 use crate::model::run::{AttemptState, RunState, Snag, Verdict};
 use crate::model::trace::Trace;
@@ -55,6 +57,10 @@ pub struct Run {
     pub requester_account: Account,
     /// The line that last moved it.
     pub cause: Option<InboxId>,
+    /// The trigger that asked, if no person did.
+    pub trigger: Option<TriggerName>,
+    /// The incident that it belongs to.
+    pub incident: Option<IncidentId>,
     /// When it was asked.
     pub created_at: DateTime<Utc>,
     /// The fence of whoever holds it.
@@ -273,6 +279,8 @@ pub struct StoredGrant {
     pub requesters: Vec<PersonId>,
     /// The step of which its request asked a further attempt, if it did.
     pub retry_step: Option<u32>,
+    /// The trigger that asked for its run, if no person did.
+    pub trigger: Option<TriggerName>,
     /// The plan's stored bytes.
     pub plan: Vec<u8>,
     /// The decisions of its request.

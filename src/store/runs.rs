@@ -7,7 +7,9 @@ use super::rows::{self, Attempt, AttemptKey, Inconsistent, Request, Run, StoredD
 use super::{Result, Store, StoreError, Tx};
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::code::Code;
-use crate::model::id::{Digest, GrantId, InboxId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId};
+use crate::model::id::{
+    Digest, GrantId, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId, TriggerName,
+};
 use crate::model::plan::Sealed;
 use crate::model::request::{Answer, Decision, GrantState, RequestState};
 use crate::model::run::{RunState, Verdict};
@@ -34,8 +36,12 @@ pub struct NewRun<'a> {
     pub requester: &'a PersonId,
     /// By which account.
     pub account: &'a Account,
-    /// By which line.
-    pub cause: InboxId,
+    /// By which line; `None`: a trigger asked.
+    pub cause: Option<InboxId>,
+    /// The trigger that asked, if no person did.
+    pub trigger: Option<&'a TriggerName>,
+    /// The incident that it belongs to.
+    pub incident: Option<IncidentId>,
 }
 
 /// A request about to be inserted.
@@ -123,6 +129,8 @@ struct RunRow {
     requester: String,
     requester_account: String,
     cause: Option<i64>,
+    trigger: Option<String>,
+    incident: Option<i64>,
     created_at: DateTime<Utc>,
     fence: i64,
     trace: Option<String>,
@@ -146,6 +154,8 @@ impl TryFrom<RunRow> for Run {
             requester: PersonId::new(row.requester),
             requester_account: account(name(), &row.requester_account)?,
             cause: row.cause.map(InboxId),
+            trigger: row.trigger.map(TriggerName::new),
+            incident: row.incident.map(IncidentId),
             created_at: row.created_at,
             fence: row.fence,
             trace: row.trace.map(|trace| trace.parse().map_err(|_| Inconsistent::at(name(), "trace"))).transpose()?,
@@ -158,7 +168,7 @@ pub(super) async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Re
         RunRow,
         r#"
         select run.id, version, state, state_by, state_step, state_why, runbook, system, environment, plan, plan.bytes,
-            room, thread, requester, requester_account, cause, created_at, fence, trace
+            room, thread, requester, requester_account, cause, trigger, incident, created_at, fence, trace
         from run join plan on plan.digest = run.plan
         where run.id = any($1) order by run.id
         "#,
@@ -284,7 +294,7 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
     let locked = sqlx::query!(
         r#"
         select g.id, g.version, g.run, g.request, g.digest, g.state, g.expires_at, r.requesters, r.retry_step,
-            p.bytes
+            run.trigger, p.bytes
         from run_grant g join request r on r.id = g.request join run on run.id = g.run join plan p on p.digest = run.plan
         where g.run = any($1) and g.state = 'granted' order by g.id for update of g
         "#,
@@ -326,6 +336,7 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
                 expires_at: row.expires_at,
                 requesters: row.requesters.into_iter().map(PersonId::new).collect(),
                 retry_step: row.retry_step.and_then(|step| u32::try_from(step).ok()),
+                trigger: row.trigger.map(TriggerName::new),
                 plan: row.bytes,
                 decisions: by_request.remove(&row.request).unwrap_or_default(),
             })
@@ -482,8 +493,8 @@ impl Tx {
         let id = sqlx::query_scalar!(
             r#"
             insert into run (state, runbook, system, environment, plan, room, thread, requester, requester_account,
-                cause, created_at, updated_at, trace)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12) returning id
+                cause, trigger, incident, created_at, updated_at, trace)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $13, $11, $11, $14) returning id
             "#,
             run.state.name(),
             run.runbook.as_str(),
@@ -494,13 +505,18 @@ impl Tx {
             run.thread.map(ThreadId::as_str),
             run.requester.as_str(),
             run.account.to_string(),
-            run.cause.0,
+            run.cause.map(|cause| cause.0),
             self.now(),
+            run.trigger.map(TriggerName::as_str),
+            run.incident.map(|incident| incident.0),
             trace.to_string(),
         )
         .fetch_one(&mut *self.inner)
         .await?;
-        self.insert_line_run(run.cause, RunId(id)).await?;
+        self.wakes_runs = true;
+        if let Some(cause) = run.cause {
+            self.insert_line_run(cause, RunId(id)).await?;
+        }
         Ok(RunId(id))
     }
 

@@ -21,7 +21,7 @@ pub struct Tx {
     trace: Option<Trace>,
     events: Vec<NewEvent>,
     messages: Vec<NewMessage>,
-    wakes_runs: bool,
+    pub(super) wakes_runs: bool,
     pub(super) wakes_requests: bool,
 }
 
@@ -138,7 +138,7 @@ impl Tx {
             room: room.clone(),
             place,
             origin: Origin::Line(line),
-            part: self.next_part(line),
+            part: self.next_part(Origin::Line(line)),
             cause: Some(line),
             role: None,
             edits: false,
@@ -146,9 +146,9 @@ impl Tx {
         });
     }
 
-    /// The number of the next answer to a line.
-    pub fn next_part(&self, line: InboxId) -> i32 {
-        let said = self.messages.iter().filter(|message| message.origin == Origin::Line(line)).count();
+    /// The number of the next message of an origin.
+    pub fn next_part(&self, origin: Origin) -> i32 {
+        let said = self.messages.iter().filter(|message| message.origin == origin).count();
         i32::try_from(said).unwrap_or(i32::MAX)
     }
 

@@ -62,6 +62,8 @@ pub(crate) struct RunCheck {
     pub(crate) room: String,
     pub(crate) requester: String,
     pub(crate) requester_account: String,
+    pub(crate) trigger: Option<String>,
+    pub(crate) incident: Option<i64>,
     pub(crate) created_at: DateTime<Utc>,
 }
 
@@ -319,7 +321,7 @@ impl Snapshot {
             RunCheck,
             r#"
             select id, version, state, state_by, state_step, state_why, runbook, system, environment, plan, room, requester,
-                requester_account,
+                requester_account, trigger, incident,
                 greatest(least(created_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "created_at!"
             from run where id > $1 order by id limit $2
             "#,

@@ -31,10 +31,11 @@ impl Store {
 
     async fn read_vitals(&self) -> Result<Vitals> {
         let now = self.clock().now();
+        let needed: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
         let row = sqlx::query!(
             r#"
             select
-                (select max(version) from _sqlx_migrations where success) as migration,
+                (select count(*) from _sqlx_migrations where success and version = any($3)) as "migrations!",
                 (select count(*) from request where state = 'pending') as "requests!",
                 r.planned as "planned!", r.approved as "approved!", r.running as "running!", r.stopping as "stopping!",
                 (select count(*) from run where state = 'stuck') as "stuck!",
@@ -42,12 +43,21 @@ impl Store {
                 (select at from event where id = (select min(event) from unsequenced)) as unsequenced_since,
                 exists (select from lease where name = 'sequencer' and holder is not null and until > $1)
                     as "sequencer_held!",
+                (select count(*) from incident where state <> 'resolved' and state = 'open') as "open!",
+                (select count(*) from incident where state <> 'resolved' and state = 'mitigated') as "mitigated!",
+                (select count(*) from check_state where hard = 'ok') as "checks_ok!",
+                (select count(*) from check_state where hard = 'warning') as "checks_warning!",
+                (select count(*) from check_state where hard = 'critical') as "checks_critical!",
+                (select count(*) from check_state where hard = 'unknown') as "checks_unknown!",
+                (select count(*) from check_state where hard is null) as "checks_none!",
+                (select paused from automation) as "paused!",
+                (select count(*) from brake_state where held_by is not null) as "held!",
                 o.unsent as "unsent!", o.since as unsent_since, o.due as unsent_due,
                 coalesce(array_agg(s.name order by s.name) filter (where s.name is not null), '{}') as "sinks!",
                 coalesce(array_agg(s.lag order by s.name) filter (where s.name is not null), '{}') as "lags!",
                 coalesce(array_agg(s.since order by s.name) filter (where s.name is not null), '{}')
                     as "sink_since!: Vec<Option<DateTime<Utc>>>",
-                coalesce(array_agg(s.held order by s.name) filter (where s.name is not null), '{}') as "held!"
+                coalesce(array_agg(s.held order by s.name) filter (where s.name is not null), '{}') as "sinks_held!"
             from (
                 select count(*) filter (where state = 'planned') as planned,
                     count(*) filter (where state = 'approved') as approved,
@@ -75,17 +85,17 @@ impl Store {
             "#,
             now,
             MOST,
+            &needed,
         )
         .fetch_one(&self.pool)
         .await?;
         let age = |since: Option<DateTime<Utc>>| {
             since.and_then(|since| (now - since).to_std().ok()).unwrap_or(Duration::ZERO)
         };
-        let sinks = row.sinks.into_iter().zip(row.lags).zip(row.sink_since).zip(row.held);
-        let newest = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
+        let sinks = row.sinks.into_iter().zip(row.lags).zip(row.sink_since).zip(row.sinks_held);
         Ok(Vitals {
-            // A newer one is fine: migrations first add, and take away a release later.
-            schema_is_current: row.migration >= Some(newest),
+            // Further ones are fine: migrations first add, and take away a release later.
+            schema_is_current: usize::try_from(row.migrations) == Ok(needed.len()),
             requests_waiting: row.requests,
             runs_open: vec![
                 ("planned", row.planned),
@@ -94,6 +104,16 @@ impl Store {
                 ("stopping", row.stopping),
                 ("stuck", row.stuck),
             ],
+            incidents: vec![("open", row.open), ("mitigated", row.mitigated)],
+            checks: vec![
+                ("ok", row.checks_ok),
+                ("warning", row.checks_warning),
+                ("critical", row.checks_critical),
+                ("unknown", row.checks_unknown),
+                ("none", row.checks_none),
+            ],
+            paused: row.paused,
+            held: row.held,
             unsequenced: row.unsequenced,
             unsequenced_age: age(row.unsequenced_since),
             sequencer_held: row.sequencer_held,

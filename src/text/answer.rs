@@ -268,7 +268,7 @@ pub fn since(times: &Times, moment: DateTime<Utc>, now: DateTime<Utc>) -> String
     times.at(moment, now)
 }
 
-fn capital(text: &str) -> String {
+pub(super) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -87,6 +87,10 @@ pub fn wrong(error: &ParseError) -> String {
         ParseError::NotARun { said, command, .. } => {
             format!("\"{}\" is no run's number, so nothing was done. Say it as `{command} run 12`.", echo(said))
         }
+        ParseError::NotAnIncident { said, command, .. } => {
+            let command = if *command == "what" { "what happened" } else { command };
+            format!("\"{}\" is no incident's number, so nothing was done. Say it as `{command} INC-7`.", echo(said))
+        }
         ParseError::Usage { command, .. } => {
             let forms: Vec<&str> =
                 built_ins().filter(|topic| topic.word == *command).map(|topic| topic.forms).collect();
@@ -301,6 +305,69 @@ fn topic(command: &Command) -> Topic {
             forms: "`requests`",
             more: "It only reads.",
         },
+        Command::Status => Topic {
+            word: "status",
+            usage: "status",
+            does: "How the systems of this room are, and what is under way",
+            forms: "`status`",
+            more: "It says how old its knowledge is. What nobody has checked is never called well.",
+        },
+        Command::Incidents => Topic {
+            word: "incidents",
+            usage: "incidents",
+            does: "The incidents of this room",
+            forms: "`incidents`",
+            more: "Those that are not resolved, and the last few that are.",
+        },
+        Command::Happened { incident: _ } => Topic {
+            word: "what",
+            usage: "what happened [INC-7]",
+            does: "What failed, what was tried, where it stands",
+            forms: "`what happened` or `what happened INC-7`",
+            more: "Three lines for somebody who comes late. It only reads.",
+        },
+        Command::Open { system: _, title: _ } => Topic {
+            word: "open",
+            usage: "open incident TITLE",
+            does: "Say that something is wrong",
+            forms: "`open incident TITLE` or `open incident SYSTEM: TITLE`",
+            more: "A failing check opens one by itself. What is said here until `resolve` belongs to its record.",
+        },
+        Command::Ack { incident: _ } => Topic {
+            word: "ack",
+            usage: "ack [INC-7]",
+            does: "Take care of an incident",
+            forms: "`ack` or `ack INC-7`",
+            more: "The room is told that you do. It approves nothing.",
+        },
+        Command::Note { incident: _, text: _ } => Topic {
+            word: "note",
+            usage: "note [INC-7] TEXT",
+            does: "Write something down for an incident's record",
+            forms: "`note TEXT` or `note INC-7 TEXT`",
+            more: "It stands in the report with your name and the time.",
+        },
+        Command::Resolve { incident: _, reason: _ } => Topic {
+            word: "resolve",
+            usage: "resolve [INC-7] [because REASON]",
+            does: "Say that an incident is over",
+            forms: "`resolve`, `resolve INC-7` or `resolve INC-7 because …`",
+            more: "While its service still fails it wants a reason.",
+        },
+        Command::Reopen { incident: _, reason: _ } => Topic {
+            word: "reopen",
+            usage: "reopen [INC-7] [because REASON]",
+            does: "Say that an incident is not over",
+            forms: "`reopen`, `reopen INC-7` or `reopen INC-7 because …`",
+            more: "Only while its service has no newer incident.",
+        },
+        Command::Report { incident: _ } => Topic {
+            word: "report",
+            usage: "report [INC-7]",
+            does: "Where the whole record of an incident is",
+            forms: "`report` or `report INC-7`",
+            more: "A short summary here; the whole with `countersign report INC-7` or on the page.",
+        },
         Command::Show { what: Shown::Code(_) | Shown::Run(_) } => Topic {
             word: "show",
             usage: "show CODE|run NUMBER",
@@ -317,7 +384,9 @@ fn following(command: Option<&Command>) -> Option<Command> {
     Some(match command {
         None => Command::Run { runbook: RunbookName::new("x"), params: [].into(), anew: Anew::No },
         Some(Command::Run { .. }) => Command::Is { service: ServiceName::new("x"), check: None },
-        Some(Command::Is { .. }) => Command::Requests,
+        Some(Command::Is { .. }) => Command::Status,
+        Some(Command::Status) => Command::Happened { incident: None },
+        Some(Command::Happened { .. }) => Command::Requests,
         Some(Command::Requests) => Command::Approve { code: None },
         Some(Command::Approve { .. }) => Command::Deny { code: None, reason: None },
         Some(Command::Deny { .. }) => Command::Withdraw { code: None },
@@ -326,7 +395,14 @@ fn following(command: Option<&Command>) -> Option<Command> {
         Some(Command::Show { .. }) => Command::Stop { run },
         Some(Command::Stop { .. }) => Command::Judge { run, verdict: Verdict::Worked, reason: String::new() },
         Some(Command::Judge { .. }) => Command::Retry { run },
-        Some(Command::Retry { .. }) => Command::WhoAmI,
+        Some(Command::Retry { .. }) => Command::Incidents,
+        Some(Command::Incidents) => Command::Open { system: None, title: String::new() },
+        Some(Command::Open { .. }) => Command::Ack { incident: None },
+        Some(Command::Ack { .. }) => Command::Note { incident: None, text: String::new() },
+        Some(Command::Note { .. }) => Command::Resolve { incident: None, reason: None },
+        Some(Command::Resolve { .. }) => Command::Reopen { incident: None, reason: None },
+        Some(Command::Reopen { .. }) => Command::Report { incident: None },
+        Some(Command::Report { .. }) => Command::WhoAmI,
         Some(Command::WhoAmI) => Command::Ping,
         Some(Command::Ping) => Command::Help { topic: None },
         Some(Command::Help { .. }) => return None,

@@ -37,6 +37,10 @@ pub fn progress(plan: &Plan, events: &[Event], limit: usize) -> String {
     for event in events {
         let Some(record) = &event.record else { continue };
         match &record.what {
+            Happened::RequestGranted { automatic: Some(trigger), .. } => {
+                let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
+                header = Some(super::automation::recovering(&plan.deed, trigger, &place.unwrap_or_default()));
+            }
             Happened::RequestGranted { code, by, .. } => {
                 let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
                 header = Some(format!(
@@ -104,7 +108,7 @@ pub fn progress(plan: &Plan, events: &[Event], limit: usize) -> String {
 }
 
 /// The beginning of a text, with a mark when it goes on.
-fn shortened(text: &str, most: usize) -> String {
+pub(super) fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }

@@ -5,9 +5,12 @@
 //! who must act named once, times absolute with zone, every refusal with what to do next.
 
 pub mod answer;
+pub mod automation;
 pub mod command;
 pub mod echo;
+pub mod incident;
 pub mod plan;
+pub mod report;
 pub mod time;
 pub mod timeline;
 pub mod visible;

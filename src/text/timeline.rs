@@ -161,7 +161,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 _ => String::new(),
             };
             let said = said(checks, summary);
-            bot(format!("saw {} {end}{code} after {}{said}", attempt(*run, *step, *number), lasted(*millis)))
+            bot(format!("saw {} {end}{code} in {}{said}", attempt(*run, *step, *number), lasted(*millis)))
         }
         Happened::AttemptProgress { run, step, number, line } => {
             bot(format!("heard from {}: {}", attempt(*run, *step, *number), shown(line)))
@@ -204,9 +204,12 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 colon(&shown(detail))
             ))
         }
-        Happened::IncidentOpened { incident, service, title, check, by, room, since: _ } => {
+        Happened::IncidentOpened { incident, service, title, check, by, room, since } => {
             let about = service.as_ref().map(|service| format!(" on {service}")).unwrap_or_default();
-            let found = check.as_ref().map(|check| format!(", found by `{check}`")).unwrap_or_default();
+            let found = check
+                .as_ref()
+                .map(|check| format!(", found by `{check}`, so since {}", times.at_second(*since, now)))
+                .unwrap_or_default();
             let words = format!("opened INC-{incident}{about} in {}{found}: {}", channel(room), stop(&shown(title)));
             by.as_ref().map_or_else(|| bot(words.clone()), |by| told(by, words.clone()))
         }
@@ -467,12 +470,12 @@ mod tests {
             json!({"kind": "check_turned", "service": "service-b", "check": "running", "was": null, "now": "unknown",
                 "since": "2026-11-21T22:01:12Z", "results": 1, "detail": ""}),
             json!({"kind": "incident_opened", "incident": 7, "service": "service-b", "title": "Service B is not running",
-                "check": "running", "by": null, "room": room}),
+                "check": "running", "by": null, "room": room, "since": "2026-11-21T22:01:12Z"}),
             json!({"kind": "incident_opened", "incident": 8, "service": null, "title": "everything is slow",
-                "check": null, "by": "mei", "room": room}),
+                "check": null, "by": "mei", "room": room, "since": later}),
             json!({"kind": "incident_acknowledged", "incident": 7, "by": "mei"}),
-            json!({"kind": "incident_mitigated", "incident": 7, "millis": 70000}),
-            json!({"kind": "incident_recurred", "incident": 7, "check": "running"}),
+            json!({"kind": "incident_mitigated", "incident": 7, "since": later, "millis": 70000}),
+            json!({"kind": "incident_recurred", "incident": 7, "since": later, "check": "running"}),
             json!({"kind": "incident_resolved", "incident": 7, "by": "mei", "reason": null, "millis": 400000,
                 "asked": 1, "waited_millis": 70000}),
             json!({"kind": "incident_resolved", "incident": 7, "by": "mei", "reason": "disk replaced", "millis": 400000,
@@ -524,9 +527,9 @@ mod tests {
         countersign saw the grant of run 12 lapse: it starts nothing more.
         countersign revoked the grant of run 12: it starts nothing more.
         countersign started step 1 of run 12.
-        countersign saw step 1 of run 12 succeed after 1.1 s: service-b: started.
-        countersign saw step 2 of run 12 (attempt 2) fail with exit code 3 after 30 s: service-b running critical.
-        countersign saw step 1 of run 12 run out of time after 1 min: killed after 1 min.
+        countersign saw step 1 of run 12 succeed in 1.1 s: service-b: started.
+        countersign saw step 2 of run 12 (attempt 2) fail with exit code 3 in 30 s: service-b running critical.
+        countersign saw step 1 of run 12 run out of time in 1 min: killed after 1 min.
         countersign heard from step 1 of run 12: halfway
         countersign did not see how step 1 of run 12 ended: the bot ended.
         boss judged that step 1 of run 12 worked: it answers.
@@ -537,7 +540,7 @@ mod tests {
         mei stopped run 12. Steps done: 1, 2. Unknown: none. Not started: 3.
         countersign found service-b critical instead of ok by `running`, since 06:01:12 +08, 2 results: STOPPED.
         countersign found service-b unknown by `running`, since 06:01:12 +08, 1 result.
-        countersign opened INC-7 on service-b in system-a, found by `running`: Service B is not running.
+        countersign opened INC-7 on service-b in system-a, found by `running`, so since 06:01:12 +08: Service B is not running.
         mei opened INC-8 in system-a: everything is slow.
         mei takes care of INC-7.
         countersign found the service of INC-7 well again after 1 min 10 s; nobody has resolved it yet.

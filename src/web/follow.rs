@@ -258,7 +258,7 @@ impl Follow {
 }
 
 /// A live message as an account may see it.
-fn told_live(posted: Posted, reader: &Account) -> Option<Told> {
+pub(super) fn told_live(posted: Posted, reader: &Account) -> Option<Told> {
     may_see(reader, posted.message.only_to.as_ref()).then(|| {
         let edits = posted.edits.is_some();
         Told::new(posted.id, posted.at, posted.name, posted.thread, edits, posted.message)

@@ -207,6 +207,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("localhost:4100"));
         let uri = Uri::from_static("http://evil.example/api");
-        assert_eq!(guard.judge(&Method::GET, &uri, &headers).err().map(|refusal| refusal.status), Some(StatusCode::FORBIDDEN));
+        assert_eq!(
+            guard.judge(&Method::GET, &uri, &headers).err().map(|refusal| refusal.status),
+            Some(StatusCode::FORBIDDEN)
+        );
     }
 }

@@ -7,9 +7,11 @@
 //! A further group of routes is a file with `pub(super) fn routes() -> Router<Shared>`, merged in [`router`]; the guard
 //! and the limits then hold for it as well.
 
+mod events;
 mod follow;
 mod guard;
 mod health;
+pub(crate) mod incidents;
 mod ledger;
 mod pages;
 mod rooms;
@@ -111,10 +113,12 @@ pub(crate) type Shared = Arc<Web>;
 pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>) -> Router {
     let guard = Arc::new(guard::Guard { hosts: Hosts::of(address, &state.names), token: state.token.clone() });
     let sessions = Sessions::new(state.token.clone(), address.port());
-    let web: Shared = Arc::new(Web { state, stop, sessions, latest: health::Latest::default() });
+    let web: Shared = Arc::new(Web { state, stop, latest: health::Latest::default(), sessions });
     let api = Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())
+        .merge(incidents::routes())
+        .merge(events::routes())
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")
         })

@@ -34,7 +34,7 @@ const MOST_NAME: usize = 128;
 const MOST_WAIT_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Messages in one answer of the history.
-const PAGE: i64 = 500;
+pub(super) const PAGE: i64 = 500;
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
@@ -44,7 +44,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/api/v1/rooms/{room}/messages", get(list_messages))
 }
 
-type RoomPath = Result<Path<String>, PathRejection>;
+pub(super) type RoomPath = Result<Path<String>, PathRejection>;
 
 async fn take_line(State(web): State<Shared>, room: RoomPath, request: Request<Body>) -> Result<Response, Refusal> {
     let room = known_room(&web, room)?;
@@ -186,9 +186,15 @@ pub(super) fn may_see(reader: &Account, only_to: Option<&Account>) -> bool {
     only_to.is_none_or(|only_to| only_to == reader)
 }
 
-fn known_room(web: &Shared, room: RoomPath) -> Result<RoomAddress, Refusal> {
+pub(super) fn known_room(web: &Shared, room: RoomPath) -> Result<RoomAddress, Refusal> {
     let unknown = || Refusal::new(StatusCode::NOT_FOUND, "there is no such room here");
     let Path(room) = room.map_err(|_| unknown())?;
+    room_of(web, room)
+}
+
+/// A room of the catalog in force by its name in an address.
+pub(super) fn room_of(web: &Shared, room: String) -> Result<RoomAddress, Refusal> {
+    let unknown = || Refusal::new(StatusCode::NOT_FOUND, "there is no such room here");
     if !is_name(&room) {
         return Err(unknown());
     }
@@ -208,7 +214,7 @@ fn name(field: &str, value: &str) -> Result<String, Refusal> {
     Err(Refusal::wrong(format!("`{field}` must be 1 to {MOST_NAME} characters without spaces and control characters")))
 }
 
-fn account(speaker: &str) -> Result<Account, Refusal> {
+pub(super) fn account(speaker: &str) -> Result<Account, Refusal> {
     let id = name("as", speaker)?;
     Ok(Account { platform: PLATFORM.to_owned(), workspace: WORKSPACE.to_owned(), id })
 }

@@ -8,8 +8,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::model::chat::{Account, Button, Message};
-use crate::model::id::{Digest, InboxId, MessageId, OutboxId, RunId, ThreadId};
-use crate::store::PlanHistory;
+use crate::model::event::{Event, Happened, Record, Scope};
+use crate::model::id::{
+    Digest, EventId, InboxId, IncidentId, MessageId, OutboxId, PersonId, Position, RunId, ServiceName, SystemName,
+    ThreadId,
+};
+use crate::store::{ChainRow, PlanHistory};
 
 /// What is said: the body of `POST /api/v1/rooms/{room}/lines`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -161,6 +165,92 @@ pub struct TimedOut {
     pub timeout: bool,
 }
 
+/// An event of the ledger: an element of [`EventsTold`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventTold {
+    /// Its place.
+    pub position: Position,
+    /// The chain's hash there.
+    pub hash: Digest,
+    /// Its number.
+    pub id: EventId,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Its kind, as stored.
+    pub kind: String,
+    /// The system that it is about.
+    pub system: Option<SystemName>,
+    /// That system's environment.
+    pub environment: Option<String>,
+    /// The incident.
+    pub incident: Option<IncidentId>,
+    /// The run.
+    pub run: Option<RunId>,
+    /// Whom it concerns alone: an account.
+    pub audience: Option<String>,
+    /// The line or button that led to it.
+    pub cause: Option<InboxId>,
+    /// What happened, as stored; `null` once erased.
+    pub what: Option<serde_json::Value>,
+}
+
+impl EventTold {
+    /// An event as it is told; `None` while it has no place.
+    pub(crate) fn new(row: &ChainRow) -> Option<Self> {
+        let (position, hash) = row.place?;
+        let body = row.body.as_ref().and_then(|(_, body)| serde_json::from_slice::<serde_json::Value>(body).ok());
+        Some(Self {
+            position,
+            hash,
+            id: row.id,
+            at: row.at,
+            kind: row.kind.clone(),
+            system: row.scope.system.clone(),
+            environment: row.scope.environment.clone(),
+            incident: row.scope.incident,
+            run: row.scope.run,
+            audience: row.scope.audience.clone(),
+            cause: row.cause,
+            what: body.and_then(|mut body| body.get_mut("what").map(serde_json::Value::take)),
+        })
+    }
+
+    /// The event itself; without a record when it was erased, or is of a version that this program does not know.
+    pub fn event(&self) -> Event {
+        let what = self.what.clone().and_then(|what| serde_json::from_value::<Happened>(what).ok());
+        Event {
+            position: Some(self.position),
+            hash: Some(self.hash),
+            id: self.id,
+            kind: self.kind.clone(),
+            at: self.at,
+            scope: Scope {
+                system: self.system.clone(),
+                environment: self.environment.clone(),
+                incident: self.incident,
+                run: self.run,
+                audience: self.audience.clone(),
+            },
+            cause: self.cause,
+            // Which rows it changed is for verification, which reads the ledger itself.
+            record: what.map(|what| Record { what, rows: Vec::new() }),
+        }
+    }
+}
+
+/// The answer of `GET /api/v1/events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventsTold {
+    /// The server's time.
+    pub now: DateTime<Utc>,
+    /// The newest place of the ledger; 0 while it is empty.
+    pub head: Position,
+    /// How far was looked: `after` of the next question.
+    pub up_to: Position,
+    /// The events, in order.
+    pub events: Vec<EventTold>,
+}
+
 /// Which plan is looked at: the body of `POST /api/v1/plan`. Nothing is asked for, kept or run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,6 +280,33 @@ pub struct Verified {
     pub sound: bool,
     /// How far it was verified and what was found, for people.
     pub report: String,
+}
+
+/// An incident in the answer of `GET /api/v1/incidents`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentTold {
+    /// Its number.
+    pub incident: IncidentId,
+    /// `open`, `mitigated` or `resolved`.
+    pub state: String,
+    /// The system.
+    pub system: SystemName,
+    /// Its environment.
+    pub environment: String,
+    /// The service; `None` if a person opened it and named none.
+    pub service: Option<ServiceName>,
+    /// In a few words.
+    pub title: String,
+    /// The address of the room.
+    pub room: String,
+    /// When it was opened.
+    pub opened_at: DateTime<Utc>,
+    /// Who opened it; `None`: a check did.
+    pub opened_by: Option<PersonId>,
+    /// Since when it was open last.
+    pub failed_at: DateTime<Utc>,
+    /// Who takes care of it.
+    pub acknowledged_by: Option<PersonId>,
 }
 
 /// The body of every refused request.

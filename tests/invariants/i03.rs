@@ -1,6 +1,6 @@
 //! I3: no attempt starts twice, and a further one of a step that must not be repeated wants a decision.
 
-use countersign::approval::{self, GrantError, Step};
+use countersign::approval::{self, After, GrantError, Step};
 use countersign::model::run::RunState;
 use countersign::store::AdvanceError;
 
@@ -21,7 +21,7 @@ async fn stuck(house: &House, who: &str, text: &str) -> Asked {
     asked
 }
 
-async fn attempts(house: &House) -> Vec<String> {
+pub(crate) async fn attempts(house: &House) -> Vec<String> {
     house.texts("select step || '.' || number || ' ' || state from attempt order by step, number".to_owned()).await
 }
 
@@ -31,7 +31,7 @@ async fn i3_a_step_of_unknown_outcome_is_not_started_again() {
     let asked = stuck(&house, "mei", "hang on").await;
     // Whoever looks at it once more does nothing either.
     let engine = house.engine_of(house.store().clone(), house.another_worker().await, LEASE);
-    let other = house.granted("mei", "note it", "boss").await;
+    let other = house.granted("mei", "mark it", "boss").await;
     house.settled(other.run).await;
     engine.stop().await;
     assert_eq!(house.run(asked.run).await.state.name(), "stuck");
@@ -72,20 +72,20 @@ async fn i3_a_grant_to_start_covers_no_second_attempt() {
 async fn i3_a_grant_to_retry_covers_its_step_alone() {
     let house = House::new().await;
     let asked = stuck(&house, "mei", "hang on").await;
-    let covers = async |step, number, idempotent| {
+    let covers = async |step, number, after| {
         let stored = stored(&house, asked).await;
         let (grant, _) = approval::derive(&stored, house.store().clock().now()).expect("a Grant");
-        grant.covers(Step { step, number, idempotent })
+        grant.covers(Step { step, number, after })
     };
-    assert!(matches!(covers(1, 2, false).await, Err(GrantError::NotThisAttempt(1))));
-    assert!(covers(1, 1, false).await.is_ok() && covers(1, 2, true).await.is_ok());
+    assert!(matches!(covers(1, 2, After::Unknown).await, Err(GrantError::NotThisAttempt(1))));
+    assert!(covers(1, 1, After::Nothing).await.is_ok());
     house.say("boss", &format!("retry run {}", asked.run)).await;
     house.post().await;
     let codes = house.texts("select code from request where state = 'pending'".to_owned()).await;
     house.say("lin", &format!("approve {}", codes[0])).await;
     assert_eq!(house.run(asked.run).await.state, RunState::Approved);
-    assert!(covers(1, 2, false).await.is_ok());
-    assert!(matches!(covers(2, 2, false).await, Err(GrantError::NotThisAttempt(2))));
+    assert!(covers(1, 2, After::Unknown).await.is_ok());
+    assert!(matches!(covers(2, 2, After::Unknown).await, Err(GrantError::NotThisAttempt(2))));
     assert_eq!(house.count("run_grant where state = 'granted'").await, 1, "it takes the place of the first");
 }
 
@@ -115,11 +115,31 @@ async fn i3_a_retry_is_decided_by_others_and_starts_one_attempt() {
     assert_eq!(house.done(), ["hang", "hang"]);
 }
 
+/// What was decided while a run was in one state is not done when it is in a later one, by whoever holds it.
+#[tokio::test]
+async fn i3_what_was_decided_on_an_older_state_is_not_done() {
+    let house = House::new().await;
+    let asked = house.granted("mei", "both notes", "boss").await;
+    let (_, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
+    let grant = stored(&house, asked).await;
+    let first = start(&house, asked, fence, Some((grant.id, grant.digest))).await;
+    // The same worker, the same fence, another attempt: only the version and the state tell that it comes too late.
+    let mut late = first.clone();
+    late.started.as_mut().expect("a start").key.step = 2;
+    house.store().advance_tx(house.me).apply(&[first]).await.expect("it starts");
+    let applied = house.store().advance_tx(house.me).apply(std::slice::from_ref(&late)).await;
+    assert!(matches!(applied, Err(AdvanceError::Guard(run)) if run == asked.run), "an older version: {applied:?}");
+    late.version = house.run(asked.run).await.version;
+    let applied = house.store().advance_tx(house.me).apply(&[late]).await;
+    assert!(matches!(applied, Err(AdvanceError::Guard(run)) if run == asked.run), "another state: {applied:?}");
+    assert_eq!(attempts(&house).await, ["1.1 started"]);
+}
+
 /// The key of an attempt is unique in the database itself.
 #[tokio::test]
 async fn i3_the_same_attempt_cannot_be_written_twice() {
     let house = House::new().await;
-    let asked = house.granted("mei", "note it", "boss").await;
+    let asked = house.granted("mei", "mark it", "boss").await;
     let (_, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     let grant = stored(&house, asked).await;
     for first in [true, false] {

@@ -205,7 +205,9 @@ impl Scene {
                 thread: None,
                 requester: &person("mei"),
                 account: &account("mei"),
-                cause: line,
+                cause: Some(line),
+                trigger: None,
+                incident: None,
             })
             .await
             .expect("a run");

@@ -716,7 +716,7 @@ fn token(text: &str, before: &str) -> Option<(usize, &'static str)> {
         if unit.starts_with(" ms") {
             return Some((end + 3, "LASTED"));
         }
-        if unit.starts_with(" s") && !unit.starts_with(" st") {
+        if unit.strip_prefix(" s").is_some_and(|after| !after.starts_with(char::is_alphabetic)) {
             return Some((end + 2, "LASTED"));
         }
     }

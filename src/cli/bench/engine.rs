@@ -188,7 +188,9 @@ async fn insert(
             thread: None,
             requester: &mei,
             account: &account("mei"),
-            cause: asked,
+            cause: Some(asked),
+            trigger: None,
+            incident: None,
         })
         .await?;
     if what == Steps::Nothing {

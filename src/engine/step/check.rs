@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::output::Capture;
+use super::net::no_answer;
 use super::run::{Ran, run};
-use super::{Answering, Context, End, Seen};
+use super::{Answering, Context, End, Seen, http, tcp};
 use crate::model::catalog::ExitCodes;
 use crate::model::event::{CheckResult, Health};
-use crate::model::plan::{PlanCheck, PlanProbe, PlanUntil};
+use crate::model::plan::{Exec, PlanCheck, PlanProbe, PlanUntil};
 use crate::model::run::Outcome;
 
 pub(super) async fn execute(
@@ -78,36 +79,40 @@ pub(in crate::engine) async fn ask(
     context: &Context,
 ) -> Result<(CheckResult, String), End> {
     let own_deadline = (Instant::now() + Duration::from_millis(check.timeout_ms)).min(deadline);
-    let (exec, codes) = match &check.probe {
-        PlanProbe::Command { exec, codes } => (exec, *codes),
-        PlanProbe::Http(_) | PlanProbe::Tcp(_) => {
-            let detail = "this kind of check is not built yet".to_owned();
-            let (service, check) = (check.service.clone(), check.check.clone());
-            return Ok((CheckResult { service, check, health: Health::Unknown, detail }, String::new()));
-        }
+    let timeout = Duration::from_millis(check.timeout_ms);
+    let asked = match &check.probe {
+        PlanProbe::Command { exec, codes } => return ask_command(check, exec, *codes, own_deadline, context).await,
+        PlanProbe::Http(ask) => http::ask(ask, own_deadline, timeout, context).await,
+        PlanProbe::Tcp(ask) => tcp::ask(ask, own_deadline, timeout, context).await,
     };
-    let (health, detail, said) = match run(exec, own_deadline, context).await {
-        Ran::Exited { code, how, output } => {
-            let health = health(codes, code);
-            let detail = output.first_line().unwrap_or(how);
-            (health, detail, String::from_utf8_lossy(&output.finish().0).into_owned())
-        }
-        Ran::TimedOut { output } => {
-            let said = String::from_utf8_lossy(&output.finish().0).into_owned();
-            (
-                Health::Unknown,
-                format!("no answer within {} s", Duration::from_millis(check.timeout_ms).as_secs_f64()),
-                said,
-            )
-        }
-        Ran::NotStarted(why) => (Health::Unknown, why, String::new()),
+    let (health, detail, output) = asked.map_err(End::Ordered)?.health();
+    Ok(answer(check, health, &detail, output, context))
+}
+
+/// A check's answer, with what was said beside it. What a process or a server said was redacted as it came; what we say
+/// of it ourselves was not (I8).
+fn answer(check: &PlanCheck, health: Health, detail: &str, said: Capture, context: &Context) -> (CheckResult, String) {
+    let (service, check) = (check.service.clone(), check.check.clone());
+    let result = CheckResult { service, check, health, detail: context.secrets.redact(detail) };
+    (result, String::from_utf8_lossy(&said.finish().0).into_owned())
+}
+
+async fn ask_command(
+    check: &PlanCheck,
+    exec: &Exec,
+    codes: ExitCodes,
+    deadline: Instant,
+    context: &Context,
+) -> Result<(CheckResult, String), End> {
+    let timeout = Duration::from_millis(check.timeout_ms);
+    let (health, detail, said) = match run(exec, deadline, context).await {
+        Ran::Exited { code, how, output } => (health(codes, code), output.first_line().unwrap_or(how), output),
+        Ran::TimedOut { output } => (Health::Unknown, no_answer(timeout), output),
+        Ran::NotStarted(why) => (Health::Unknown, why, Capture::default()),
         Ran::Ordered(orders) => return Err(End::Ordered(orders)),
         Ran::NotProvedGone(why) => return Err(End::NotProvedGone(why)),
     };
-    // What a process said was redacted as it came; what we say of it ourselves is not (I8).
-    let detail = context.secrets.redact(&detail);
-    let result = CheckResult { service: check.service.clone(), check: check.check.clone(), health, detail };
-    Ok((result, said))
+    Ok(answer(check, health, &detail, said, context))
 }
 
 /// What an exit code means; `None` is a death by signal, which tells nothing.

@@ -5,7 +5,13 @@
 //! process group is killed before anything else.
 
 pub(super) mod check;
+mod http;
+mod net;
 mod run;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -64,7 +70,7 @@ pub(super) struct Context {
     pub(super) marker: String,
     /// The run that it belongs to; a scheduled check has none.
     pub(super) run: Option<RunId>,
-    /// The place of this attempt in its run's trace, as processes are told it.
+    /// Its place in a trace, as processes are told it.
     pub(super) traceparent: Option<String>,
     pub(super) surroundings: Surroundings,
     pub(super) secrets: Secrets,
@@ -89,21 +95,43 @@ impl Context {
 
     /// Waits for an order other than to go on, or for the time to give up by itself.
     async fn ordered(&self) -> Orders {
-        let (mut orders, mut act_until) = (self.orders.clone(), self.act_until.clone());
-        loop {
-            let until = *act_until.borrow_and_update();
-            tokio::select! {
-                // Whoever gives orders is gone: so is the worker, or the run was claimed anew.
-                given = orders.wait_for(|given| *given != Orders::GoOn) => {
-                    return given.map_or(Orders::GiveUp, |given| *given);
-                }
-                () = tokio::time::sleep_until(until) => {
-                    if Instant::now() >= *act_until.borrow() {
-                        return Orders::GiveUp;
-                    }
+        ordered(self.orders.clone(), self.act_until.clone()).await
+    }
+}
+
+/// Waits for an order other than to go on, or until this process may act no longer.
+pub(super) async fn ordered(mut orders: watch::Receiver<Orders>, mut act_until: watch::Receiver<Instant>) -> Orders {
+    loop {
+        let until = *act_until.borrow_and_update();
+        tokio::select! {
+            // Whoever gives orders is gone: so is the worker, or the run was claimed anew.
+            given = orders.wait_for(|given| *given != Orders::GoOn) => {
+                return given.map_or(Orders::GiveUp, |given| *given);
+            }
+            () = tokio::time::sleep_until(until) => {
+                if Instant::now() >= *act_until.borrow() {
+                    return Orders::GiveUp;
                 }
             }
         }
+    }
+}
+
+/// Does what takes a while and leaves nothing behind, unless something else is ordered before or meanwhile: then it is
+/// given up at once.
+///
+/// # Errors
+/// What was ordered.
+async fn unless_ordered<T>(doing: impl Future<Output = T>, context: &Context) -> Result<T, Orders> {
+    // Last of all: this process may have stood still since it wrote that the attempt starts.
+    match context.orders_now() {
+        Orders::GoOn => {}
+        given => return Err(given),
+    }
+    tokio::select! {
+        biased;
+        given = context.ordered() => Err(given),
+        done = doing => Ok(done),
     }
 }
 
@@ -116,6 +144,8 @@ pub(super) enum End {
     Ordered(Orders),
     /// It had to end and its processes are not proved gone.
     NotProvedGone(String),
+    /// What it asked for was sent, the answer was not seen, and asking again might harm (I3).
+    NotSeen(String),
 }
 
 /// What came of an attempt that was seen to end.
@@ -145,17 +175,23 @@ pub(super) fn marker(surroundings: &Surroundings, key: AttemptKey) -> String {
     format!("{}-{key}", surroundings.ledger)
 }
 
-/// Executes an attempt to its end.
-pub(super) async fn execute(step: &PlanStep, answer: Answering, context: Context) -> End {
+/// Executes an attempt to its end. `waited` is how long ago the step's first attempt started.
+pub(super) async fn execute(step: &PlanStep, answer: Answering, waited: Duration, context: Context) -> End {
     let deadline = Instant::now() + step.timeout();
     match &step.action {
         Action::Run(exec) => run::execute(exec, deadline, step.timeout(), context).await,
         Action::Check { checks, until } => {
             check::execute(checks, until.as_ref(), answer, deadline, step.timeout(), context).await
         }
-        Action::Http(_) | Action::Tcp(_) | Action::Wait { .. } => {
-            End::Seen(Seen::failed("this kind of step is not built yet"))
-        }
+        Action::Http(ask) => match http::ask(ask, deadline, step.timeout(), &context).await {
+            Ok(asked) => asked.end(step, &context),
+            Err(given) => End::Ordered(given),
+        },
+        Action::Tcp(ask) => match tcp::ask(ask, deadline, step.timeout(), &context).await {
+            Ok(asked) => asked.end(step, &context),
+            Err(given) => End::Ordered(given),
+        },
+        Action::Wait { ms } => wait::execute(Duration::from_millis(*ms), waited, &context).await,
     }
 }
 

@@ -1,21 +1,25 @@
 //! Asking for something to be done: `start service b`, `run start-service service=service-b`, `again`, `is service b
-//! running`.
+//! running`. A trigger asks by the same code, without a line.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::super::turn::{Turn, accounts, plan_of};
+use super::super::{App, InUse};
 use crate::chat::sender::split;
 use crate::command::Anew;
 use crate::engine::plan::{plan, plan_is};
-use crate::model::allowed::{Verb, allowed};
+use crate::model::allowed::{Verb, allowed, asked};
 use crate::model::catalog::{Runbook, System};
-use crate::model::chat::{Button, Message};
+use crate::model::chat::{Account, Button, Message, RoomAddress};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
-use crate::model::id::{CheckName, PersonId, RequestId, RunId, RunbookName, ServiceName};
-use crate::model::plan::{Plan, Sealed};
+use crate::model::id::{
+    CheckName, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, ServiceName, ThreadId, TriggerName,
+};
+use crate::model::plan::{Plan, Sealed, Telling};
 use crate::model::run::RunState;
-use crate::store::{EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Result, Run, StoreError};
+use crate::store::{EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Result, Run, StoreError, Tx};
 use crate::text;
 use crate::text::plan::RequestText;
 
@@ -101,6 +105,8 @@ fn may(turn: &mut Turn<'_>, verb: Verb, system: &System, deed: &str) -> bool {
         Verb::Run => &system.may_run,
         Verb::See => &system.may_see,
         Verb::Unstick => &system.may_unstick,
+        Verb::Resolve => &system.may_resolve,
+        Verb::Pause => &system.may_pause,
     };
     let who: Vec<PersonId> = turn.catalog().people_in(subjects).into_iter().collect();
     let sentence = text::answer::not_allowed(&turn.person, deed, &system.title, &who);
@@ -108,52 +114,272 @@ fn may(turn: &mut Turn<'_>, verb: Verb, system: &System, deed: &str) -> bool {
     false
 }
 
-/// Makes the run, and the request if it needs one.
-async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
-    let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
-    turn.tx.insert_plan(&sealed).await?;
-    let (room, thread) = (turn.room().clone(), turn.thread().cloned());
-    if anew == Anew::No && plan.privileged() {
-        // Two people who ask the same in the same instant: the second waits here and then finds the first's run.
-        turn.tx.lock_plan(sealed.digest()).await?;
-        if let Some(run) = turn.tx.find_open_run_of_plan(sealed.digest(), &room).await? {
-            return join(turn, &plan, &run).await;
+/// Who asks for a run, where, and why: a person by a line, or a trigger.
+pub(in crate::flow) struct Asking<'a> {
+    pub(in crate::flow) app: &'a App,
+    pub(in crate::flow) in_use: Arc<InUse>,
+    pub(in crate::flow) tx: &'a mut Tx,
+    pub(in crate::flow) room: RoomAddress,
+    pub(in crate::flow) thread: Option<ThreadId>,
+    /// Everybody who counts as having asked (I7), at least one; the first is the run's requester.
+    pub(in crate::flow) requesters: Vec<PersonId>,
+    pub(in crate::flow) account: Account,
+    /// The line; `None` for a trigger.
+    pub(in crate::flow) cause: Option<InboxId>,
+    pub(in crate::flow) trigger: Option<TriggerName>,
+    /// The incident that the run belongs to.
+    pub(in crate::flow) incident: Option<IncidentId>,
+}
+
+/// A run that was made.
+pub(in crate::flow) struct Made {
+    pub(in crate::flow) run: RunId,
+    /// The request, if it needs one.
+    pub(in crate::flow) request: Option<RequestId>,
+}
+
+/// Whether a request is shown, for people to decide, or granted in the same transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::flow) enum Show {
+    Yes,
+    No,
+}
+
+impl<'a> Asking<'a> {
+    /// The speaker of a line asks, alone.
+    pub(super) fn of_line(turn: &'a mut Turn<'_>) -> Self {
+        Self {
+            app: turn.app,
+            in_use: turn.in_use.clone(),
+            room: turn.room().clone(),
+            thread: turn.thread().cloned(),
+            requesters: vec![turn.person.clone()],
+            account: turn.incoming.account.clone(),
+            cause: Some(turn.line),
+            trigger: None,
+            incident: None,
+            tx: &mut turn.tx,
         }
     }
-    let state = if plan.privileged() { RunState::AwaitingApproval } else { RunState::Planned };
-    let state_name = state.name();
-    let run = turn
-        .tx
-        .insert_run(NewRun {
-            state,
-            runbook: &plan.runbook,
-            system: &plan.system,
-            environment: &plan.environment,
-            plan: &sealed,
-            room: &room,
-            thread: thread.as_ref(),
-            requester: &turn.person,
-            account: &turn.incoming.account,
-            cause: turn.line,
-        })
-        .await?;
-    let planned = Happened::RunPlanned {
-        run,
-        deed: plan.deed.clone(),
-        runbook: plan.runbook.clone(),
-        params: plan.params.clone(),
-        digest: sealed.digest(),
-        requester: turn.person.clone(),
-        account: turn.incoming.account.clone(),
-        room: room.clone(),
-        trigger: None,
-    };
-    record(turn, &plan, run, planned, vec![RowMark::run(run, state_name, 1)]);
-    if plan.privileged() {
-        let requesters = vec![turn.person.clone()];
-        request(turn, &plan, &sealed, run, None, requesters).await?;
+
+    fn requester(&self) -> Result<&PersonId> {
+        self.requesters.first().ok_or_else(|| StoreError::Refused("nobody asks for this run".to_owned()))
     }
+
+    /// Stores a plan and holds back whoever is about to make a run of the same one. Returns the run that does exactly
+    /// this and is not over, if there is one.
+    pub(in crate::flow) async fn find_open_run(&mut self, sealed: &Sealed) -> Result<Option<Run>> {
+        self.tx.insert_plan(sealed).await?;
+        // Two who ask the same in the same instant: the second waits here and then finds the first's run.
+        self.tx.lock_plan(sealed.digest()).await?;
+        self.tx.find_open_run_of_plan(sealed.digest(), &self.room).await
+    }
+
+    /// Makes the run, and the request if it needs one. The plan must be stored.
+    pub(in crate::flow) async fn make(&mut self, plan: &Plan, sealed: &Sealed, show: Show) -> Result<Made> {
+        let state = if plan.privileged() { RunState::AwaitingApproval } else { RunState::Planned };
+        let state_name = state.name();
+        let requester = self.requester()?.clone();
+        let run = self
+            .tx
+            .insert_run(NewRun {
+                state,
+                runbook: &plan.runbook,
+                system: &plan.system,
+                environment: &plan.environment,
+                plan: sealed,
+                room: &self.room,
+                thread: self.thread.as_ref(),
+                requester: &requester,
+                account: &self.account,
+                cause: self.cause,
+                trigger: self.trigger.as_ref(),
+                incident: self.incident,
+            })
+            .await?;
+        let planned = Happened::RunPlanned {
+            run,
+            deed: plan.deed.clone(),
+            runbook: plan.runbook.clone(),
+            params: plan.params.clone(),
+            digest: sealed.digest(),
+            requester,
+            account: self.account.clone(),
+            room: self.room.clone(),
+            trigger: self.trigger.clone(),
+        };
+        self.record(plan, run, planned, vec![RowMark::run(run, state_name, 1)]);
+        let request = if plan.privileged() { Some(self.request(plan, sealed, run, None, show).await?) } else { None };
+        Ok(Made { run, request })
+    }
+
+    fn record(&mut self, plan: &Plan, run: RunId, what: Happened, rows: Vec<RowMark>) {
+        let scope = Scope {
+            system: Some(plan.system.clone()),
+            environment: Some(plan.environment.clone()),
+            incident: self.incident,
+            run: Some(run),
+            ..Scope::default()
+        };
+        self.tx.record(NewEvent { scope, cause: self.cause, record: Record { what, rows } });
+    }
+
+    /// Makes a request and, unless it is granted at once, shows the whole of it.
+    pub(in crate::flow) async fn request(
+        &mut self,
+        plan: &Plan,
+        sealed: &Sealed,
+        run: RunId,
+        retry_step: Option<u32>,
+        show: Show,
+    ) -> Result<RequestId> {
+        let Some(policy) = plan.policy.clone() else {
+            return Err(StoreError::Refused(format!("the plan of run {run} names no policy")));
+        };
+        let expires =
+            chrono::TimeDelta::from_std(policy.expires()).map_err(|error| StoreError::Refused(error.to_string()))?;
+        let expires_at = self.tx.now() + expires;
+        // A retry hangs in the thread of its run.
+        if self.thread.is_none() && retry_step.is_some() {
+            self.thread = self.tx.find_root(run).await?;
+        }
+        let mut made = None;
+        for _ in 0..CODES {
+            let mut entropy = [0; 4];
+            getrandom::fill(&mut entropy)?;
+            let code = Code::from_entropy(u32::from_le_bytes(entropy));
+            let new = NewRequest {
+                code: &code,
+                run,
+                retry_step,
+                digest: sealed.digest(),
+                requesters: &self.requesters,
+                room: &self.room,
+                thread: self.thread.as_ref(),
+                expires_at,
+            };
+            if let Some(id) = self.tx.insert_request(new).await? {
+                made = Some((id, code));
+                break;
+            }
+        }
+        let Some((id, code)) = made else {
+            return Err(StoreError::Refused("no free request code was found".to_owned()));
+        };
+        let asked_event = Happened::RequestAsked {
+            request: id,
+            code,
+            run,
+            retry_step,
+            digest: sealed.digest(),
+            requesters: self.requesters.clone(),
+            stages: policy.stages.clone(),
+            expires_at,
+        };
+        self.record(plan, run, asked_event, vec![RowMark::request(id, "pending", 1)]);
+        match show {
+            Show::Yes => self.show(plan, sealed, run, retry_step, id, code, expires_at).await?,
+            Show::No => {}
+        }
+        Ok(id)
+    }
+
+    /// Shows the whole of a request: the decision first, every step after, never cut.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one request, just made")]
+    async fn show(
+        &mut self,
+        plan: &Plan,
+        sealed: &Sealed,
+        run: RunId,
+        retry_step: Option<u32>,
+        id: RequestId,
+        code: Code,
+        expires_at: chrono::DateTime<chrono::Utc>,
+    ) -> Result<()> {
+        let earlier: EarlierRuns = self.tx.earlier_runs(sealed.digest()).await?;
+        let asked = asked(&self.in_use.catalog, plan, 0, &self.requesters);
+        let whole = text::plan::request(&RequestText {
+            plan,
+            digest: sealed.digest(),
+            code: &code,
+            run,
+            retry_step,
+            requester: self.requester()?,
+            trigger: self.trigger.as_ref(),
+            asked: &asked,
+            earlier: (
+                earlier.total,
+                earlier.helped,
+                earlier.usual.and_then(|usual| u64::try_from(usual.num_milliseconds()).ok()),
+            ),
+            expires_at,
+            now: self.tx.now(),
+            times: self.app.times,
+        });
+        let limits = self.app.limits(&self.room);
+        let parts = split(&whole, limits.text);
+        let ping = accounts(&self.in_use.catalog, &asked, &self.room);
+        let last = parts.len().saturating_sub(1);
+        let origin = self.cause.map_or(Origin::Request(id), Origin::Line);
+        for (index, part) in parts.into_iter().enumerate() {
+            let mut message = Message::to_room(part);
+            if index == 0 {
+                message.ping = ping.clone();
+            }
+            // Under the last line of the plan, not before it.
+            if index == last && limits.buttons >= 2 {
+                message.buttons = vec![
+                    Button { label: "approve".to_owned(), command: format!("approve {code}") },
+                    Button { label: "deny".to_owned(), command: format!("deny {code}") },
+                ];
+            }
+            let starts_thread = index == 0 && self.thread.is_none();
+            let (place, role) = if starts_thread {
+                (Place::Room, (run_subject(run), "root"))
+            } else {
+                let place = self.thread.clone().map_or_else(|| Place::ThreadOf(run_subject(run)), Place::Thread);
+                (place, (request_subject(id), "request"))
+            };
+            let part = self.tx.next_part(origin);
+            self.tx.say(NewMessage {
+                room: self.room.clone(),
+                place,
+                origin,
+                part,
+                cause: self.cause,
+                role: Some(role),
+                edits: false,
+                message,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Makes the run of a line, and the request if it needs one.
+async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
+    let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
+    let mut asking = Asking::of_line(turn);
+    if anew == Anew::No && plan.privileged() {
+        if let Some(run) = asking.find_open_run(&sealed).await? {
+            return join(turn, &plan, &run).await;
+        }
+    } else {
+        asking.tx.insert_plan(&sealed).await?;
+    }
+    // What is done while something is wrong belongs to its record; a question does not.
+    if plan.telling == Telling::Steps {
+        let services = services(&asking.in_use, &plan);
+        asking.incident = asking.tx.find_unresolved_incident_of(&plan.system, &services).await?;
+    }
+    asking.make(&plan, &sealed, Show::Yes).await?;
     Ok(())
+}
+
+/// The services that a plan names as what it works on.
+fn services(in_use: &InUse, plan: &Plan) -> Vec<ServiceName> {
+    let names = plan.targets.iter().map(|target| ServiceName::new(target.clone()));
+    names.filter(|name| in_use.catalog.service(name).is_some()).collect()
 }
 
 /// The same waits or runs already: say so, and let whoever waits for this line wait for that run.
@@ -166,128 +392,6 @@ async fn join(turn: &mut Turn<'_>, plan: &Plan, run: &Run) -> Result<()> {
             turn.answer(text::answer::already_waiting(&asked, &since, &request.code));
         }
         _ => turn.answer(text::answer::already_going(run.id, &run.state, &since)),
-    }
-    Ok(())
-}
-
-fn record(turn: &mut Turn<'_>, plan: &Plan, run: RunId, what: Happened, rows: Vec<RowMark>) {
-    let scope = Scope {
-        system: Some(plan.system.clone()),
-        environment: Some(plan.environment.clone()),
-        run: Some(run),
-        ..Scope::default()
-    };
-    turn.tx.record(NewEvent { scope, cause: Some(turn.line), record: Record { what, rows } });
-}
-
-/// Makes a request and shows the whole of it: the decision first, every step after, never cut.
-pub(super) async fn request(
-    turn: &mut Turn<'_>,
-    plan: &Plan,
-    sealed: &Sealed,
-    run: RunId,
-    retry_step: Option<u32>,
-    requesters: Vec<PersonId>,
-) -> Result<()> {
-    let Some(policy) = plan.policy.clone() else {
-        return Err(StoreError::Refused(format!("the plan of run {run} names no policy")));
-    };
-    let (room, thread) = (turn.room().clone(), turn.thread().cloned());
-    let expires =
-        chrono::TimeDelta::from_std(policy.expires()).map_err(|error| StoreError::Refused(error.to_string()))?;
-    let expires_at = turn.tx.now() + expires;
-    // A retry hangs in the thread of its run.
-    let thread = match (&thread, retry_step) {
-        (None, Some(_)) => turn.tx.find_root(run).await?,
-        _ => thread,
-    };
-    let mut made = None;
-    for _ in 0..CODES {
-        let mut entropy = [0; 4];
-        getrandom::fill(&mut entropy)?;
-        let code = Code::from_entropy(u32::from_le_bytes(entropy));
-        let new = NewRequest {
-            code: &code,
-            run,
-            retry_step,
-            digest: sealed.digest(),
-            requesters: &requesters,
-            room: &room,
-            thread: thread.as_ref(),
-            expires_at,
-        };
-        if let Some(id) = turn.tx.insert_request(new).await? {
-            made = Some((id, code));
-            break;
-        }
-    }
-    let Some((id, code)) = made else {
-        return Err(StoreError::Refused("no free request code was found".to_owned()));
-    };
-    let asked_event = Happened::RequestAsked {
-        request: id,
-        code,
-        run,
-        retry_step,
-        digest: sealed.digest(),
-        requesters: requesters.clone(),
-        stages: policy.stages.clone(),
-        expires_at,
-    };
-    record(turn, plan, run, asked_event, vec![RowMark::request(id, "pending", 1)]);
-    let earlier: EarlierRuns = turn.tx.earlier_runs(sealed.digest()).await?;
-    let asked = turn.asked(plan, 0, &requesters);
-    let whole = text::plan::request(&RequestText {
-        plan,
-        digest: sealed.digest(),
-        code: &code,
-        run,
-        retry_step,
-        requester: &turn.person,
-        asked: &asked,
-        earlier: (
-            earlier.total,
-            earlier.helped,
-            earlier.usual.and_then(|usual| u64::try_from(usual.num_milliseconds()).ok()),
-        ),
-        expires_at,
-        now: turn.tx.now(),
-        times: turn.app.times,
-    });
-    let limits = turn.app.limits(&room);
-    let parts = split(&whole, limits.text);
-    let ping = accounts(turn.catalog(), &asked, &room);
-    let last = parts.len().saturating_sub(1);
-    for (index, part) in parts.into_iter().enumerate() {
-        let mut message = Message::to_room(part);
-        if index == 0 {
-            message.ping = ping.clone();
-        }
-        // Under the last line of the plan, not before it.
-        if index == last && limits.buttons >= 2 {
-            message.buttons = vec![
-                Button { label: "approve".to_owned(), command: format!("approve {code}") },
-                Button { label: "deny".to_owned(), command: format!("deny {code}") },
-            ];
-        }
-        let starts_thread = index == 0 && thread.is_none();
-        let (place, role) = if starts_thread {
-            (Place::Room, (run_subject(run), "root"))
-        } else {
-            let place = thread.clone().map_or_else(|| Place::ThreadOf(run_subject(run)), Place::Thread);
-            (place, (request_subject(id), "request"))
-        };
-        let part = turn.tx.next_part(turn.line);
-        turn.tx.say(NewMessage {
-            room: room.clone(),
-            place,
-            origin: Origin::Line(turn.line),
-            part,
-            cause: Some(turn.line),
-            role: Some(role),
-            edits: false,
-            message,
-        });
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! One handler for each command: rights, then the deed, then the answer.
 
-mod ask;
+pub(super) mod ask;
 mod decide;
+mod incident;
 mod look;
 mod unstick;
 
@@ -11,6 +12,7 @@ use crate::store::Result;
 use crate::text;
 
 pub(super) use decide::{Near, near};
+pub(super) use incident::offer;
 pub(super) use look::{help, whoami};
 
 /// Deals with a command.
@@ -36,6 +38,15 @@ pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
         Command::Retry { run } => unstick::command_retry(turn, run).await?,
         Command::Requests => look::command_requests(turn).await?,
         Command::Show { what } => look::command_show(turn, what).await?,
+        Command::Incidents => incident::command_incidents(turn).await?,
+        Command::Open { system, title } => incident::command_open(turn, system, &title).await?,
+        Command::Ack { incident } => incident::command_ack(turn, incident).await?,
+        Command::Resolve { incident, reason } => incident::command_resolve(turn, incident, reason).await?,
+        Command::Reopen { incident, reason } => incident::command_reopen(turn, incident, reason).await?,
+        Command::Note { incident, text } => incident::command_note(turn, incident, &text).await?,
+        Command::Happened { incident } => incident::command_happened(turn, incident).await?,
+        Command::Status => incident::command_status(turn).await?,
+        Command::Report { incident } => incident::command_report(turn, incident).await?,
     }
     Ok(())
 }

@@ -127,5 +127,9 @@ pub(super) async fn command_retry(turn: &mut Turn<'_>, run: Option<RunId>) -> Re
     if run.requester != turn.person {
         requesters.push(run.requester.clone());
     }
-    ask::request(turn, &plan, &sealed, run.id, Some(snag.step), requesters).await
+    let mut asking = ask::Asking::of_line(turn);
+    asking.requesters = requesters;
+    asking.incident = run.incident;
+    asking.request(&plan, &sealed, run.id, Some(snag.step), ask::Show::Yes).await?;
+    Ok(())
 }

@@ -7,6 +7,7 @@
 //! Checking is lenient while it goes: a thing with a problem is still entered under its name, so that one mistake is
 //! told once and not again at every place that mentions the thing. What it builds is thrown away if anything was wrong.
 
+mod http;
 mod people;
 mod phrase;
 mod policy;
@@ -14,6 +15,7 @@ mod program;
 mod runbook;
 mod system;
 mod template;
+mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -39,6 +41,8 @@ pub(super) enum Kind {
     Service,
     /// `runbook:`
     Runbook,
+    /// `trigger:`
+    Trigger,
     /// `policy:`
     Policy,
     /// `people:`
@@ -57,6 +61,7 @@ impl fmt::Display for Kind {
             Self::System => "system",
             Self::Service => "service",
             Self::Runbook => "runbook",
+            Self::Trigger => "trigger",
             Self::Policy => "policy",
             Self::Person => "person",
             Self::Group => "group",
@@ -97,7 +102,7 @@ pub(super) fn check(catalog: Catalog, inputs: &[Input], broken: BTreeSet<Kind>, 
             Document::Secrets(secrets) => checker.secrets(input, secrets),
             Document::Rooms(rooms) => checker.rooms(input, rooms),
             Document::People(people) => checker.people(input, people),
-            Document::System(_) | Document::Runbook(_) | Document::Policy(_) => {}
+            Document::System(_) | Document::Runbook(_) | Document::Trigger(_) | Document::Policy(_) => {}
         }
     }
     for input in inputs {
@@ -119,6 +124,17 @@ pub(super) fn check(catalog: Catalog, inputs: &[Input], broken: BTreeSet<Kind>, 
     for input in inputs {
         if let Document::Runbook(runbook) = &input.document {
             checker.runbook(input, runbook, &mut phrases);
+        }
+    }
+    for input in inputs {
+        if let Document::Trigger(trigger) = &input.document {
+            checker.trigger(input, trigger);
+        }
+    }
+    // A policy names the triggers that it lets start, and a trigger leads to the policy: looked at when both are known.
+    for input in inputs {
+        if let Document::Policy(policy) = &input.document {
+            checker.automatic(input, policy);
         }
     }
     Checked { catalog: checker.catalog, problems: checker.problems }
@@ -290,6 +306,20 @@ impl Checker {
                 let message = format!("{} is not a duration", words::quoted(&text.value));
                 let hint = "write a number and a unit: `30s`, `5m`, `1h 30m`";
                 self.problem(input, Problem::new(text.place, message).label(bounded).hint(hint));
+                default
+            }
+        }
+    }
+
+    /// A whole number within bounds, both included; the default if none is given.
+    fn number(&mut self, input: &Input, written: Option<&At<u64>>, default: u32, bounds: RangeInclusive<u32>) -> u32 {
+        let Some(written) = written else { return default };
+        match u32::try_from(written.value) {
+            Ok(number) if bounds.contains(&number) => number,
+            _ => {
+                let problem = Problem::new(written.place, format!("{} is not possible here", written.value));
+                let expected = format!("expected a number from {} to {}", bounds.start(), bounds.end());
+                self.problem(input, problem.label(expected));
                 default
             }
         }

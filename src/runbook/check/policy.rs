@@ -1,7 +1,7 @@
 //! Policies: stages whose quorum can be reached, times that can be kept.
 
 use crate::model::catalog::{Policy, Stage};
-use crate::model::id::PolicyName;
+use crate::model::id::{PolicyName, TriggerName};
 
 use super::super::diagnostic::Problem;
 use super::super::raw;
@@ -22,13 +22,14 @@ impl Checker {
         }
         let expires = self.duration(input, &raw.expires, 30 * MINUTE, SECOND..=7 * DAY);
         let valid_for = self.duration(input, &raw.valid_for, HOUR, SECOND..=7 * DAY);
+        let automatic =
+            raw.automatic.iter().flat_map(|list| &list.value).map(|it| TriggerName::new(&it.value)).collect();
         let name = PolicyName::new(&name.value);
         let text = input.text.to_string();
         let source = input.source.clone();
-        self.catalog.policies.insert(
-            name.clone(),
-            Policy { name, title, stages, expires, valid_for, automatic: Vec::new(), text, source },
-        );
+        self.catalog
+            .policies
+            .insert(name.clone(), Policy { name, title, stages, expires, valid_for, automatic, text, source });
     }
 
     fn stage(&mut self, input: &Input, raw: &At<raw::Stage>) -> Stage {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::catalog::{
-    Catalog, Param, ParamKind, Phrase, PhrasePart, Runbook, Step, StepAction, TargetError, Until,
+    Catalog, HttpAsk, Param, ParamKind, Phrase, PhrasePart, Retry, Runbook, Step, StepAction, TargetError, TcpAsk,
+    Until,
 };
 use crate::model::glyph;
 use crate::model::id::{PolicyName, RunbookName, SystemName};
@@ -13,9 +14,10 @@ use super::super::diagnostic::Problem;
 use super::super::raw;
 use super::super::words;
 use super::super::yaml::{At, Pairs, Place};
+use super::http::Use;
 use super::phrase::{self, Phrases};
 use super::template::{self, Piece};
-use super::{Checker, DAY, Input, Kind, MILLISECOND, MINUTE, not_a_name, program};
+use super::{Checker, DAY, HOUR, Input, Kind, MILLISECOND, MINUTE, SECOND, not_a_name, program};
 
 /// The greatest number of characters of a text parameter.
 const LONGEST_TEXT: u64 = 1000;
@@ -23,6 +25,23 @@ const LONGEST_TEXT: u64 = 1000;
 const MOST_STEPS: usize = 100;
 /// How many targets a template may come to before it is not tried out any more.
 const MOST_TARGETS: usize = 10_000;
+/// The greatest number of tries beyond the first.
+const MOST_RETRIES: u32 = 20;
+/// How long a request may take if its author does not say.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may take if its author does not say.
+const TCP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long after its time a step that waits counts as hanging.
+const WAIT_MARGIN: Duration = Duration::from_secs(10);
+
+/// What a step does, its check not yet looked at: that needs the step's other keys.
+enum Raw<'a> {
+    Run(StepAction),
+    Check(&'a At<String>),
+    Http(HttpAsk),
+    Tcp(TcpAsk),
+    Wait(Duration),
+}
 
 impl Checker {
     pub(super) fn runbook(&mut self, input: &Input, raw: &raw::Runbook, phrases: &mut Phrases) {
@@ -98,7 +117,7 @@ impl Checker {
         let known = self.known(input, Kind::Policy, written);
         let policy = PolicyName::new(&written.value);
         if known && let Some(valid_for) = self.catalog.policies.get(&policy).map(|policy| policy.valid_for) {
-            let longest: Duration = steps.iter().map(|step| step.timeout).sum();
+            let longest = steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.longest()));
             if longest > valid_for {
                 let message = format!(
                     "this runbook may take {} in all, but a grant of policy {} lasts {}",
@@ -107,7 +126,7 @@ impl Checker {
                     words::duration(valid_for)
                 );
                 let problem = Problem::new(written.place, message)
-                    .hint("shorten the steps' timeouts, or give the policy a longer `valid_for`");
+                    .hint("shorten the steps' timeouts and retries, or give the policy a longer `valid_for`");
                 self.problem(
                     input,
                     match self.declared(Kind::Policy, policy.as_str()) {
@@ -174,7 +193,7 @@ impl Checker {
     ) -> Option<ParamKind> {
         const TYPES: [&str; 5] = ["service", "system", "choice", "integer", "text"];
         let hint = "say what it accepts: `type: service`";
-        let kind = self.required(input, name.place, "type", &raw.kind, hint)?;
+        let kind = self.required(input, name.place, "type", &raw.r#type, hint)?;
         let places = [
             ("system", raw.system.as_ref().map(|it| it.place), "service"),
             ("one_of", raw.one_of.as_ref().map(|it| it.place), "choice"),
@@ -320,61 +339,137 @@ impl Checker {
         let whose = raw.name.as_ref().map_or(written.place, |name| name.place);
         let name = self.required(input, whose, "name", &raw.name, "say what the step does: `name: Start`");
         let name = name.map(|name| self.text(input, name, 80)).unwrap_or_default();
-        match (&raw.run, &raw.check) {
-            (Some(run), None) => {
-                if let Some(until) = &raw.until {
-                    let problem = Problem::new(until.place, "`until` belongs to `check`, and this step runs a program");
-                    self.problem(input, problem.hint("add a step with `check` after it"));
+        let action = self.action(input, whose, raw, scope)?;
+        // Where a key says nothing, it is refused: it would be believed.
+        let (does, flags, limited) = match &action {
+            Raw::Run(_) => ("runs a program", true, true),
+            Raw::Http(ask) if !ask.only_reads() => ("makes a request", true, true),
+            Raw::Http(_) => ("makes a request that only reads", false, true),
+            Raw::Check(_) => ("asks checks, which only read", false, true),
+            Raw::Tcp(_) => ("opens a connection, which only reads", false, true),
+            Raw::Wait(_) => ("waits", false, false),
+        };
+        let out_of_place = |key: &str| format!("`{key}` does nothing here: this step {does}");
+        if !flags {
+            for (key, flag) in [("idempotent", &raw.idempotent), ("read_only", &raw.read_only)] {
+                if let Some(flag) = flag {
+                    self.problem(input, Problem::new(flag.place, out_of_place(key)).hint("leave it out"));
                 }
-                let timeout = self.duration(input, &raw.timeout, MINUTE, MILLISECOND..=DAY);
-                let flag = |flag: &Option<At<bool>>| flag.as_ref().is_some_and(|flag| flag.value);
-                Some(Step {
-                    name,
-                    action: self.run(input, run, scope),
-                    timeout,
-                    idempotent: flag(&raw.idempotent),
-                    read_only: flag(&raw.read_only),
-                    retry: None,
-                })
-            }
-            (None, Some(target)) => {
-                for (key, flag) in [("idempotent", &raw.idempotent), ("read_only", &raw.read_only)] {
-                    if let Some(flag) = flag {
-                        let message =
-                            format!("`{key}` belongs to `run`: a check only reads and may always be asked again");
-                        self.problem(input, Problem::new(flag.place, message).hint("leave it out"));
-                    }
-                }
-                let until = raw.until.as_ref().map(|until| self.until(input, until));
-                let of_checks = self.target(input, target, scope);
-                let patience = until.as_ref().map_or(Duration::ZERO, |until| until.passes_within);
-                // A target that is wrong has been told already: any time will do.
-                let default = (of_checks + patience).max(MILLISECOND);
-                let timeout = self.duration(input, &raw.timeout, default, MILLISECOND..=DAY);
-                if let Some(written) = &raw.timeout
-                    && timeout < patience
-                {
-                    let message = format!(
-                        "the step would be cut off after {}, but its checks may take {}",
-                        words::duration(timeout),
-                        words::duration(patience)
-                    );
-                    let problem = Problem::new(written.place, message);
-                    self.problem(input, problem.hint("leave `timeout` out: it follows from `passes_within`"));
-                }
-                let action = StepAction::Check { target: target.value.clone(), until };
-                Some(Step { name, action, timeout, idempotent: false, read_only: false, retry: None })
-            }
-            (run, _) => {
-                let message = match run {
-                    Some(_) => "a step does one thing, and this one does two",
-                    None => "this step does nothing",
-                };
-                let problem = Problem::new(whose, message).label("expected exactly one of `run` and `check`");
-                self.problem(input, problem);
-                None
             }
         }
+        if !limited {
+            if let Some(retry) = &raw.retry {
+                let problem = Problem::new(retry.place, out_of_place("retry"));
+                self.problem(input, problem.hint("waiting cannot fail: give `retry` to the step that can"));
+            }
+            if let Some(timeout) = &raw.timeout {
+                let problem = Problem::new(timeout.place, out_of_place("timeout"));
+                self.problem(input, problem.hint("leave it out: the step ends when the time is over"));
+            }
+        }
+        if let (Some(until), false) = (&raw.until, matches!(action, Raw::Check(_))) {
+            let problem = Problem::new(until.place, format!("`until` belongs to `check`, and this step {does}"));
+            self.problem(input, problem.hint("add a step with `check` after it"));
+        }
+        let (action, timeout) = match action {
+            Raw::Run(action) => (action, self.duration(input, &raw.timeout, MINUTE, MILLISECOND..=DAY)),
+            Raw::Http(ask) => {
+                (StepAction::Http(ask), self.duration(input, &raw.timeout, HTTP_TIMEOUT, MILLISECOND..=DAY))
+            }
+            Raw::Tcp(ask) => (StepAction::Tcp(ask), self.duration(input, &raw.timeout, TCP_TIMEOUT, MILLISECOND..=DAY)),
+            Raw::Wait(time) => (StepAction::Wait(time), time.saturating_add(WAIT_MARGIN)),
+            Raw::Check(target) => self.checks(input, raw, target, scope),
+        };
+        let retry = match &action {
+            StepAction::Wait(_) => None,
+            StepAction::Check { until: Some(_), .. } => {
+                if let Some(retry) = &raw.retry {
+                    let problem =
+                        Problem::new(retry.place, "`until` keeps asking already: `retry` would ask in two ways");
+                    self.problem(input, problem.hint("keep one of the two: `until` for a check that takes time"));
+                }
+                None
+            }
+            StepAction::Run { .. }
+            | StepAction::Http(_)
+            | StepAction::Tcp(_)
+            | StepAction::Check { until: None, .. } => raw.retry.as_ref().map(|retry| self.retry(input, retry)),
+        };
+        let flag = |flag: &Option<At<bool>>| flags && flag.as_ref().is_some_and(|flag| flag.value);
+        let (idempotent, read_only) = (flag(&raw.idempotent), flag(&raw.read_only));
+        Some(Step { name, action, timeout, idempotent, read_only, retry })
+    }
+
+    /// The one thing that a step does. `None` if there is not one; it has been told.
+    fn action<'a>(&mut self, input: &Input, whose: Place, raw: &'a raw::Step, scope: &Scope) -> Option<Raw<'a>> {
+        let given = [raw.run.is_some(), raw.check.is_some(), raw.http.is_some(), raw.tcp.is_some(), raw.wait.is_some()];
+        let count = given.iter().filter(|given| **given).count();
+        if count != 1 {
+            let message = match count {
+                0 => "this step does nothing".to_owned(),
+                2 => "a step does one thing, and this one does two".to_owned(),
+                several => format!("a step does one thing, and this one does {several}"),
+            };
+            let problem = Problem::new(whose, message);
+            self.problem(input, problem.label("expected exactly one of `run`, `check`, `http`, `tcp` and `wait`"));
+            return None;
+        }
+        if let Some(run) = &raw.run {
+            return Some(Raw::Run(self.run(input, run, scope)));
+        }
+        if let Some(ask) = &raw.http {
+            return self.http(input, ask, Use::Step(scope)).map(Raw::Http);
+        }
+        if let Some(address) = &raw.tcp {
+            return Some(Raw::Tcp(self.tcp(input, address)));
+        }
+        if raw.wait.is_some() {
+            return Some(Raw::Wait(self.duration(input, &raw.wait, SECOND, MILLISECOND..=DAY)));
+        }
+        raw.check.as_ref().map(Raw::Check)
+    }
+
+    /// A step that asks checks, and how long it may take.
+    fn checks(&mut self, input: &Input, raw: &raw::Step, target: &At<String>, scope: &Scope) -> (StepAction, Duration) {
+        let until = raw.until.as_ref().map(|until| self.until(input, until));
+        let of_checks = self.target(input, target, scope);
+        let patience = until.as_ref().map_or(Duration::ZERO, |until| until.passes_within);
+        // A target that is wrong has been told already: any time will do.
+        let default = (of_checks + patience).max(MILLISECOND);
+        let timeout = self.duration(input, &raw.timeout, default, MILLISECOND..=DAY);
+        if let Some(written) = &raw.timeout
+            && timeout < patience
+        {
+            let message = format!(
+                "the step would be cut off after {}, but its checks may take {}",
+                words::duration(timeout),
+                words::duration(patience)
+            );
+            let problem = Problem::new(written.place, message);
+            self.problem(input, problem.hint("leave `timeout` out: it follows from `passes_within`"));
+        }
+        (StepAction::Check { target: target.value.clone(), until }, timeout)
+    }
+
+    fn retry(&mut self, input: &Input, raw: &At<raw::Retry>) -> Retry {
+        let hint = "say how often beyond the first try: `retry: {times: 3, wait: 2s, at_most: 30s}`";
+        self.required(input, raw.place, "times", &raw.value.times, hint);
+        let times = self.number(input, raw.value.times.as_ref(), 1, 1..=MOST_RETRIES);
+        let wait = self.duration(input, &raw.value.wait, SECOND, MILLISECOND..=HOUR);
+        let at_most = self.duration(input, &raw.value.at_most, MINUTE.max(wait), MILLISECOND..=HOUR);
+        if let Some(written) = &raw.value.at_most
+            && at_most < wait
+        {
+            let message = format!(
+                "the first pause is {} already, and none may be longer than {}",
+                words::duration(wait),
+                words::duration(at_most)
+            );
+            let problem = Problem::new(written.place, message);
+            self.problem(input, problem.hint("pauses double from try to try: make `at_most` at least `wait`"));
+        }
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Retry { times, wait_ms: milliseconds(wait), at_most_ms: milliseconds(at_most) }
     }
 
     fn run(&mut self, input: &Input, run: &At<raw::Run>, scope: &Scope) -> StepAction {
@@ -401,7 +496,7 @@ impl Checker {
     }
 
     /// Tells names of no parameter in a template. What is no template at all has been told by then.
-    fn template(&mut self, input: &Input, text: &At<String>, scope: &Scope) {
+    pub(super) fn template(&mut self, input: &Input, text: &At<String>, scope: &Scope) {
         for piece in template::parse(&text.value).unwrap_or_default() {
             let Piece::Param(name) = piece else { continue };
             let names = || scope.params.iter().map(|param| param.name.as_str());
@@ -506,12 +601,17 @@ impl Checker {
 }
 
 /// What a step's templates can be filled with.
-struct Scope {
+pub(super) struct Scope {
     params: Vec<Param>,
     systems: BTreeSet<SystemName>,
 }
 
 impl Scope {
+    /// Whether a parameter is a whole number.
+    pub(super) fn is_number(&self, name: &str) -> bool {
+        self.params.iter().any(|param| param.name == name && matches!(param.kind, ParamKind::Integer { .. }))
+    }
+
     /// Every text that a template over parameters of few values can come to.
     fn expansions(&self, catalog: &Catalog, text: &str) -> Result<Vec<String>, String> {
         let pieces = template::parse(text).unwrap_or_default();
@@ -568,7 +668,7 @@ impl Scope {
 }
 
 /// Whether a kind of parameter accepts a value as it stands.
-fn accepts(catalog: &Catalog, kind: &ParamKind, value: &At<String>) -> Result<(), Problem> {
+pub(super) fn accepts(catalog: &Catalog, kind: &ParamKind, value: &At<String>) -> Result<(), Problem> {
     let text = value.value.as_str();
     let refused = |label: String| {
         Problem::new(value.place, format!("{} is not accepted by this parameter", words::quoted(text))).label(label)

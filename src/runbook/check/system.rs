@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::catalog::{Check, EnvEntry, EnvFrom, ExitCodes, Probe, Service, System};
+use crate::model::catalog::{Check, EnvEntry, EnvFrom, ExitCodes, Probe, Schedule, Service, System};
 use crate::model::id::{CheckName, RoomName, SecretName, ServiceName, SystemName};
 
 use super::super::diagnostic::Problem;
 use super::super::raw;
 use super::super::words;
 use super::super::yaml::{At, Place};
+use super::http::Use;
 use super::program::{self, Position};
-use super::{Checker, HOUR, Input, Kind, MILLISECOND, is_name, not_a_name, template};
+use super::{Checker, DAY, HOUR, Input, Kind, MILLISECOND, MINUTE, SECOND, is_name, not_a_name, template};
 
-/// How long a check may take if its author does not say.
+/// How long a check may take if its author does not say; never longer than until it is asked again.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many results in a row make one certain if the author does not say: a single slip wakes nobody.
+const FAILS_AFTER: u32 = 2;
+/// The greatest number of them.
+const MOST_FAILS_AFTER: u32 = 20;
 
 /// A variable that every step has and no catalog names: in it each attempt finds its own place in its run's trace, and a
 /// value of the bot's environment would be that of another.
@@ -49,6 +54,8 @@ impl Checker {
         let may_run = self.subjects(input, "may_run", &raw.may_run);
         let may_see = self.subjects(input, "may_see", &raw.may_see);
         let may_unstick = self.subjects(input, "may_unstick", &raw.may_unstick);
+        let may_resolve = self.subjects(input, "may_resolve", &raw.may_resolve);
+        let may_pause = self.subjects(input, "may_pause", &raw.may_pause);
         let hint = "a system has services, and a service has checks";
         let mut services = BTreeMap::new();
         if let Some(written) = self.required(input, name.place, "services", &raw.services, hint) {
@@ -71,8 +78,8 @@ impl Checker {
             may_run,
             may_see,
             may_unstick,
-            may_resolve: Vec::new(),
-            may_pause: Vec::new(),
+            may_resolve,
+            may_pause,
             services,
             source,
         };
@@ -99,6 +106,63 @@ impl Checker {
     }
 
     fn check(&mut self, input: &Input, name: &At<String>, raw: &raw::Check) -> Check {
+        let every = raw.every.as_ref().map(|_| self.duration(input, &raw.every, MINUTE, SECOND..=DAY));
+        let schedule = every.map(|every| Schedule {
+            every,
+            fails_after: self.number(input, raw.fails_after.as_ref(), FAILS_AFTER, 1..=MOST_FAILS_AFTER),
+        });
+        if let (None, Some(written)) = (&every, &raw.fails_after) {
+            let problem = Problem::new(written.place, "`fails_after` counts scheduled results, and `every` is missing");
+            self.problem(input, problem.hint("say how often the check is asked by itself: `every: 30s`"));
+        }
+        let default = every.map_or(CHECK_TIMEOUT, |every| CHECK_TIMEOUT.min(every));
+        let timeout = self.duration(input, &raw.timeout, default, MILLISECOND..=HOUR);
+        if let (Some(every), Some(written)) = (every, &raw.timeout)
+            && timeout > every
+        {
+            let message = format!(
+                "the check is asked every {} and may take {}: it would still be asked when it is due again",
+                words::duration(every),
+                words::duration(timeout)
+            );
+            let problem = Problem::new(written.place, message);
+            self.problem(input, problem.hint("make `timeout` at most as long as `every`"));
+        }
+        Check { name: CheckName::new(&name.value), probe: self.probe(input, name, raw), schedule, timeout }
+    }
+
+    /// The one way in which a check is asked. What is wrong goes on as a command of no words: nothing runs it.
+    fn probe(&mut self, input: &Input, name: &At<String>, raw: &raw::Check) -> Probe {
+        let nothing = || Probe::Command { command: Vec::new(), codes: ExitCodes::Plain, env: Vec::new() };
+        let of_command = [
+            ("codes", raw.codes.as_ref().map(|codes| codes.place)),
+            ("env", raw.env.as_ref().and_then(|env| env.first()).map(|entry| entry.place)),
+        ];
+        if raw.command.is_none() && (raw.http.is_some() || raw.tcp.is_some()) {
+            for (key, place) in of_command {
+                if let Some(place) = place {
+                    let problem = Problem::new(place, format!("`{key}` belongs to `command`, and this runs none"));
+                    self.problem(input, problem.hint("leave it out"));
+                }
+            }
+        }
+        match (&raw.command, &raw.http, &raw.tcp) {
+            (Some(_), None, None) => self.program(input, name, raw),
+            (None, Some(ask), None) => self.http(input, ask, Use::Check).map_or_else(nothing, Probe::Http),
+            (None, None, Some(address)) => Probe::Tcp(self.tcp(input, address)),
+            (command, http, tcp) => {
+                let message = match (command, http, tcp) {
+                    (None, None, None) => "nothing says how this check is asked",
+                    _ => "a check is asked in one way, and this says several",
+                };
+                let problem = Problem::new(name.place, message);
+                self.problem(input, problem.label("expected exactly one of `command`, `http` and `tcp`"));
+                nothing()
+            }
+        }
+    }
+
+    fn program(&mut self, input: &Input, name: &At<String>, raw: &raw::Check) -> Probe {
         let command = self.command(input, name.place, &raw.command);
         for word in &command {
             // What is not even a template has been told by `command`.
@@ -125,10 +189,7 @@ impl Checker {
             },
         };
         let env = self.env(input, raw.env.as_deref().unwrap_or_default());
-        let timeout = self.duration(input, &raw.timeout, CHECK_TIMEOUT, MILLISECOND..=HOUR);
-        let command = command.into_iter().map(|word| word.value).collect();
-        let probe = Probe::Command { command, codes, env };
-        Check { name: CheckName::new(&name.value), probe, schedule: None, timeout }
+        Probe::Command { command: command.into_iter().map(|word| word.value).collect(), codes, env }
     }
 
     /// A command: not empty, fit to be executed, its scripts below the catalog's root.

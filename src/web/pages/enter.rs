@@ -79,8 +79,7 @@ async fn come_in(State(web): State<Shared>, headers: HeaderMap, request: Request
         None => web.sessions.begin(now).map_err(|error| Wrong::failed(&error).into_response())?,
     };
     let next = local_path(fields.get("next"));
-    let next =
-        if session.speaker.is_some() { next.to_owned() } else { format!("/people?next={}", encoded(next)) };
+    let next = if session.speaker.is_some() { next.to_owned() } else { format!("/people?next={}", encoded(next)) };
     Ok((StatusCode::SEE_OTHER, [(header::SET_COOKIE, web.sessions.keep(&session)), (header::LOCATION, next)])
         .into_response())
 }

@@ -61,7 +61,8 @@ async fn incidents(visitor: Visitor, Query(query): Query<IncidentsQuery>) -> Res
     let store = &visitor.web.state.store;
     let open = store.list_open_incidents(None).await?;
     let newest = store.list_incidents(query.before.map(IncidentId), PAGE).await?;
-    let older = newest.last().filter(|_| newest.len() == usize::try_from(PAGE).unwrap_or(usize::MAX)).map(|last| last.id);
+    let older =
+        newest.last().filter(|_| newest.len() == usize::try_from(PAGE).unwrap_or(usize::MAX)).map(|last| last.id);
     let main = html! {
         h1 { "Incidents" }
         @if query.before.is_none() { h2 { "Not resolved" } (list(&visitor, &open)) h2 { "All, newest first" } }
@@ -91,7 +92,7 @@ async fn incident_page(visitor: Visitor, Path(id): Path<i64>) -> Result<Response
     let mut events = store.list_ledger(&filter, LedgerFrom::After(EventId(0)), ROWS).await?;
     events.reverse();
     let more = events.len() == usize::try_from(ROWS).unwrap_or(usize::MAX);
-    let runs = store.list_incident_runs(incident.id, 10).await?;
+    let runs = store.list_newest_incident_runs(incident.id, 10).await?;
     let main = html! {
         h1 { "INC-" (incident.id) ": " (visible(&incident.title)) }
         (facts(&visitor, &incident))

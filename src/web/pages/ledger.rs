@@ -89,7 +89,8 @@ async fn ledger_page(visitor: Visitor, Query(query): Query<LedgerQuery>) -> Resu
         }
         (None, None, None) => newest,
     };
-    let mut events = if visitor.person.is_some() { store.list_ledger(&filter, from, ROWS + 1).await? } else { Vec::new() };
+    let mut events =
+        if visitor.person.is_some() { store.list_ledger(&filter, from, ROWS + 1).await? } else { Vec::new() };
     let more = events.len() > usize::try_from(ROWS).unwrap_or(usize::MAX);
     if more {
         // One too many was asked for, to know whether there are more that way.
@@ -119,7 +120,8 @@ async fn ledger_page(visitor: Visitor, Query(query): Query<LedgerQuery>) -> Resu
         (pages(&base, first.filter(|_| has_newer), last.filter(|_| has_older), "below"))
     };
     let environments = visitor.environments();
-    let page = Page { title: "Ledger".to_owned(), tab: Tab::Ledger, environments, main, aside: None, waiting: Waiting::Short };
+    let page =
+        Page { title: "Ledger".to_owned(), tab: Tab::Ledger, environments, main, aside: None, waiting: Waiting::Short };
     show(&visitor, page).await
 }
 
@@ -268,7 +270,13 @@ async fn verify(visitor: Visitor) -> Result<Response, Wrong> {
         p { a href="/ledger" { "Back to the ledger" } }
     };
     let environments = visitor.environments();
-    let page =
-        Page { title: "Verification".to_owned(), tab: Tab::Ledger, environments, main, aside: None, waiting: Waiting::Short };
+    let page = Page {
+        title: "Verification".to_owned(),
+        tab: Tab::Ledger,
+        environments,
+        main,
+        aside: None,
+        waiting: Waiting::Short,
+    };
     show(&visitor, page).await
 }

@@ -62,7 +62,10 @@ struct Stream {
 
 async fn live(Guest { web, .. }: Guest, Query(query): Query<LiveQuery>, headers: HeaderMap) -> Result<Response, Wrong> {
     let one = STREAMS.try_acquire().map_err(|_| {
-        Wrong::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "Too many pages are open. Close some, or reload by hand.")
+        Wrong::new(
+            axum::http::StatusCode::SERVICE_UNAVAILABLE,
+            "Too many pages are open. Close some, or reload by hand.",
+        )
     })?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let told = last.and_then(read_mark).or_else(|| read_mark(&query.after));

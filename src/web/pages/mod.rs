@@ -59,7 +59,10 @@ pub(super) fn routes() -> Router<Shared> {
         .merge(strip::routes())
         .merge(live::routes())
         .method_not_allowed_fallback(|| async {
-            Wrong::new(StatusCode::METHOD_NOT_ALLOWED, "This address does not take that. Reading a page never does anything.")
+            Wrong::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This address does not take that. Reading a page never does anything.",
+            )
         })
 }
 
@@ -297,7 +300,10 @@ impl IntoResponse for Wrong {
 
 /// Whether whoever asks would rather read a page than JSON.
 pub(super) fn wants_a_page(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
 }
 
 /// Where there is nothing, for a browser.

@@ -45,7 +45,9 @@ pub(super) fn run_tone(state: &RunState) -> Tone {
         RunState::Planned | RunState::Approved | RunState::Running | RunState::Stopping { .. } => Tone::Running,
         RunState::Succeeded => Tone::Good,
         RunState::Stuck(_) | RunState::Failed(_) => Tone::Bad,
-        RunState::Stopped { .. } | RunState::Denied { .. } | RunState::Expired | RunState::Withdrawn { .. } => Tone::Over,
+        RunState::Stopped { .. } | RunState::Denied { .. } | RunState::Expired | RunState::Withdrawn { .. } => {
+            Tone::Over
+        }
     }
 }
 

@@ -82,7 +82,11 @@ pub(super) async fn waiting(visitor: &Visitor, how: Waiting) -> Result<Option<Ma
     if mine.is_empty() {
         return Ok(None);
     }
-    let title = if mine.len() == 1 { "A request waits for you".to_owned() } else { format!("{} requests wait for you", mine.len()) };
+    let title = if mine.len() == 1 {
+        "A request waits for you".to_owned()
+    } else {
+        format!("{} requests wait for you", mine.len())
+    };
     let whole = match mine.as_slice() {
         [one] if how == Waiting::Whole && one.plan.steps.len() <= MOST_STEPS => {
             Some(Sheet::of(visitor, one.run.clone()).await?.show(visitor, Extent::Whole)?)

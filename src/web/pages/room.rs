@@ -308,7 +308,9 @@ async fn facts(visitor: &Visitor, room: &RoomAddress, at_hand: &HashSet<RunId>) 
     if let Some(person) = &visitor.person {
         let may = |verb| visitor.catalog.systems.values().any(|system| allowed(&visitor.catalog, person, verb, system));
         let first = visitor.systems().flat_map(|system| system.services.keys()).next();
-        if may(Verb::See) && let Some(service) = first {
+        if may(Verb::See)
+            && let Some(service) = first
+        {
             phrases.push(format!("is {service} running"));
         }
         if may(Verb::Run) {

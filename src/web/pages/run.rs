@@ -139,17 +139,26 @@ impl Sheet {
         }
     }
 
-    fn request(&self, visitor: &Visitor, plan: &Plan, request: &Request, answers: &[GivenAnswer]) -> Result<Markup, Wrong> {
+    fn request(
+        &self,
+        visitor: &Visitor,
+        plan: &Plan,
+        request: &Request,
+        answers: &[GivenAnswer],
+    ) -> Result<Markup, Wrong> {
         let stage = match &request.state {
             RequestState::Pending { stage } => Some(*stage),
-            RequestState::Granted | RequestState::Denied { .. } | RequestState::Expired | RequestState::Withdrawn { .. } => None,
+            RequestState::Granted
+            | RequestState::Denied { .. }
+            | RequestState::Expired
+            | RequestState::Withdrawn { .. } => None,
         };
         let who = stage.map(|stage| asked(&visitor.catalog, plan, stage, &request.requesters)).unwrap_or_default();
         let code = request.code;
         let answered = |person: &PersonId| {
-            answers.iter().any(|given| {
-                Some(given.decision.decision.stage) == stage && given.decision.decision.person == *person
-            })
+            answers
+                .iter()
+                .any(|given| Some(given.decision.decision.stage) == stage && given.decision.decision.person == *person)
         };
         let mine = visitor.person.as_ref().is_some_and(|person| who.contains(person) && !answered(person));
         let retry = request.retry_step.is_some().then(|| asked_deed(plan, self.run.id, request.retry_step));
@@ -205,7 +214,13 @@ impl Sheet {
 }
 
 /// A form that presses a button under a run's message: whatever it does, a word does.
-fn press(visitor: &Visitor, run: &Run, root: Option<&MessageId>, command: &str, inside: Markup) -> Result<Markup, Wrong> {
+fn press(
+    visitor: &Visitor,
+    run: &Run,
+    root: Option<&MessageId>,
+    command: &str,
+    inside: Markup,
+) -> Result<Markup, Wrong> {
     Ok(html! {
         form method="post" action={ "/rooms/" (run.room.channel) "/presses" } data-swap {
             (visitor.form_fields())
@@ -301,7 +316,8 @@ fn stuck(visitor: &Visitor, sheet: &Sheet) -> Result<Markup, Wrong> {
     let RunState::Stuck(Snag { step, .. }) = &sheet.run.state else { return Ok(html! {}) };
     let run = &sheet.run;
     let root = sheet.root.as_ref();
-    let unknown = sheet.attempts.iter().any(|attempt| attempt.key.step == *step && attempt.state == AttemptState::Unknown);
+    let unknown =
+        sheet.attempts.iter().any(|attempt| attempt.key.step == *step && attempt.state == AttemptState::Unknown);
     Ok(html! {
         section.request #ways-out aria-label="Ways out" {
             p { "What step " (step) " did is unknown"

@@ -15,7 +15,7 @@ use super::{Page, Tab, Waiting, Wrong, incidents, show};
 use crate::model::catalog::{Check, Service, System};
 use crate::model::event::Health;
 use crate::model::id::{CheckName, ServiceName};
-use crate::store::{Automation, KnownCheck};
+use crate::store::{AutomationSeen, KnownCheck};
 use crate::text::time::lasted;
 use crate::text::visible::visible;
 
@@ -45,7 +45,7 @@ async fn systems(visitor: Visitor) -> Result<Response, Wrong> {
     let known = store.list_known_checks().await?;
     let known: HashMap<(&ServiceName, &CheckName), &KnownCheck> =
         known.iter().map(|known| ((&known.service, &known.check), known)).collect();
-    let automation = store.find_automation().await?;
+    let automation = store.look_at_automation().await?;
     let open = store.list_open_incidents(None).await?;
     let now = store.clock().now();
     let main = html! {
@@ -71,7 +71,7 @@ async fn systems(visitor: Visitor) -> Result<Response, Wrong> {
 }
 
 /// What does not start by itself now, and who can let it.
-fn automation_note(visitor: &Visitor, automation: &Automation) -> Markup {
+fn automation_note(visitor: &Visitor, automation: &AutomationSeen) -> Markup {
     html! {
         @if let Some((by, since, why)) = &automation.paused {
             p.note { "All automation is paused by " (visible(by.as_str())) " since " (at(visitor, *since))

@@ -1,0 +1,442 @@
+//! Incidents in the room: `open incident`, `ack`, `note`, `resolve`, `reopen`; `incidents`, `what happened`, `report`,
+//! `status`.
+//!
+//! A command without a number means the only incident of the room that is not resolved; with two it asks which, before it
+//! changes anything. `what happened` only reads, and then tells of each.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::super::turn::{Turn, plan_of};
+use super::look;
+use crate::incident::{self, AckOutcome, Opening, ReopenOutcome, ResolveOutcome, Word};
+use crate::model::allowed::{Verb, allowed};
+use crate::model::catalog::{Catalog, ParamKind, Phrase, PhrasePart, Runbook, Step, StepAction, Subject, System};
+use crate::model::event::Happened;
+use crate::model::id::{CheckName, IncidentId, PersonId, ServiceName, SystemName};
+use crate::model::incident::Incident;
+use crate::model::request::RequestState;
+use crate::store::{CheckKnown, Result};
+use crate::text;
+use crate::text::incident::{CheckStatus, Known, Story, UnderWay, Where};
+
+/// How many resolved incidents `incidents` lists.
+const RESOLVED_SHOWN: i64 = 3;
+
+/// How many stories `what happened` tells at once.
+const STORIES: usize = 3;
+
+/// After how many missed rounds a check counts as not asked any more.
+const ROUNDS: u32 = 3;
+
+/// Which incident a command without a number means when none is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Else {
+    /// None.
+    Nothing,
+    /// The newest, which is resolved.
+    Newest,
+}
+
+fn system<'a>(turn: &'a Turn<'_>, incident: &Incident) -> Option<&'a System> {
+    turn.catalog().systems.get(&incident.system)
+}
+
+fn may(turn: &Turn<'_>, verb: Verb, incident: &Incident) -> bool {
+    system(turn, incident).is_some_and(|system| allowed(turn.catalog(), &turn.person, verb, system))
+}
+
+/// The incidents of this room that are not resolved and that the speaker may see.
+async fn unresolved(turn: &mut Turn<'_>) -> Result<Vec<Incident>> {
+    let room = turn.room().clone();
+    let mut open = turn.tx.list_unresolved_incidents(&room).await?;
+    open.retain(|incident| may(turn, Verb::See, incident));
+    Ok(open)
+}
+
+/// The incident that a number names, if it is this room's and the speaker may see it. That it exists elsewhere is not told.
+async fn named(turn: &mut Turn<'_>, id: IncidentId) -> Result<Option<Incident>> {
+    let found = turn.tx.find_incident(id).await?;
+    let found = found.filter(|incident| incident.room == *turn.room() && may(turn, Verb::See, incident));
+    if found.is_none() {
+        turn.refuse(text::incident::no_such(id));
+    }
+    Ok(found)
+}
+
+async fn newest(turn: &mut Turn<'_>) -> Result<Option<Incident>> {
+    let room = turn.room().clone();
+    let found = turn.tx.find_newest_incident(&room).await?;
+    Ok(found.filter(|incident| may(turn, Verb::See, incident)))
+}
+
+/// Finds the incident that a command means; refuses and returns `None` otherwise.
+async fn bind(turn: &mut Turn<'_>, id: Option<IncidentId>, word: &str, otherwise: Else) -> Result<Option<Incident>> {
+    if let Some(id) = id {
+        return named(turn, id).await;
+    }
+    let mut open = unresolved(turn).await?;
+    match open.len() {
+        0 => {
+            let found = match otherwise {
+                Else::Nothing => None,
+                Else::Newest => newest(turn).await?,
+            };
+            if found.is_none() {
+                turn.refuse(text::incident::none_open(word));
+            }
+            Ok(found)
+        }
+        1 => Ok(open.pop()),
+        _ => {
+            turn.refuse(text::incident::which(word, &open));
+            Ok(None)
+        }
+    }
+}
+
+/// Whether the speaker holds the right; refuses otherwise, naming who does.
+fn holds(turn: &mut Turn<'_>, verb: Verb, incident: &Incident, word: &str) -> bool {
+    if may(turn, verb, incident) {
+        return true;
+    }
+    let (title, who) = match system(turn, incident) {
+        Some(system) => (system.title.clone(), turn.catalog().people_in(&system.may_resolve)),
+        None => (incident.system.to_string(), Default::default()),
+    };
+    let who: Vec<PersonId> = who.into_iter().collect();
+    let deed = format!("{word} {}", text::incident::name(incident.id));
+    let sentence = text::incident::may_not(&turn.person, &deed, &title, &who);
+    turn.refuse(sentence);
+    false
+}
+
+pub(super) async fn command_open(turn: &mut Turn<'_>, named: Option<SystemName>, title: &str) -> Result<()> {
+    let here = systems_here(turn);
+    let chosen = match named {
+        Some(name) => here.iter().find(|system| system.name == name),
+        None if here.len() == 1 => here.first(),
+        None => None,
+    };
+    let Some(system) = chosen.cloned() else {
+        let titles: Vec<String> = here.iter().map(|system| system.title.clone()).collect();
+        turn.refuse(text::incident::which_system(&titles));
+        return Ok(());
+    };
+    let may = |verb| allowed(turn.catalog(), &turn.person, verb, &system);
+    if !may(Verb::Run) && !may(Verb::Resolve) {
+        let subjects: Vec<Subject> = system.may_run.iter().chain(&system.may_resolve).cloned().collect();
+        let who: Vec<PersonId> = turn.catalog().people_in(&subjects).into_iter().collect();
+        let sentence = text::incident::may_not(&turn.person, "open incidents", &system.title, &who);
+        turn.refuse(sentence);
+        return Ok(());
+    }
+    let opening = Opening {
+        system: system.name.clone(),
+        environment: system.environment.clone(),
+        title: turn.in_use.secrets.redact(title),
+        room: turn.room().clone(),
+    };
+    let (person, line) = (turn.person.clone(), turn.line);
+    // Echoed from the ledger.
+    incident::open(&mut turn.tx, opening, Word { by: &person, line }).await?;
+    Ok(())
+}
+
+/// The systems that are talked about in this room and that the speaker may see.
+fn systems_here(turn: &Turn<'_>) -> Vec<System> {
+    let Some(room) = turn.catalog().room_at(turn.room()) else { return Vec::new() };
+    let systems = turn.catalog().systems.values().filter(|system| system.room == room.name);
+    systems.filter(|system| allowed(turn.catalog(), &turn.person, Verb::See, system)).cloned().collect()
+}
+
+pub(super) async fn command_ack(turn: &mut Turn<'_>, id: Option<IncidentId>) -> Result<()> {
+    if id.is_none() && unresolved(turn).await?.is_empty() {
+        // To people it is a near-yes as well: whoever is asked to approve must not believe that this did.
+        super::near(turn, super::Near::Yes).await?;
+        if turn.tx.answers().is_empty() {
+            turn.refuse(text::incident::none_open("ack"));
+        }
+        return Ok(());
+    }
+    let Some(incident) = bind(turn, id, "ack", Else::Nothing).await? else { return Ok(()) };
+    if !holds(turn, Verb::Resolve, &incident, "ack") {
+        return Ok(());
+    }
+    let (person, line) = (turn.person.clone(), turn.line);
+    match incident::acknowledge(&mut turn.tx, incident.id, Word { by: &person, line }).await? {
+        // Echoed from the ledger.
+        AckOutcome::Acknowledged => {}
+        AckOutcome::Already(incident) => {
+            let now = turn.tx.now();
+            let since = incident.acknowledged.as_ref().map_or(now, |keeper| keeper.at);
+            let since = turn.app.times.at_second(since, now);
+            turn.answer(text::incident::already_yours(incident.id, &since));
+        }
+        AckOutcome::Over(incident) => refuse_over(turn, &incident),
+    }
+    Ok(())
+}
+
+fn refuse_over(turn: &mut Turn<'_>, incident: &Incident) {
+    let sentence = text::incident::over(incident, &turn.app.times, turn.tx.now());
+    turn.refuse(sentence);
+}
+
+pub(super) async fn command_note(turn: &mut Turn<'_>, id: Option<IncidentId>, said: &str) -> Result<()> {
+    if id.is_none() && unresolved(turn).await?.is_empty() {
+        turn.refuse(text::incident::nothing_to_note_on());
+        return Ok(());
+    }
+    let Some(incident) = bind(turn, id, "note", Else::Nothing).await? else { return Ok(()) };
+    let said = turn.in_use.secrets.redact(said);
+    let (person, line) = (turn.person.clone(), turn.line);
+    incident::note(&mut turn.tx, &incident, said, Word { by: &person, line });
+    turn.answer(text::incident::noted(incident.id));
+    Ok(())
+}
+
+pub(super) async fn command_resolve(turn: &mut Turn<'_>, id: Option<IncidentId>, reason: Option<String>) -> Result<()> {
+    let Some(incident) = bind(turn, id, "resolve", Else::Nothing).await? else { return Ok(()) };
+    if !holds(turn, Verb::Resolve, &incident, "resolve") {
+        return Ok(());
+    }
+    let reason = reason.map(|reason| turn.in_use.secrets.redact(&reason));
+    let events = turn.tx.list_incident_events(incident.id).await?;
+    let now = turn.tx.now();
+    let approvals = incident::approvals(&events, now, |subjects| turn.catalog().people_in(subjects));
+    let (person, line) = (turn.person.clone(), turn.line);
+    match incident::resolve(&mut turn.tx, incident.id, reason, approvals, Word { by: &person, line }).await? {
+        // Echoed from the ledger, with its head (I11).
+        ResolveOutcome::Resolved => {}
+        ResolveOutcome::Over(incident) => refuse_over(turn, &incident),
+        ResolveOutcome::StillFailing(failing) => {
+            let times = turn.app.times;
+            let since = |known: &CheckKnown| known.hard.map_or(known.asked_at, |(_, since)| since);
+            let checks: Vec<(CheckName, String)> =
+                failing.iter().map(|known| (known.check.clone(), times.at_second(since(known), now))).collect();
+            if let Some(service) = &incident.service {
+                turn.refuse(text::incident::still_failing(incident.id, service, &checks));
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn command_reopen(turn: &mut Turn<'_>, id: Option<IncidentId>, reason: Option<String>) -> Result<()> {
+    let Some(incident) = bind(turn, id, "reopen", Else::Newest).await? else { return Ok(()) };
+    if !holds(turn, Verb::Resolve, &incident, "reopen") {
+        return Ok(());
+    }
+    let reason = reason.map(|reason| turn.in_use.secrets.redact(&reason));
+    let (person, line) = (turn.person.clone(), turn.line);
+    match incident::reopen(&mut turn.tx, incident.id, reason, Word { by: &person, line }).await? {
+        // Echoed from the ledger.
+        ReopenOutcome::Reopened => {}
+        ReopenOutcome::NotOver(incident) => turn.refuse(text::incident::not_over(&incident)),
+        ReopenOutcome::Another(newer) => turn.refuse(text::incident::has_newer(incident.id, newer)),
+    }
+    Ok(())
+}
+
+pub(super) async fn command_incidents(turn: &mut Turn<'_>) -> Result<()> {
+    let open = unresolved(turn).await?;
+    let room = turn.room().clone();
+    let mut resolved = turn.tx.list_resolved_incidents(&room, RESOLVED_SHOWN).await?;
+    resolved.retain(|incident| may(turn, Verb::See, incident));
+    let said = text::incident::incidents(&open, &resolved, &turn.app.times, turn.tx.now());
+    turn.answer(said);
+    Ok(())
+}
+
+/// Which of its story an answer tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    Happened,
+    Report,
+}
+
+async fn story(turn: &mut Turn<'_>, incident: &Incident, telling: Telling) -> Result<String> {
+    let events = turn.tx.list_incident_events(incident.id).await?;
+    let title = system(turn, incident).map_or_else(|| incident.system.to_string(), |system| system.title.clone());
+    let asked = asked(turn, incident).await?;
+    let check = events.iter().rev().find_map(|event| match &event.record.as_ref()?.what {
+        Happened::IncidentOpened { check, .. } => check.clone(),
+        Happened::IncidentRecurred { check, .. } => Some(check.clone()),
+        _ => None,
+    });
+    let offer =
+        incident.service.as_ref().and_then(|service| offer(turn.catalog(), &incident.system, service, check.as_ref()));
+    let story = Story {
+        place: Where { environment: &incident.environment, system: &title },
+        incident,
+        events: &events,
+        asked: &asked,
+        offer: offer.as_deref(),
+    };
+    let (times, now) = (turn.app.times, turn.tx.now());
+    Ok(match telling {
+        Telling::Happened => text::incident::happened(story, &times, now),
+        Telling::Report => text::incident::report(story, &times, now),
+    })
+}
+
+/// Who is asked by the request of the incident's runs that waits, if one does.
+async fn asked(turn: &mut Turn<'_>, incident: &Incident) -> Result<Vec<PersonId>> {
+    let runs = turn.tx.list_incident_runs(incident.id).await?;
+    let room = turn.room().clone();
+    for request in turn.tx.list_pending_in(&room, None).await? {
+        if !runs.contains(&request.run) {
+            continue;
+        }
+        let Some(run) = turn.app.store.find_run(request.run).await? else { continue };
+        let RequestState::Pending { stage } = request.state else { continue };
+        return Ok(turn.asked(&plan_of(&run)?, stage, &request.requesters));
+    }
+    Ok(Vec::new())
+}
+
+pub(super) async fn command_happened(turn: &mut Turn<'_>, id: Option<IncidentId>) -> Result<()> {
+    let mut meant = match id {
+        Some(id) => named(turn, id).await?.into_iter().collect(),
+        None => unresolved(turn).await?,
+    };
+    if meant.is_empty() && id.is_none() {
+        match newest(turn).await? {
+            Some(newest) => meant.push(newest),
+            None => turn.refuse(text::incident::none_open("what happened")),
+        }
+    }
+    if meant.len() > STORIES {
+        turn.answer(text::incident::which("what happened", &meant));
+        return Ok(());
+    }
+    let mut stories = Vec::with_capacity(meant.len());
+    for incident in &meant {
+        stories.push(story(turn, incident, Telling::Happened).await?);
+    }
+    if !stories.is_empty() {
+        turn.answer(stories.join("\n\n"));
+    }
+    Ok(())
+}
+
+pub(super) async fn command_report(turn: &mut Turn<'_>, id: Option<IncidentId>) -> Result<()> {
+    let Some(incident) = bind(turn, id, "report", Else::Newest).await? else { return Ok(()) };
+    let said = story(turn, &incident, Telling::Report).await?;
+    turn.answer(said);
+    Ok(())
+}
+
+pub(super) async fn command_status(turn: &mut Turn<'_>) -> Result<()> {
+    let here = systems_here(turn);
+    let names: Vec<SystemName> = here.iter().map(|system| system.name.clone()).collect();
+    let known = turn.tx.list_checks_known(&names).await?;
+    let (times, now) = (turn.app.times, turn.tx.now());
+    let systems: Vec<(String, Vec<String>)> = here
+        .iter()
+        .map(|system| {
+            let place = Where { environment: &system.environment, system: &system.title }.to_string();
+            let lines = checks_of(system, &known, now).into_iter().map(|(service, checks)| {
+                let title = system.services.get(&service).map_or(service.as_str(), |service| service.title.as_str());
+                text::incident::service_status(&service, title, &checks, &times, now)
+            });
+            (place, lines.collect())
+        })
+        .collect();
+    let mut under_way = UnderWay { incidents: unresolved(turn).await?, ..UnderWay::default() };
+    let room = turn.room().clone();
+    let pending = turn.tx.list_pending_in(&room, None).await?;
+    for run in turn.tx.list_open_runs(&room, None).await? {
+        if !look::may_see(turn, &run) {
+            continue;
+        }
+        let plan = plan_of(&run)?;
+        let Some(request) = pending.iter().find(|request| request.run == run.id) else {
+            under_way.runs.push((run.id, plan.deed, run.state.name()));
+            continue;
+        };
+        let RequestState::Pending { stage } = request.state else { continue };
+        let asked = turn.asked(&plan, stage, &request.requesters);
+        let deed = text::plan::asked_deed(&plan, run.id, request.retry_step);
+        under_way.requests.push((request.code, deed, asked, times.until(request.expires_at, now)));
+    }
+    let paused = turn.tx.find_paused().await?;
+    under_way.paused = paused.map(|paused| (paused.by, times.at_second(paused.at, now), paused.why));
+    let held = turn.tx.list_held().await?;
+    let of_here = held.into_iter().filter(|held| here.iter().any(|system| system.services.contains_key(&held.service)));
+    under_way.held = of_here
+        .map(|held| (held.trigger.to_string(), held.service, times.at_second(held.since, now), held.why))
+        .collect();
+    turn.answer(text::incident::status(&systems, &under_way, now));
+    Ok(())
+}
+
+/// What is known of every check of a system as the catalog has it now. What nobody has asked for too long is not known.
+fn checks_of(system: &System, known: &[CheckKnown], now: DateTime<Utc>) -> BTreeMap<ServiceName, Vec<CheckStatus>> {
+    let status = |service: &ServiceName, check: &crate::model::catalog::Check| {
+        let Some(schedule) = check.schedule else { return Known::NotScheduled };
+        let found = known
+            .iter()
+            .find(|known| known.system == system.name && known.service == *service && known.check == check.name);
+        let Some(found) = found else { return Known::NotYet };
+        let late = TimeDelta::from_std(schedule.every * ROUNDS + check.timeout).unwrap_or(TimeDelta::MAX);
+        if now - found.asked_at > late {
+            return Known::NotSince(found.asked_at);
+        }
+        match found.hard {
+            None => Known::Uncertain { asked: found.asked_at },
+            Some((health, since)) => {
+                Known::Certain { health, since, asked: found.asked_at, detail: found.detail.clone() }
+            }
+        }
+    };
+    let services = system.services.values().map(|service| {
+        let checks = service
+            .checks
+            .values()
+            .map(|check| CheckStatus { check: check.name.clone(), known: status(&service.name, check) });
+        (service.name.clone(), checks.collect())
+    });
+    services.collect()
+}
+
+/// A line that would mend a service: a phrase of the runbook that a trigger of its check runs, or else of one that changes
+/// something, is for one service, and looks afterwards whether the service is well; the shortest. `None`: the catalog has
+/// none.
+pub(in crate::flow) fn offer(
+    catalog: &Catalog,
+    system: &SystemName,
+    service: &ServiceName,
+    check: Option<&CheckName>,
+) -> Option<String> {
+    let said = |runbook: &Runbook| -> Option<String> {
+        let wanted: Vec<_> = runbook.params.iter().filter(|param| param.default.is_none()).collect();
+        let [param] = wanted[..] else { return None };
+        let ParamKind::Service { system: of } = &param.kind else { return None };
+        let fits = of.as_ref().is_none_or(|of| of == system) && runbook.steps.iter().any(Step::is_privileged);
+        let only = |phrase: &&Phrase| {
+            phrase.parts.iter().all(|part| match part {
+                PhrasePart::Word(_) => true,
+                PhrasePart::Slot(name) => *name == param.name,
+            }) && phrase.parts.iter().any(|part| matches!(part, PhrasePart::Slot(_)))
+        };
+        let phrase = runbook.say.iter().find(only).filter(|_| fits)?;
+        let words = phrase.parts.iter().map(|part| match part {
+            PhrasePart::Word(word) => word.clone(),
+            PhrasePart::Slot(_) => text::incident::spoken(service),
+        });
+        Some(words.collect::<Vec<_>>().join(" "))
+    };
+    let of_trigger = catalog
+        .triggers
+        .values()
+        .filter(|trigger| check.is_some_and(|check| trigger.on.matches(system, service, check)))
+        .find_map(|trigger| catalog.runbooks.get(&trigger.run).and_then(said));
+    let looks = |runbook: &&Runbook| matches!(runbook.steps.last(), Some(step) if matches!(step.action, StepAction::Check { .. }));
+    of_trigger.or_else(|| {
+        let offers = catalog.runbooks.values().filter(looks).filter_map(said);
+        offers.min_by_key(|line| (line.chars().count(), line.clone()))
+    })
+}

@@ -1,0 +1,179 @@
+//! What a room reads of checks that turned and of incidents.
+//!
+//! One failure is one message: the check's words tell of the opening as well, and the incident's own event then says
+//! nothing. Nobody is pinged: whoever must act is named by the request that follows.
+
+use super::App;
+use super::commands::offer;
+use crate::model::catalog::System;
+use crate::model::chat::{Message, RoomAddress};
+use crate::model::event::{Event, Happened, Health};
+use crate::model::id::{CheckName, IncidentId, Position, ServiceName, SystemName};
+use crate::model::incident::Incident;
+use crate::store::{NewMessage, Origin, Place, StoreError};
+use crate::text;
+use crate::text::incident::{Did, Turned, Where};
+
+/// What is told of one event, and in which room.
+struct Told {
+    room: RoomAddress,
+    text: String,
+}
+
+/// Tells of a check that turned, or of an incident.
+pub(super) async fn tell(
+    app: &App,
+    event: &Event,
+    position: Position,
+    what: &Happened,
+) -> Result<Vec<NewMessage>, StoreError> {
+    let told = match what {
+        Happened::CheckTurned { .. } => turned(app, event, what).await?,
+        _ => incident(app, event, what).await?,
+    };
+    let Some(Told { room, text }) = told else { return Ok(Vec::new()) };
+    let parts = crate::chat::sender::split(&text, app.limits(&room).text);
+    let messages = (0..).zip(parts).map(|(part, text)| NewMessage {
+        room: room.clone(),
+        place: Place::Room,
+        origin: Origin::Event(position),
+        part,
+        cause: event.cause,
+        role: None,
+        edits: false,
+        message: Message::to_room(text),
+    });
+    Ok(messages.collect())
+}
+
+/// The room in which a system is talked about, by the catalog of now.
+fn room_of(app: &App, system: &System) -> Option<RoomAddress> {
+    app.in_use().catalog.rooms.get(&system.room).map(|room| room.address.clone())
+}
+
+async fn turned(app: &App, event: &Event, what: &Happened) -> Result<Option<Told>, StoreError> {
+    let Happened::CheckTurned { service, check, was, now, since, results, detail } = what else { return Ok(None) };
+    let Some(system_name) = &event.scope.system else { return Ok(None) };
+    let in_use = app.in_use();
+    let system = in_use.catalog.systems.get(system_name);
+    let found = match event.scope.incident {
+        Some(id) => app.store.find_incident(id).await?,
+        None => None,
+    };
+    let room = match (&found, system) {
+        (Some(incident), _) => Some(incident.room.clone()),
+        (None, Some(system)) => room_of(app, system),
+        (None, None) => None,
+    };
+    let Some(room) = room else { return Ok(None) };
+    let title = system.map_or(system_name.as_str(), |system| system.title.as_str());
+    let environment = event.scope.environment.as_deref().unwrap_or("unknown");
+    let place = Where { environment, system: title };
+    let schedule =
+        system.and_then(|system| system.services.get(service)?.checks.get(check)).and_then(|check| check.schedule);
+    let since_said = app.times.at_second(*since, app.store.clock().now());
+    let turned = Turned {
+        service,
+        check,
+        now: *now,
+        since: &since_said,
+        results: (*results, schedule.map(|schedule| schedule.fails_after)),
+        detail,
+    };
+    let text = match now {
+        Health::Critical | Health::Warning => {
+            let did = match &found {
+                Some(incident) => did(app, event, incident, check).await?,
+                None => Did::Nothing,
+            };
+            let offer = offer(&in_use.catalog, system_name, service, Some(check));
+            Some(text::incident::failed(place, turned, did, offer.as_deref()))
+        }
+        Health::Unknown => Some(text::incident::unknown(place, turned)),
+        Health::Ok => match was {
+            // What is known for the first time and well is no news.
+            None => None,
+            Some(was) => {
+                // Where the service as a whole is well again, that is what is told.
+                let mitigated = match &found {
+                    Some(incident) => mitigated_with(app, event, incident.id).await?,
+                    None => false,
+                };
+                (!mitigated).then(|| text::incident::check_well(turned, *was))
+            }
+        },
+    };
+    Ok(text.map(|text| Told { room, text }))
+}
+
+/// What the failure of a check did to its incident: events of one transaction have one time.
+async fn did(app: &App, event: &Event, incident: &Incident, failed: &CheckName) -> Result<Did, StoreError> {
+    let events = app.store.list_incident_events(incident.id, None).await?;
+    let together = events.iter().filter(|other| other.at == event.at);
+    let found = together.filter_map(|other| match &other.record.as_ref()?.what {
+        Happened::IncidentOpened { check: Some(check), .. } if check == failed => Some(Did::Opened(incident.id)),
+        Happened::IncidentRecurred { check, .. } if check == failed => Some(Did::Recurred(incident.id)),
+        _ => None,
+    });
+    Ok(found.last().unwrap_or(Did::Joined(incident.id)))
+}
+
+async fn mitigated_with(app: &App, event: &Event, id: IncidentId) -> Result<bool, StoreError> {
+    let events = app.store.list_incident_events(id, None).await?;
+    Ok(events.iter().any(|other| {
+        other.at == event.at
+            && matches!(other.record.as_ref().map(|record| &record.what), Some(Happened::IncidentMitigated { .. }))
+    }))
+}
+
+/// Whether the words of a check tell of an opening or a recurrence.
+async fn told_by_its_check(app: &App, event: &Event, id: IncidentId, failed: &CheckName) -> Result<bool, StoreError> {
+    let events = app.store.list_incident_events(id, None).await?;
+    Ok(events.iter().any(|other| {
+        let what = other.record.as_ref().map(|record| &record.what);
+        other.at == event.at && matches!(what, Some(Happened::CheckTurned { check, .. }) if check == failed)
+    }))
+}
+
+async fn incident(app: &App, event: &Event, what: &Happened) -> Result<Option<Told>, StoreError> {
+    let Some(id) = event.scope.incident else { return Ok(None) };
+    let Some(incident) = app.store.find_incident(id).await? else { return Ok(None) };
+    let in_use = app.in_use();
+    let system = in_use.catalog.systems.get(&incident.system);
+    let title = system.map_or(incident.system.as_str(), |system| system.title.as_str());
+    let place = Where { environment: &incident.environment, system: title };
+    let now = app.store.clock().now();
+    let text = match what {
+        Happened::IncidentOpened { check: Some(check), .. } | Happened::IncidentRecurred { check, .. }
+            if told_by_its_check(app, event, id, check).await? =>
+        {
+            None
+        }
+        Happened::IncidentOpened { title, by, .. } => Some(text::incident::opened(place, id, title, by.as_ref())),
+        Happened::IncidentRecurred { since, .. } => {
+            let since = app.times.at_second(*since, now);
+            Some(text::incident::recurred(place, id, &incident.title, &since))
+        }
+        Happened::IncidentMitigated { millis, .. } => {
+            let name = service_title(app, &incident.system, incident.service.as_ref());
+            Some(text::incident::mitigated(id, &name.unwrap_or_else(|| incident.title.clone()), *millis))
+        }
+        Happened::IncidentAcknowledged { by, .. } => Some(text::incident::acknowledged(id, by)),
+        Happened::IncidentReopened { by, reason, .. } => Some(text::incident::reopened(id, by, reason.as_deref())),
+        Happened::IncidentResolved { reason, millis, asked, waited_millis, .. } => {
+            let head = event.position.zip(event.hash).map(|(position, hash)| text::echo::head(position, hash));
+            let head = head.unwrap_or_default();
+            Some(text::incident::resolved(id, reason.as_deref(), *millis, *asked, *waited_millis, &head))
+        }
+        _ => None,
+    };
+    Ok(text.map(|text| Told { room: incident.room.clone(), text }))
+}
+
+/// A service as people call it.
+fn service_title(app: &App, system: &SystemName, service: Option<&ServiceName>) -> Option<String> {
+    let service = service?;
+    let in_use = app.in_use();
+    let title = in_use.catalog.systems.get(system).and_then(|system| system.services.get(service));
+    Some(title.map_or_else(|| service.to_string(), |service| service.title.clone()))
+}

@@ -1,0 +1,508 @@
+//! The loop that asks the scheduled checks, and what a failing one starts by itself.
+//!
+//! One process at a time watches, by lease; every result is taken in a transaction that holds that lease still. A result,
+//! its turn, the incident, and all that a trigger does about it are one transaction (I4): after a crash either all of it
+//! happened, or the check is asked again. What is known of a check stands in the store and outlives the process.
+//!
+//! Keeps I12 with `watch::brake`: the brakes are read and locked in the transaction that would start something. An
+//! automatic start holds the row of `automation` for share, so that `pause` comes before or after it, never between (I1).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::commands::ask::{Asking, Show};
+use super::handle::is_collision;
+use super::{App, InUse};
+use crate::approval;
+use crate::engine::plan::{fill, plan, plan_check};
+use crate::engine::probe::Asker;
+use crate::metrics::beats::{Loop, beat};
+use crate::model::catalog::{Catalog, FoundCheck, Trigger, TriggerMode};
+use crate::model::chat::Account;
+use crate::model::event::{Brake, CheckResult, Happened, Health, NewEvent, Record, Scope};
+use crate::model::id::{CheckName, IncidentId, RunId, ServiceName, SystemName};
+use crate::model::plan::{Plan, Sealed};
+use crate::model::run::RunState;
+use crate::store::{Automation, BrakeRow, FiringRow, Run, StoreError, Tx, WorkerId};
+use crate::text;
+use crate::watch::brake::{Came, Decision, Firing, Look, Occasion, Others, Why, decide};
+use crate::watch::record::{Taken, Watched, forget, take};
+use crate::watch::schedule;
+use crate::watch::state::Seen;
+
+/// The loop's lease.
+const LEASE: &str = "watch";
+/// The most checks that are asked at once.
+const AT_ONCE: usize = 8;
+/// How often at least the loop looks around.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a result is taken again when somebody else moved a row meanwhile.
+const TRIES: u32 = 5;
+
+/// Which check.
+type Key = (SystemName, ServiceName, CheckName);
+
+/// A check of the round.
+struct Entry {
+    every: Duration,
+    due: DateTime<Utc>,
+    asking: bool,
+}
+
+/// The checks of one catalog.
+struct Round {
+    in_use: Arc<InUse>,
+    checks: BTreeMap<Key, Entry>,
+}
+
+/// Watches until told to stop.
+pub async fn watch(app: Arc<App>, asker: Arc<Asker>, me: WorkerId, lease: Duration, mut stop: watch::Receiver<bool>) {
+    let mut held = None::<(i64, tokio::time::Instant)>;
+    let mut round = None::<Round>;
+    let mut asking: JoinSet<(Key, DateTime<Utc>)> = JoinSet::new();
+    while !*stop.borrow() {
+        beat(Loop::Watch);
+        let now = tokio::time::Instant::now();
+        // Renewed when a third of it has passed.
+        if held.is_none_or(|(_, until)| now + lease * 2 / 3 >= until) {
+            held = match app.store.take_lease(LEASE, me, lease).await {
+                Ok(Some(taken)) => {
+                    if held.is_some_and(|(fence, _)| fence != taken.fence) {
+                        round = None;
+                    }
+                    Some((taken.fence, now + lease))
+                }
+                Ok(None) => None,
+                Err(error) => {
+                    tracing::error!(error = %text::chain(&error), "the checks have no lease");
+                    // What is held is held until its end.
+                    held.filter(|(_, until)| now < *until)
+                }
+            };
+        }
+        let Some((fence, _)) = held else {
+            // Somebody else watches: what is being asked here is not taken any more.
+            round = None;
+            asking.shutdown().await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                _ = stop.changed() => {}
+            }
+            continue;
+        };
+        let in_use = app.in_use();
+        if round.as_ref().is_none_or(|round| !Arc::ptr_eq(&round.in_use, &in_use)) {
+            match begin(&app, in_use, round.take()).await {
+                Ok(begun) => round = Some(begun),
+                Err(error) => tracing::error!(error = %text::chain(&error), "the checks cannot be watched yet"),
+            }
+        }
+        let wait = round.as_mut().map_or(LOOK_EVERY, |round| {
+            ask_due(&app, &asker, me, fence, round, &mut asking, &stop);
+            let free = round.checks.values().filter(|entry| !entry.asking).map(|entry| entry.due).min();
+            match free {
+                Some(due) if asking.len() < AT_ONCE => app.store.clock().until(due).min(LOOK_EVERY),
+                _ => LOOK_EVERY,
+            }
+        });
+        tokio::select! {
+            Some(done) = asking.join_next() => asked(&app, round.as_mut(), done),
+            () = tokio::time::sleep(wait) => {}
+            _ = stop.changed() => {}
+        }
+    }
+    asking.shutdown().await;
+}
+
+/// Begins a round: what is known goes on from the store, what is no longer watched is forgotten.
+async fn begin(app: &App, in_use: Arc<InUse>, before: Option<Round>) -> Result<Round, StoreError> {
+    let now = app.store.clock().now();
+    let known = app.store.list_check_states().await?;
+    let mut checks = BTreeMap::new();
+    for (key, found) in scheduled(&in_use.catalog) {
+        let Some(schedule) = found.check.schedule else { continue };
+        let row = known.iter().find(|row| (&row.system, &row.service, &row.check) == (&key.0, &key.1, &key.2));
+        let name = format!("{}/{}/{}", key.0, key.1, key.2);
+        let due = schedule::first(&name, schedule.every, row.map(|row| row.asked_at), now);
+        // What is being asked already is not asked twice.
+        let asking = before.as_ref().and_then(|round| round.checks.get(&key)).is_some_and(|entry| entry.asking);
+        checks.insert(key, Entry { every: schedule.every, due, asking });
+    }
+    for row in known {
+        if checks.contains_key(&(row.system.clone(), row.service.clone(), row.check.clone())) {
+            continue;
+        }
+        let mut tx = app.store.begin().await?;
+        forget(&mut tx, &row, text::automation::not_watched(), now).await?;
+        tx.commit().await?;
+        tracing::info!(service = %row.service, check = %row.check, "a check is no longer watched");
+    }
+    Ok(Round { in_use, checks })
+}
+
+fn scheduled(catalog: &Catalog) -> impl Iterator<Item = (Key, FoundCheck<'_>)> {
+    catalog.systems.values().flat_map(|system| {
+        system.services.values().flat_map(move |service| {
+            let checks = service.checks.values().filter(|check| check.schedule.is_some());
+            checks.map(move |check| {
+                let key = (system.name.clone(), service.name.clone(), check.name.clone());
+                (key, FoundCheck { system, service, check })
+            })
+        })
+    })
+}
+
+/// Asks what is due, the longest due first, as many at once as may be.
+fn ask_due(
+    app: &Arc<App>,
+    asker: &Arc<Asker>,
+    me: WorkerId,
+    fence: i64,
+    round: &mut Round,
+    asking: &mut JoinSet<(Key, DateTime<Utc>)>,
+    stop: &watch::Receiver<bool>,
+) {
+    let now = app.store.clock().now();
+    let mut due: Vec<(&Key, &mut Entry)> =
+        round.checks.iter_mut().filter(|(_, entry)| !entry.asking && entry.due <= now).collect();
+    due.sort_by_key(|(_, entry)| entry.due);
+    for (key, entry) in due.into_iter().take(AT_ONCE.saturating_sub(asking.len())) {
+        entry.asking = true;
+        let (app, asker, key, stop) = (app.clone(), asker.clone(), key.clone(), stop.clone());
+        asking.spawn(async move {
+            let at = app.store.clock().now();
+            ask(&app, &asker, me, fence, &key, stop).await;
+            (key, at)
+        });
+    }
+}
+
+/// One check was asked: when is it due again.
+fn asked(app: &App, round: Option<&mut Round>, done: Result<(Key, DateTime<Utc>), tokio::task::JoinError>) {
+    match done {
+        Ok((key, at)) => {
+            let entry = round.and_then(|round| round.checks.get_mut(&key));
+            if let Some(entry) = entry {
+                let mut random = [0; 4];
+                // Without randomness the checks keep step, which does no harm for once.
+                let _ = getrandom::fill(&mut random);
+                entry.due = schedule::next(entry.every, at, app.store.clock().now(), u32::from_le_bytes(random));
+                entry.asking = false;
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "asking a check ended badly");
+            // Which one it was is not known: all that are marked are free again, at worst one is asked twice.
+            for entry in round.into_iter().flat_map(|round| round.checks.values_mut()) {
+                entry.asking = false;
+            }
+        }
+    }
+}
+
+/// Asks one check and takes its result.
+async fn ask(app: &App, asker: &Asker, me: WorkerId, fence: i64, key: &Key, stop: watch::Receiver<bool>) {
+    let in_use = app.in_use();
+    let Some(found) = find(&in_use.catalog, key) else { return };
+    let at = app.store.clock().now();
+    let result = match plan_check(&in_use.catalog, found, &app.world) {
+        Ok(check) => asker.ask(&check, &in_use.secrets, stop).await,
+        // A check that cannot be asked is unknown (I12).
+        Err(refusal) => Some(CheckResult {
+            service: key.1.clone(),
+            check: key.2.clone(),
+            health: Health::Unknown,
+            detail: in_use.secrets.redact(&refusal.to_string()),
+        }),
+    };
+    let Some(result) = result else { return };
+    let seen = Seen { health: result.health, detail: result.detail, at };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match took(app, me, fence, key, &seen).await {
+            Ok(()) => return,
+            Err(StoreError::Moved { .. }) if tries < TRIES => {}
+            Err(StoreError::Database(error)) if tries < TRIES && is_collision(&error) => {}
+            Err(error) => {
+                // The check is asked again in its turn.
+                tracing::error!(error = %text::chain(&error), service = %key.1, check = %key.2, "a result was not taken");
+                return;
+            }
+        }
+    }
+}
+
+fn find<'a>(catalog: &'a Catalog, (system, service, check): &Key) -> Option<FoundCheck<'a>> {
+    let system = catalog.systems.get(system)?;
+    let service = system.services.get(service)?;
+    let check = service.checks.get(check).filter(|check| check.schedule.is_some())?;
+    Some(FoundCheck { system, service, check })
+}
+
+/// Takes one result, with all that follows from it.
+async fn took(app: &App, me: WorkerId, fence: i64, key: &Key, seen: &Seen) -> Result<(), StoreError> {
+    let in_use = app.in_use();
+    let Some(found) = find(&in_use.catalog, key) else { return Ok(()) };
+    let Some(schedule) = found.check.schedule else { return Ok(()) };
+    let Some(room) = in_use.catalog.rooms.get(&found.system.room) else { return Ok(()) };
+    let watched = Watched {
+        system: key.0.clone(),
+        environment: found.system.environment.clone(),
+        room: room.address.clone(),
+        service: key.1.clone(),
+        check: key.2.clone(),
+        schedule,
+        of_service: found.service.checks.values().filter(|c| c.schedule.is_some()).map(|c| c.name.clone()).collect(),
+    };
+    let mut tx = app.store.begin().await?;
+    if !tx.holds_lease(LEASE, me, fence).await? {
+        return Ok(());
+    }
+    // What is unknown triggers nothing, whatever a trigger says (I12).
+    let failing = matches!(seen.health, Health::Warning | Health::Critical);
+    let listening: Vec<Trigger> = in_use
+        .catalog
+        .triggers
+        .values()
+        .filter(|trigger| failing && trigger.on.becomes == seen.health && trigger.on.matches(&key.0, &key.1, &key.2))
+        .cloned()
+        .collect();
+    let automation = if listening.is_empty() { None } else { Some(tx.share_automation().await?) };
+    let title = text::automation::title(&found.service.title, &key.2, seen.health);
+    let taken = take(&mut tx, &watched, seen, title).await?;
+    if taken.known.hard == Some(seen.health)
+        && let Some(automation) = automation
+    {
+        for trigger in &listening {
+            let context = Context { app, in_use: &in_use, watched: &watched, taken: &taken, automation: &automation };
+            context.consider(&mut tx, trigger, seen).await?;
+        }
+    }
+    tx.commit().await
+}
+
+/// A failure that is certain, about to be brought before a trigger.
+struct Context<'a> {
+    app: &'a App,
+    in_use: &'a Arc<InUse>,
+    watched: &'a Watched,
+    taken: &'a Taken,
+    automation: &'a Automation,
+}
+
+impl Context<'_> {
+    async fn consider(&self, tx: &mut Tx, trigger: &Trigger, seen: &Seen) -> Result<(), StoreError> {
+        let service = &self.watched.service;
+        let mut brake = tx.lock_brake(&trigger.name, service).await?;
+        if brake.held_by.is_some() {
+            return Ok(());
+        }
+        let now = tx.now();
+        let window = TimeDelta::from_std(trigger.brakes.at_most.per).unwrap_or(TimeDelta::MAX);
+        let since = now.checked_sub_signed(window).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let fired = tx.list_firings(&trigger.name, service, since).await?;
+        let firings: Vec<Firing> = fired.iter().map(firing).collect();
+        let own: Vec<RunId> = fired.iter().filter_map(|firing| firing.run.as_ref().map(|(run, _, _)| *run)).collect();
+        let occasion = match &self.taken.turn {
+            Some(_) => Occasion::Turned,
+            None => Occasion::StillFails { again_at: brake.again_at },
+        };
+        let schedule = self.watched.schedule;
+        let look = Look {
+            now,
+            occasion,
+            asked_at: seen.at,
+            ok_at: self.taken.known.ok_at,
+            settle: schedule.every * schedule.fails_after.max(1),
+            brakes: trigger.brakes,
+            paused: self.automation.paused.is_some(),
+            held: brake.held_by,
+            counted_from: brake.counted_from,
+            firings: &firings,
+            turns: &self.taken.known.turns,
+            others: others(tx, &self.watched.system, service, &own).await?,
+        };
+        match decide(&look) {
+            Decision::Wait => Ok(()),
+            Decision::PutOff { by, until } => {
+                let why = match (by, &self.automation.paused) {
+                    (Brake::Paused, Some(paused)) => text::automation::paused_by(&paused.by),
+                    (Brake::Busy, _) => text::automation::busy(service),
+                    _ => text::automation::cooling(trigger.brakes.cooldown),
+                };
+                brake.again_at = Some(until.unwrap_or(now));
+                tx.put_brake(&brake).await?;
+                self.held(tx, trigger, by, why, until).await
+            }
+            Decision::Held { by, why } => {
+                let why = match why {
+                    Why::Runs(runs) => text::automation::too_many_runs(runs, trigger.brakes.at_most.per),
+                    Why::Turns(turns) => {
+                        text::automation::flaps(&self.watched.check, turns, trigger.brakes.flapping.per)
+                    }
+                    Why::RunFailed => text::automation::run_failed(),
+                    Why::NotOkAfterRun => text::automation::not_ok_after_run(&self.watched.check),
+                };
+                (brake.held_by, brake.held_since, brake.held_why) = (Some(by), Some(now), Some(why.clone()));
+                brake.again_at = None;
+                tx.put_brake(&brake).await?;
+                self.held(tx, trigger, by, why, None).await
+            }
+            Decision::Go => self.fire(tx, trigger, brake).await,
+        }
+    }
+
+    /// The incident that this belongs to.
+    async fn incident(&self, tx: &mut Tx) -> Result<Option<IncidentId>, StoreError> {
+        tx.find_unresolved_incident_of(&self.watched.system, std::slice::from_ref(&self.watched.service)).await
+    }
+
+    async fn record(&self, tx: &mut Tx, run: Option<RunId>, what: Happened) -> Result<(), StoreError> {
+        let scope = Scope {
+            system: Some(self.watched.system.clone()),
+            environment: Some(self.watched.environment.clone()),
+            incident: self.incident(tx).await?,
+            run,
+            ..Scope::default()
+        };
+        tx.record(NewEvent { scope, cause: None, record: Record { what, rows: Vec::new() } });
+        Ok(())
+    }
+
+    async fn held(
+        &self,
+        tx: &mut Tx,
+        trigger: &Trigger,
+        by: Brake,
+        why: String,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<(), StoreError> {
+        let (trigger, service) = (trigger.name.clone(), self.watched.service.clone());
+        self.record(tx, None, Happened::TriggerHeld { trigger, service, by, why, until }).await
+    }
+
+    /// The plan of what a trigger does about this failure.
+    fn plan(&self, trigger: &Trigger) -> Result<Plan, String> {
+        let values = BTreeMap::from([
+            ("system".to_owned(), self.watched.system.to_string()),
+            ("service".to_owned(), self.watched.service.to_string()),
+            ("check".to_owned(), self.watched.check.to_string()),
+        ]);
+        let catalog = &self.in_use.catalog;
+        let runbook = catalog.runbooks.get(&trigger.run).ok_or_else(|| text::automation::no_runbook(&trigger.run))?;
+        let mut params = BTreeMap::new();
+        for (name, template) in &trigger.with {
+            params.insert(name.clone(), fill(template, &values).map_err(|refusal| text::chain(&refusal))?);
+        }
+        plan(catalog, runbook, &params, &self.app.world).map_err(|refusal| text::chain(&refusal))
+    }
+
+    async fn fire(&self, tx: &mut Tx, trigger: &Trigger, mut brake: BrakeRow) -> Result<(), StoreError> {
+        let service = &self.watched.service;
+        brake.again_at = None;
+        let plan = match self.plan(trigger) {
+            Ok(plan) => plan,
+            Err(why) => {
+                tx.put_brake(&brake).await?;
+                self.held(tx, trigger, Brake::NoPlan, self.in_use.secrets.redact(&why), None).await?;
+                return Ok(());
+            }
+        };
+        let (mode, made) = if trigger.mode == TriggerMode::Shadow {
+            (TriggerMode::Shadow, None)
+        } else {
+            let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
+            let mut asking = Asking {
+                app: self.app,
+                in_use: self.in_use.clone(),
+                room: self.watched.room.clone(),
+                thread: None,
+                // I7: who answers for the trigger counts as having asked.
+                requesters: vec![trigger.owner.clone()],
+                account: account(trigger),
+                cause: None,
+                trigger: Some(trigger.name.clone()),
+                incident: self.incident(tx).await?,
+                tx: &mut *tx,
+            };
+            if asking.find_open_run(&sealed).await?.is_some() {
+                // Somebody asked for exactly this in the same instant.
+                brake.again_at = Some(tx.now());
+                tx.put_brake(&brake).await?;
+                self.held(tx, trigger, Brake::Busy, text::automation::busy(service), None).await?;
+                return Ok(());
+            }
+            let named = plan.policy.as_ref().is_some_and(|policy| policy.automatic.contains(&trigger.name));
+            let by_itself = trigger.mode == TriggerMode::Auto && (named || !plan.privileged());
+            let show = if by_itself { Show::No } else { Show::Yes };
+            let made = asking.make(&plan, &sealed, show).await?;
+            if let (true, Some(request)) = (by_itself, made.request)
+                && !approval::grant_automatic(tx, request).await?
+            {
+                return Err(StoreError::Refused(format!("run {} may not start by itself", made.run)));
+            }
+            (if by_itself { TriggerMode::Auto } else { TriggerMode::Ask }, Some(made.run))
+        };
+        tx.insert_firing(&trigger.name, service, made).await?;
+        tx.put_brake(&brake).await?;
+        let what = Happened::TriggerFired {
+            trigger: trigger.name.clone(),
+            mode,
+            service: service.clone(),
+            check: self.watched.check.clone(),
+            deed: plan.deed,
+            run: made,
+        };
+        self.record(tx, made, what).await
+    }
+}
+
+/// The account by which a trigger asks: no platform has it, so nobody can speak by it.
+fn account(trigger: &Trigger) -> Account {
+    Account { platform: "trigger".to_owned(), workspace: "catalog".to_owned(), id: trigger.name.to_string() }
+}
+
+/// What came of a firing, by its run's state.
+fn firing(row: &FiringRow) -> Firing {
+    let came = match &row.run {
+        None => Came::Shadow,
+        Some((_, state, at)) => match state.as_str() {
+            "succeeded" => Came::Succeeded(*at),
+            "failed" | "stuck" => Came::Failed(*at),
+            "denied" | "withdrawn" | "stopped" => Came::Declined(*at),
+            "expired" => Came::Expired(*at),
+            // Not over; a state that is not known here is not believed to be over.
+            _ => Came::Open,
+        },
+    };
+    Firing { at: row.at, came }
+}
+
+/// Runs for a service that the trigger did not ask for.
+async fn others(tx: &mut Tx, system: &SystemName, service: &ServiceName, own: &[RunId]) -> Result<Others, StoreError> {
+    let mut ended = None::<DateTime<Utc>>;
+    for (run, moved_at) in tx.list_runs_lately(system).await? {
+        if own.contains(&run.id) || !changes(&run, service) {
+            continue;
+        }
+        if !run.state.is_over() {
+            return Ok(Others::Open);
+        }
+        // What was denied, withdrawn or let lapse did nothing, and is waited for no longer.
+        let did = matches!(run.state, RunState::Succeeded | RunState::Failed(_) | RunState::Stopped { .. });
+        ended = ended.max(did.then_some(moved_at));
+    }
+    Ok(ended.map_or(Others::None, Others::Ended))
+}
+
+/// Whether a run may change something of a service. A plan that cannot be read may.
+fn changes(run: &Run, service: &ServiceName) -> bool {
+    let Ok(plan) = Sealed::from_stored(run.plan.clone()).open() else { return true };
+    plan.privileged() && plan.targets.iter().any(|target| target == service.as_str() || target == plan.system.as_str())
+}
