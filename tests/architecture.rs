@@ -29,7 +29,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("approval", &["model", "store"]),
     ("incident", &["model", "store"]),
     // `incident`: what a turn of a check opens or mitigates.
-    ("watch", &["model", "store", "incident", "metrics"]),
+    ("watch", &["model", "store", "incident"]),
     ("ledger", &["model", "store", "metrics"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
     ("chat", &["model", "store", "metrics"]),
