@@ -43,13 +43,24 @@ enum Command {
     Validate(cli::validate::ValidateArgs),
     #[command(after_help = "Example: countersign plan start-service service=service-b --server http://127.0.0.1:7373")]
     Plan(cli::plan::PlanArgs),
-    #[command(after_help = "Example: countersign tail --server http://127.0.0.1:7373 --room system-a --follow")]
+    #[command(after_help = "Example: countersign report INC-7 --format html --out inc-7.html --data DIR")]
+    Report(cli::report::Args),
+    #[command(
+        hide = true,
+        after_help = "Example: countersign tail --server http://127.0.0.1:7373 --room system-a --follow"
+    )]
     Tail(cli::tail::Args),
     #[command(
         hide = true,
         after_help = "Example: countersign init ./catalog --title 'The shop' --service 'Web shop' --yes"
     )]
     Init(cli::init::Args),
+    #[command(
+        hide = true,
+        after_help = "Example: countersign schema > catalog.schema.json\nThen, as the first line of a \
+                                         file: # yaml-language-server: $schema=catalog.schema.json"
+    )]
+    Schema(cli::schema::Args),
     #[command(
         hide = true,
         subcommand,
@@ -129,8 +140,10 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Tail(args) => cli::tail::run(args).await,
         Command::Validate(args) => cli::validate::run(args),
         Command::Plan(args) => cli::plan::run(args).await,
+        Command::Report(args) => cli::report::run(args).await,
         Command::Audit(command) => cli::audit::run(command).await,
         Command::Init(args) => cli::init::run(args),
+        Command::Schema(args) => cli::schema::run(&args),
         Command::Completions(args) => cli::completions::run(&args, all_commands()),
         Command::Healthcheck(args) => cli::healthcheck::run(args).await,
         Command::Bench(args) => cli::bench::run(args).await,

@@ -27,7 +27,8 @@ const MAY: &[(&str, &[&str])] = &[
     // `sys`: rows name processes (worker, attempt) by `ProcessIdentity`, and the managed database is a process.
     ("store", &["model", "sys", "metrics"]),
     ("approval", &["model", "store"]),
-    ("incident", &["model", "store"]),
+    // `text`: a report holds the sentences of its timeline.
+    ("incident", &["model", "store", "text"]),
     // `incident`: what a turn of a check opens or mitigates.
     ("watch", &["model", "store", "incident"]),
     ("ledger", &["model", "store", "metrics"]),
@@ -37,7 +38,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("engine", &["model", "store", "sys", "approval", "text", "metrics"]),
     // HTTP is the door of the local room: it knows that adapter, and reads how a line settled from the store. `text`: pages
     // say times, plans and states in the bot's words.
-    ("web", &["model", "store", "chat", "ledger", "text", "metrics"]),
+    ("web", &["model", "store", "incident", "chat", "ledger", "text", "metrics"]),
     // The one room that knows the others.
     (
         "flow",
@@ -51,7 +52,7 @@ const MAY: &[(&str, &[&str])] = &[
         "cli",
         &[
             "model", "sys", "config", "demo", "command", "runbook", "text", "store", "approval", "ledger", "chat",
-            "engine", "web", "flow", "metrics",
+            "engine", "incident", "web", "flow", "metrics",
         ],
     ),
 ];

@@ -8,6 +8,7 @@ use countersign::incident::{Failure, Recovery, failed, recovered};
 use countersign::ledger::{Report, verify};
 use countersign::model::event::{Happened, Health, NewEvent, Record, Scope};
 use countersign::model::id::{CheckName, IncidentId, ServiceName, SystemName};
+use countersign::model::report::IncidentReport;
 use countersign::store::Store;
 use support::bot::Bot;
 use support::database;
@@ -112,39 +113,72 @@ async fn a_night() {
     let store = &bot.db().store;
     turn(store, "service-b", "running", Health::Critical, "STOPPED").await;
     let told = bot.hear("INC-1 opened").await;
-    insta::assert_snapshot!(steady(&told.text), @"");
+    insta::assert_snapshot!(steady(&told.text), @"
+    PRODUCTION · System A: service-b is not running since TIME (check running, 2 results).
+    INC-1 opened. Say `what happened`, `status`, or `start service b`.
+    ");
     turn(store, "service-b", "answers", Health::Critical, "no answer").await;
     let told = bot.hear("belongs to INC-1").await;
-    insta::assert_snapshot!(steady(&told.text), @"");
+    insta::assert_snapshot!(steady(&told.text), @"service-b: check answers is critical since TIME: no answer (2 results). It belongs to INC-1.");
 
     let late = bot.say("lin", "what happened").await.done();
-    insta::assert_snapshot!(late.plain(), @"");
+    insta::assert_snapshot!(late.plain(), @"
+    PRODUCTION · System A: INC-1: service-b is not well since TIME (check running).
+    Nothing was tried yet.
+    Now: open for LASTED. Nobody has said `ack` yet. Next: `start service b`, `ack`, or `resolve` when it is over.
+    ");
     let ack = bot.say("mei", "ack").await.done();
-    insta::assert_snapshot!(ack.plain(), @"");
-    insta::assert_snapshot!(bot.say("mei", "ack inc 1").await.done().plain(), @"");
+    insta::assert_snapshot!(ack.plain(), @"mei takes care of INC-1.");
+    insta::assert_snapshot!(bot.say("mei", "ack inc 1").await.done().plain(), @"You take care of INC-1 already, since TIME.");
 
     let asked = bot.say("mei", "start service b").await.waiting();
     bot.db().tamper("update run set incident = 1").await;
-    insta::assert_snapshot!(bot.say("lin", "what happened?").await.done().plain(), @"");
-    insta::assert_snapshot!(bot.say("mei", "status").await.done().plain(), @"");
+    insta::assert_snapshot!(bot.say("lin", "what happened?").await.done().plain(), @"
+    PRODUCTION · System A: INC-1: service-b is not well since TIME (check running).
+    Tried: start service-b, asked by mei at TIME, waits for approval (CODE).
+    Now: open for LASTED. mei takes care of it since TIME. CODE waits for boss or lin: `approved` or `deny because …`.
+    ");
+    insta::assert_snapshot!(bot.say("mei", "status").await.done().plain(), @"
+    PRODUCTION · System A
+    Service B: not checked by itself: ask `is service b ok`.
+    Service C: not checked by itself: ask `is service c ok`.
+    INC-1 open LASTED, mei takes care   service-b is not well
+    CODE waits for boss or lin until TIME   start service-b
+    ");
     bot.say("boss", "approved").thread(asked.thread()).await.done();
-    insta::assert_snapshot!(bot.say("boss", "note the disk\u{202e} was full").await.done().plain(), @"");
+    insta::assert_snapshot!(bot.say("boss", "note the disk\u{202e} was full").await.done().plain(), @"Noted on INC-1.");
 
     let denied = bot.say("lin", "resolve").await.refused();
-    insta::assert_snapshot!(denied.plain(), @"");
+    insta::assert_snapshot!(denied.plain(), @"lin, you may not resolve INC-1 on System A. Boss or mei may.");
     turn(store, "service-b", "running", Health::Ok, "RUNNING").await;
     let told = bot.hear("fine again").await;
-    insta::assert_snapshot!(steady(&told.text), @"");
-    insta::assert_snapshot!(bot.say("lin", "what happened inc-1").await.done().plain(), @"");
+    insta::assert_snapshot!(steady(&told.text), @"Service B is fine again after LASTED. INC-1 stays open until `resolve`.");
+    insta::assert_snapshot!(bot.say("lin", "what happened inc-1").await.done().plain(), @"
+    PRODUCTION · System A: INC-1: service-b is not well, from TIME for LASTED (check running).
+    Tried: start service-b, asked by mei at TIME, approved by boss, done in LASTED.
+    Now: well again since TIME; it stays open until `resolve`. mei takes care of it since TIME.
+    ");
     let resolved = bot.say("mei", "resolve").await.done();
-    insta::assert_snapshot!(steady(&resolved.text()), @"");
-    insta::assert_snapshot!(bot.say("boss", "resolve 1").await.refused().plain(), @"");
-    insta::assert_snapshot!(bot.say("boss", "resolve").await.refused().plain(), @"");
-    insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @"");
-    insta::assert_snapshot!(bot.say("lin", "report").await.done().plain(), @"");
-    insta::assert_snapshot!(bot.say("lin", "incidents").await.done().plain(), @"");
-    insta::assert_snapshot!(bot.say("mei", "reopen because it is slow again").await.done().plain(), @"");
-    insta::assert_snapshot!(bot.say("mei", "reopen").await.refused().plain(), @"");
+    insta::assert_snapshot!(steady(&resolved.text()), @"INC-1 resolved after LASTED. Asked 2 people, waited LASTED for approval. `report` has the whole record. Ledger N · DIGEST");
+    insta::assert_snapshot!(bot.say("boss", "resolve 1").await.refused().plain(), @"INC-1 is resolved already: mei said so at TIME. `reopen INC-1` opens it again.");
+    insta::assert_snapshot!(bot.say("boss", "resolve").await.refused().plain(), @"No incident is open here. Name one, as `resolve INC-7`; `incidents` lists them.");
+    insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @"
+    PRODUCTION · System A: INC-1: service-b is not well, from TIME for LASTED (check running).
+    Tried: start service-b, asked by mei at TIME, approved by boss, done in LASTED.
+    Now: resolved by mei at TIME. `report INC-1` has the whole record; `reopen INC-1` if it is not over.
+    ");
+    insta::assert_snapshot!(bot.say("lin", "report").await.done().plain(), @"
+    PRODUCTION · System A: INC-1: service-b is not well, from TIME for LASTED (check running).
+    Tried: start service-b, asked by mei at TIME, approved by boss, done in LASTED.
+    Now: resolved by mei at TIME. `report INC-1` has the whole record; `reopen INC-1` if it is not over.
+    The whole record: `countersign report INC-1`, or /incidents/1 on the page.
+    ");
+    insta::assert_snapshot!(bot.say("lin", "incidents").await.done().plain(), @"
+    No incident is open here.
+    INC-1 resolved by mei at TIME   service-b is not well
+    ");
+    insta::assert_snapshot!(bot.say("mei", "reopen because it is slow again").await.done().plain(), @"mei reopened INC-1: it is slow again. Say `what happened` for its story.");
+    insta::assert_snapshot!(bot.say("mei", "reopen").await.refused().plain(), @"INC-1 is open and needs no reopening. `what happened INC-1` tells where it stands.");
     bot.say("mei", "resolve because: done").await.done();
     bot.finish().await;
 }
@@ -155,18 +189,32 @@ async fn two_at_once_and_a_restart() {
     turn(&bot.db().store, "service-b", "running", Health::Critical, "").await;
     bot.hear("INC-1 opened").await;
     let opened = bot.say("mei", "open incident System A: checkout is\tslow").await.done();
-    insta::assert_snapshot!(opened.plain(), @"");
+    insta::assert_snapshot!(opened.plain(), @r#"
+    PRODUCTION · System A: mei opened INC-2: checkout is\tslow.
+    Say `ack` to take care of it, `note …` for its record, `resolve` when it is over.
+    "#);
     for text in ["resolve", "ack", "reopen", "note hello", "report"] {
         let which = bot.say("mei", text).await.refused();
         assert!(which.text().starts_with("2 incidents are open here. Say which: "), "{text}: {}", which.text());
     }
-    insta::assert_snapshot!(bot.say("mei", "ack").await.refused().plain(), @"");
-    insta::assert_snapshot!(bot.say("mei", "what happened").await.done().plain(), @"");
+    insta::assert_snapshot!(bot.say("mei", "ack").await.refused().plain(), @r#"2 incidents are open here. Say which: `ack INC-1` (service-b) or `ack INC-2` (checkout is\tslow)."#);
+    insta::assert_snapshot!(bot.say("mei", "what happened").await.done().plain(), @r#"
+    PRODUCTION · System A: INC-1: service-b is not well since TIME (check running).
+    Nothing was tried yet.
+    Now: open for LASTED. Nobody has said `ack` yet. Next: `start service b`, `ack`, or `resolve` when it is over.
+
+    PRODUCTION · System A: INC-2: checkout is\tslow since TIME (opened by mei).
+    Nothing was tried yet.
+    Now: open for LASTED. Nobody has said `ack` yet. Next: `ack`, `note …`, or `resolve` when it is over.
+    "#);
     bot.kill().await;
     bot.restart().await;
-    insta::assert_snapshot!(bot.say("mei", "ack 2").await.done().plain(), @"");
-    insta::assert_snapshot!(bot.say("mei", "resolve #2 because the cache is warm").await.done().plain(), @"");
-    insta::assert_snapshot!(bot.say("mei", "incidents").await.done().plain(), @"");
+    insta::assert_snapshot!(bot.say("mei", "ack 2").await.done().plain(), @"mei takes care of INC-2.");
+    insta::assert_snapshot!(bot.say("mei", "resolve #2 because the cache is warm").await.done().plain(), @"INC-2 resolved after 3.LASTED: the cache is warm. Nobody was asked to approve. `report` has the whole record. Ledger N · DIGEST");
+    insta::assert_snapshot!(bot.say("mei", "incidents").await.done().plain(), @r#"
+    INC-1 open LASTED   service-b is not well
+    INC-2 resolved by mei at TIME   checkout is\tslow
+    "#);
     // Two people at once: one outcome, and the truth for both.
     let (one, other) =
         tokio::join!(async { bot.say("mei", "resolve").await }, async { bot.say("boss", "resolve").await });
@@ -187,9 +235,14 @@ async fn what_nobody_knows_is_never_called_well() {
     let bot = Bot::start(catalog()).await;
     turn(&bot.db().store, "service-c", "running", Health::Unknown, "no such program").await;
     let told = bot.hear("nobody knows").await;
-    insta::assert_snapshot!(steady(&told.text), @"");
+    insta::assert_snapshot!(steady(&told.text), @"PRODUCTION · System A: service-c: nobody knows since TIME (check running could not be asked: no such program). Nothing is started for it.");
     let status = bot.say("mei", "status?").await.done();
-    insta::assert_snapshot!(status.plain(), @"");
+    insta::assert_snapshot!(status.plain(), @"
+    PRODUCTION · System A
+    Service B: not checked by itself: ask `is service b ok`.
+    Service C: not checked by itself: ask `is service c ok`.
+    No incident is open here.
+    ");
     bot.db()
         .tamper(
             "insert into check_state (system, service, check_name, hard, hard_since, soft, soft_since, soft_count, asked_at,
@@ -201,8 +254,107 @@ async fn what_nobody_knows_is_never_called_well() {
     turn(&bot.db().store, "service-b", "running", Health::Critical, "STOPPED").await;
     bot.hear("INC-1 opened").await;
     let failing = bot.say("mei", "resolve").await.refused();
-    insta::assert_snapshot!(failing.plain(), @"");
+    insta::assert_snapshot!(failing.plain(), @"INC-1 stays open: service-b still fails (check running since TIME). If it is over all the same: `resolve INC-1 because …`.");
     bot.say("mei", "resolve because it is a drill").await.done();
+    bot.finish().await;
+}
+
+/// What a browser, a reader of Markdown, a terminal or a chat would take for its own.
+const TRICKS: &str = "<script>alert(1)</script> **bold** [x](javascript:x) | cell ![i](https://evil.example/p.png) <!channel> @here \u{202e}www.evil.example";
+
+#[tokio::test]
+async fn the_report_is_the_whole_record() {
+    let bot = Bot::start(catalog()).await;
+    let store = &bot.db().store;
+    turn(store, "service-b", "running", Health::Critical, TRICKS).await;
+    bot.hear("INC-1 opened").await;
+    bot.say("mei", "is anybody looking at this").await.done();
+    bot.say("mei", "ack").await.done();
+    bot.say("boss", "I see it too").message_id("boss-1").await.done();
+    let asked = bot.say("mei", "start service b").await.waiting();
+    bot.db().tamper("update run set incident = 1").await;
+    bot.say("boss", "approved").thread(asked.thread()).await.done();
+    bot.say("mei", &format!("note {TRICKS}")).await.done();
+    turn(store, "service-b", "running", Health::Ok, "RUNNING").await;
+    bot.hear("fine again").await;
+    bot.say("mei", &format!("resolve because {TRICKS}")).await.done();
+    bot.edit("boss", "boss-1", Some("I saw it")).await;
+    bot.edit("boss", "boss-1", None).await;
+    bot.say("mei", "nothing to do with it").await.done();
+    bot.rest().await;
+
+    let make = async |arguments: &[&str]| {
+        let url = bot.db().url().to_owned();
+        let mut all = vec!["report", "--database", &url];
+        all.extend(arguments);
+        let output = bot.command(&all).output().await.expect("it runs");
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"), complaint)
+    };
+    let (code, markdown, complaint) = make(&["INC-1"]).await;
+    assert_eq!(code, Some(0), "{complaint}");
+    for wanted in [
+        "# PRODUCTION · system-a · INC-1",
+        "- **State**: resolved",
+        "Asked 2 people, waited ",
+        "### Run 1: start service-b",
+        "1 ! run ",
+        "boss answered approve to ",
+        "start ok",
+        "said: is anybody looking at this",
+        "said: I see it too",
+        "changed message boss-1 to: I saw it",
+        "deleted message boss-1",
+        "takes care of INC-1",
+        "The ledger is sound up to ",
+    ] {
+        assert!(markdown.contains(wanted), "`{wanted}` is not in\n{markdown}");
+    }
+    assert!(!markdown.contains("nothing to do with it"), "what is said after the end does not belong to it");
+    for trick in
+        ["<script", "**bold**", " [x](", "<!channel", "@here", "\u{202e}", "https://evil", "www.evil", "| cell"]
+    {
+        assert!(!markdown.contains(trick), "`{trick}` stands in\n{markdown}");
+    }
+
+    let (_, page, _) = make(&["1", "--format", "html"]).await;
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    for trick in ["<script", "<img", "href=", "src=", "\u{202e}", "<!channel"] {
+        assert!(!page.contains(trick), "`{trick}` stands in the page");
+    }
+
+    let (_, json, _) = make(&["--format", "json"]).await;
+    let report: IncidentReport = serde_json::from_str(&json).expect("it reads back");
+    assert_eq!((report.version, report.state.as_str(), report.runs.len()), (1, "resolved", 1));
+    assert_eq!(report.runs[0].attempts.len(), 2);
+    assert_eq!(report.runs[0].attempts[0].output, ["start ok"]);
+    assert_eq!((report.checks.len(), report.summary.impact.len(), report.summary.asked), (2, 1, Some(2)));
+    assert!(report.timeline.is_sorted_by_key(|row| row.position), "in the order of the ledger");
+
+    // The same incident at the same head is the same report, whoever makes it.
+    for format in ["md", "html", "json"] {
+        let (_, first, _) = make(&["1", "--format", format]).await;
+        let (_, second, _) = make(&["1", "--format", format]).await;
+        let file = bot.side(&format!("report.{format}"));
+        let url = bot.url();
+        let path = file.display().to_string();
+        let arguments = ["report", "INC-1", "--server", &url, "--format", format, "--out", &path];
+        let output = bot.command(&arguments).env("COUNTERSIGN_DATA", bot.data()).output().await.expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let asked = std::fs::read_to_string(&file).expect("it was written");
+        assert!(first == second && first == asked, "{format} differs");
+    }
+
+    let (code, _, complaint) = make(&["INC-9"]).await;
+    assert_eq!((code, complaint.trim()), (Some(1), "countersign: the ledger tells of no INC-9"));
+    // A ledger that was changed by other hands is told, in the report and by the exit code.
+    bot.db().keep().await;
+    bot.db().tamper("update incident set title = 'nothing' where id = 1").await;
+    let (code, markdown, complaint) = make(&["INC-1"]).await;
+    assert_eq!(code, Some(1));
+    assert!(complaint.contains("the ledger is not sound"), "{complaint}");
+    assert!(markdown.contains("The ledger is NOT sound up to "), "{markdown}");
+    bot.db().restore().await;
     bot.finish().await;
 }
 
@@ -274,6 +426,28 @@ async fn i11_changes_of_incidents_are_found() {
         }
     }
     bot.db().restore().await;
-    insta::assert_snapshot!(shown, @"");
+    insta::assert_snapshot!(shown, @"
+    incident/2 has nothing in `mitigated_at`; position 11 (event 11) says `TIME`
+    incident/2 has `open` in `state`; position 11 (event 11) says `mitigated`.
+    incident/2 has `9` in `version`; position 11 (event 11) says `2`.
+    incident/1 has `nothing` in `title`; position 3 (event 3) says `service-b is not well`.
+    incident/1 has nothing in `service`; position 3 (event 3) says `service-b`.
+    incident/1 has `system-z` in `system`; position 3 (event 3) says `system-a`.
+    incident/1 has `scratch` in `environment`; position 3 (event 3) says `production`.
+    incident/1 has `local:trial:system-z` in `room`; position 3 (event 3) says `local:trial:system-a`.
+    incident/1 has `TIME` in `opened_at`; position 3 (event 3) says `TIME`
+    incident/1 has `lin` in `opened_by`; position 3 (event 3) says nothing.
+    incident/2 has `TIME` in `failed_at`; position 11 (event 11) says `TIME`
+    incident/1 has `lin` in `acknowledged_by`; position 9 (event 9) says `mei`.
+    incident/1 has nothing in `acknowledged_at`; position 9 (event 9) says `TIME`
+    incident/2 has `TIME` in `mitigated_at`; position 11 (event 11) says `TIME`
+    incident/1 has `boss` in `resolved_by`; position 9 (event 9) says `mei`.
+    incident/1 has `TIME` in `resolved_at`; position 9 (event 9) says `TIME`
+    incident/1 has nothing in `resolved_why`; position 9 (event 9) says `it is a drill`.
+    incident/1 has `1` in `cause`; position 3 (event 3) says nothing.
+    incident/2 is missing from its table; position 11 (event 11) tells of it.
+    incident/3 stands in its table, and no event tells of it.
+    incident/3 stands in its table without the `incident_opened` event that would tell of it.
+    ");
     bot.finish().await;
 }

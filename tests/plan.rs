@@ -226,6 +226,9 @@ steps:
     retry: {times: 2}
   - name: Look
     http: {url: "http://127.0.0.1:9/health/{{ service }}"}
+  - name: Ask
+    check: "{{ service }}/running"
+    retry: {times: 2}
 "#;
 
 impl Fixture {
@@ -251,6 +254,7 @@ fn i9_values_in_a_request_stay_where_they_are_put() {
         })
         .collect();
     insta::assert_snapshot!(shown.join("\n"));
+    insta::assert_snapshot!("an_approver_reads_every_request", countersign::text::plan::steps(&plan).join("\n"));
     assert!(plan.files.contains_key("secrets.yaml"), "where the header's secret comes from is part of the plan");
     assert!(!serde_json::to_string(&plan).expect("JSON").contains("DEPLOY_TOKEN"));
 }

@@ -45,12 +45,14 @@ mod near;
 mod note;
 mod number;
 mod open;
+mod pause;
 mod phrase;
 mod ping;
 mod reopen;
 mod report;
 mod requests;
 mod resolve;
+mod resume;
 mod retry;
 mod run;
 mod show;
@@ -241,11 +243,13 @@ fn built_in(line: &Line<'_>) -> Reading {
         "judge" => judge::read(line),
         "note" | "note:" => note::read(line),
         "open" => open::read(line),
+        "pause" => pause::read(line),
         "ping" => ping::read(line),
         "reopen" => reopen::read(line),
         "report" => report::read(line),
         "requests" => requests::read(line),
         "resolve" => resolve::read(line),
+        "resume" => resume::read(line),
         "retry" => retry::read(line),
         "run" => run::read(line),
         "show" => show::read(line),
@@ -294,6 +298,7 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Happened { .. }
         | Command::Status
         | Command::Report { .. }
+        | Command::Pause { reason: Some(_) }
         | Command::Resolve { reason: Some(_), .. }
         | Command::Reopen { reason: Some(_), .. } => false,
         Command::Again
@@ -301,6 +306,8 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Stop { .. }
         | Command::Retry { .. }
         | Command::Ack { .. }
+        | Command::Pause { reason: None }
+        | Command::Resume { .. }
         | Command::Resolve { reason: None, .. }
         | Command::Reopen { reason: None, .. } => true,
     }

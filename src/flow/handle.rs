@@ -243,6 +243,8 @@ impl App {
                     | Command::Incidents
                     | Command::Open { .. }
                     | Command::Ack { .. }
+                    | Command::Pause { .. }
+                    | Command::Resume { .. }
                     | Command::Resolve { .. }
                     | Command::Reopen { .. }
                     | Command::Note { .. }

@@ -6,6 +6,7 @@
 //! A failure of a service is one incident until a person resolves it: the table's unique index says so, whoever is first.
 
 mod approvals;
+pub mod report;
 
 use chrono::{DateTime, Utc};
 

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::model::id::{Digest, EventId, PersonId, Position, RequestId};
+use crate::model::report::Verification;
 
 /// How many findings a report keeps. All of them are counted.
 pub const KEPT: usize = 100;
@@ -412,6 +413,13 @@ impl Report {
     /// Whether nothing was found.
     pub fn is_sound(&self) -> bool {
         self.total == 0
+    }
+
+    /// As the report of an incident holds it: without what may differ at the same head. `None` while the chain is empty.
+    pub fn verification(&self) -> Option<Verification> {
+        let (position, hash) = self.head?;
+        let findings = self.findings.iter().map(ToString::to_string).collect();
+        Some(Verification { sound: self.is_sound(), position, hash, findings, total: self.total })
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, ParamKind, System};
 use super::code::Code;
-use super::id::{CheckName, IncidentId, RunId, RunbookName, ServiceName, SystemName};
+use super::id::{CheckName, IncidentId, RunId, RunbookName, ServiceName, SystemName, TriggerName};
 
 pub use super::run::Verdict;
 
@@ -113,6 +113,16 @@ pub enum Command {
         system: Option<SystemName>,
         /// What, in a few words; as said, never empty. May hold hidden characters: show it through `text::visible`.
         title: String,
+    },
+    /// Stop everything that starts by itself.
+    Pause {
+        /// Why; as said, never empty.
+        reason: Option<String>,
+    },
+    /// Let automation go on, and triggers that have stopped themselves.
+    Resume {
+        /// Which trigger; `None` is all automation, and every held trigger of the room.
+        trigger: Option<TriggerName>,
     },
     /// Take care of an incident.
     Ack {
@@ -368,6 +378,17 @@ pub enum ParseError {
         /// The built-in's word.
         command: &'static str,
     },
+    /// `resume` with something that is no trigger.
+    UnknownTrigger {
+        /// The name.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// The nearest.
+        did_you_mean: Option<TriggerName>,
+        /// All of them, or those that it can mean.
+        known: Vec<TriggerName>,
+    },
     /// Something that stands where an incident's number should.
     NotAnIncident {
         /// It.
@@ -410,6 +431,7 @@ impl ParseError {
             | Self::UnknownTopic { at, .. }
             | Self::NotACode { at, .. }
             | Self::NotARun { at, .. }
+            | Self::UnknownTrigger { at, .. }
             | Self::NotAnIncident { at, .. }
             | Self::Usage { at, .. } => at,
         }

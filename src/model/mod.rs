@@ -11,6 +11,7 @@ pub mod id;
 pub mod incident;
 pub mod phrase;
 pub mod plan;
+pub mod report;
 pub mod request;
 pub mod run;
 pub mod trace;

@@ -21,11 +21,13 @@ pub const BUILT_IN: &[&str] = &[
     "judge",
     "note",
     "open",
+    "pause",
     "ping",
     "reopen",
     "report",
     "requests",
     "resolve",
+    "resume",
     "retry",
     "run",
     "show",
@@ -39,7 +41,7 @@ pub const BUILT_IN: &[&str] = &[
 
 /// First words that phrases leave alone because people expect the bot itself to answer to them, lower case, in
 /// alphabetical order.
-pub const RESERVED: &[&str] = &["pause", "resume"];
+pub const RESERVED: &[&str] = &[];
 
 /// Lines that sound like a yes and decide nothing, lower case, without final punctuation.
 pub const NEAR_YES: &[&str] = &[

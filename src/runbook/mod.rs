@@ -9,6 +9,7 @@ mod check;
 mod diagnostic;
 mod files;
 mod raw;
+mod schema;
 mod words;
 mod yaml;
 
@@ -26,6 +27,7 @@ use raw::Document;
 use yaml::{At, Place};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use schema::schema;
 
 /// What the fingerprint's input begins with.
 const DOMAIN: &[u8] = b"countersign/catalog/v1\n";
@@ -181,18 +183,35 @@ enum FileKind {
     Secrets,
 }
 
+/// The keys that name a kind.
+const KINDS: [(&str, FileKind); 8] = [
+    ("runbook", FileKind::Runbook),
+    ("system", FileKind::System),
+    ("trigger", FileKind::Trigger),
+    ("policy", FileKind::Policy),
+    ("people", FileKind::People),
+    ("groups", FileKind::People),
+    ("rooms", FileKind::Rooms),
+    ("secrets", FileKind::Secrets),
+];
+
+impl FileKind {
+    /// The raw mapping that a file of this kind is.
+    fn shape(self) -> &'static str {
+        match self {
+            Self::System => "System",
+            Self::Runbook => "Runbook",
+            Self::Trigger => "Trigger",
+            Self::Policy => "Policy",
+            Self::People => "People",
+            Self::Rooms => "Rooms",
+            Self::Secrets => "Secrets",
+        }
+    }
+}
+
 /// The kind that the top keys name. In a runbook `system` is an ordinary key; people and groups may share a file.
 fn kind_of(keys: &[At<String>]) -> Result<FileKind, Problem> {
-    const KINDS: [(&str, FileKind); 8] = [
-        ("runbook", FileKind::Runbook),
-        ("system", FileKind::System),
-        ("trigger", FileKind::Trigger),
-        ("policy", FileKind::Policy),
-        ("people", FileKind::People),
-        ("groups", FileKind::People),
-        ("rooms", FileKind::Rooms),
-        ("secrets", FileKind::Secrets),
-    ];
     let named: Vec<(&At<String>, FileKind)> = keys
         .iter()
         .filter_map(|key| KINDS.iter().find(|(word, _)| *word == key.value).map(|(_, kind)| (key, *kind)))

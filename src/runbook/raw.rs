@@ -35,14 +35,24 @@ pub(super) enum Document {
     Secrets(Secrets),
 }
 
-/// Declares raw mappings: all keys optional, unknown ones refused.
+/// A raw mapping: its name, and its keys with their types as they stand in this file.
+pub(super) type Shape = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// Declares raw mappings: all keys optional, unknown ones refused. The same words become [`SHAPES`], of which the schema
+/// for editors is made: a key cannot be in one and not in the other.
 macro_rules! raw {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$attribute:meta])* $field:ident : $type:ty),* $(,)? })*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        pub(super) struct $name { $($(#[$attribute])* pub(super) $field: $type),* }
-    )*};
+    ($($(#[$doc:meta])* $name:ident { $($field:ident : $type:ty),* $(,)? })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Deserialize)]
+            #[serde(deny_unknown_fields)]
+            pub(super) struct $name { $(pub(super) $field: $type),* }
+        )*
+
+        /// Every raw mapping.
+        pub(super) const SHAPES: &[Shape] =
+            &[$((stringify!($name), &[$((stringify!($field), stringify!($type))),*])),*];
+    };
 }
 
 raw! {
@@ -70,8 +80,7 @@ raw! {
     }
     /// A parameter: which keys belong to which type is checked later.
     Param {
-        #[serde(rename = "type")]
-        kind: Word,
+        r#type: Word,
         system: Word, one_of: Words, min: Option<At<i64>>, max: Option<At<i64>>, max_length: Option<At<u64>>,
         default: Word, may_begin_with_dash: Option<At<bool>>,
     }

@@ -237,6 +237,27 @@ impl Store {
         events_of(&self.pool, id, up_to).await
     }
 
+    /// The event at a place of the chain.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn find_chained(&self, at: Position) -> Result<Option<Event>> {
+        let row = sqlx::query_as!(
+            Row,
+            r#"
+            select c.position as "position?", c.hash as "hash?", e.id, e.kind, e.schema, e.at, e.system, e.environment,
+                e.incident, e.run, e.audience, e.cause, e.commitment, b.salt as "salt?", b.body as "body?",
+                b.erased_by as "erased_by?", (b.event is not null) as "body_row!"
+            from chain c join event e on e.id = c.event left join event_body b on b.event = e.id
+            where c.position = $1
+            "#,
+            at.0
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| ChainRow::from(row).event()))
+    }
+
     /// Everything that was said in a room between two places of the chain, both included, with edits, deletions and buttons:
     /// events in order.
     ///

@@ -81,7 +81,7 @@ pub struct Automation {
     pub paused: Option<Paused>,
 }
 
-/// Who has paused automation.
+/// Who has paused all automation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paused {
     /// Who.

@@ -87,6 +87,16 @@ pub fn wrong(error: &ParseError) -> String {
         ParseError::NotARun { said, command, .. } => {
             format!("\"{}\" is no run's number, so nothing was done. Say it as `{command} run 12`.", echo(said))
         }
+        ParseError::UnknownTrigger { said, did_you_mean, known, .. } => {
+            let what = format!("No trigger is called \"{}\".", echo(said));
+            match did_you_mean {
+                Some(near) => format!("{what} Did you mean {near}?"),
+                None if known.is_empty() => {
+                    format!("{what} The catalog has none. `resume` alone lets automation go on.")
+                }
+                None => format!("{what} Say {}, or `resume` alone.", or(known)),
+            }
+        }
         ParseError::NotAnIncident { said, command, .. } => {
             let command = if *command == "what" { "what happened" } else { command };
             format!("\"{}\" is no incident's number, so nothing was done. Say it as `{command} INC-7`.", echo(said))
@@ -347,6 +357,20 @@ fn topic(command: &Command) -> Topic {
             forms: "`note TEXT` or `note INC-7 TEXT`",
             more: "It stands in the report with your name and the time.",
         },
+        Command::Pause { reason: _ } => Topic {
+            word: "pause",
+            usage: "pause [because REASON]",
+            does: "Stop everything that starts by itself",
+            forms: "`pause` or `pause because …`",
+            more: "Checks go on and people can still ask; nothing starts by itself, anywhere, until `resume`.",
+        },
+        Command::Resume { trigger: _ } => Topic {
+            word: "resume",
+            usage: "resume [TRIGGER]",
+            does: "Let automation go on",
+            forms: "`resume` or `resume TRIGGER`",
+            more: "It ends a pause, and lets the triggers of this room go on that have stopped themselves; their counts begin anew.",
+        },
         Command::Resolve { incident: _, reason: _ } => Topic {
             word: "resolve",
             usage: "resolve [INC-7] [because REASON]",
@@ -401,7 +425,9 @@ fn following(command: Option<&Command>) -> Option<Command> {
         Some(Command::Ack { .. }) => Command::Note { incident: None, text: String::new() },
         Some(Command::Note { .. }) => Command::Resolve { incident: None, reason: None },
         Some(Command::Resolve { .. }) => Command::Reopen { incident: None, reason: None },
-        Some(Command::Reopen { .. }) => Command::Report { incident: None },
+        Some(Command::Reopen { .. }) => Command::Pause { reason: None },
+        Some(Command::Pause { .. }) => Command::Resume { trigger: None },
+        Some(Command::Resume { .. }) => Command::Report { incident: None },
         Some(Command::Report { .. }) => Command::WhoAmI,
         Some(Command::WhoAmI) => Command::Ping,
         Some(Command::Ping) => Command::Help { topic: None },

@@ -427,19 +427,29 @@ pub fn tried(tried: &Try, times: &Times, now: DateTime<Utc>) -> String {
     } else if !tried.agreed.is_empty() {
         parts.push(format!("approved by {}", and(&tried.agreed)));
     }
-    let because = |why: &str| format!(": {}", shortened(&visible(why), MOST));
     parts.push(match &tried.end {
-        End::Waits(code) => format!("waits for approval ({code})"),
+        // Its number, for whoever looks.
         End::UnderWay => format!("under way (run {})", tried.run),
+        End::Stuck { step } => format!("stuck at step {step} (run {})", tried.run),
+        other => end(other),
+    });
+    parts.join(", ")
+}
+
+/// Where a try stands, in a few words.
+pub fn end(end: &End) -> String {
+    let because = |why: &str| format!(": {}", shortened(&visible(why), MOST));
+    match end {
+        End::Waits(code) => format!("waits for approval ({code})"),
+        End::UnderWay => "under way".to_owned(),
         End::Done { millis } => format!("done in {}", lasted(*millis)),
         End::Failed { step, why } => format!("failed at step {step}{}", because(why)),
-        End::Stuck { step } => format!("stuck at step {step} (run {})", tried.run),
+        End::Stuck { step } => format!("stuck at step {step}"),
         End::Stopped(by) => format!("stopped by {by}"),
         End::Denied { by, why } => format!("denied by {by}{}", why.as_deref().map(because).unwrap_or_default()),
         End::Expired => "expired, nobody decided".to_owned(),
         End::Withdrawn(by) => format!("taken back by {by}"),
-    });
-    parts.join(", ")
+    }
 }
 
 /// What an incident's story is told from.
@@ -754,7 +764,17 @@ mod tests {
             status_of(vec![("running", Known::NotScheduled)]),
             status_of(vec![("answers", Known::NotScheduled), ("running", certain(Health::Ok, 2))]),
         ];
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @r#"
+        Service B: running, asked 4 s ago.
+        Service B: ok by answers, running, asked 9 s ago.
+        Service B: not running since 22:01:12 UTC (no\nanswer), asked 3 s ago; ok by answers, asked 4 s ago.
+        Service B: answers warns since 22:01:12 UTC (no\nanswer), asked 4 s ago; nobody knows running since 22:01:12 UTC (no\nanswer), asked 3 s ago.
+        Service B: running not checked since 21:03:00 UTC.
+        Service B: running not checked yet.
+        Service B: running: nothing is certain yet, asked 1 s ago.
+        Service B: not checked by itself: ask `is service b ok`.
+        Service B: running, asked 2 s ago; answers not checked by itself: ask `is service b ok`.
+        "#);
     }
 
     #[test]
@@ -784,6 +804,20 @@ mod tests {
             resolved(seven, None, 400_000, 1, 70_000, "Ledger 4201 · 77ae03c5b1d2"),
             resolved(seven, Some("a drill"), 400_000, 0, 0, "Ledger 4201 · 77ae03c5b1d2"),
         ];
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @r#"
+        PRODUCTION · System A: service-b is not running since 22:01:12 UTC (check running, 2 of 2).
+        INC-7 opened. Say `what happened`, `status`, or `start service b`.
+        PRODUCTION · System A: service-b: check answers is critical since 22:01:12 UTC: HTTP 503\u{202e} (2 of 2).
+        INC-7 is open again. Say `what happened` or `status`.
+        service-b: check answers warns since 22:01:12 UTC: HTTP 503\u{202e} (1 result). It belongs to INC-7.
+        PRODUCTION · System A: service-b: check answers is critical since 22:01:12 UTC: HTTP 503\u{202e} (3 results).
+        Say `what happened`, `status`, or `start service b`.
+        PRODUCTION · System A: service-b: nobody knows since 22:01:12 UTC (check running could not be asked: HTTP 503\u{202e}). Nothing is started for it.
+        service-b: check running can be asked again and is ok since 22:01:12 UTC.
+        service-b: check answers is ok again since 22:01:12 UTC.
+        Service B is fine again after 4 s. INC-7 stays open until `resolve`.
+        INC-7 resolved after 6 min 40 s. Asked 1 person, waited 1 min 10 s for approval. `report` has the whole record. Ledger 4201 · 77ae03c5b1d2
+        INC-7 resolved after 6 min 40 s: a drill. Nobody was asked to approve. `report` has the whole record. Ledger 4201 · 77ae03c5b1d2
+        "#);
     }
 }

@@ -10,6 +10,7 @@ pub mod command;
 pub mod echo;
 pub mod incident;
 pub mod plan;
+pub mod report;
 pub mod time;
 pub mod timeline;
 pub mod visible;

@@ -149,6 +149,11 @@ fn step_text(plan: &Plan, number: u32, step: &PlanStep) -> StepText {
                 Some(until) => format!("within {}, every {}", lasted(until.passes_within_ms), lasted(until.every_ms)),
                 None => format!("at most {}", limit(step.timeout())),
             };
+            // A check may always be asked again: only what its author has it do by itself is said.
+            let when = match step.retry {
+                Some(retry) => format!("{when}, tried up to {} times", retry.times + 1),
+                None => when,
+            };
             let names: Vec<String> = checks.iter().map(|check| format!("{} {}", check.service, check.check)).collect();
             let details = checks.iter().flat_map(|check| probe(&check.probe)).collect();
             ("check", names.join(", "), when, details)
@@ -208,17 +213,17 @@ fn asks(ask: &HttpAsk) -> Vec<String> {
     let mut facts = Vec::new();
     for header in &ask.headers {
         facts.push(match &header.value {
-            HeaderValue::Text(value) => format!("header {}: {}", visible(&header.name), visible(value)),
+            HeaderValue::Text(value) => format!("header {}: {}", visible(&header.name), word(value)),
             HeaderValue::Secret(secret) => format!("header {} from the secret {secret}", visible(&header.name)),
         });
     }
     if let Some(body) = &ask.body {
-        facts.push(format!("sends {}", visible(body)));
+        facts.push(format!("sends {}", word(body)));
     }
     let status: Vec<String> = ask.status.iter().map(ToString::to_string).collect();
     facts.push(format!("expects {}", status.join(" or ")));
     if let Some(contains) = &ask.contains {
-        facts.push(format!("whose answer holds {}", visible(contains)));
+        facts.push(format!("whose answer holds {}", word(contains)));
     }
     vec![format!("({})", facts.join("; "))]
 }
@@ -240,12 +245,13 @@ fn details(exec: &Exec) -> Vec<String> {
 
 /// Arguments as one would type them: quoted where a reader could not tell where one ends.
 pub fn argv(argv: &[String]) -> String {
-    let plain =
-        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c));
-    let quoted = |text: &String| {
-        if plain(text) { text.clone() } else { format!("'{}'", visible(text).replace('\'', "'\\''")) }
-    };
-    argv.iter().map(quoted).collect::<Vec<_>>().join(" ")
+    argv.iter().map(|text| word(text)).collect::<Vec<_>>().join(" ")
+}
+
+/// One text, quoted unless it is plain: nothing within it can pass for what stands after it.
+fn word(text: &str) -> String {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c));
+    if plain { text.to_owned() } else { format!("'{}'", visible(text).replace('\'', "'\\''")) }
 }
 
 /// A digest for eyes only: twelve characters in groups of four.

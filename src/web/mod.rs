@@ -11,6 +11,7 @@ mod events;
 mod follow;
 mod guard;
 mod health;
+pub(crate) mod incidents;
 mod ledger;
 mod pages;
 mod rooms;
@@ -116,6 +117,7 @@ pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>)
     let api = Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())
+        .merge(incidents::routes())
         .merge(events::routes())
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::chat::{Account, Button, Message};
 use crate::model::event::{Event, Happened, Record, Scope};
 use crate::model::id::{
-    Digest, EventId, InboxId, IncidentId, MessageId, OutboxId, Position, RunId, SystemName, ThreadId,
+    Digest, EventId, InboxId, IncidentId, MessageId, OutboxId, PersonId, Position, RunId, ServiceName, SystemName,
+    ThreadId,
 };
 use crate::store::{ChainRow, PlanHistory};
 
@@ -279,6 +280,33 @@ pub struct Verified {
     pub sound: bool,
     /// How far it was verified and what was found, for people.
     pub report: String,
+}
+
+/// An incident in the answer of `GET /api/v1/incidents`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentTold {
+    /// Its number.
+    pub incident: IncidentId,
+    /// `open`, `mitigated` or `resolved`.
+    pub state: String,
+    /// The system.
+    pub system: SystemName,
+    /// Its environment.
+    pub environment: String,
+    /// The service; `None` if a person opened it and named none.
+    pub service: Option<ServiceName>,
+    /// In a few words.
+    pub title: String,
+    /// The address of the room.
+    pub room: String,
+    /// When it was opened.
+    pub opened_at: DateTime<Utc>,
+    /// Who opened it; `None`: a check did.
+    pub opened_by: Option<PersonId>,
+    /// Since when it was open last.
+    pub failed_at: DateTime<Utc>,
+    /// Who takes care of it.
+    pub acknowledged_by: Option<PersonId>,
 }
 
 /// The body of every refused request.

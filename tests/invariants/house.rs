@@ -150,7 +150,7 @@ impl House {
             ("shop.yaml", SYSTEM.to_owned()),
             ("one.yaml", ONE.to_owned()),
             ("two.yaml", TWO.to_owned()),
-            ("note-it.yaml", runbook("note-it", "one", &format!("steps: [{{name: Note, run: {one}}}]\n"))),
+            ("mark-it.yaml", runbook("mark-it", "one", &format!("steps: [{{name: Note, run: {one}}}]\n"))),
             ("both-notes.yaml", {
                 let steps = format!("steps: [{{name: One, run: {one}}}, {{name: Two, run: {two}}}]\n");
                 runbook("both-notes", "one", &steps)

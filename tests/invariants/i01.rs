@@ -60,7 +60,7 @@ async fn i1_a_plan_that_was_changed_after_approval_does_not_start() {
     ] {
         let house = House::new().await;
         let waiting = house.ask("mei", "both notes").await;
-        let asked = house.granted("mei", "note it", "boss").await;
+        let asked = house.granted("mei", "mark it", "boss").await;
         house.db.tamper(&format!("{sql} where digest = (select plan from run where id = {})", asked.run)).await;
         let engine = house.engine();
         let why = house.failure(asked.run).await;
@@ -107,7 +107,7 @@ async fn i1_a_plan_that_was_changed_while_a_step_ran_ends_what_runs() {
 async fn i1_what_is_taken_away_in_the_middle_stops_the_next_step() {
     let plan = "where digest = (select plan from run where id = RUN)";
     let house = House::new().await;
-    house.ask("mei", "note it").await;
+    house.ask("mei", "mark it").await;
     for (what, sql, sentence) in [
         ("revoked", "update run_grant set state = 'revoked' where run = RUN".into(), "the approval is not in force"),
         ("expired", "update run_grant set expires_at = now() where run = RUN".into(), "the approval has lapsed"),
@@ -158,7 +158,7 @@ async fn i1_what_is_taken_away_before_the_first_step_starts_nothing() {
         ("decisions", "delete from decision", "the decisions do not come to an agreement"),
         ("grant", "delete from run_grant", "the approval is not in force"),
     ] {
-        let asked = house.granted("mei", "note it", "boss").await;
+        let asked = house.granted("mei", "mark it", "boss").await;
         house.db.tamper(sql).await;
         let engine = house.engine();
         let why = house.failure(asked.run).await;
@@ -174,7 +174,7 @@ async fn i1_what_is_taken_away_before_the_first_step_starts_nothing() {
 async fn i1_the_statement_that_starts_wants_the_grant_in_force() {
     let house = House::new().await;
     let other = house.granted("mei", "both notes", "boss").await;
-    let asked = house.granted("mei", "note it", "boss").await;
+    let asked = house.granted("mei", "mark it", "boss").await;
     let claimed = house.store().claim_runs(house.me, LEASE, 10, &[]).await.expect("claimed");
     let fence = claimed.iter().find(|(run, _)| *run == asked.run).expect("it is claimed").1;
     let grant = stored(&house, asked).await;
@@ -214,12 +214,12 @@ async fn i1_the_statement_that_starts_wants_the_grant_in_force() {
 #[tokio::test]
 async fn i1_a_grant_is_derived_and_never_loaded() {
     let house = House::new().await;
-    let asked = house.granted("mei", "note it", "boss").await;
+    let asked = house.granted("mei", "mark it", "boss").await;
     let sound = stored(&house, asked).await;
     let now = house.store().clock().now();
     let (grant, plan) = approval::derive(&sound, now).expect("it is sound");
     assert_eq!((grant.run(), grant.request(), grant.digest()), (asked.run, asked.request, sound.digest));
-    assert_eq!(plan.deed, "note it");
+    assert_eq!(plan.deed, "mark it");
     let with = |change: &dyn Fn(&mut StoredGrant)| {
         let mut stored = sound.clone();
         change(&mut stored);
@@ -260,7 +260,7 @@ async fn i1_nothing_starts_after_a_stop_has_committed() {
 #[tokio::test]
 async fn i1_a_grant_that_lapses_while_a_run_waits_starts_nothing() {
     let house = House::new().await;
-    let asked = house.granted("mei", "note it", "boss").await;
+    let asked = house.granted("mei", "mark it", "boss").await;
     house.shift(TimeDelta::minutes(61));
     let engine = house.engine_of(house.store().clone(), house.me, Duration::from_secs(5));
     assert_eq!(house.failure(asked.run).await, "the approval has lapsed");

@@ -14,7 +14,7 @@ use super::support::until;
 #[tokio::test]
 async fn i2_a_write_names_holder_fence_and_a_lease_that_has_not_ended() {
     let house = House::new().await;
-    let asked = house.granted("mei", "note it", "boss").await;
+    let asked = house.granted("mei", "mark it", "boss").await;
     let other = house.another_worker().await;
     let (run, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     assert_eq!(run, asked.run);
@@ -58,7 +58,7 @@ async fn i2_a_write_names_holder_fence_and_a_lease_that_has_not_ended() {
 #[tokio::test]
 async fn i2_a_run_is_claimed_once_and_each_claim_has_its_own_fence() {
     let house = House::new().await;
-    let asked = house.granted("mei", "note it", "boss").await;
+    let asked = house.granted("mei", "mark it", "boss").await;
     let workers = [house.another_worker().await, house.another_worker().await, house.another_worker().await];
     let mut last = 0;
     for _ in 0..5 {
@@ -139,7 +139,7 @@ async fn i2_the_next_attempt_waits_until_the_old_processes_are_gone() {
 #[tokio::test]
 async fn i2_a_process_is_written_down_under_its_fence_alone() {
     let house = House::new().await;
-    let asked = house.granted("mei", "note it", "boss").await;
+    let asked = house.granted("mei", "mark it", "boss").await;
     let (run, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     let grant = stored(&house, asked).await;
     let advance = start(&house, asked, fence, Some((grant.id, grant.digest))).await;

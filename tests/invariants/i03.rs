@@ -31,7 +31,7 @@ async fn i3_a_step_of_unknown_outcome_is_not_started_again() {
     let asked = stuck(&house, "mei", "hang on").await;
     // Whoever looks at it once more does nothing either.
     let engine = house.engine_of(house.store().clone(), house.another_worker().await, LEASE);
-    let other = house.granted("mei", "note it", "boss").await;
+    let other = house.granted("mei", "mark it", "boss").await;
     house.settled(other.run).await;
     engine.stop().await;
     assert_eq!(house.run(asked.run).await.state.name(), "stuck");
@@ -139,7 +139,7 @@ async fn i3_what_was_decided_on_an_older_state_is_not_done() {
 #[tokio::test]
 async fn i3_the_same_attempt_cannot_be_written_twice() {
     let house = House::new().await;
-    let asked = house.granted("mei", "note it", "boss").await;
+    let asked = house.granted("mei", "mark it", "boss").await;
     let (_, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     let grant = stored(&house, asked).await;
     for first in [true, false] {

@@ -45,18 +45,18 @@ async fn all_or_nothing(house: &House, who: &str, text: &str, kind: &str) {
 #[tokio::test]
 async fn i4_no_command_changes_a_row_without_its_event() {
     let house = House::new().await;
-    all_or_nothing(&house, "mei", "note it", "run_planned").await;
+    all_or_nothing(&house, "mei", "mark it", "run_planned").await;
     house.post().await;
     all_or_nothing(&house, "boss", "deny because no", "decided").await;
     all_or_nothing(&house, "mei", "again", "request_asked").await;
     house.post().await;
     all_or_nothing(&house, "boss", "deny because no", "request_denied").await;
-    house.ask("mei", "note it").await;
+    house.ask("mei", "mark it").await;
     all_or_nothing(&house, "mei", "withdraw", "request_withdrawn").await;
-    let asked = house.ask("mei", "note it").await;
+    let asked = house.ask("mei", "mark it").await;
     all_or_nothing(&house, "boss", "approve", "request_granted").await;
     all_or_nothing(&house, "mei", &format!("stop run {}", asked.run), "grant_ended").await;
-    house.granted("mei", "note it", "boss").await;
+    house.granted("mei", "mark it", "boss").await;
     all_or_nothing(&house, "mei", "stop", "run_stopped").await;
     all_or_nothing(&house, "mei", "help", "line_said").await;
     sequencer::drain(house.store(), house.me).await.expect("sequenced");
@@ -87,7 +87,7 @@ async fn i4_neither_stopping_nor_judging_goes_without_its_event() {
 async fn i4_a_request_does_not_expire_without_its_event() {
     use countersign::approval::{End, Ending, end};
     let house = House::new().await;
-    let asked = house.ask("mei", "note it").await;
+    let asked = house.ask("mei", "mark it").await;
     house.shift(chrono::TimeDelta::minutes(11));
     let before = house.every_row().await;
     refuse(&house, "request_expired").await;
@@ -107,7 +107,7 @@ async fn i4_a_request_does_not_expire_without_its_event() {
 #[tokio::test]
 async fn i4_no_step_starts_or_ends_without_its_event() {
     let house = House::new().await;
-    let asked = house.granted("mei", "note it", "boss").await;
+    let asked = house.granted("mei", "mark it", "boss").await;
     let (_, fence) = house.store().claim_runs(house.me, LEASE, 1, &[]).await.expect("claimed")[0];
     let grant = stored(&house, asked).await;
     let before = house.every_row().await;
@@ -144,7 +144,7 @@ async fn i4_no_step_starts_or_ends_without_its_event() {
 #[tokio::test]
 async fn i4_an_event_has_its_body_and_waits_for_its_place() {
     let house = House::new().await;
-    house.ask("mei", "note it").await;
+    house.ask("mei", "mark it").await;
     let events = house.count("event").await;
     assert!(events > 3);
     assert_eq!(house.count("event_body b join event e on e.id = b.event").await, events);

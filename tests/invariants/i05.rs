@@ -8,9 +8,9 @@ use super::house::House;
 async fn story(house: &House) {
     house.say("mei", "look at shop").await;
     house.granted("mei", "both notes", "boss").await;
-    let denied = house.ask("mei", "note it").await;
+    let denied = house.ask("mei", "mark it").await;
     house.say("boss", &format!("deny {} because not now", denied.code)).await;
-    let withdrawn = house.ask("mei", "note it").await;
+    let withdrawn = house.ask("mei", "mark it").await;
     house.say("mei", &format!("withdraw {}", withdrawn.code)).await;
     let engine = house.engine();
     for run in [1, 2] {

@@ -14,7 +14,7 @@ use super::house::{House, account};
 async fn i6_the_same_message_acts_once_however_often_it_comes() {
     let house = House::new().await;
     // A runbook that only reads is started anew each time it is asked for: nothing else joins the two.
-    for text in ["look at shop", "note it", "again"] {
+    for text in ["look at shop", "mark it", "again"] {
         let before = (house.count("run").await, house.count("request").await);
         let line = house.line("mei", text);
         let all = join_all((0..8).map(|_| house.receive(line.clone()))).await;
@@ -35,7 +35,7 @@ async fn i6_the_same_message_acts_once_however_often_it_comes() {
 #[tokio::test]
 async fn i6_a_key_is_of_one_room_and_one_kind() {
     let house = House::new().await;
-    let asked = house.ask("mei", "note it").await;
+    let asked = house.ask("mei", "mark it").await;
     let mut press = house.line("boss", "");
     press.what = Said::Press {
         interaction: "s1".into(),
@@ -56,7 +56,7 @@ async fn i6_a_key_is_of_one_room_and_one_kind() {
 #[tokio::test]
 async fn i6_an_edit_never_acts() {
     let house = House::new().await;
-    let asked = house.ask("mei", "note it").await;
+    let asked = house.ask("mei", "mark it").await;
     let talk = house.line("boss", "let me look");
     let Said::Line { message, .. } = talk.what.clone() else { panic!("a line") };
     house.receive(talk.clone()).await.expect("received");
@@ -82,7 +82,7 @@ async fn i6_an_edit_never_acts() {
 #[tokio::test]
 async fn i6_a_stale_command_is_recorded_and_does_nothing() {
     let house = House::new().await;
-    let asked = house.ask("mei", "note it").await;
+    let asked = house.ask("mei", "mark it").await;
     let (runs, requests) = (house.count("run").await, house.count("request").await);
     for (who, text) in [
         ("boss", format!("approve {}", asked.code)),
@@ -108,7 +108,7 @@ async fn i6_a_stale_command_is_recorded_and_does_nothing() {
 #[tokio::test]
 async fn i6_a_decision_read_at_or_after_expiry_does_not_count() {
     let house = House::new().await;
-    let asked = house.ask("mei", "note it").await;
+    let asked = house.ask("mei", "mark it").await;
     house.shift(TimeDelta::minutes(10));
     for answer in ["approve", "deny"] {
         let said = house.say("boss", &format!("{answer} {}", asked.code)).await;
@@ -144,7 +144,7 @@ async fn i6_a_decision_read_at_or_after_expiry_does_not_count() {
 #[tokio::test]
 async fn i6_decisions_in_the_same_instant_grant_once() {
     let house = House::new().await;
-    let asked = house.ask("mei", "note it").await;
+    let asked = house.ask("mei", "mark it").await;
     let lines: Vec<_> = ["boss", "lin", "kim", "boss2", "kim2"]
         .iter()
         .map(|who| house.line(who, &format!("approve {}", asked.code)))

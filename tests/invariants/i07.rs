@@ -32,7 +32,7 @@ pub(crate) async fn decides(house: &House, catalog: &Catalog, asked: Asked, by: 
 #[tokio::test]
 async fn i7_who_asks_cannot_agree_with_either_account() {
     let house = House::new().await;
-    let asked = house.ask("ann", "note it").await;
+    let asked = house.ask("ann", "mark it").await;
     for who in ["ann", "ann2"] {
         for text in [format!("approve {}", asked.code), "approved".to_owned()] {
             let said = house.say(who, &text).await;
@@ -52,7 +52,7 @@ async fn i7_who_asks_cannot_agree_with_either_account() {
 #[tokio::test]
 async fn i7_who_asked_by_a_second_account_is_the_same_person() {
     let house = House::new().await;
-    let asked = house.ask("ann2", "note it").await;
+    let asked = house.ask("ann2", "mark it").await;
     let said = house.say("ann", &format!("approve {}", asked.code)).await;
     assert!(said.starts_with("ann, it is your own request"), "{said}");
     assert_eq!(house.count("run_grant").await, 0);
@@ -116,7 +116,7 @@ async fn i7_neither_who_asked_first_nor_who_asks_again_agrees_to_a_retry() {
 #[tokio::test]
 async fn i7_who_is_not_asked_decides_nothing() {
     let house = House::new().await;
-    let asked = house.ask("ann", "note it").await;
+    let asked = house.ask("ann", "mark it").await;
     for who in ["mei", "vic"] {
         let said = house.say(who, &format!("approve {}", asked.code)).await;
         assert!(said.starts_with(&format!("{who}, {} is not for you to decide.", asked.code)), "{said}");

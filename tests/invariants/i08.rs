@@ -156,7 +156,7 @@ async fn i8_what_a_step_says_is_kept_without_its_secrets() {
 #[tokio::test]
 async fn i8_what_a_person_types_is_kept_without_its_secrets() {
     let house = house().await;
-    let asked = house.ask("mei", "note it").await;
+    let asked = house.ask("mei", "mark it").await;
     for (who, text) in [
         ("mei", format!("the password is {SECRET} by the way")),
         ("zed", SECRET.to_owned()),

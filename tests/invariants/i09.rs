@@ -8,7 +8,7 @@ use super::house::House;
 #[tokio::test]
 async fn i9_an_unknown_account_can_do_nothing() {
     let house = House::new().await;
-    let waiting = house.ask("mei", "note it").await;
+    let waiting = house.ask("mei", "mark it").await;
     let running = house.granted("mei", "both notes", "boss").await;
     let before = house.every_row().await;
     let code = waiting.code;
@@ -16,11 +16,11 @@ async fn i9_an_unknown_account_can_do_nothing() {
     for text in [
         "ping".to_owned(),
         "help".into(),
-        "help note-it".into(),
+        "help mark-it".into(),
         "is web running".into(),
         "look at shop".into(),
-        "note it".into(),
-        "run note-it".into(),
+        "mark it".into(),
+        "run mark-it".into(),
         "run look-at system=shop".into(),
         "announce hello".into(),
         "again".into(),
@@ -58,9 +58,9 @@ async fn i9_an_unknown_account_can_do_nothing() {
 #[tokio::test]
 async fn i9_who_may_look_may_not_run() {
     let house = House::new().await;
-    let asked = house.granted("mei", "note it", "boss").await;
+    let asked = house.granted("mei", "mark it", "boss").await;
     let runs = house.count("run").await;
-    for text in ["note it", "run both-notes", "announce x"] {
+    for text in ["mark it", "run both-notes", "announce x"] {
         let said = house.say("vic", text).await;
         assert!(said.starts_with("vic, you may not "), "`{text}`: {said}");
     }
@@ -79,7 +79,7 @@ async fn i9_unknown_arguments_and_options_are_refused() {
     let house = House::new().await;
     for text in [
         "run say-words wrods=x",
-        "run note-it extra=1",
+        "run mark-it extra=1",
         "run say-words words=x force=yes",
         "run say-words words=-rf",
         "run say-words words=\"--help me\"",

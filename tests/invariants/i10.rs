@@ -18,29 +18,29 @@ async fn i10_a_wrong_catalog_is_told_and_the_one_before_keeps_serving() {
     let house = House::with(&[TWO]).await;
     let sound = house.app.in_use().fingerprint;
     let (reload, watching) = house.watch();
-    let wrong = "runbook: note-it\ntitle: Note\nsay: ['note it']\nsystem: shop\napproval: nobody\nsteps: []\n";
-    house.write("note-it.yaml", wrong);
+    let wrong = "runbook: mark-it\ntitle: Note\nsay: ['mark it']\nsystem: shop\napproval: nobody\nsteps: []\n";
+    house.write("mark-it.yaml", wrong);
     reload.send(Reload::Asked).await.expect("it watches");
     let refused = "event where kind = 'catalog_refused'";
     until("it is refused", async || (house.count(refused).await > 0).then_some(())).await;
     assert_eq!(house.app.in_use().fingerprint, sound, "the one before is in use");
 
-    let asked = house.granted("mei", "note it", "boss").await;
+    let asked = house.granted("mei", "mark it", "boss").await;
     let engine = house.engine();
     assert_eq!(house.settled(asked.run).await, RunState::Succeeded, "and works");
     engine.stop().await;
 
     house.tell().await;
     let said = house.said().await;
-    let told: Vec<_> = said.iter().filter(|text| text.contains("note-it.yaml")).collect();
+    let told: Vec<_> = said.iter().filter(|text| text.contains("mark-it.yaml")).collect();
     // Every room, once, with the file and the line.
     assert_eq!(told.len(), 2, "{said:#?}");
-    assert!(told[0].contains("note-it.yaml:5") && told[0].contains("nobody"), "{}", told[0]);
+    assert!(told[0].contains("mark-it.yaml:5") && told[0].contains("nobody"), "{}", told[0]);
 
     // The same mistake again is told once; a catalog that is sound again is told, and used.
     reload.send(Reload::Asked).await.expect("it watches");
     reload.send(Reload::Asked).await.expect("it watches");
-    house.write("note-it.yaml", &wrong.replace("nobody", "one").replace("[]", NOTE));
+    house.write("mark-it.yaml", &wrong.replace("nobody", "one").replace("[]", NOTE));
     reload.send(Reload::Asked).await.expect("it watches");
     until("it is loaded", async || (house.app.in_use().fingerprint != sound).then_some(())).await;
     until("and recorded", async || (house.count("event where kind = 'catalog_loaded'").await > 0).then_some(())).await;

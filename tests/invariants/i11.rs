@@ -9,7 +9,7 @@ use super::support::until;
 async fn story(house: &House) {
     house.say("mei", "look at shop").await;
     house.granted("mei", "both notes", "boss").await;
-    let denied = house.ask("mei", "note it").await;
+    let denied = house.ask("mei", "mark it").await;
     house.say("lin", &format!("deny {} because not now", denied.code)).await;
     let asked = house.ask("ann", "agree twice").await;
     house.say("kim", &format!("approve {}", asked.code)).await;
@@ -33,7 +33,7 @@ async fn story(house: &House) {
     house.settled(stuck.run).await;
     engine.stop().await;
     house.say("boss", &format!("judge run {} failed because I looked", stuck.run)).await;
-    house.ask("mei", "note it").await;
+    house.ask("mei", "mark it").await;
     sequencer::drain(house.store(), other).await.expect("sequenced");
 }
 

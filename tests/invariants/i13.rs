@@ -39,12 +39,12 @@ async fn reload(house: &House) {
 #[tokio::test]
 async fn i13_what_was_asked_for_runs_as_it_was_asked_for() {
     let house = House::with(&[TWO]).await;
-    let asked = house.ask("mei", "note it").await;
+    let asked = house.ask("mei", "mark it").await;
     let digest = house.run(asked.run).await.digest;
     // The runbook does something else now, and who agrees to it is somebody else.
     house.write(
-        "note-it.yaml",
-        "runbook: note-it\ntitle: Note\nsay: ['note it']\nsystem: shop\napproval: two\n\
+        "mark-it.yaml",
+        "runbook: mark-it\ntitle: Note\nsay: ['mark it']\nsystem: shop\napproval: two\n\
          steps: [{name: Other, run: {command: [./note.sh, SIDE/done, other]}}, {name: More, check: shop}]\n",
     );
     let (ask, watching) = house.watch();
@@ -73,15 +73,15 @@ async fn i13_what_was_asked_for_runs_as_it_was_asked_for() {
     let said = house.said().await;
     assert_eq!(said.iter().filter(|text| text.contains("it would now be plan")).count(), 1, "{said:#?}");
     // Asked anew, it is the new one.
-    let anew = house.ask("mei", "note it").await;
+    let anew = house.ask("mei", "mark it").await;
     assert_ne!(house.run(anew.run).await.digest, digest);
 }
 
 #[tokio::test]
 async fn i13_a_runbook_that_is_gone_still_runs_for_whoever_asked_before() {
     let house = House::with(&[TWO]).await;
-    let asked = house.ask("mei", "note it").await;
-    std::fs::remove_file(house.catalog_folder().join("note-it.yaml")).expect("removed");
+    let asked = house.ask("mei", "mark it").await;
+    std::fs::remove_file(house.catalog_folder().join("mark-it.yaml")).expect("removed");
     reload(&house).await;
     house.say("boss", &format!("approve {}", asked.code)).await;
     let engine = house.engine();
@@ -93,7 +93,7 @@ async fn i13_a_runbook_that_is_gone_still_runs_for_whoever_asked_before() {
 #[tokio::test]
 async fn i13_who_has_left_the_group_decides_no_more() {
     let house = House::with(&[TWO]).await;
-    let asked = house.ask("mei", "note it").await;
+    let asked = house.ask("mei", "mark it").await;
     house.write("people.yaml", &PEOPLE.replace("[ann, boss, lin, kim]", "[ann, lin, kim]"));
     reload(&house).await;
     for text in [format!("approve {}", asked.code), format!("deny {}", asked.code)] {
@@ -110,7 +110,7 @@ async fn i13_who_has_left_the_group_decides_no_more() {
 #[tokio::test]
 async fn i13_a_policy_that_asks_others_now_asks_them_only_of_what_comes() {
     let house = House::with(&[TWO]).await;
-    let asked = house.ask("ann", "note it").await;
+    let asked = house.ask("ann", "mark it").await;
     let policy =
         "policy: one\ntitle: Anybody\nstages: [{approvers: [person:mei], quorum: 1}]\nexpires: 10m\nvalid_for: 1h\n";
     house.write("one.yaml", policy);
@@ -125,7 +125,7 @@ async fn i13_a_policy_that_asks_others_now_asks_them_only_of_what_comes() {
 #[tokio::test]
 async fn i13_an_account_that_went_to_another_person_speaks_for_that_one() {
     let house = House::with(&[TWO]).await;
-    let asked = house.ask("mei", "note it").await;
+    let asked = house.ask("mei", "mark it").await;
     let moved = PEOPLE
         .replace(", 'local:trial:boss2']", "]")
         .replace("['local:trial:vic']", "['local:trial:vic', 'local:trial:boss2']");

@@ -39,6 +39,8 @@ pub(crate) struct Step {
 /// - `paced`: takes a moment, and writes who began after what was done to `order`, and at its end its name to `done`
 /// - `nasty`: says what would forge messages, colours and mentions
 /// - `env`: writes its environment and open files to the side directory
+/// - `probe`: as a check: ends with the code in `health-NAME`, or with 0 if there is none; is no effect
+/// - `heal`: makes the check `probe` of the same name end with 0 again
 /// - `trace`: writes what it was told of its trace to `trace`
 /// - `self-approve`: tries to approve what waits, by the program itself
 pub(crate) fn step(name: &str, what: &str) -> Step {
@@ -206,8 +208,15 @@ fn script_text(side: &Path) -> String {
         r#"#!/bin/sh
 side='{side}'
 name=$1
+if [ "$2" = probe ]; then
+    echo "$name" >> "$side/probes"
+    code=$(cat "$side/health-$name" 2>/dev/null || echo 0)
+    echo "health $code"
+    exit "$code"
+fi
 echo "$name" >> "$side/effects"
 case $2 in
+heal) rm -f "$side/health-$name"; echo "$name healed" ;;
 ok) echo "$name ok" ;;
 fail) echo "$name broke"; exit 3 ;;
 wait) echo "$name waits"; while [ ! -e "$side/go-$name" ]; do sleep 0.02; done; echo "$name went on" ;;

@@ -19,11 +19,26 @@ pub(super) struct Answers {
     pub(super) title: String,
     pub(super) environment: String,
     pub(super) service: String,
-    pub(super) check: Vec<String>,
+    pub(super) check: How,
     pub(super) restart: Vec<String>,
     pub(super) askers: Vec<Person>,
     pub(super) approvers: Vec<Person>,
     pub(super) room: Option<RoomAddress>,
+}
+
+/// How a service's health is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum How {
+    /// By a program.
+    Command(Vec<String>),
+    /// By a GET request.
+    Http(String),
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self::Command(Vec::new())
+    }
 }
 
 /// A person and where they speak.
@@ -127,10 +142,10 @@ pub(super) const QUESTIONS: [Question; 8] = [
     },
     Question {
         name: "check",
-        asks: "Which command ends with 0 when it is well?",
+        asks: "How is its health asked: a command that ends with 0, or an http address?",
         default: |answers| format!("systemctl is-active {}", answers.service_name()),
         take: |answers, said| {
-            answers.check = command(said)?;
+            answers.check = how(said)?;
             Ok(())
         },
     },
@@ -196,6 +211,22 @@ fn title(said: &str) -> Result<String, String> {
         return Err(format!("`{}` makes no name: it needs a letter of a to z first", shown(said)));
     }
     Ok(said.to_owned())
+}
+
+/// An address, or else a command.
+fn how(said: &str) -> Result<How, String> {
+    let said = said.trim();
+    if !said.starts_with("http://") && !said.starts_with("https://") {
+        return command(said).map(How::Command);
+    }
+    let fits = said
+        .parse::<reqwest::Url>()
+        .is_ok_and(|url| url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
+    let plain = !said.chars().any(|letter| letter.is_whitespace() || glyph::hidden(letter)) && !said.contains("{{");
+    if fits && plain {
+        return Ok(How::Http(said.to_owned()));
+    }
+    Err("write the address as http://127.0.0.1:8080/health, without a password".to_owned())
 }
 
 /// The arguments of a command as a shell would part them, without anything that only a shell understands.

@@ -2,7 +2,7 @@
 //!
 //! What lives here: text. Answers go in as JSON strings, which YAML reads as they are: none can become YAML of its own.
 
-use super::answers::{Answers, Person};
+use super::answers::{Answers, How, Person};
 
 /// The files' names, sorted.
 pub(super) const NAMES: [&str; 6] =
@@ -104,18 +104,31 @@ services:
   {service}:
     title: {service_title}
     checks:
-      # A program that only reads, started with exactly these arguments: no shell reads them. 0 is well, all else is not.
-      running:
-        command: {check}
-        timeout: 10s
+{check}        timeout: 10s
 "#,
         system = quoted(&system),
         title = quoted(&answers.title),
         environment = quoted(&answers.environment),
         service = quoted(&service),
         service_title = quoted(&answers.service),
-        check = list(answers.check.iter().map(String::as_str)),
+        check = check(&answers.check),
     )
+}
+
+/// The check and what there is to say about it.
+fn check(how: &How) -> String {
+    match how {
+        How::Command(command) => format!(
+            "      # A program that only reads, started with exactly these arguments: no shell reads them. 0 is well, all \
+             else is not.\n      running:\n        command: {}\n",
+            list(command.iter().map(String::as_str))
+        ),
+        How::Http(url) => format!(
+            "      # A GET request. Any other status than these is not well; no answer at all is unknown.\n      \
+             answers:\n        http: {{url: {}, expect: {{status: [200, 204]}}}}\n",
+            quoted(url)
+        ),
+    }
 }
 
 fn restart_file(answers: &Answers) -> String {

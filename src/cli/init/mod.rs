@@ -34,8 +34,8 @@ pub struct Args {
     /// What people call its first service.
     #[arg(long, value_name = "TEXT")]
     pub service: Option<String>,
-    /// How its health is asked: a command that ends with 0 when it is well. No shell reads it.
-    #[arg(long, value_name = "COMMAND")]
+    /// How its health is asked: a command that ends with 0 when it is well (no shell reads it), or an http address.
+    #[arg(long, value_name = "COMMAND|URL")]
     pub check: Option<String>,
     /// What restarts it: a command. No shell reads it.
     #[arg(long, value_name = "COMMAND")]
@@ -276,9 +276,9 @@ mod tests {
         What do people call its first service? [Web server]:
           a service and its system are said by name alone, so they need two names
         What do people call its first service? [Web server]:
-        Which command ends with 0 when it is well? [systemctl is-active web]:
+        How is its health asked: a command that ends with 0, or an http address? [systemctl is-active web]:
           no shell reads it, so `|` would mean nothing: write a script and name that, or put it in quotes
-        Which command ends with 0 when it is well? [systemctl is-active web]:
+        How is its health asked: a command that ends with 0, or an http address? [systemctl is-active web]:
         Which command restarts it? [systemctl restart web]:
         The room's address, platform:workspace:channel? [local:trial:my-system]:
           `slack` is not an address: write it as local:trial:ops or slack:T1:C2
@@ -304,6 +304,7 @@ mod tests {
             &["--environment", "two words"],
             &["--check", "curl -s http://x | grep ok"],
             &["--check", "'open"],
+            &["--check", "http://mei:secret@h/"],
             &["--restart", "restart {{ service }}"],
             &["--ask", "mei", "--approve", "mei"],
             &["--ask", "mei,mei"],

@@ -1,6 +1,7 @@
 //! One handler for each command: rights, then the deed, then the answer.
 
 pub(super) mod ask;
+mod automation;
 mod decide;
 mod incident;
 mod look;
@@ -41,6 +42,8 @@ pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
         Command::Incidents => incident::command_incidents(turn).await?,
         Command::Open { system, title } => incident::command_open(turn, system, &title).await?,
         Command::Ack { incident } => incident::command_ack(turn, incident).await?,
+        Command::Pause { reason } => automation::command_pause(turn, reason).await?,
+        Command::Resume { trigger } => automation::command_resume(turn, trigger).await?,
         Command::Resolve { incident, reason } => incident::command_resolve(turn, incident, reason).await?,
         Command::Reopen { incident, reason } => incident::command_reopen(turn, incident, reason).await?,
         Command::Note { incident, text } => incident::command_note(turn, incident, &text).await?,

@@ -193,7 +193,7 @@ impl Checker {
     ) -> Option<ParamKind> {
         const TYPES: [&str; 5] = ["service", "system", "choice", "integer", "text"];
         let hint = "say what it accepts: `type: service`";
-        let kind = self.required(input, name.place, "type", &raw.kind, hint)?;
+        let kind = self.required(input, name.place, "type", &raw.r#type, hint)?;
         let places = [
             ("system", raw.system.as_ref().map(|it| it.place), "service"),
             ("one_of", raw.one_of.as_ref().map(|it| it.place), "choice"),

@@ -1,0 +1,126 @@
+//! Stopping what starts by itself, and letting it go on: `pause`, `resume`.
+//!
+//! Keeps I1 and I12: `pause` locks the row that every automatic start holds for share, and takes back what has been
+//! granted and has not begun, in the same transaction. When it is answered, nothing starts by itself any more.
+
+use super::super::turn::Turn;
+use crate::engine::{self, StopOutcome};
+use crate::model::allowed::{Verb, allowed};
+use crate::model::catalog::System;
+use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::model::id::{PersonId, TriggerName};
+use crate::store::{BrakeRow, Paused, Result};
+use crate::text;
+
+/// The systems that are talked about where the line was said.
+fn systems_here(turn: &Turn<'_>) -> Vec<System> {
+    let catalog = turn.catalog();
+    let here = |system: &&System| catalog.rooms.get(&system.room).is_some_and(|room| room.address == *turn.room());
+    catalog.systems.values().filter(here).cloned().collect()
+}
+
+/// Those of them on which the speaker may pause automation; refuses if there is none.
+fn may_pause(turn: &mut Turn<'_>, word: &str) -> Option<Vec<System>> {
+    let here = systems_here(turn);
+    if here.is_empty() {
+        turn.refuse(text::automation::no_system_here(word));
+        return None;
+    }
+    let may: Vec<System> =
+        here.iter().filter(|system| allowed(turn.catalog(), &turn.person, Verb::Pause, system)).cloned().collect();
+    if may.is_empty() {
+        let subjects: Vec<_> = here.into_iter().flat_map(|system| system.may_pause).collect();
+        let who: Vec<PersonId> = turn.catalog().people_in(&subjects).into_iter().collect();
+        turn.refuse(text::automation::may_not(&turn.person, word, &who));
+        return None;
+    }
+    Some(may)
+}
+
+fn record(turn: &mut Turn<'_>, scope: Scope, what: Happened) {
+    turn.tx.record(NewEvent { scope, cause: Some(turn.line), record: Record { what, rows: Vec::new() } });
+}
+
+pub(super) async fn command_pause(turn: &mut Turn<'_>, reason: Option<String>) -> Result<()> {
+    if may_pause(turn, "pause").is_none() {
+        return Ok(());
+    }
+    let read = turn.tx.lock_automation().await?;
+    if let Some(paused) = &read.paused {
+        let since = turn.app.times.at(paused.at, turn.tx.now());
+        turn.refuse(text::automation::paused_already(&paused.by, &since));
+        return Ok(());
+    }
+    let reason = reason.map(|reason| turn.in_use.secrets.redact(&reason));
+    let by = turn.person.clone();
+    let paused = Paused { by: by.clone(), at: turn.tx.now(), why: reason.clone() };
+    turn.tx.put_automation(&read, Some(&paused)).await?;
+    record(turn, Scope::default(), Happened::AutomationPaused { by: by.clone(), reason });
+    for run in turn.tx.list_automatic_not_begun().await? {
+        match engine::stop(&mut turn.tx, run, &by, turn.line).await? {
+            // Echoed from the ledger.
+            StopOutcome::Stopped | StopOutcome::Stopping | StopOutcome::Over(_) => {}
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn command_resume(turn: &mut Turn<'_>, trigger: Option<TriggerName>) -> Result<()> {
+    let Some(systems) = may_pause(turn, "resume") else { return Ok(()) };
+    let of = |name: &TriggerName| {
+        let trigger = turn.in_use.catalog.triggers.get(name)?;
+        systems.iter().find(|system| system.name == trigger.on.system)
+    };
+    if let Some(name) = &trigger
+        && of(name).is_none()
+    {
+        turn.refuse(text::automation::not_of_this_room(name));
+        return Ok(());
+    }
+    let read = turn.tx.lock_automation().await?;
+    let held = turn.tx.lock_held_brakes().await?;
+    let of = |name: &TriggerName| {
+        let trigger = turn.in_use.catalog.triggers.get(name)?;
+        systems.iter().find(|system| system.name == trigger.on.system)
+    };
+    let meant: Vec<(BrakeRow, System)> = held
+        .into_iter()
+        .filter(|brake| trigger.as_ref().is_none_or(|name| *name == brake.trigger))
+        .filter_map(|brake| of(&brake.trigger).cloned().map(|system| (brake, system)))
+        .collect();
+    match (&trigger, &read.paused) {
+        (Some(name), _) if meant.is_empty() => {
+            turn.refuse(text::automation::not_held(name));
+            return Ok(());
+        }
+        (None, None) if meant.is_empty() => {
+            turn.refuse(text::automation::nothing_to_resume());
+            return Ok(());
+        }
+        (Some(_), Some(paused)) => turn.answer(text::automation::still_paused(&paused.by)),
+        (Some(_) | None, None) => {}
+        (None, Some(_)) => {
+            turn.tx.put_automation(&read, None).await?;
+            let by = turn.person.clone();
+            record(turn, Scope::default(), Happened::AutomationResumed { by });
+        }
+    }
+    for (brake, system) in meant {
+        release(turn, brake, system).await?;
+    }
+    Ok(())
+}
+
+/// Lets a held trigger go on: its counts begin anew, and a failure that is still there is looked at again.
+async fn release(turn: &mut Turn<'_>, mut brake: BrakeRow, system: System) -> Result<()> {
+    let now = turn.tx.now();
+    (brake.held_by, brake.held_since, brake.held_why) = (None, None, None);
+    (brake.counted_from, brake.again_at) = (Some(now), Some(now));
+    turn.tx.put_brake(&brake).await?;
+    let incident = turn.tx.find_unresolved_incident_of(&system.name, std::slice::from_ref(&brake.service)).await?;
+    let scope =
+        Scope { system: Some(system.name), environment: Some(system.environment), incident, ..Scope::default() };
+    let by = turn.person.clone();
+    record(turn, scope, Happened::TriggerReleased { trigger: brake.trigger, service: brake.service, by });
+    Ok(())
+}
