@@ -30,7 +30,7 @@ const MAY: &[(&str, &[&str])] = &[
     // `text`: a report holds the sentences of its timeline.
     ("incident", &["model", "store", "text"]),
     // `incident`: what a turn of a check opens or mitigates.
-    ("watch", &["model", "store", "incident", "metrics"]),
+    ("watch", &["model", "store", "incident"]),
     ("ledger", &["model", "store", "metrics"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
     ("chat", &["model", "store", "metrics"]),
