@@ -5,7 +5,7 @@ mod support;
 use countersign::model::id::RunId;
 use support::bot::{Bot, plain};
 use support::until;
-use support::world::Catalog;
+use support::world::{Catalog, ROOM};
 
 /// A system with a service that a test breaks and heals by a file, asked every second; one result makes it certain.
 const SYSTEM: &str = r#"system: system-a
@@ -91,20 +91,275 @@ async fn more_probes(bot: &Bot, count: usize) {
     until("the check is asked again", async || (probes(bot) >= from + count).then_some(())).await;
 }
 
+/// How many messages with these words ping somebody.
+async fn pings(bot: &Bot, words: &str) -> usize {
+    let mut db = bot.db().connection().await;
+    let sql = "select message from outbox where message like '%\"ping\":[\"%' or message like '%\"ping\":[{%'";
+    let found: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut db).await.expect("the messages");
+    found.iter().filter(|message| message.contains(words)).count()
+}
+
 async fn runs(bot: &Bot) -> i64 {
     bot.db().number("select count(*) from run where trigger is not null").await
 }
 
+/// The first failure, as it reads from beginning to end; the service heals itself by the run.
 #[tokio::test]
 async fn i12_a_failure_is_noticed_and_recovered_with_nobody_woken() {
     let bot = Bot::start(world("auto", LOOSE)).await;
     more_probes(&bot, 1).await;
     break_it(&bot, 2);
-    let fine = bot.hear("INC-1: Service B").await;
-    let said = plain(&bot.rest().await);
-    insta::assert_snapshot!(said, @"");
-    insta::assert_snapshot!(plain(&fine.text), @"");
-    assert_eq!(bot.effects(), ["service-b"]);
+    bot.hear("Service B is fine again").await;
     bot.until_run(RunId(1), "succeeded").await;
+    bot.quiet().await;
+    let told = bot.history(ROOM, "mei").await;
+    assert_eq!(pings(&bot, "").await, 0, "somebody was woken");
+    let said: Vec<String> = told.iter().map(|told| plain(&told.text)).collect();
+    insta::assert_snapshot!(said.join("\n"), @"");
+    assert_eq!(bot.effects(), ["service-b"]);
+    // One incident, and everything of the run stands in its record.
+    assert_eq!(bot.db().number("select count(*) from incident").await, 1);
+    let outside = "select count(*) from event where run = 1 and incident is distinct from 1";
+    assert_eq!(bot.db().number(outside).await, 0);
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// Breaks the service and waits until it was recovered so many times.
+async fn recovered(bot: &Bot, times: i64) {
+    break_it(bot, 2);
+    until("it is recovered", async || {
+        let sql = "select count(*) from run where trigger is not null and state = 'succeeded'";
+        (bot.db().number(sql).await >= times && !bot.side("health-service-b").exists()).then_some(())
+    })
+    .await;
+    until("it is known to be well", async || {
+        (bot.db().number("select count(*) from check_state where hard = 'ok'").await == 1).then_some(())
+    })
+    .await;
+}
+
+/// Killed again and again: so many runs and no more; said once, by name; a person lets it go on.
+#[tokio::test]
+async fn i12_killed_again_and_again_it_stops_itself_and_says_so_once() {
+    let bot = Bot::start(world("auto", "{cooldown: 1s, at_most: {runs: 2, per: 1h}}")).await;
+    more_probes(&bot, 1).await;
+    recovered(&bot, 1).await;
+    recovered(&bot, 2).await;
+    break_it(&bot, 2);
+    let held = bot.hear("has stopped itself").await;
+    insta::assert_snapshot!(plain(&held.text), @"");
+    assert_eq!(pings(&bot, "has stopped itself").await, 1, "a person has to act");
+    more_probes(&bot, 3).await;
+    let again = bot.rest().await;
+    assert!(!again.contains("has stopped itself"), "said twice:\n{again}");
+    assert_eq!(runs(&bot).await, 2);
+
+    let refused = bot.say("mei", "resume service-down").await.refused();
+    insta::assert_snapshot!(refused.plain(), @"");
+    let released = bot.say("boss", "resume service-down").await.done();
+    insta::assert_snapshot!(released.plain(), @"");
+    bot.hear("Service B is fine again").await;
+    assert_eq!(runs(&bot).await, 3);
+    bot.until_run(RunId(3), "succeeded").await;
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// A run that does not help is the last one.
+#[tokio::test]
+async fn i12_a_run_that_fails_is_told_and_is_the_last_one() {
+    let bot = Bot::start(world("auto", LOOSE).file("start-service.yaml", BROKEN_START)).await;
+    more_probes(&bot, 1).await;
+    break_it(&bot, 2);
+    let failed = bot.hear("failed at step 1").await;
+    insta::assert_snapshot!(plain(&failed.text), @"");
+    assert_eq!(pings(&bot, "failed at step 1").await, 1, "a person has to act");
+    let held = bot.hear("has stopped itself").await;
+    insta::assert_snapshot!(plain(&held.text), @"");
+    assert_eq!(pings(&bot, "has stopped itself").await, 0, "they were woken a moment ago");
+    more_probes(&bot, 3).await;
+    assert_eq!(runs(&bot).await, 1);
+    heal(&bot);
+    bot.hear("Service B is fine again").await;
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// `pause` stops all of it; `resume` lets it go on, also for what failed meanwhile.
+#[tokio::test]
+async fn i12_paused_means_that_nothing_starts() {
+    let bot = Bot::start(world("auto", LOOSE)).await;
+    more_probes(&bot, 1).await;
+    let refused = bot.say("mei", "pause").await.refused();
+    insta::assert_snapshot!(refused.plain(), @"");
+    let paused = bot.say("boss", "pause because we move the racks").await.done();
+    insta::assert_snapshot!(paused.plain(), @"");
+    bot.say("boss", "pause").await.refused();
+    break_it(&bot, 2);
+    let held = bot.hear("service-down does nothing").await;
+    insta::assert_snapshot!(plain(&held.text), @"");
+    more_probes(&bot, 3).await;
+    assert_eq!(runs(&bot).await, 0);
+    let resumed = bot.say("boss", "resume").await.done();
+    insta::assert_snapshot!(resumed.plain(), @"");
+    bot.hear("Service B is fine again").await;
+    bot.until_run(RunId(1), "succeeded").await;
+    let nothing = bot.say("boss", "resume").await.refused();
+    insta::assert_snapshot!(nothing.plain(), @"");
+    bot.rest().await;
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn i12_a_shadow_only_says_what_it_would_have_done() {
+    let bot = Bot::start(world("shadow", LOOSE)).await;
+    more_probes(&bot, 1).await;
+    break_it(&bot, 2);
+    let told = bot.hear("only watches").await;
+    insta::assert_snapshot!(plain(&told.text), @"");
+    more_probes(&bot, 2).await;
+    assert_eq!(bot.db().number("select count(*) from run").await, 0);
+    assert_eq!(bot.effects(), [""; 0]);
+    heal(&bot);
+    bot.hear("Service B is fine again").await;
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// I7: whoever answers for the trigger counts as having asked.
+#[tokio::test]
+async fn i7_a_trigger_that_asks_waits_for_somebody_other_than_its_owner() {
+    let world = world("ask", LOOSE).file("service-down.yaml", &trigger("ask", LOOSE).replace("owner: mei", "owner: boss"));
+    let bot = Bot::start(world).await;
+    more_probes(&bot, 1).await;
+    break_it(&bot, 2);
+    let request = bot.hear("asks: start service-b").await;
+    insta::assert_snapshot!(plain(&request.text), @"");
+    more_probes(&bot, 2).await;
+    assert_eq!(bot.effects(), [""; 0], "nobody has agreed");
+    let own = bot.say("boss", "approved").thread(request.id.as_str()).await.refused();
+    insta::assert_snapshot!(own.plain(), @"");
+    bot.say("lin", "approved").thread(request.id.as_str()).await.done();
+    bot.hear("Service B is fine again").await;
+    assert_eq!(runs(&bot).await, 1);
+    bot.rest().await;
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn i12_a_check_that_cannot_run_triggers_nothing_and_is_never_called_healthy() {
+    let bot = Bot::start(world("auto", LOOSE)).await;
+    more_probes(&bot, 1).await;
+    break_it(&bot, 127);
+    until("it is unknown", async || {
+        (bot.db().number("select count(*) from check_state where hard = 'unknown'").await == 1).then_some(())
+    })
+    .await;
+    more_probes(&bot, 2).await;
+    assert_eq!(bot.db().number("select count(*) from run").await, 0);
+    assert_eq!(bot.db().number("select count(*) from incident").await, 0);
+    let said = bot.rest().await;
+    assert!(!said.contains("fine") && !said.contains("healthy"), "{said}");
+    bot.finish().await;
+}
+
+/// A person who asks for the same while it fails: their run belongs to the incident, and the trigger waits for it.
+#[tokio::test]
+async fn i12_a_person_who_is_at_it_is_not_disturbed() {
+    let bot = Bot::start(world("auto", LOOSE)).await;
+    more_probes(&bot, 1).await;
+    let asked = bot.say("mei", "start service b").await.waiting();
+    break_it(&bot, 2);
+    bot.hear("INC-1 opened").await;
+    more_probes(&bot, 3).await;
+    assert_eq!(runs(&bot).await, 0, "a person is at it");
+    bot.say("boss", "approved").thread(asked.thread()).await.done();
+    bot.hear("Service B is fine again").await;
+    assert_eq!(runs(&bot).await, 0);
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// Killed in the middle: what is known goes on, what was started is finished, nothing starts twice.
+#[tokio::test]
+async fn i12_killed_in_the_middle_it_goes_on_from_what_is_known() {
+    let slow = START.replace("heal]", "wait]");
+    let mut bot = Bot::start(world("auto", LOOSE).file("start-service.yaml", &slow)).await;
+    bot.tolerate_error("the database");
+    more_probes(&bot, 2).await;
+    break_it(&bot, 2);
+    bot.until_effect("service-b", 1).await;
+    bot.kill().await;
+    bot.restart().await;
+    more_probes(&bot, 3).await;
+    assert_eq!(runs(&bot).await, 1, "nothing starts twice");
+    assert_eq!(bot.db().number("select count(*) from incident").await, 1, "one failure is one incident");
+    // Its step is not idempotent: nobody saw how it ended, so a person says.
+    bot.until_run(RunId(1), "stuck").await;
+    bot.hear("is stuck at step 1").await;
+    bot.hear("has stopped itself").await;
+    heal(&bot);
+    bot.hear("Service B is fine again").await;
+    bot.say("boss", "judge run 1 failed because it was killed").await.done();
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// Two processes on one database: one asks.
+#[tokio::test]
+async fn two_processes_on_one_database_ask_each_check_once() {
+    let bot = Bot::start(world("auto", LOOSE)).await;
+    more_probes(&bot, 1).await;
+    let mut second = bot
+        .command(&["up", "--listen", "127.0.0.1:0", "--database", bot.db().url(), "--config"])
+        .arg(bot.settings())
+        .arg("--catalog")
+        .arg(bot.catalog(""))
+        .arg("--data")
+        .arg(bot.data().with_file_name("data-2"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program starts");
+    until("the second works", async || {
+        (bot.db().number("select count(*) from worker where ended_at is null").await == 2).then_some(())
+    })
+    .await;
+    let from = probes(&bot);
+    let began = std::time::Instant::now();
+    more_probes(&bot, 6).await;
+    // Six askings of one asker take five intervals of a second at least; of two, half of that.
+    let took = began.elapsed();
+    assert!(took >= std::time::Duration::from_secs(4), "{} askings in {took:?}", probes(&bot) - from);
+    break_it(&bot, 2);
+    bot.hear("Service B is fine again").await;
+    assert_eq!(runs(&bot).await, 1);
+    second.kill().await.expect("it is killed");
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// A check that is taken out of the catalog is forgotten, and the record says so.
+#[tokio::test]
+async fn a_check_that_is_gone_is_forgotten_in_plain_sight() {
+    let bot = Bot::start(world("auto", LOOSE)).await;
+    more_probes(&bot, 1).await;
+    until("it is known", async || {
+        (bot.db().number("select count(*) from check_state where hard = 'ok'").await == 1).then_some(())
+    })
+    .await;
+    std::fs::remove_file(bot.catalog("service-down.yaml")).expect("it is there");
+    let without = SYSTEM.replace(", every: 1s, fails_after: 2", "");
+    std::fs::write(bot.catalog("managers.yaml"), policy("")).expect("a file");
+    std::fs::write(bot.catalog("system-a.yaml"), without).expect("a file");
+    until("it is forgotten", async || {
+        (bot.db().number("select count(*) from check_state").await == 0).then_some(())
+    })
+    .await;
+    let told = bot.hear("no longer asked by itself").await;
+    insta::assert_snapshot!(plain(&told.text), @"");
+    bot.rest().await;
     bot.finish().await;
 }
