@@ -1829,7 +1829,7 @@ steps:
       |
       = help: say after it which service or system, or what: `stop {service}`, `stop everything`
 
-    error: a phrase cannot begin with `status`: people expect the bot itself to answer that
+    error: a phrase cannot begin with `status`: that is a built-in command
      --> start.yaml:3:15
       |
     3 | say: ["stop", "status", "go ahead", "+1", "run it b=c"]
