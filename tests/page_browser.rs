@@ -125,12 +125,12 @@ impl Window<'_> {
     }
 
     async fn element(&self, selector: &str) -> String {
-        let found = until(&format!("`{selector}` is there"), async || {
+        until(&format!("`{selector}` is there"), async || {
             let query = json!({"using": "css selector", "value": selector});
             let found = self.call("POST", "/elements", Some(query)).await;
             found.get(0).and_then(|element| element[ELEMENT].as_str()).map(str::to_owned)
-        });
-        found.await
+        })
+        .await
     }
 
     async fn click(&self, selector: &str) {
