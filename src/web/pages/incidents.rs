@@ -2,18 +2,23 @@
 
 use axum::Router;
 use axum::extract::{Path, Query};
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::super::Shared;
+use super::super::incidents::make;
 use super::parts::{Tone, at, state};
+use super::run::press;
 use super::visitor::{Visitor, encoded, is_local};
 use super::{Page, Tab, Waiting, Wrong, ledger, run, show};
+use crate::model::allowed::{Verb, allowed};
 use crate::model::id::{EventId, IncidentId};
 use crate::model::incident::{Incident, IncidentState};
 use crate::store::{LedgerFilter, LedgerFrom};
+use crate::text::report::{Format, set};
 use crate::text::time::lasted;
 use crate::text::visible::visible;
 
@@ -24,7 +29,10 @@ const PAGE: i64 = 30;
 const ROWS: i64 = 120;
 
 pub(super) fn routes() -> Router<Shared> {
-    Router::new().route("/incidents", get(incidents)).route("/incidents/{incident}", get(incident_page))
+    Router::new()
+        .route("/incidents", get(incidents))
+        .route("/incidents/{incident}", get(incident_page))
+        .route("/incidents/{incident}/report", get(report))
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,6 +104,7 @@ async fn incident_page(visitor: Visitor, Path(id): Path<i64>) -> Result<Response
     let main = html! {
         h1 { "INC-" (incident.id) ": " (visible(&incident.title)) }
         (facts(&visitor, &incident))
+        (deeds(&visitor, &incident)?)
         h2 { "Timeline" }
         (ledger::rows(&visitor, &events, None))
         @if more { p { a href={ "/ledger?incident=" (incident.id) } { "All of it in the ledger" } } }
@@ -142,7 +151,74 @@ fn facts(visitor: &Visitor, incident: &Incident) -> Markup {
         @if is_local(&incident.room) {
             p { a href={ "/rooms/" (encoded(&incident.room.channel)) } { "Its room" } " · "
                 a href={ "/ledger?incident=" (incident.id) } { "in the ledger" }
-                span.small { " · printed, this page is its report" } }
+                @if visitor.sees_room(&incident.room) {
+                    " · the whole record: " a href={ "/incidents/" (incident.id) "/report?format=html" } { "report" }
+                    " " a href={ "/incidents/" (incident.id) "/report?format=md" } { "as Markdown" }
+                    " " a href={ "/incidents/" (incident.id) "/report?format=json" } { "as JSON" }
+                }
+            }
         }
     }
+}
+
+/// What the reader may do about it, by the words that do it in its room.
+fn deeds(visitor: &Visitor, incident: &Incident) -> Result<Markup, Wrong> {
+    let may = visitor.catalog.systems.get(&incident.system).is_some_and(|system| {
+        visitor.person.as_ref().is_some_and(|person| allowed(&visitor.catalog, person, Verb::Resolve, system))
+    });
+    if !may || !is_local(&incident.room) {
+        return Ok(html! {});
+    }
+    let name = format!("INC-{}", incident.id);
+    let form = |command: &str, label: &str, button: Markup| {
+        let field = html! {
+            label for={ "why-" (command) } { (label) }
+            input id={ "why-" (command) } name="reason" maxlength="500" autocomplete="off";
+            (button)
+        };
+        press(visitor, &incident.room, None, &format!("{command} {name}"), field)
+    };
+    let ack = press(
+        visitor,
+        &incident.room,
+        None,
+        &format!("ack {name}"),
+        html! {
+            button.thumb type="submit" { "I take care of " (name) }
+        },
+    )?;
+    Ok(html! {
+        div.decide {
+            @match incident.state {
+                IncidentState::Open { .. } | IncidentState::Mitigated { .. } => {
+                    @if incident.acknowledged.as_ref().map(|keeper| &keeper.by) != visitor.person.as_ref() { (ack) }
+                    (form("resolve", "What it was, if you say so", html! { button.thumb type="submit" { "Resolve " (name) } })?)
+                },
+                IncidentState::Resolved { .. } => (form("reopen", "Why, if you say so", html! { button.thumb type="submit" { "Reopen " (name) } })?),
+            }
+        }
+    })
+}
+
+#[derive(Debug, Deserialize)]
+struct ReportQuery {
+    #[serde(default)]
+    format: String,
+}
+
+/// The whole record. It holds what was said in the room, so it is for whoever may read that.
+async fn report(visitor: Visitor, Path(id): Path<i64>, Query(query): Query<ReportQuery>) -> Result<Response, Wrong> {
+    let store = &visitor.web.state.store;
+    let found = store.find_incident(IncidentId(id)).await?;
+    let found = found.filter(|incident| visitor.sees(&incident.system) && visitor.sees_room(&incident.room));
+    let incident = found.ok_or_else(|| Wrong::nothing("incident"))?;
+    let wrong = || Wrong::new(StatusCode::BAD_REQUEST, "A report is set as `html`, `md` or `json`.");
+    let format = Format::parse(&query.format).ok_or_else(wrong)?;
+    let _one = ledger::VERIFYING.acquire().await.map_err(|error| Wrong::failed(&error))?;
+    let times = &visitor.web.state.times;
+    let made = make(store, incident.id, times).await?.ok_or_else(|| Wrong::nothing("record"))?;
+    // A document of its own, which one keeps: its style stands in it, and nothing in it runs or loads.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+    let headers = [(header::CONTENT_TYPE, format.media_type()), (header::CONTENT_SECURITY_POLICY, policy)];
+    Ok((headers, set(&made, format, times)).into_response())
 }

@@ -25,7 +25,7 @@ use crate::text::visible::visible;
 const ROWS: i64 = 60;
 
 /// Verification reads everything: one at a time is enough for everybody.
-static VERIFYING: Semaphore = Semaphore::const_new(1);
+pub(super) static VERIFYING: Semaphore = Semaphore::const_new(1);
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new().route("/ledger", get(ledger_page)).route("/ledger/verify", get(verify))

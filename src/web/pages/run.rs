@@ -10,9 +10,10 @@ use maud::{Markup, html};
 
 use super::super::Shared;
 use super::parts::{at, attempt_state, digest, request_state, run_tone, run_word, state};
-use super::visitor::{Visitor, is_local, once};
+use super::visitor::{Visitor, encoded, is_local, once};
 use super::{Page, Tab, Waiting, Wrong, ledger, show};
 use crate::model::allowed::asked;
+use crate::model::chat::RoomAddress;
 use crate::model::id::{Digest, EventId, MessageId, PersonId, RunId};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::request::{Answer, RequestState};
@@ -81,7 +82,7 @@ impl Sheet {
     /// Where the run is talked about.
     fn thread(&self) -> Option<String> {
         let root = self.root.as_ref().filter(|_| is_local(&self.run.room))?;
-        Some(format!("/rooms/{}?thread={root}", self.run.room.channel))
+        Some(format!("/rooms/{}?thread={root}", encoded(&self.run.room.channel)))
     }
 
     pub(super) fn show(&self, visitor: &Visitor, extent: Extent) -> Result<Markup, Wrong> {
@@ -186,7 +187,7 @@ impl Sheet {
                 @if mine && is_local(&self.run.room) { (self.decide(visitor, request)?) }
                 @if visitor.person.as_ref().is_some_and(|person| request.requesters.contains(person)) && stage.is_some() {
                     p.small { "Your own request: somebody else must answer. You may take it back." }
-                    (press(visitor, &self.run, self.root.as_ref(), &format!("withdraw {code}"), html! {
+                    (press(visitor, &self.run.room, self.root.as_ref(), &format!("withdraw {code}"), html! {
                         button type="submit" { "Withdraw " (code) }
                     })?)
                 }
@@ -200,10 +201,10 @@ impl Sheet {
         let root = self.root.as_ref();
         Ok(html! {
             div.decide {
-                (press(visitor, &self.run, root, &format!("approve {code}"), html! {
+                (press(visitor, &self.run.room, root, &format!("approve {code}"), html! {
                     button.good.thumb type="submit" { "Approve " (code) }
                 })?)
-                (press(visitor, &self.run, root, &format!("deny {code}"), html! {
+                (press(visitor, &self.run.room, root, &format!("deny {code}"), html! {
                     label for={ "why-" (code) } { "Why not, if you say so" }
                     input id={ "why-" (code) } name="reason" maxlength="500" autocomplete="off";
                     button.bad.thumb type="submit" { "Deny " (code) }
@@ -213,16 +214,16 @@ impl Sheet {
     }
 }
 
-/// A form that presses a button under a run's message: whatever it does, a word does.
-fn press(
+/// A form that presses a button under a message of a room: whatever it does, a word does.
+pub(super) fn press(
     visitor: &Visitor,
-    run: &Run,
+    room: &RoomAddress,
     root: Option<&MessageId>,
     command: &str,
     inside: Markup,
 ) -> Result<Markup, Wrong> {
     Ok(html! {
-        form method="post" action={ "/rooms/" (run.room.channel) "/presses" } data-swap {
+        form method="post" action={ "/rooms/" (encoded(&room.channel)) "/presses" } data-swap {
             (visitor.form_fields())
             input type="hidden" name="interaction" value=(once()?);
             input type="hidden" name="message" value=(root.map_or("page", MessageId::as_str));
@@ -326,14 +327,14 @@ fn stuck(visitor: &Visitor, sheet: &Sheet) -> Result<Markup, Wrong> {
             @if is_local(&run.room) {
                 div.decide {
                     @for (command, word) in [(format!("judge run {} worked", run.id), "It worked"), (format!("judge run {} failed", run.id), "It did not")] {
-                        (press(visitor, run, root, &command, html! {
+                        (press(visitor, &run.room, root, &command, html! {
                             label for={ "why-" (word.len()) } { "How you know" }
                             input id={ "why-" (word.len()) } name="reason" maxlength="500" required autocomplete="off";
                             button.thumb type="submit" { (word) }
                         })?)
                     }
-                    (press(visitor, run, root, &format!("retry run {}", run.id), html! { button.thumb type="submit" { "Ask to retry" } })?)
-                    (press(visitor, run, root, &format!("stop run {}", run.id), html! { button.thumb type="submit" { "Stop the run" } })?)
+                    (press(visitor, &run.room, root, &format!("retry run {}", run.id), html! { button.thumb type="submit" { "Ask to retry" } })?)
+                    (press(visitor, &run.room, root, &format!("stop run {}", run.id), html! { button.thumb type="submit" { "Stop the run" } })?)
                 }
             }
         }
