@@ -114,8 +114,23 @@ async fn i12_a_failure_is_noticed_and_recovered_with_nobody_woken() {
     bot.quiet().await;
     let told = bot.history(ROOM, "mei").await;
     assert_eq!(pings(&bot, "").await, 0, "somebody was woken");
-    let said: Vec<String> = told.iter().map(|told| plain(&told.text)).collect();
-    insta::assert_snapshot!(said.join("\n"), @"");
+    // What was edited counts as it stands in the end.
+    let mut said: Vec<(String, String)> = Vec::new();
+    for told in &told {
+        let (id, text) = (told.id.as_str().to_owned(), plain(&told.text));
+        match said.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, old)) => *old = text,
+            None => said.push((id, text)),
+        }
+    }
+    let said: Vec<&str> = said.iter().map(|(_, text)| text.split(" after ").next().unwrap_or_default()).collect();
+    insta::assert_snapshot!(said.join("\n"), @r"
+    PRODUCTION · System A: service-b is not running since TIME (check running, 2 of 2).
+    INC-1 opened. Say `what happened`, `status`, or `start service b`.
+    Recovering: start service-b, by service-down. Ledger N · DIGEST
+    1 done    run    ./step.sh service-b heal   LASTED   service-b healed
+    Service B is fine again
+    ");
     assert_eq!(bot.effects(), ["service-b"]);
     // One incident, and everything of the run stands in its record.
     assert_eq!(bot.db().number("select count(*) from incident").await, 1);
@@ -148,7 +163,7 @@ async fn i12_killed_again_and_again_it_stops_itself_and_says_so_once() {
     recovered(&bot, 2).await;
     break_it(&bot, 2);
     let held = bot.hear("has stopped itself").await;
-    insta::assert_snapshot!(plain(&held.text), @"");
+    insta::assert_snapshot!(plain(&held.text), @"PRODUCTION · service-down has stopped itself for service-b: 2 runs within 1 h is its limit. mei, boss or lin: say `start service-b` to do it by hand, `resume service-down` to let it go on.");
     assert_eq!(pings(&bot, "has stopped itself").await, 1, "a person has to act");
     more_probes(&bot, 3).await;
     let again = bot.rest().await;
@@ -156,9 +171,9 @@ async fn i12_killed_again_and_again_it_stops_itself_and_says_so_once() {
     assert_eq!(runs(&bot).await, 2);
 
     let refused = bot.say("mei", "resume service-down").await.refused();
-    insta::assert_snapshot!(refused.plain(), @"");
+    insta::assert_snapshot!(refused.plain(), @"mei, you may not resume automation. Ask boss or lin.");
     let released = bot.say("boss", "resume service-down").await.done();
-    insta::assert_snapshot!(released.plain(), @"");
+    insta::assert_snapshot!(released.plain(), @"boss lets service-down go on for service-b. Its counts begin anew.");
     bot.hear("Service B is fine again").await;
     assert_eq!(runs(&bot).await, 3);
     bot.until_run(RunId(3), "succeeded").await;
@@ -173,15 +188,38 @@ async fn i12_a_run_that_fails_is_told_and_is_the_last_one() {
     more_probes(&bot, 1).await;
     break_it(&bot, 2);
     let failed = bot.hear("failed at step 1").await;
-    insta::assert_snapshot!(plain(&failed.text), @"");
+    insta::assert_snapshot!(plain(&failed.text), @"PRODUCTION · start service-b, started by service-down, failed at step 1 (Start): exit 3: service-b broke. mei, boss or lin: please look. Ledger N · DIGEST");
     assert_eq!(pings(&bot, "failed at step 1").await, 1, "a person has to act");
     let held = bot.hear("has stopped itself").await;
-    insta::assert_snapshot!(plain(&held.text), @"");
+    insta::assert_snapshot!(plain(&held.text), @"PRODUCTION · service-down has stopped itself for service-b: its last run failed. mei, boss or lin: say `start service-b` to do it by hand, `resume service-down` to let it go on.");
     assert_eq!(pings(&bot, "has stopped itself").await, 0, "they were woken a moment ago");
     more_probes(&bot, 3).await;
     assert_eq!(runs(&bot).await, 1);
     heal(&bot);
     bot.hear("Service B is fine again").await;
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// I11: what the row says of a trigger is held against the ledger.
+#[tokio::test]
+async fn i11_an_automatic_run_whose_row_was_changed_is_found() {
+    let bot = Bot::start(world("auto", LOOSE)).await;
+    more_probes(&bot, 1).await;
+    recovered(&bot, 1).await;
+    bot.quiet().await;
+    bot.check_ledger().await;
+    for (sql, back) in [
+        ("update run set trigger = null", "update run set trigger = 'service-down'"),
+        ("update run set trigger = 'another'", "update run set trigger = 'service-down'"),
+        ("update run set incident = null", "update run set incident = 1"),
+        ("update run_grant set state = 'granted'", "update run_grant set state = 'used'"),
+    ] {
+        bot.db().tamper(sql).await;
+        let report = countersign::ledger::verify(&bot.db().store, &[]).await.expect("it can be verified");
+        assert!(!report.is_sound(), "{sql}:\n{report}");
+        bot.db().tamper(back).await;
+    }
     bot.rest().await;
     bot.finish().await;
 }
@@ -192,21 +230,21 @@ async fn i12_paused_means_that_nothing_starts() {
     let bot = Bot::start(world("auto", LOOSE)).await;
     more_probes(&bot, 1).await;
     let refused = bot.say("mei", "pause").await.refused();
-    insta::assert_snapshot!(refused.plain(), @"");
+    insta::assert_snapshot!(refused.plain(), @"mei, you may not pause automation. Ask boss or lin.");
     let paused = bot.say("boss", "pause because we move the racks").await.done();
-    insta::assert_snapshot!(paused.plain(), @"");
+    insta::assert_snapshot!(paused.plain(), @"boss has paused all automation: we move the racks. Checks go on, nothing starts by itself. `resume` lets it go on.");
     bot.say("boss", "pause").await.refused();
     break_it(&bot, 2);
     let held = bot.hear("service-down does nothing").await;
-    insta::assert_snapshot!(plain(&held.text), @"");
+    insta::assert_snapshot!(plain(&held.text), @"service-down does nothing about service-b: automation is paused by boss. `resume` lets it go on.");
     more_probes(&bot, 3).await;
     assert_eq!(runs(&bot).await, 0);
     let resumed = bot.say("boss", "resume").await.done();
-    insta::assert_snapshot!(resumed.plain(), @"");
+    insta::assert_snapshot!(resumed.plain(), @"boss lets automation go on.");
     bot.hear("Service B is fine again").await;
     bot.until_run(RunId(1), "succeeded").await;
     let nothing = bot.say("boss", "resume").await.refused();
-    insta::assert_snapshot!(nothing.plain(), @"");
+    insta::assert_snapshot!(nothing.plain(), @"Nothing is paused, and no trigger of this room has stopped itself.");
     bot.rest().await;
     bot.finish().await;
 }
@@ -217,7 +255,7 @@ async fn i12_a_shadow_only_says_what_it_would_have_done() {
     more_probes(&bot, 1).await;
     break_it(&bot, 2);
     let told = bot.hear("only watches").await;
-    insta::assert_snapshot!(plain(&told.text), @"");
+    insta::assert_snapshot!(plain(&told.text), @"service-down only watches (shadow): it would have started start service-b. Nothing was done.");
     more_probes(&bot, 2).await;
     assert_eq!(bot.db().number("select count(*) from run").await, 0);
     assert_eq!(bot.effects(), [""; 0]);
@@ -235,11 +273,12 @@ async fn i7_a_trigger_that_asks_waits_for_somebody_other_than_its_owner() {
     more_probes(&bot, 1).await;
     break_it(&bot, 2);
     let request = bot.hear("asks: start service-b").await;
-    insta::assert_snapshot!(plain(&request.text), @"");
+    let first = plain(&request.text).lines().next().unwrap_or_default().to_owned();
+    insta::assert_snapshot!(first, @"PRODUCTION · trigger service-down (of boss) asks: start service-b on HOST · 1 change, no undo · until TIME · CODE");
     more_probes(&bot, 2).await;
     assert_eq!(bot.effects(), [""; 0], "nobody has agreed");
     let own = bot.say("boss", "approved").thread(request.id.as_str()).await.refused();
-    insta::assert_snapshot!(own.plain(), @"");
+    insta::assert_snapshot!(own.plain(), @"boss, it is your own request: someone else must approve. Asked: lin.");
     bot.say("lin", "approved").thread(request.id.as_str()).await.done();
     bot.hear("Service B is fine again").await;
     assert_eq!(runs(&bot).await, 1);
@@ -359,7 +398,7 @@ async fn a_check_that_is_gone_is_forgotten_in_plain_sight() {
     })
     .await;
     let told = bot.hear("no longer asked by itself").await;
-    insta::assert_snapshot!(plain(&told.text), @"");
+    insta::assert_snapshot!(plain(&told.text), @"PRODUCTION · System A: service-b: nobody knows since TIME (check running could not be asked: no longer asked by itself). Nothing is started for it.");
     bot.rest().await;
     bot.finish().await;
 }

@@ -185,12 +185,94 @@ impl Grant {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::{DateTime, TimeDelta};
+
     use super::*;
+    use crate::model::catalog::{Stage, Subject};
+    use crate::model::id::{PersonId, PolicyName, RunbookName, SystemName, TriggerName};
+    use crate::model::plan::{PLAN_VERSION, Telling};
+    use crate::model::request::Answer;
+    use crate::store::StoredDecision;
 
     fn grant(retry_step: Option<u32>, rules: &[(bool, u32)]) -> Grant {
         let rules = rules.iter().map(|&(idempotent, times)| Rule { idempotent, times }).collect();
         let (run, request) = (RunId(1), RequestId(1));
         Grant { id: GrantId(1), version: 1, run, request, digest: Digest([0; 32]), retry_step, rules }
+    }
+
+    fn granted(trigger: Option<&str>, automatic: &[&str]) -> StoredGrant {
+        let stage = Stage { approvers: vec![Subject::Person(PersonId::new("boss"))], quorum: 1 };
+        let policy = PlanPolicy {
+            name: PolicyName::new("managers"),
+            stages: vec![stage],
+            expires_ms: 1,
+            valid_for_ms: 1,
+            automatic: automatic.iter().map(|name| TriggerName::new(*name)).collect(),
+            text: String::new(),
+        };
+        let plan = Plan {
+            version: PLAN_VERSION,
+            runbook: RunbookName::new("start"),
+            title: String::new(),
+            why: None,
+            deed: "start".to_owned(),
+            system: SystemName::new("system-a"),
+            system_title: String::new(),
+            environment: "production".to_owned(),
+            host: "host".to_owned(),
+            params: BTreeMap::new(),
+            targets: Vec::new(),
+            files: BTreeMap::new(),
+            policy: Some(policy),
+            steps: Vec::new(),
+            telling: Telling::Steps,
+        };
+        let sealed = Sealed::seal(&plan).expect("a plan");
+        StoredGrant {
+            id: GrantId(1),
+            version: 1,
+            run: RunId(1),
+            request: RequestId(1),
+            digest: sealed.digest(),
+            state: GrantState::Granted,
+            expires_at: DateTime::UNIX_EPOCH + TimeDelta::hours(1),
+            requesters: vec![PersonId::new("mei")],
+            retry_step: None,
+            trigger: trigger.map(TriggerName::new),
+            plan: sealed.bytes().to_vec(),
+            decisions: Vec::new(),
+        }
+    }
+
+    fn said(person: &str, answer: Answer) -> StoredDecision {
+        let decision = Decision { person: PersonId::new(person), stage: 0, answer };
+        StoredDecision { decision, account: "local:trial:x".parse().expect("an account"), at: DateTime::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn i1_a_run_starts_by_itself_only_where_the_plans_own_policy_names_its_trigger() {
+        let derives = |stored: &StoredGrant| derive(stored, DateTime::UNIX_EPOCH).is_ok();
+        assert!(derives(&granted(Some("down"), &["down"])));
+        assert!(!derives(&granted(Some("down"), &["other"])), "another trigger is named");
+        assert!(!derives(&granted(Some("down"), &[])), "none is named");
+        assert!(!derives(&granted(None, &["down"])), "a person asked");
+        let retry = StoredGrant { retry_step: Some(1), ..granted(Some("down"), &["down"]) };
+        assert!(!derives(&retry), "a further attempt is never by itself");
+        let changed = StoredGrant { plan: b"{}".to_vec(), ..granted(Some("down"), &["down"]) };
+        assert!(!derives(&changed), "the plan's bytes are what counts");
+        let lapsed = StoredGrant { expires_at: DateTime::UNIX_EPOCH, ..granted(Some("down"), &["down"]) };
+        assert!(!derives(&lapsed));
+    }
+
+    #[test]
+    fn i7_once_somebody_has_decided_decisions_are_what_counts() {
+        let with = |decisions| StoredGrant { decisions, ..granted(Some("down"), &["down"]) };
+        let derives = |stored: &StoredGrant| derive(stored, DateTime::UNIX_EPOCH).is_ok();
+        assert!(derives(&with(vec![said("boss", Answer::Approve)])));
+        assert!(!derives(&with(vec![said("boss", Answer::Deny)])));
+        assert!(!derives(&with(vec![said("mei", Answer::Approve)])), "the trigger's owner");
     }
 
     #[test]

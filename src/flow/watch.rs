@@ -141,7 +141,8 @@ async fn begin(app: &App, in_use: Arc<InUse>, before: Option<Round>) -> Result<R
             continue;
         }
         let mut tx = app.store.begin().await?;
-        forget(&mut tx, &row, text::automation::not_watched(), now).await?;
+        let environment = in_use.catalog.systems.get(&row.system).map(|system| system.environment.clone());
+        forget(&mut tx, &row, environment, text::automation::not_watched(), now).await?;
         tx.commit().await?;
         tracing::info!(service = %row.service, check = %row.check, "a check is no longer watched");
     }

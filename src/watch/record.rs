@@ -142,16 +142,23 @@ fn turned(watched: &Watched, incident: Option<IncidentId>, what: Happened) -> Ne
     NewEvent { scope, cause: None, record: Record { what, rows: Vec::new() } }
 }
 
-/// Forgets a check that is no longer watched, and says so: from now on it is unknown.
+/// Forgets a check that is no longer watched, and says so: from now on it is unknown. `environment` is that of its system,
+/// if that is still known.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn forget(tx: &mut Tx, row: &CheckRow, why: &str, now: DateTime<Utc>) -> Result<()> {
+pub async fn forget(
+    tx: &mut Tx,
+    row: &CheckRow,
+    environment: Option<String>,
+    why: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
     if !tx.delete_check_state(row).await? || row.hard.is_none_or(|hard| hard == Health::Unknown) {
         return Ok(());
     }
     let incident = tx.find_unresolved_incident_of(&row.system, std::slice::from_ref(&row.service)).await?;
-    let scope = Scope { system: Some(row.system.clone()), incident, ..Scope::default() };
+    let scope = Scope { system: Some(row.system.clone()), environment, incident, ..Scope::default() };
     let what = Happened::CheckTurned {
         service: row.service.clone(),
         check: row.check.clone(),
