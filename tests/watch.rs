@@ -268,7 +268,8 @@ async fn i12_a_shadow_only_says_what_it_would_have_done() {
 /// I7: whoever answers for the trigger counts as having asked.
 #[tokio::test]
 async fn i7_a_trigger_that_asks_waits_for_somebody_other_than_its_owner() {
-    let world = world("ask", LOOSE).file("service-down.yaml", &trigger("ask", LOOSE).replace("owner: mei", "owner: boss"));
+    let world =
+        world("ask", LOOSE).file("service-down.yaml", &trigger("ask", LOOSE).replace("owner: mei", "owner: boss"));
     let bot = Bot::start(world).await;
     more_probes(&bot, 1).await;
     break_it(&bot, 2);
@@ -393,10 +394,8 @@ async fn a_check_that_is_gone_is_forgotten_in_plain_sight() {
     let without = SYSTEM.replace(", every: 1s, fails_after: 2", "");
     std::fs::write(bot.catalog("managers.yaml"), policy("")).expect("a file");
     std::fs::write(bot.catalog("system-a.yaml"), without).expect("a file");
-    until("it is forgotten", async || {
-        (bot.db().number("select count(*) from check_state").await == 0).then_some(())
-    })
-    .await;
+    until("it is forgotten", async || (bot.db().number("select count(*) from check_state").await == 0).then_some(()))
+        .await;
     let told = bot.hear("no longer asked by itself").await;
     insta::assert_snapshot!(plain(&told.text), @"PRODUCTION · System A: service-b: nobody knows since TIME (check running could not be asked: no longer asked by itself). Nothing is started for it.");
     bot.rest().await;
