@@ -312,7 +312,7 @@ impl Driver<'_> {
                 }
                 self.finish(RunEvent::OutcomeUnknown(Snag { step, why })).await
             }
-            End::NotSeen(why) => {
+            End::Unseen(why) => {
                 self.lost(key, why.clone());
                 self.finish(RunEvent::OutcomeUnknown(Snag { step, why })).await
             }

@@ -123,7 +123,7 @@ impl Asker {
         }
         match answer {
             Ok((result, _said)) => Some(result),
-            Err(End::Seen(Seen { summary, .. }) | End::NotSeen(summary)) => Some(unknown(&summary)),
+            Err(End::Seen(Seen { summary, .. }) | End::Unseen(summary)) => Some(unknown(&summary)),
             Err(End::Ordered(_) | End::NotProvedGone(_)) => None,
         }
     }

@@ -110,12 +110,12 @@ async fn turned(app: &App, event: &Event, what: &Happened) -> Result<Option<Told
 async fn did(app: &App, event: &Event, incident: &Incident, failed: &CheckName) -> Result<Did, StoreError> {
     let events = app.store.list_incident_events(incident.id, None).await?;
     let together = events.iter().filter(|other| other.at == event.at);
-    let found = together.filter_map(|other| match &other.record.as_ref()?.what {
+    let mut found = together.filter_map(|other| match &other.record.as_ref()?.what {
         Happened::IncidentOpened { check: Some(check), .. } if check == failed => Some(Did::Opened(incident.id)),
         Happened::IncidentRecurred { check, .. } if check == failed => Some(Did::Recurred(incident.id)),
         _ => None,
     });
-    Ok(found.last().unwrap_or(Did::Joined(incident.id)))
+    Ok(found.next_back().unwrap_or(Did::Joined(incident.id)))
 }
 
 async fn mitigated_with(app: &App, event: &Event, id: IncidentId) -> Result<bool, StoreError> {

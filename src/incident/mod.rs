@@ -110,13 +110,10 @@ pub async fn failed(tx: &mut Tx, failure: Failure) -> Result<IncidentId> {
 
 /// A service fails that has an unresolved incident.
 async fn again(tx: &mut Tx, incident: Incident, failure: Failure) -> Result<IncidentId> {
-    match incident.state.clone().next(IncidentEvent::Failed { since: failure.since }, tx.now()) {
-        Ok(to) => {
-            let what = Happened::IncidentRecurred { incident: incident.id, check: failure.check, since: failure.since };
-            moved(tx, &incident, &to, incident.acknowledged.clone(), None, what).await?;
-        }
-        // It is open: the same failure.
-        Err(_) => {}
+    // Refused when it is open: the same failure.
+    if let Ok(to) = incident.state.clone().next(IncidentEvent::Failed { since: failure.since }, tx.now()) {
+        let what = Happened::IncidentRecurred { incident: incident.id, check: failure.check, since: failure.since };
+        moved(tx, &incident, &to, incident.acknowledged.clone(), None, what).await?;
     }
     Ok(incident.id)
 }

@@ -90,21 +90,21 @@ fn request(ask: &HttpAsk, secrets: &Secrets) -> Result<Request, String> {
 async fn exchange(ask: &HttpAsk, deadline: Instant, timeout: Duration, secrets: &Secrets) -> Asked {
     let (client, request) = match client().and_then(|client| Ok((client, request(ask, secrets)?))) {
         Ok(ready) => ready,
-        Err(why) => return Asked::NotAsked(why),
+        Err(why) => return Asked::Unasked(why),
     };
     let place = place(request.url());
     if let Some(name) = request.url().domain() {
         // Before anything else, since a name that cannot be looked up says nothing about who bears it.
         let port = request.url().port_or_known_default().unwrap_or_default();
         if let Err(why) = resolve(name, (name, port), deadline).await {
-            return Asked::NotAsked(why);
+            return Asked::Unasked(why);
         }
     }
     let response = match timeout_at(deadline, client.execute(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return not_answered(&error, &place),
         Err(_) => {
-            return Asked::NotSeen { why: no_answer(timeout), how: Missed::TooLate, output: Capture::default() };
+            return Asked::Unseen { why: no_answer(timeout), how: Missed::TooLate, output: Capture::default() };
         }
     };
     let status = response.status().as_u16();
@@ -121,11 +121,11 @@ async fn exchange(ask: &HttpAsk, deadline: Instant, timeout: Duration, secrets: 
         }
         (_, BodyEnd::Broken) if lacks.is_some() || ask.contains.is_none() => {
             let why = format!("answered {status}, and the connection broke off before the answer was whole");
-            Asked::NotSeen { why, how: Missed::Broken, output }
+            Asked::Unseen { why, how: Missed::Broken, output }
         }
         (_, BodyEnd::Late) if lacks.is_some() || ask.contains.is_none() => {
             let why = format!("answered {status}, and the answer was not whole within {} s", timeout.as_secs_f64());
-            Asked::NotSeen { why, how: Missed::TooLate, output }
+            Asked::Unseen { why, how: Missed::TooLate, output }
         }
         (_, BodyEnd::Whole | BodyEnd::Cut | BodyEnd::Broken | BodyEnd::Late) => {
             Asked::Good { detail: format!("answered {status}"), output }
@@ -186,11 +186,11 @@ fn place(url: &Url) -> String {
 /// What it means that a request came to no answer.
 fn not_answered(error: &reqwest::Error, place: &str) -> Asked {
     if error.is_builder() {
-        return Asked::NotAsked("no request can be made of it".to_owned());
+        return Asked::Unasked("no request can be made of it".to_owned());
     }
     if !error.is_connect() {
         let why = format!("{place} broke the connection off before it answered");
-        return Asked::NotSeen { why, how: Missed::Broken, output: Capture::default() };
+        return Asked::Unseen { why, how: Missed::Broken, output: Capture::default() };
     }
     let bad = |detail: String| Asked::Bad { detail, output: Capture::default() };
     let cause = io_cause(error);
@@ -204,8 +204,8 @@ fn not_answered(error: &reqwest::Error, place: &str) -> Asked {
         ) => bad(format!("{place} breaks the connection off")),
         Some(io::ErrorKind::TimedOut) => bad(format!("{place} takes no connection")),
         _ => match cause {
-            Some(cause) => Asked::NotAsked(format!("no connection to {place} can be made: {cause}")),
-            None => Asked::NotAsked(format!("no connection to {place} can be made")),
+            Some(cause) => Asked::Unasked(format!("no connection to {place} can be made: {cause}")),
+            None => Asked::Unasked(format!("no connection to {place} can be made")),
         },
     }
 }

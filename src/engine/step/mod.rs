@@ -145,7 +145,7 @@ pub(super) enum End {
     /// It had to end and its processes are not proved gone.
     NotProvedGone(String),
     /// What it asked for was sent, the answer was not seen, and asking again might harm (I3).
-    NotSeen(String),
+    Unseen(String),
 }
 
 /// What came of an attempt that was seen to end.

@@ -26,9 +26,9 @@ pub(super) enum Asked {
     /// It answered otherwise, or took no connection. Nothing of it is in doubt.
     Bad { detail: String, output: Capture },
     /// It could not be asked: a fault on the way or of ours, which says nothing about it. Nothing was sent.
-    NotAsked(String),
+    Unasked(String),
     /// It was asked, and no whole answer was seen: it may have done what it was asked for.
-    NotSeen { why: String, how: Missed, output: Capture },
+    Unseen { why: String, how: Missed, output: Capture },
 }
 
 /// How an answer was missed.
@@ -45,10 +45,10 @@ impl Asked {
     pub(super) fn health(self) -> (Health, String, Capture) {
         match self {
             Self::Good { detail, output } => (Health::Ok, detail, output),
-            Self::Bad { detail, output } | Self::NotSeen { why: detail, output, .. } => {
+            Self::Bad { detail, output } | Self::Unseen { why: detail, output, .. } => {
                 (Health::Critical, detail, output)
             }
-            Self::NotAsked(why) => (Health::Unknown, why, Capture::default()),
+            Self::Unasked(why) => (Health::Unknown, why, Capture::default()),
         }
     }
 
@@ -61,10 +61,10 @@ impl Asked {
         match self {
             Self::Good { detail, output } => seen(Outcome::Succeeded, detail, output),
             Self::Bad { detail, output } => seen(Outcome::Failed, detail, output),
-            Self::NotAsked(why) => seen(Outcome::Failed, why, Capture::default()),
-            Self::NotSeen { why, .. } if !repeatable(step) => End::NotSeen(context.secrets.redact(&why)),
-            Self::NotSeen { why, how: Missed::TooLate, output } => seen(Outcome::TimedOut, why, output),
-            Self::NotSeen { why, how: Missed::Broken, output } => seen(Outcome::Failed, why, output),
+            Self::Unasked(why) => seen(Outcome::Failed, why, Capture::default()),
+            Self::Unseen { why, .. } if !repeatable(step) => End::Unseen(context.secrets.redact(&why)),
+            Self::Unseen { why, how: Missed::TooLate, output } => seen(Outcome::TimedOut, why, output),
+            Self::Unseen { why, how: Missed::Broken, output } => seen(Outcome::Failed, why, output),
         }
     }
 }

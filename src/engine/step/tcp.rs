@@ -28,7 +28,7 @@ pub(super) async fn ask(
 async fn connect(address: &str, deadline: Instant, timeout: Duration) -> Asked {
     let addresses = match resolve(address, address, deadline).await {
         Ok(addresses) => addresses,
-        Err(why) => return Asked::NotAsked(why),
+        Err(why) => return Asked::Unasked(why),
     };
     let mut worst = None;
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
@@ -46,16 +46,16 @@ async fn connect(address: &str, deadline: Instant, timeout: Duration) -> Asked {
                     bad(format!("{address} breaks the connection off"))
                 }
                 ErrorKind::TimedOut => late(timeout),
-                _ => Asked::NotAsked(format!("no way to {address}: {error}")),
+                _ => Asked::Unasked(format!("no way to {address}: {error}")),
             },
             Err(_) => late(timeout),
         };
         // What one address says for certain is worth more than that another could not be asked.
-        if !matches!((&worst, &failed), (Some(_), Asked::NotAsked(_))) {
+        if !matches!((&worst, &failed), (Some(_), Asked::Unasked(_))) {
             worst = Some(failed);
         }
     }
-    worst.unwrap_or_else(|| Asked::NotAsked(format!("{address} has no address")))
+    worst.unwrap_or_else(|| Asked::Unasked(format!("{address} has no address")))
 }
 
 fn bad(detail: String) -> Asked {
@@ -63,5 +63,5 @@ fn bad(detail: String) -> Asked {
 }
 
 fn late(timeout: Duration) -> Asked {
-    Asked::NotSeen { why: no_answer(timeout), how: Missed::TooLate, output: Capture::default() }
+    Asked::Unseen { why: no_answer(timeout), how: Missed::TooLate, output: Capture::default() }
 }

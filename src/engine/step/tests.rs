@@ -92,7 +92,7 @@ async fn ended(action: Action, timeout: Duration) -> String {
 fn told(end: End) -> String {
     match end {
         End::Seen(seen) => format!("{:?}: {}", seen.outcome, seen.summary),
-        End::NotSeen(why) => format!("not seen: {why}"),
+        End::Unseen(why) => format!("not seen: {why}"),
         other => format!("{other:?}"),
     }
 }
@@ -128,7 +128,7 @@ async fn server() -> (String, Arc<AtomicU32>) {
         .route("/say", any(say))
         .route("/long", get(|| async { format!("{}needle", "x".repeat(64 * 1024)) }))
         .route("/secret-at-the-end", get(|| async { format!("{}{SECRET}", "x".repeat(64 * 1024 - 10)) }))
-        .route("/never", any(|| std::future::pending::<()>()))
+        .route("/never", any(std::future::pending::<()>))
         .route(
             "/never-whole",
             any(|| async {
