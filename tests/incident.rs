@@ -155,7 +155,7 @@ async fn a_night() {
     Now: well again since TIME; it stays open until `resolve`. mei takes care of it since TIME.
     ");
     let resolved = bot.say("mei", "resolve").await.done();
-    insta::assert_snapshot!(steady(&resolved.text()), @"INC-1 resolved after LASTED. Asked 2 people, waited LASTED for approval. `report` has the whole record. Ledger N · DIGEST");
+    insta::assert_snapshot!(steady(&resolved.text()), @"INC-1 resolved LASTED after it was opened. Asked 2 people, waited LASTED for approval. `report` has the whole record. Ledger N · DIGEST");
     insta::assert_snapshot!(bot.say("boss", "resolve 1").await.refused().plain(), @"INC-1 is resolved already: mei said so at TIME. `reopen INC-1` opens it again.");
     insta::assert_snapshot!(bot.say("boss", "resolve").await.refused().plain(), @"No incident is open here. Name one, as `resolve INC-7`; `incidents` lists them.");
     insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @"
@@ -206,7 +206,7 @@ async fn two_at_once_and_a_restart() {
     bot.kill().await;
     bot.restart().await;
     insta::assert_snapshot!(bot.say("mei", "ack 2").await.done().plain(), @"mei takes care of INC-2.");
-    insta::assert_snapshot!(bot.say("mei", "resolve #2 because the cache is warm").await.done().plain(), @"INC-2 resolved after LASTED: the cache is warm. Nobody was asked to approve. `report` has the whole record. Ledger N · DIGEST");
+    insta::assert_snapshot!(bot.say("mei", "resolve #2 because the cache is warm").await.done().plain(), @"INC-2 resolved LASTED after it was opened: the cache is warm. Nobody was asked to approve. `report` has the whole record. Ledger N · DIGEST");
     insta::assert_snapshot!(bot.say("mei", "incidents").await.done().plain(), @r#"
     INC-1 open LASTED   service-b is not well
     INC-2 resolved by mei at TIME   checkout is\tslow
@@ -215,7 +215,7 @@ async fn two_at_once_and_a_restart() {
     let (one, other) =
         tokio::join!(async { bot.say("mei", "resolve").await }, async { bot.say("boss", "resolve").await });
     let texts = [one.text(), other.text()];
-    let resolved = texts.iter().filter(|text| text.contains("INC-1 resolved after")).count();
+    let resolved = texts.iter().filter(|text| text.contains("INC-1 resolved ")).count();
     let late = texts
         .iter()
         .filter(|text| text.contains("INC-1 is resolved already") || text.contains("No incident is open here"));

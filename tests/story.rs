@@ -69,7 +69,7 @@ async fn the_story() {
     insta::assert_snapshot!(plain(&fine.text), @r#"Service B is fine again after LASTED. INC-1 stays open until `resolve`."#);
 
     // Its end, and the whole record.
-    insta::assert_snapshot!(bot.say("mei", "resolve because its disk was full").await.done().plain(), @r#"INC-1 resolved after LASTED: its disk was full. Asked 2 people, waited LASTED for approval. `report` has the whole record. Ledger N · DIGEST"#);
+    insta::assert_snapshot!(bot.say("mei", "resolve because its disk was full").await.done().plain(), @r#"INC-1 resolved LASTED after it was opened: its disk was full. Asked 2 people, waited LASTED for approval. `report` has the whole record. Ledger N · DIGEST"#);
     insta::assert_snapshot!(bot.say("boss", "report").await.done().plain(), @r#"
     PRODUCTION · System A: INC-1: Service B is not running, from TIME for LASTED (check running).
     Tried: start service-b, asked by mei at TIME, approved by boss, done in LASTED.

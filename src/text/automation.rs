@@ -173,6 +173,26 @@ pub fn nothing_to_resume() -> String {
     "Nothing is paused, and no trigger of this room has stopped itself.".to_owned()
 }
 
+/// To `resume`: triggers that have stopped themselves go on only by name. Empty when there is none.
+pub fn still_held(held: &[(TriggerName, ServiceName)]) -> Option<String> {
+    let mut names: Vec<String> = held.iter().map(|(trigger, _)| format!("`resume {trigger}`")).collect();
+    names.dedup();
+    let (first, rest) = held.split_first()?;
+    let who = match rest {
+        [] => format!("{} is still held for {}", first.0, first.1),
+        _ => {
+            let all: Vec<String> = held.iter().map(|(trigger, service)| format!("{trigger} for {service}")).collect();
+            format!("Still held: {}", all.join(", "))
+        }
+    };
+    Some(format!("{who}. Say {} to let it go on.", names.join(" or ")))
+}
+
+/// To `resume` where nothing is paused and triggers have stopped themselves.
+pub fn only_held(held: &str) -> String {
+    format!("Nothing is paused. {held}")
+}
+
 /// To `resume TRIGGER` of one that nothing holds.
 pub fn not_held(trigger: &TriggerName) -> String {
     format!("{trigger} has not stopped itself: nothing holds it.")

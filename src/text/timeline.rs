@@ -232,7 +232,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             };
             told(
                 by,
-                format!("resolved INC-{incident} after {}{} {waited}", lasted(*millis), because(reason.as_deref())),
+                format!("resolved INC-{incident} {} after it was opened{} {waited}", lasted(*millis), because(reason.as_deref())),
             )
         }
         Happened::IncidentReopened { incident, by, reason } => {
@@ -254,7 +254,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::TriggerHeld { trigger, service, by, why, until } => {
             let until = match until {
                 Some(until) => format!("It is looked at again at {}.", times.at_second(*until, now)),
-                None => "It waits for `resume`.".to_owned(),
+                None => format!("It waits for `resume {trigger}`."),
             };
             bot(format!("held {trigger} for {service} ({}): {} {until}", brake(*by), stop(&shown(why))))
         }
@@ -545,8 +545,8 @@ mod tests {
         mei takes care of INC-7.
         countersign found the service of INC-7 well again after 1 min 10 s; nobody has resolved it yet.
         countersign found the service of INC-7 failing again, by `running`.
-        mei resolved INC-7 after 6 min 40 s. Asked 1 person, waited 1 min 10 s for approval.
-        mei resolved INC-7 after 6 min 40 s: disk replaced. Nobody was asked to approve.
+        mei resolved INC-7 6 min 40 s after it was opened. Asked 1 person, waited 1 min 10 s for approval.
+        mei resolved INC-7 6 min 40 s after it was opened: disk replaced. Nobody was asked to approve.
         boss reopened INC-7: it is down again.
         mei noted on INC-7: called the hoster.
         countersign fired service-down, as `running` of service-b failed: it would have asked for start service-b, and only says so.

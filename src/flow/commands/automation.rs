@@ -9,7 +9,7 @@ use crate::model::allowed::{Verb, allowed};
 use crate::model::catalog::System;
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{PersonId, TriggerName};
-use crate::store::{BrakeRow, Paused, Result};
+use crate::store::{Automation, BrakeRow, Paused, Result};
 use crate::text;
 
 /// The systems that are talked about where the line was said.
@@ -83,27 +83,48 @@ pub(super) async fn command_resume(turn: &mut Turn<'_>, trigger: Option<TriggerN
         let trigger = turn.in_use.catalog.triggers.get(name)?;
         systems.iter().find(|system| system.name == trigger.on.system)
     };
-    let meant: Vec<(BrakeRow, System)> = held
-        .into_iter()
-        .filter(|brake| trigger.as_ref().is_none_or(|name| *name == brake.trigger))
-        .filter_map(|brake| of(&brake.trigger).cloned().map(|system| (brake, system)))
-        .collect();
-    match (&trigger, &read.paused) {
-        (Some(name), _) if meant.is_empty() => {
-            turn.refuse(text::automation::not_held(name));
-            return Ok(());
-        }
-        (None, None) if meant.is_empty() => {
-            turn.refuse(text::automation::nothing_to_resume());
-            return Ok(());
-        }
-        (Some(_), Some(paused)) => turn.answer(text::automation::still_paused(&paused.by)),
-        (Some(_) | None, None) => {}
-        (None, Some(_)) => {
-            turn.tx.put_automation(&read, None).await?;
-            let by = turn.person.clone();
-            record(turn, Scope::default(), Happened::AutomationResumed { by });
-        }
+    // A trigger that the catalog does not have any more is held for ever, and nobody is told of it.
+    let held: Vec<(BrakeRow, System)> =
+        held.into_iter().filter_map(|brake| of(&brake.trigger).cloned().map(|system| (brake, system))).collect();
+    match trigger {
+        Some(name) => resume_one(turn, &name, held, read.paused).await,
+        None => resume_all(turn, &held, read).await,
+    }
+}
+
+/// Takes back the pause. What has stopped itself did so for a reason of its own, and goes on by name only.
+async fn resume_all(turn: &mut Turn<'_>, held: &[(BrakeRow, System)], read: Automation) -> Result<()> {
+    let held: Vec<_> = held.iter().map(|(brake, _)| (brake.trigger.clone(), brake.service.clone())).collect();
+    let still = text::automation::still_held(&held);
+    if read.paused.is_none() {
+        turn.refuse(match &still {
+            Some(still) => text::automation::only_held(still),
+            None => text::automation::nothing_to_resume(),
+        });
+        return Ok(());
+    }
+    turn.tx.put_automation(&read, None).await?;
+    let by = turn.person.clone();
+    record(turn, Scope::default(), Happened::AutomationResumed { by });
+    if let Some(still) = still {
+        turn.answer(still);
+    }
+    Ok(())
+}
+
+async fn resume_one(
+    turn: &mut Turn<'_>,
+    name: &TriggerName,
+    held: Vec<(BrakeRow, System)>,
+    paused: Option<Paused>,
+) -> Result<()> {
+    let meant: Vec<_> = held.into_iter().filter(|(brake, _)| brake.trigger == *name).collect();
+    if meant.is_empty() {
+        turn.refuse(text::automation::not_held(name));
+        return Ok(());
+    }
+    if let Some(paused) = paused {
+        turn.answer(text::automation::still_paused(&paused.by));
     }
     for (brake, system) in meant {
         release(turn, brake, system).await?;
