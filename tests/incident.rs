@@ -6,12 +6,13 @@ mod support;
 use chrono::TimeDelta;
 use countersign::incident::{Failure, Recovery, failed, recovered};
 use countersign::ledger::{Report, verify};
-use countersign::model::event::{Happened, Health, NewEvent, Record, Scope};
-use countersign::model::id::{CheckName, IncidentId, ServiceName, SystemName};
+use countersign::model::event::{Brake, Happened, Health, NewEvent, Record, Scope};
+use countersign::model::id::{CheckName, IncidentId, ServiceName, SystemName, TriggerName};
 use countersign::model::report::IncidentReport;
 use countersign::store::Store;
 use support::bot::Bot;
 use support::database;
+use support::until;
 use support::world::Catalog;
 
 const SYSTEM: &str = r#"system: system-a
@@ -445,5 +446,90 @@ async fn i11_changes_of_incidents_are_found() {
     incident/3 stands in its table, and no event tells of it.
     incident/3 stands in its table without the `incident_opened` event that would tell of it.
     ");
+    bot.finish().await;
+}
+
+/// What is open cannot be meant by `reopen`.
+#[tokio::test]
+async fn reopen_lists_what_is_resolved_newest_first() {
+    let bot = Bot::start(catalog()).await;
+    for title in ["one", "two", "three", "four"] {
+        bot.say("mei", &format!("open incident {title}")).await.done();
+    }
+    insta::assert_snapshot!(bot.say("mei", "reopen").await.refused().plain(), @"");
+    bot.say("mei", "resolve INC-1").await.done();
+    insta::assert_snapshot!(bot.say("mei", "reopen").await.refused().plain(), @"");
+    bot.say("mei", "resolve INC-3").await.done();
+    insta::assert_snapshot!(bot.say("mei", "reopen").await.refused().plain(), @"");
+    insta::assert_snapshot!(bot.say("mei", "reopen INC-3").await.done().plain(), @"");
+    bot.rest().await;
+    bot.finish().await;
+}
+
+const SHADOW: &str = r#"trigger: service-c-down
+owner: mei
+on: {check: "system-a/service-c/running", becomes: critical}
+run: start-service
+with: {service: "{{ service }}"}
+mode: shadow
+"#;
+
+/// A system whose service C is asked by itself, so that a trigger may listen.
+fn watched() -> String {
+    let paused = SYSTEM.replace("may_resolve:", "may_pause: [group:support]\nmay_resolve:");
+    let (before, after) = paused.split_once("  service-c:").expect("it has service C");
+    format!("{before}  service-c:{}", after.replace("[/bin/true]", "[/bin/true], every: 1h"))
+}
+
+/// A brake holds the trigger, with the event that says so.
+async fn held(store: &Store, by: Brake, why: &str) {
+    let (trigger, service) = (TriggerName::new("service-c-down"), ServiceName::new("service-c"));
+    let mut tx = store.begin().await.expect("a transaction");
+    let mut brake = tx.lock_brake(&trigger, &service).await.expect("brakes");
+    let why = why.to_owned();
+    (brake.held_by, brake.held_since, brake.held_why) = (Some(by), Some(tx.now()), Some(why.clone()));
+    tx.put_brake(&brake).await.expect("written");
+    let scope = Scope { system: Some(SystemName::new("system-a")), ..Scope::default() };
+    let what = Happened::TriggerHeld { trigger, service, by, why, until: None };
+    tx.record(NewEvent { scope, cause: None, record: Record { what, rows: Vec::new() } });
+    tx.commit().await.expect("it commits");
+}
+
+/// Somebody who comes late learns what keeps automation back, and is offered nothing that is done or gone.
+#[tokio::test]
+async fn what_happened_tells_of_brakes_and_of_what_is_gone() {
+    let world = catalog().file("system-a.yaml", &watched()).file("service-c-down.yaml", SHADOW);
+    let bot = Bot::start(world).await;
+    let store = &bot.db().store;
+    until("it is known", async || {
+        (bot.db().number("select count(*) from check_state where hard = 'ok'").await == 1).then_some(())
+    })
+    .await;
+    turn(store, "service-c", "running", Health::Critical, "STOPPED").await;
+    bot.hear("INC-1 opened").await;
+    held(store, Brake::AtMost, "3 runs within 10 min is its limit").await;
+    bot.hear("has stopped itself").await;
+    insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @"");
+    bot.say("mei", "ack").await.done();
+    bot.say("mei", "pause").await.done();
+    insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @"");
+    // `resume` takes back the pause, and no brake.
+    insta::assert_snapshot!(bot.say("mei", "resume").await.done().plain(), @"");
+    insta::assert_snapshot!(bot.say("mei", "resume").await.refused().plain(), @"");
+    assert!(bot.say("mei", "status").await.done().text().contains("`resume service-c-down` lets it go on."));
+    insta::assert_snapshot!(bot.say("mei", "resume service-d-down").await.refused().plain(), @"");
+
+    // The trigger and its service leave the catalog.
+    std::fs::remove_file(bot.catalog("service-c-down.yaml")).expect("it is there");
+    let watched = watched();
+    let (without, _) = watched.split_once("  service-c:").expect("it has service C");
+    std::fs::write(bot.catalog("system-a.yaml"), without).expect("a file");
+    until("it is forgotten", async || (bot.db().number("select count(*) from check_state").await == 0).then_some(()))
+        .await;
+    insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @"");
+    let status = bot.say("mei", "status").await.done();
+    assert!(!status.text().contains("service-c-down"), "{}", status.text());
+    insta::assert_snapshot!(bot.say("mei", "resume service-c-down").await.refused().plain(), @"");
+    bot.rest().await;
     bot.finish().await;
 }

@@ -738,6 +738,37 @@ async fn a_dropped_connection_loses_nothing() {
     world.stop().await;
 }
 
+/// Readers are bounded, and the bound is given back when one goes; whoever says something is served all the same.
+#[tokio::test]
+async fn so_many_read_on_at_once_and_no_more() {
+    let world = World::new().await;
+    let stream = async |speaker: &str| {
+        let request = world.client.request(Method::GET, &["api", "v1", "rooms", "system-a", "stream"]);
+        request.query(&[("as", speaker)]).send().await.expect("an answer")
+    };
+    let mut readers = Vec::new();
+    for number in 0..256 {
+        let response = stream(&format!("r{number}")).await;
+        assert_eq!(response.status(), StatusCode::OK, "reader {number}");
+        readers.push(response);
+    }
+    let full = stream("late").await;
+    assert_eq!(full.status(), StatusCode::SERVICE_UNAVAILABLE);
+    insta::assert_snapshot!(text_of(full).await, @"");
+    let events = |wait_ms: &str| {
+        let request = world.client.request(Method::GET, &["api", "v1", "events"]);
+        request.query(&[("after", "0"), ("wait_ms", wait_ms)]).send()
+    };
+    let waiting = events("1000").await.expect("an answer");
+    assert_eq!(waiting.status(), StatusCode::SERVICE_UNAVAILABLE, "who waits is a reader too");
+    assert_eq!(events("0").await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(texts(&world.say(json!({"as": "mei", "text": "hello"})).await), ["You said: hello"]);
+    readers.pop();
+    until("one has gone", async || (stream("late").await.status() == StatusCode::OK).then_some(())).await;
+    drop(readers);
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn strangers_and_other_sites_are_turned_away() {
     let world = World::new().await;

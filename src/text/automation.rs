@@ -264,4 +264,16 @@ mod tests {
         insta::assert_snapshot!(said(Brake::NoPlan, "there is no program `x`", None).unwrap_or_default(), @"PRODUCTION · service-c-down can do nothing about service-c: there is no program `x`. mei or lin: please look.");
         assert_eq!(said(Brake::Busy, "", None), None);
     }
+
+    #[test]
+    fn what_is_still_held_is_named() {
+        let held = |names: &[(&str, &str)]| {
+            let held: Vec<_> =
+                names.iter().map(|(trigger, of)| (TriggerName::new(*trigger), ServiceName::new(*of))).collect();
+            still_held(&held).unwrap_or_default()
+        };
+        assert_eq!(held(&[]), "");
+        insta::assert_snapshot!(held(&[("c-down", "service-c")]), @"");
+        insta::assert_snapshot!(held(&[("b-down", "service-b"), ("c-down", "service-c"), ("c-down", "service-d")]), @"");
+    }
 }

@@ -941,4 +941,44 @@ mod tests {
         INC-7 resolved 6 min 40 s after it was opened: a drill. Nobody was asked to approve. `report` has the whole record. Ledger 4201 · 77ae03c5b1d2
         "#);
     }
+
+    fn try_of(run: i64, seconds: i64, end: End) -> Try {
+        Try {
+            run: RunId(run),
+            deed: "start service-c".into(),
+            asked_by: "trigger service-c-down".into(),
+            at: ago(seconds),
+            agreed: Vec::new(),
+            automatic: true,
+            end,
+        }
+    }
+
+    #[test]
+    fn equal_tries_are_told_once() {
+        let [one, two, three] = [(1, 90, 4_000), (2, 60, 5_000), (3, 30, 6_000)]
+            .map(|(run, seconds, millis)| try_of(run, seconds, End::Done { millis }));
+        let failed = |run| try_of(run, 20, End::Failed { step: 2, why: "exit code 1".into() });
+        let times = Times::in_zone(Tz::UTC);
+        assert!(tells_the_same(&one, &two) && tells_the_same(&failed(4), &failed(5)));
+        assert!(!tells_the_same(&one, &failed(4)));
+        let stuck = try_of(6, 10, End::Stuck { step: 1 });
+        assert!(!tells_the_same(&stuck, &stuck), "each is judged by its own number");
+        let said = [
+            told_once(&[&one], &times, now()),
+            told_once(&[&one, &two, &three], &times, now()),
+            told_once(&[&failed(4), &failed(5)], &times, now()),
+        ];
+        insta::assert_snapshot!(said.join("\n"), @"");
+    }
+
+    #[test]
+    fn what_keeps_triggers_back_says_how_it_goes_on() {
+        let brakes = Brakes {
+            paused: Some(PersonId::new("boss")),
+            held: vec![(TriggerName::new("service-c-down"), "3 runs within 10 min is its limit".into())],
+        };
+        insta::assert_snapshot!(kept_back(&brakes), @"");
+        assert_eq!(kept_back(&Brakes::default()), "");
+    }
 }

@@ -101,6 +101,8 @@ pub(crate) struct Web {
     pub(crate) stop: watch::Receiver<bool>,
     /// Who came in with a browser.
     pub(crate) sessions: Sessions,
+    /// How many may read on as it happens.
+    readers: events::Readers,
     /// What the database last said of itself.
     latest: health::Latest,
 }
@@ -113,7 +115,7 @@ pub(crate) type Shared = Arc<Web>;
 pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>) -> Router {
     let guard = Arc::new(guard::Guard { hosts: Hosts::of(address, &state.names), token: state.token.clone() });
     let sessions = Sessions::new(state.token.clone(), address.port());
-    let web: Shared = Arc::new(Web { state, stop, latest: health::Latest::default(), sessions });
+    let web: Shared = Arc::new(Web { state, stop, readers: events::Readers::default(), latest: health::Latest::default(), sessions });
     let api = Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())
