@@ -8,7 +8,7 @@ use super::time::limit;
 use super::visible::visible;
 use crate::model::catalog::{Catalog, PhrasePart, Trigger};
 use crate::model::event::{Brake, Health};
-use crate::model::id::{CheckName, PersonId, RunbookName, ServiceName, TriggerName};
+use crate::model::id::{CheckName, PersonId, RunId, RunbookName, ServiceName, TriggerName};
 use crate::model::plan::Plan;
 
 /// What is wrong with a service, in a few words: the title of its incident.
@@ -156,6 +156,13 @@ pub fn released(trigger: &TriggerName, service: &ServiceName, by: &PersonId) -> 
 pub fn paused(by: &PersonId, reason: Option<&str>) -> String {
     let why = reason.map(|why| format!(": {}", visible(why).trim_end_matches('.'))).unwrap_or_default();
     format!("{by} has paused all automation{why}. Checks go on, nothing starts by itself. `resume` lets it go on.")
+}
+
+/// To `pause` while a run that started by itself is under way.
+pub fn goes_no_further(run: RunId) -> String {
+    format!(
+        "Run {run}, which started by itself, begins no further change after the step under way. `stop run {run}` ends it at once."
+    )
 }
 
 /// A person let automation go on.
