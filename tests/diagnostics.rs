@@ -2161,9 +2161,15 @@ mode: atuo
             ("system.yaml", "sytem: shop\nservices:\n  web: {checks: {running: {}}}\n"),
             ("people.yaml", people),
             ("people.yaml", "people: {mei: {accounts: [x\n"),
-            ("people.yaml", "people: {mei: {accounts: [\"local:trial:mei\"]}, boss: {accounts: [\"local:trial:boss\"]}}\ngruops: {}\n"),
+            (
+                "people.yaml",
+                "people: {mei: {accounts: [\"local:trial:mei\"]}, boss: {accounts: [\"local:trial:boss\"]}}\ngruops: {}\n",
+            ),
             ("people.yaml", "people: 7\ngroups: 7\n"),
-            ("people.yaml", "people:\n  mei: {accounts: [\"local:trial:mei\"]}\n  mei: {}\n  boss: {}\ngroups:\n  support: [mei]\n  managers: [boss]\n"),
+            (
+                "people.yaml",
+                "people:\n  mei: {accounts: [\"local:trial:mei\"]}\n  mei: {}\n  boss: {}\ngroups:\n  support: [mei]\n  managers: [boss]\n",
+            ),
             ("rooms.yaml", "rooms: {ops: {adress: 'local:trial:ops'}}\n"),
             ("rooms.yaml", "rooms: {ops: {address: 'local:trial:ops}}\n"),
             ("policy.yaml", "policy: managers\ntitel: x\n"),

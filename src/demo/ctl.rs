@@ -150,7 +150,11 @@ mod tests {
         assert_eq!(deed(&["status"]), Ok(Deed::Status { name: "all".into() }));
         assert_eq!(deed(&["slow", "service-b", "600"]), Ok(Deed::Slow { name: "service-b".into(), seconds: 600 }));
         for (text, seconds) in [("8s", 8), ("2m", 120), ("1m 30s", 90), ("0", 0), ("0s", 0), ("10m", 600)] {
-            assert_eq!(deed(&["slow", "service-b", text]), Ok(Deed::Slow { name: "service-b".into(), seconds }), "{text}");
+            assert_eq!(
+                deed(&["slow", "service-b", text]),
+                Ok(Deed::Slow { name: "service-b".into(), seconds }),
+                "{text}"
+            );
         }
         for wrong in ["601", "11m", "1500ms", "-1", "soon", ""] {
             assert!(deed(&["slow", "service-b", wrong]).is_err(), "{wrong}");

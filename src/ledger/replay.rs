@@ -24,8 +24,8 @@ use crate::model::plan::{Plan, PlanStep, Sealed};
 use crate::model::request::{Answer, Decision, GrantState, Tally, tally};
 use crate::model::run::{AttemptState, Outcome, Verdict};
 use crate::store::{
-    AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, DecisionCheck, FiringCheck, GrantCheck, IncidentCheck,
-    RequestCheck, RunCheck,
+    AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, DecisionCheck, FiringCheck, GrantCheck,
+    IncidentCheck, RequestCheck, RunCheck,
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.

@@ -227,12 +227,11 @@ pub fn which(word: &str, incidents: &[Incident]) -> String {
 
 /// To `reopen` without a number while incidents are open: those that could be meant, newest first.
 pub fn which_resolved(resolved: &[Incident]) -> String {
-    let list: Vec<String> = resolved
-        .iter()
-        .map(|incident| format!("`reopen {}` ({})", name(incident.id), short_title(incident)))
-        .collect();
+    let list: Vec<String> =
+        resolved.iter().map(|incident| format!("`reopen {}` ({})", name(incident.id), short_title(incident))).collect();
     match list.as_slice() {
-        [] => "No incident here is resolved, so there is nothing to reopen. `incidents` lists those that are open.".to_owned(),
+        [] => "No incident here is resolved, so there is nothing to reopen. `incidents` lists those that are open."
+            .to_owned(),
         [only] => format!("An incident is open here already, so say which you mean: {only}."),
         [rest @ .., last] => {
             format!("Say which, the newest first: {} or {last}. `incidents` lists more.", rest.join(", "))

@@ -232,7 +232,11 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             };
             told(
                 by,
-                format!("resolved INC-{incident} {} after it was opened{} {waited}", lasted(*millis), because(reason.as_deref())),
+                format!(
+                    "resolved INC-{incident} {} after it was opened{} {waited}",
+                    lasted(*millis),
+                    because(reason.as_deref())
+                ),
             )
         }
         Happened::IncidentReopened { incident, by, reason } => {

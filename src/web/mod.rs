@@ -115,7 +115,8 @@ pub(crate) type Shared = Arc<Web>;
 pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>) -> Router {
     let guard = Arc::new(guard::Guard { hosts: Hosts::of(address, &state.names), token: state.token.clone() });
     let sessions = Sessions::new(state.token.clone(), address.port());
-    let web: Shared = Arc::new(Web { state, stop, readers: events::Readers::default(), latest: health::Latest::default(), sessions });
+    let web: Shared =
+        Arc::new(Web { state, stop, readers: events::Readers::default(), latest: health::Latest::default(), sessions });
     let api = Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())

@@ -12,7 +12,9 @@ use super::super::turn::{Turn, plan_of};
 use super::look;
 use crate::incident::{self, AckOutcome, Opening, ReopenOutcome, ResolveOutcome, Word};
 use crate::model::allowed::{Verb, allowed};
-use crate::model::catalog::{Catalog, ParamKind, Phrase, PhrasePart, Runbook, Step, StepAction, Subject, System, Trigger};
+use crate::model::catalog::{
+    Catalog, ParamKind, Phrase, PhrasePart, Runbook, Step, StepAction, Subject, System, Trigger,
+};
 use crate::model::event::{Happened, Health};
 use crate::model::id::{CheckName, IncidentId, PersonId, ServiceName, SystemName};
 use crate::model::incident::Incident;

@@ -170,10 +170,10 @@ impl Checker {
                 if dash(written) {
                     let message = format!("{} begins with `-`, which is refused", words::quoted(&written.value));
                     self.problem(input, Problem::new(written.place, message).hint(hint));
-                } else if let Err(problem) = accepts(&self.catalog, &kind, written) {
-                    if !self.may_be_of_unread(&kind, &written.value) {
-                        self.problem(input, problem);
-                    }
+                } else if let Err(problem) = accepts(&self.catalog, &kind, written)
+                    && !self.may_be_of_unread(&kind, &written.value)
+                {
+                    self.problem(input, problem);
                 }
                 default = Some(written.value.clone());
             }

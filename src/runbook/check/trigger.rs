@@ -484,13 +484,7 @@ fn filling<'a>(found: &FoundCheck<'a>) -> BTreeMap<&'static str, &'a str> {
 }
 
 /// The first filled parameter that the runbook would refuse, or a filling that names several systems.
-fn refused(
-    checker: &Checker,
-    runbook: &Runbook,
-    on: &TriggerOn,
-    raw: &raw::Trigger,
-    run: Place,
-) -> Option<Problem> {
+fn refused(checker: &Checker, runbook: &Runbook, on: &TriggerOn, raw: &raw::Trigger, run: Place) -> Option<Problem> {
     let (catalog, given) = (&checker.catalog, pairs(raw));
     for found in matching(catalog, on) {
         let filling = filling(&found);
