@@ -190,7 +190,7 @@ async fn two_at_once_and_a_restart() {
     PRODUCTION · System A: mei opened INC-2: checkout is\tslow.
     Say `ack` to take care of it, `note …` for its record, `resolve` when it is over.
     "#);
-    for text in ["resolve", "ack", "reopen", "note hello", "report"] {
+    for text in ["resolve", "ack", "note hello", "report"] {
         let which = bot.say("mei", text).await.refused();
         assert!(which.text().starts_with("2 incidents are open here. Say which: "), "{text}: {}", which.text());
     }
@@ -456,12 +456,20 @@ async fn reopen_lists_what_is_resolved_newest_first() {
     for title in ["one", "two", "three", "four"] {
         bot.say("mei", &format!("open incident {title}")).await.done();
     }
-    insta::assert_snapshot!(bot.say("mei", "reopen").await.refused().plain(), @"");
+    insta::assert_snapshot!(bot.say("mei", "reopen").await.refused().plain(), @r#"
+    No incident here is resolved, so there is nothing to reopen. `incidents` lists those that are open.
+    "#);
     bot.say("mei", "resolve INC-1").await.done();
-    insta::assert_snapshot!(bot.say("mei", "reopen").await.refused().plain(), @"");
+    insta::assert_snapshot!(bot.say("mei", "reopen").await.refused().plain(), @r#"
+    An incident is open here already, so say which you mean: `reopen INC-1` (one).
+    "#);
     bot.say("mei", "resolve INC-3").await.done();
-    insta::assert_snapshot!(bot.say("mei", "reopen").await.refused().plain(), @"");
-    insta::assert_snapshot!(bot.say("mei", "reopen INC-3").await.done().plain(), @"");
+    insta::assert_snapshot!(bot.say("mei", "reopen").await.refused().plain(), @r#"
+    Say which, the newest first: `reopen INC-3` (three) or `reopen INC-1` (one). `incidents` lists more.
+    "#);
+    insta::assert_snapshot!(bot.say("mei", "reopen INC-3").await.done().plain(), @r#"
+    mei reopened INC-3. Say `what happened` for its story.
+    "#);
     bot.rest().await;
     bot.finish().await;
 }
@@ -509,15 +517,30 @@ async fn what_happened_tells_of_brakes_and_of_what_is_gone() {
     bot.hear("INC-1 opened").await;
     held(store, Brake::AtMost, "3 runs within 10 min is its limit").await;
     bot.hear("has stopped itself").await;
-    insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @"");
+    insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @r#"
+    PRODUCTION · System A: INC-1: service-c is not well since TIME (check running).
+    Nothing was tried yet.
+    Now: open for LASTED. Nobody has said `ack` yet. service-c-down has stopped itself (3 runs within 10 min is its limit): `resume service-c-down` lets it go on. Next: `start service c`, `ack`, or `resolve` when it is over.
+    "#);
     bot.say("mei", "ack").await.done();
     bot.say("mei", "pause").await.done();
-    insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @"");
+    insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @r#"
+    PRODUCTION · System A: INC-1: service-c is not well since TIME (check running).
+    Nothing was tried yet.
+    Now: open for LASTED. mei takes care of it since TIME. Automation is paused by mei: `resume` lets it go on. service-c-down has stopped itself (3 runs within 10 min is its limit): `resume service-c-down` lets it go on. Next: `start service c`, or `resolve` when it is over.
+    "#);
     // `resume` takes back the pause, and no brake.
-    insta::assert_snapshot!(bot.say("mei", "resume").await.done().plain(), @"");
-    insta::assert_snapshot!(bot.say("mei", "resume").await.refused().plain(), @"");
+    insta::assert_snapshot!(bot.say("mei", "resume").await.done().plain(), @r#"
+    service-c-down is still held for service-c. Say `resume service-c-down` to let it go on.
+    mei lets automation go on.
+    "#);
+    insta::assert_snapshot!(bot.say("mei", "resume").await.refused().plain(), @r#"
+    Nothing is paused. service-c-down is still held for service-c. Say `resume service-c-down` to let it go on.
+    "#);
     assert!(bot.say("mei", "status").await.done().text().contains("`resume service-c-down` lets it go on."));
-    insta::assert_snapshot!(bot.say("mei", "resume service-d-down").await.refused().plain(), @"");
+    insta::assert_snapshot!(bot.say("mei", "resume service-d-down").await.refused().plain(), @r#"
+    No trigger is called "service-d-down". Did you mean service-c-down?
+    "#);
 
     // The trigger and its service leave the catalog.
     std::fs::remove_file(bot.catalog("service-c-down.yaml")).expect("it is there");
@@ -526,10 +549,16 @@ async fn what_happened_tells_of_brakes_and_of_what_is_gone() {
     std::fs::write(bot.catalog("system-a.yaml"), without).expect("a file");
     until("it is forgotten", async || (bot.db().number("select count(*) from check_state").await == 0).then_some(()))
         .await;
-    insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @"");
+    insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @r#"
+    PRODUCTION · System A: INC-1: service-c is not well, seen at TIME (check running).
+    Nothing was tried yet.
+    Now: open for LASTED. The catalog does not have that check any more, so nobody knows how it is. mei takes care of it since TIME. Next: `note …`, or `resolve` when it is over.
+    "#);
     let status = bot.say("mei", "status").await.done();
     assert!(!status.text().contains("service-c-down"), "{}", status.text());
-    insta::assert_snapshot!(bot.say("mei", "resume service-c-down").await.refused().plain(), @"");
+    insta::assert_snapshot!(bot.say("mei", "resume service-c-down").await.refused().plain(), @r#"
+    No trigger is called "service-c-down". The catalog has none. `resume` alone lets automation go on.
+    "#);
     bot.rest().await;
     bot.finish().await;
 }

@@ -754,7 +754,7 @@ async fn so_many_read_on_at_once_and_no_more() {
     }
     let full = stream("late").await;
     assert_eq!(full.status(), StatusCode::SERVICE_UNAVAILABLE);
-    insta::assert_snapshot!(text_of(full).await, @"");
+    insta::assert_snapshot!(text_of(full).await, @r#"{"error":"256 readers are connected already, and no more are served; try again later"}"#);
     let events = |wait_ms: &str| {
         let request = world.client.request(Method::GET, &["api", "v1", "events"]);
         request.query(&[("after", "0"), ("wait_ms", wait_ms)]).send()

@@ -132,8 +132,8 @@ async fn it_recovers_by_itself_until_it_stops_itself() {
     let what = bot.say("lin", "what happened INC-2").await.done();
     insta::assert_snapshot!(what.plain(), @r#"
     PRODUCTION · System A: INC-2: Service C is not running since TIME (check running, failed 4 times).
-    Tried: start service-c, asked by trigger service-c-down at TIME, let by its policy, done in LASTED; then start service-c, asked by trigger service-c-down at TIME, let by its policy, done in LASTED; then start service-c, asked by trigger service-c-down at TIME, let by its policy, done in LASTED.
-    Now: open for LASTED. Nobody has said `ack` yet. Next: `start service c`, `ack`, or `resolve` when it is over.
+    Tried: start service-c, 3 times by trigger service-c-down, last at TIME, let by its policy, done each time.
+    Now: open for LASTED. Nobody has said `ack` yet. service-c-down has stopped itself (3 runs within 10 min is its limit): `resume service-c-down` lets it go on. Next: `start service c`, `ack`, or `resolve` when it is over.
     "#);
     assert_eq!(automatic_runs(&bot).await, 3);
 

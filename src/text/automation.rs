@@ -280,7 +280,11 @@ mod tests {
             still_held(&held).unwrap_or_default()
         };
         assert_eq!(held(&[]), "");
-        insta::assert_snapshot!(held(&[("c-down", "service-c")]), @"");
-        insta::assert_snapshot!(held(&[("b-down", "service-b"), ("c-down", "service-c"), ("c-down", "service-d")]), @"");
+        insta::assert_snapshot!(held(&[("c-down", "service-c")]), @r#"
+    c-down is still held for service-c. Say `resume c-down` to let it go on.
+    "#);
+        insta::assert_snapshot!(held(&[("b-down", "service-b"), ("c-down", "service-c"), ("c-down", "service-d")]), @r#"
+    Still held: b-down for service-b, c-down for service-c, c-down for service-d. Say `resume b-down` or `resume c-down` to let it go on.
+    "#);
     }
 }

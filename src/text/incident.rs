@@ -968,7 +968,11 @@ mod tests {
             told_once(&[&one, &two, &three], &times, now()),
             told_once(&[&failed(4), &failed(5)], &times, now()),
         ];
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @r#"
+    start service-c, asked by trigger service-c-down at 22:01:30 UTC, let by its policy, done in 4 s
+    start service-c, 3 times by trigger service-c-down, last at 22:02:30 UTC, let by its policy, done each time
+    start service-c, 2 times by trigger service-c-down, last at 22:02:40 UTC, let by its policy, each time failed at step 2: exit code 1
+    "#);
     }
 
     #[test]
@@ -977,7 +981,9 @@ mod tests {
             paused: Some(PersonId::new("boss")),
             held: vec![(TriggerName::new("service-c-down"), "3 runs within 10 min is its limit".into())],
         };
-        insta::assert_snapshot!(kept_back(&brakes), @"");
+        insta::assert_snapshot!(kept_back(&brakes), @r#"
+     Automation is paused by boss: `resume` lets it go on. service-c-down has stopped itself (3 runs within 10 min is its limit): `resume service-c-down` lets it go on.
+    "#);
         assert_eq!(kept_back(&Brakes::default()), "");
     }
 }

@@ -227,13 +227,16 @@ pub(super) async fn command_resolve(turn: &mut Turn<'_>, id: Option<IncidentId>,
 }
 
 pub(super) async fn command_reopen(turn: &mut Turn<'_>, id: Option<IncidentId>, reason: Option<String>) -> Result<()> {
-    if id.is_none() && !unresolved(turn).await?.is_empty() {
+    let open = if id.is_none() { unresolved(turn).await?.len() } else { 0 };
+    if open > 0 {
         // What is open needs no reopening, so it cannot be what is meant.
         let room = turn.room().clone();
         let mut resolved = turn.tx.list_resolved_incidents(&room, RESOLVED_SHOWN).await?;
         resolved.retain(|incident| may(turn, Verb::See, incident));
-        turn.refuse(text::incident::which_resolved(&resolved));
-        return Ok(());
+        if open > 1 || !resolved.is_empty() {
+            turn.refuse(text::incident::which_resolved(&resolved));
+            return Ok(());
+        }
     }
     let Some(incident) = bind(turn, id, "reopen", Else::Newest).await? else { return Ok(()) };
     if !holds(turn, Verb::Resolve, &incident, "reopen") {
