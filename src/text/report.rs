@@ -193,7 +193,10 @@ pub fn escaped(text: &str) -> String {
         return format!("\\{out}");
     }
     match out.find(|c: char| !c.is_ascii_digit()) {
-        Some(at) if at > 0 && out[at..].starts_with('.') => format!("{}\\{}", &out[..at], &out[at..]),
+        // Only before a space: `4.4 s` is no list.
+        Some(at) if at > 0 && (out[at..].starts_with(". ") || &out[at..] == ".") => {
+            format!("{}\\{}", &out[..at], &out[at..])
+        }
         _ => out,
     }
 }
@@ -408,6 +411,7 @@ mod tests {
             "# no heading",
             "- no list",
             "12. no list",
+            "4.4 s",
             "*a* _b_ ~~c~~ `d` [e](f) ![g](h) | i $j$",
             "<b> &amp; <!channel> @everyone",
             "https://evil.example www.evil.example",
@@ -418,6 +422,7 @@ mod tests {
     \# no heading
     \- no list
     12\. no list
+    4.4 s
     \*a\* \_b\_ \~\~c\~\~ \`d\` \[e\](f) !\[g\](h) \| i \$j\$
     &lt;b&gt; &amp;amp; &lt;!channel&gt; &#64;everyone
     https:<!-- -->//evil.example www&#46;evil.example
