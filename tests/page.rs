@@ -467,6 +467,7 @@ async fn open_pages_are_told() {
     let mut old = listen("0.0", None).await;
     let told = String::from_utf8(old.chunk().await.expect("a stream").expect("an event").to_vec()).expect("text");
     assert!(told.contains("event: changed") && told.contains(&format!("id: {mark}")), "{told}");
+    assert!(told.contains("\ndata: c"), "a browser drops an event without data unheard: {told}");
     let mut resumed = listen("0.0", Some(&mark)).await;
     mei.say("ping again").await;
     let told = String::from_utf8(resumed.chunk().await.expect("a stream").expect("an event").to_vec()).expect("text");
