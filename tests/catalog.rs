@@ -45,7 +45,7 @@ fn the_shipped_catalog_is_the_world_of_the_story() {
         let check = service.checks.values().next().expect("a check");
         let Probe::Command { command, codes, .. } = &check.probe else { panic!("a command") };
         assert_eq!(command, &["countersign", "demo-ctl", "status", service.name.as_str()]);
-        assert_eq!((*codes, check.timeout), (ExitCodes::Plain, Duration::from_secs(10)));
+        assert_eq!((*codes, check.timeout), (ExitCodes::Plain, Duration::from_secs(1)));
     }
     let people: Vec<&str> = catalog.people.keys().map(PersonId::as_str).collect();
     assert_eq!(people, ["boss", "lin", "mei"]);
@@ -73,10 +73,10 @@ fn the_shipped_catalog_is_the_world_of_the_story() {
     assert_eq!(start.params[0].kind, ParamKind::Service { system: Some(SystemName::new("system-a")) });
     assert!(!start.steps[0].idempotent && matches!(start.steps[0].action, StepAction::Run { .. }));
     // Verifying takes as long as it may ask, and the check that it asks last.
-    assert_eq!(start.steps[1].timeout, Duration::from_secs(30 + 10));
+    assert_eq!(start.steps[1].timeout, Duration::from_secs(30 + 1));
     let policy = &catalog.policies[&PolicyName::new("managers")];
     assert_eq!(policy.stages[0].approvers, [Subject::Group(GroupName::new("managers"))]);
-    assert_eq!((policy.expires, policy.valid_for), (Duration::from_secs(30 * 60), Duration::from_secs(60 * 60)));
+    assert_eq!((policy.expires, policy.valid_for), (Duration::from_secs(60), Duration::from_secs(60 * 60)));
     assert_eq!(policy.text, std::fs::read_to_string(source("runbooks/policies/managers.yaml")).expect("the file"));
 }
 

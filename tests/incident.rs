@@ -89,10 +89,6 @@ async fn turn(store: &Store, service: &str, check: &str, now: Health, detail: &s
 /// A text without what differs from one run of the test to the next.
 fn steady(text: &str) -> String {
     let mut plain = support::bot::plain(text);
-    // Durations with tenths.
-    for digit in '0'..='9' {
-        plain = plain.replace(&format!("{digit}.LASTED"), "LASTED");
-    }
     let time = |word: &str| {
         word.len() >= 20 && word.contains('T') && word.trim_matches('`').trim_end_matches("`.").len() <= 30
     };
@@ -210,7 +206,7 @@ async fn two_at_once_and_a_restart() {
     bot.kill().await;
     bot.restart().await;
     insta::assert_snapshot!(bot.say("mei", "ack 2").await.done().plain(), @"mei takes care of INC-2.");
-    insta::assert_snapshot!(bot.say("mei", "resolve #2 because the cache is warm").await.done().plain(), @"INC-2 resolved after 3.LASTED: the cache is warm. Nobody was asked to approve. `report` has the whole record. Ledger N · DIGEST");
+    insta::assert_snapshot!(bot.say("mei", "resolve #2 because the cache is warm").await.done().plain(), @"INC-2 resolved after LASTED: the cache is warm. Nobody was asked to approve. `report` has the whole record. Ledger N · DIGEST");
     insta::assert_snapshot!(bot.say("mei", "incidents").await.done().plain(), @r#"
     INC-1 open LASTED   service-b is not well
     INC-2 resolved by mei at TIME   checkout is\tslow
@@ -312,7 +308,7 @@ async fn the_report_is_the_whole_record() {
     }
     assert!(!markdown.contains("nothing to do with it"), "what is said after the end does not belong to it");
     for trick in
-        ["<script", "**bold**", " [x](", "<!channel", "@here", "\u{202e}", "https://evil", "www.evil", "| cell"]
+        ["<script", "**bold**", " [x](", "<!channel", "@here", "\u{202e}", "https://evil", "www.evil", " | cell"]
     {
         assert!(!markdown.contains(trick), "`{trick}` stands in\n{markdown}");
     }

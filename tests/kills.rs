@@ -455,7 +455,8 @@ async fn i3_killed_between_two_tries_it_goes_on_and_counts_right() {
         join attempt b on b.run = a.run and b.step = a.step and b.number = a.number + 1";
     assert!(bot.db().number(pause).await >= 2000, "the pause was whole");
     bot.quiet().await;
-    assert_eq!(count_told(&bot, "(attempt 2)").await, 1);
+    assert_eq!(count_told(&bot, "failed  run    ./step.sh one fail (attempt 2)").await, 1);
+    assert_eq!(count_told(&bot, "(attempt 3)").await, 0);
     bot.rest().await;
     bot.finish().await;
 }

@@ -524,7 +524,7 @@ fn the_question_is_it_running_is_a_plan_of_one_reading_step() {
     let Action::Check { checks, until: None } = &step.action else { panic!("one check") };
     let PlanProbe::Command { exec, .. } = &checks[0].probe else { panic!("a program") };
     assert_eq!(exec.program, "/opt/bin/countersign");
-    assert_eq!(step.timeout_ms, 10_000);
+    assert_eq!(step.timeout_ms, 1_000);
 
     let running = CheckName::new("running");
     assert_eq!(plan_is(&catalog, &service, Some(&running), &Host::new()).expect("a plan").steps, plan.steps);
@@ -543,7 +543,7 @@ fn plans_of_the_shipped_catalog() {
     };
     let start = plan("start-service", "service", "service-b");
     assert_eq!((start.deed.as_str(), start.changes(), start.privileged()), ("start service-b", 1, true));
-    assert_eq!(start.longest(), std::time::Duration::from_secs(60 + 30 + 10));
+    assert_eq!(start.longest(), std::time::Duration::from_secs(60 + 30 + 1));
     assert!(start.longest() <= start.policy.as_ref().expect("a policy").valid_for());
     assert_eq!(plan("stop-service", "service", "service-b").deed, "stop service-b");
     let health = plan("health-check", "system", "system-a");

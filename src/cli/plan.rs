@@ -297,28 +297,28 @@ mod tests {
         let lines = report(&sealed.open().expect("a plan"), &sealed, &history(3));
         let lines: Vec<String> = lines.iter().map(|line| without_hashes(line)).collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
-        PRODUCTION · start service-b on app-1 · 1 change, no undo
-        Why: Brings a stopped service back; users see errors until then.
-        1 ! run    countersign demo-ctl start service-b   on app-1, at most 1 min
-                   (is /opt/countersign; gets COUNTERSIGN_DEMO)
-        2   check  service-b running   within 30 s, every 2 s
-                   countersign demo-ctl status service-b
-                   (is /opt/countersign; gets COUNTERSIGN_DEMO)
-        Works on: service-b
-        Policy: managers, 1 of group:managers must agree; a request waits 30 min, a grant lasts 1 h
-        Made of:
-          [sha256]  policies/managers.yaml
-          [sha256]  start-service.yaml
-          [sha256]  systems/system-a.yaml
-        Plan [sha256]
-        3 runs of exactly this plan; the last is run 12, awaiting approval, asked by mei at 14:03 UTC.
-        "#);
+    PRODUCTION · start service-b on app-1 · 1 change, no undo
+    Why: Brings a stopped service back; users see errors until then.
+    1 ! run    countersign demo-ctl start service-b   on app-1, at most 1 min
+               (is /opt/countersign; gets COUNTERSIGN_DEMO)
+    2   check  service-b running   within 30 s, every 2 s
+               countersign demo-ctl status service-b
+               (is /opt/countersign; gets COUNTERSIGN_DEMO)
+    Works on: service-b
+    Policy: managers, 1 of group:managers must agree; a request waits 1 min, a grant lasts 1 h
+    Made of:
+      [sha256]  policies/managers.yaml
+      [sha256]  start-service.yaml
+      [sha256]  systems/system-a.yaml
+    Plan [sha256]
+    3 runs of exactly this plan; the last is run 12, awaiting approval, asked by mei at 14:03 UTC.
+    "#);
         let sealed = made(&["Health check", "system=system a"]).expect("a plan");
         let lines = report(&sealed.open().expect("a plan"), &sealed, &history(0));
         let lines: Vec<String> = lines.iter().map(|line| without_hashes(line)).collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         PRODUCTION · run system-a health check on app-1 · only reads
-        1   check  service-b running, service-c running   at most 20 s
+        1   check  service-b running, service-c running   at most 2 s
                    countersign demo-ctl status service-b
                    (is /opt/countersign; gets COUNTERSIGN_DEMO)
                    countersign demo-ctl status service-c

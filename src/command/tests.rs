@@ -1082,7 +1082,7 @@ fn sentences() {
 fn help_names_what_one_may_run_and_every_built_in() {
     let world = world();
     let may = |runbook: &Runbook| runbook.name.as_str() != "announce";
-    insta::assert_snapshot!(crate::text::command::help(&world, &may), @"
+    insta::assert_snapshot!(crate::text::command::help(&world, &may), @r#"
     run deploy service={service} version={version} [mode={mode}] [flags={flags}]   Deploy
     flush cache   Flush the cache
     run {system} health check   Look at everything
@@ -1108,13 +1108,15 @@ fn help_names_what_one_may_run_and_every_built_in() {
     note [INC-7] TEXT   Write something down for an incident's record
     resolve [INC-7] [because REASON]   Say that an incident is over
     reopen [INC-7] [because REASON]   Say that an incident is not over
+    pause [because REASON]   Stop everything that starts by itself
+    resume [TRIGGER]   Let automation go on
     report [INC-7]   Where the whole record of an incident is
     whoami   Who I think you are
     ping   Ask whether I am here
     help [TOPIC]   What you can say, or what one thing does
 
     `help TOPIC` explains one of them.
-    ");
+    "#);
     let help = crate::text::command::help(&world, &|_| false);
     assert!(help.starts_with("There is no runbook that you may run.\n"));
     for word in first_words() {

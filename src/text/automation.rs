@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn what_is_held_says_why_and_what_to_do() {
         let runs = too_many_runs(3, Duration::from_secs(3600));
-        insta::assert_snapshot!(said(Brake::AtMost, &runs, None).unwrap_or_default(), @"PRODUCTION · service-c-down has stopped itself for service-c: 3 runs within 60 min is its limit. mei or lin: say `start service-c` to do it by hand, `resume service-c-down` to let it go on.");
+        insta::assert_snapshot!(said(Brake::AtMost, &runs, None).unwrap_or_default(), @r#"PRODUCTION · service-c-down has stopped itself for service-c: 3 runs within 1 h is its limit. mei or lin: say `start service-c` to do it by hand, `resume service-c-down` to let it go on."#);
         let cooling = cooling(Duration::from_secs(600));
         insta::assert_snapshot!(said(Brake::Cooldown, &cooling, Some("22:14 SGT")).unwrap_or_default(), @"service-c-down waits until 22:14 SGT before it acts on service-c again: its last run ended less than 10 min ago.");
         insta::assert_snapshot!(said(Brake::Paused, &paused_by(&PersonId::new("boss")), None).unwrap_or_default(), @"service-c-down does nothing about service-c: automation is paused by boss. `resume` lets it go on.");

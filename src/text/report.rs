@@ -413,7 +413,16 @@ mod tests {
             "https://evil.example www.evil.example",
             "two\nlines\u{202e}",
         ];
-        insta::assert_snapshot!(said.map(escaped).join("\n"), @"");
+        insta::assert_snapshot!(said.map(escaped).join("\n"), @r#"
+    plain words, 2026-11-21 22:01:12 UTC (check running)
+    \# no heading
+    \- no list
+    12\. no list
+    \*a\* \_b\_ \~\~c\~\~ \`d\` \[e\](f) !\[g\](h) \| i \$j\$
+    &lt;b&gt; &amp;amp; &lt;!channel&gt; &#64;everyone
+    https:<!-- -->//evil.example www&#46;evil.example
+    two\\nlines\\u{202e}
+    "#);
     }
 
     #[test]

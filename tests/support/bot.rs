@@ -708,10 +708,11 @@ fn token(text: &str, before: &str) -> Option<(usize, &'static str)> {
     if digits && before.ends_with("Ledger ") {
         return Some((word_end, "N"));
     }
-    // 43 ms, 0.1 s, 3 s
+    // 43 ms, 0.1 s, 3 s; a limit has no tenths
     let is_a_limit = ["at most ", "within ", "every ", "after "].iter().any(|words| before.ends_with(words));
-    if digits && !is_a_limit {
-        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let tenths = text.get(..end).is_some_and(|number| number.contains('.'));
+    if digits && (tenths || !is_a_limit) {
         let unit = text.get(end..)?;
         if unit.starts_with(" ms") {
             return Some((end + 3, "LASTED"));
