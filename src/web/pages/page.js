@@ -124,7 +124,8 @@
   function stale(since) {
     const line = document.getElementById("stale");
     if (!line) return;
-    const text = since && `Stale: not connected since ${new Date(since).toLocaleTimeString()}. What stands here may be old.`;
+    const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short" };
+    const text = since && `Stale: not connected since ${new Date(since).toLocaleTimeString("en-GB", clock)}. What stands here may be old.`;
     if (line.hidden === !since && (!since || line.textContent === text)) return;
     line.textContent = text || "";
     line.hidden = !since;

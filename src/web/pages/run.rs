@@ -113,8 +113,8 @@ impl Sheet {
                 p.foot {
                     "Plan " (digest(run.digest))
                     @if let Some(policy) = &plan.policy { " · policy " (policy.name.as_str()) }
-                    @if let Some(thread) = self.thread() { " · " a href=(thread) { "its thread" } }
-                    " · " a href={ "/ledger?run=" (run.id) } { "in the ledger" }
+                    @if let Some(thread) = self.thread() { " · " a href=(thread) { "its thread" span.hear { " (run " (run.id) ")" } } }
+                    " · " a href={ "/ledger?run=" (run.id) } { "in the ledger" span.hear { " (run " (run.id) ")" } }
                 }
                 @for (request, answers) in &self.requests {
                     (self.request(visitor, plan, request, answers)?)
@@ -299,7 +299,7 @@ async fn run_page(visitor: Visitor, Path(id): Path<i64>) -> Result<Response, Wro
     let aside = html! {
         h2 { "What happened" }
         (ledger::rows(&visitor, &events, Some(sheet.run.id)))
-        p { a href={ "/ledger?run=" (sheet.run.id) } { "All of it in the ledger" } }
+        p.more { a href={ "/ledger?run=" (sheet.run.id) } { "All of it in the ledger" } }
     };
     let page = Page {
         title: format!("Run {}: {title}", sheet.run.id),
