@@ -133,9 +133,9 @@ pub(super) fn first_steps(visitor: &Visitor, is_new: bool) -> Markup {
                 li { "As " b { (visible(approver.as_str())) } ", in a private window: read the plan, approve." }
                 li { code { "resolve" } ", then " code { "report" } "." }
                 @if let Some((_, service)) = by_itself {
-                    li { "Below, break " (visible(&service.title)) ": the bot brings it back and wakes nobody." }
+                    li { "At the foot of the page, break " (visible(&service.title)) ": the bot brings it back and wakes nobody." }
                 }
-                li { "Then try to cheat, with the buttons below." }
+                li { "There too: try to cheat." }
             }
         }
     }

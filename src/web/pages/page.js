@@ -11,6 +11,7 @@
   let source = null;
   let asking = false;
   let again = false;
+  let said = false;
 
   /** Makes one element like another of the same kind, keeping what is the same. */
   function patch(old, fresh) {
@@ -87,6 +88,8 @@
     if (!main || !other) return;
     const focus = document.activeElement && document.activeElement.id;
     for (const id of PARTS) {
+      // What was told here stays until something else is done.
+      if (id === "notice" && said) continue;
       const old = document.getElementById(id);
       const next = fresh.getElementById(id);
       if (old && next) patch(old, next);
@@ -174,8 +177,10 @@
   function tell(sentence) {
     const place = notice();
     if (!place) return;
+    said = true;
     place.textContent = sentence;
     place.hidden = false;
+    place.scrollIntoView({ block: "nearest" });
   }
 
   document.addEventListener("submit", async (event) => {
@@ -189,9 +194,10 @@
       const body = new URLSearchParams(new FormData(form));
       const response = await fetch(form.action, { method: "POST", body, headers: { accept: "text/html" } });
       const text = await response.text();
-      const said = new DOMParser().parseFromString(text, "text/html").querySelector("[data-sentence]");
-      if (!response.ok || said) tell(said ? said.textContent : `It was not taken (${response.status}). Try again.`);
+      const sentence = new DOMParser().parseFromString(text, "text/html").querySelector("[data-sentence]");
+      if (!response.ok || sentence) tell(sentence ? sentence.textContent : `It was not taken (${response.status}). Try again.`);
       else {
+        said = false;
         if ("clear" in form.dataset) form.reset();
         const [there, here] = [new URL(response.url), location];
         if (there.pathname !== here.pathname) location.assign(there);

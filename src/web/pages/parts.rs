@@ -131,7 +131,7 @@ pub(super) fn told(text: &str) -> Markup {
         @for (in_columns, lines) in parts {
             @if in_columns {
                 // Each row by itself, so that what does not fit goes on under its own beginning.
-                pre tabindex="0" { @for line in lines { span { (line) "\n" } } }
+                pre tabindex="0" { @for line in lines { span { (line) } } }
             } @else { p { (linked(&lines.join("\n"))) } }
         }
     }
@@ -234,7 +234,7 @@ mod tests {
         let shown = told("<script>\n1 ! run <b>\nWhy: <i>").into_string();
         assert_eq!(
             shown,
-            "<p class=\"lead\">&lt;script&gt;</p><pre tabindex=\"0\"><span>1 ! run &lt;b&gt;\n</span></pre><p>Why: &lt;i&gt;</p>"
+            "<p class=\"lead\">&lt;script&gt;</p><pre tabindex=\"0\"><span>1 ! run &lt;b&gt;</span></pre><p>Why: &lt;i&gt;</p>"
         );
     }
 }

@@ -242,11 +242,11 @@ impl Talk<'_> {
                     (self.buttons(message)?)
                     @if message.run.is_some() || message.changed_at.is_some() {
                         p.small.of {
-                            @if let Some(run) = message.run { a href={ "/runs/" (run) } { "run " (run) } }
-                            @if let (Some(_), Some(changed)) = (message.run, message.changed_at) { " · changed " (at(self.visitor, changed)) }
+                            @if let Some(run) = message.run { a href={ "/runs/" (run) } { "run " (run) } " " }
                             @if message.thread.is_none() && self.thread.is_none() && message.run.is_some() {
-                                " · " a href={ (self.here) "?thread=" (message.name) } { "thread" }
+                                a href={ (self.here) "?thread=" (message.name) } { "thread" } " "
                             }
+                            @if let (Some(_), Some(changed)) = (message.run, message.changed_at) { span { "changed " (at(self.visitor, changed)) } }
                         }
                     }
                 }
