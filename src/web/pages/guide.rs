@@ -22,7 +22,7 @@ pub(super) struct Standing {
     /// What is not resolved in the room, newest first.
     pub(super) open: Vec<Incident>,
     newest: Option<Incident>,
-    /// Whether something is being done already about the newest that is open.
+    /// Whether something is being done already about the one that is talked about.
     busy: bool,
     now: DateTime<Utc>,
 }
@@ -32,7 +32,7 @@ impl Standing {
         let store = &visitor.web.state.store;
         let open = store.list_open_incidents(Some(room)).await?;
         let newest = store.list_incidents(None, 1).await?.pop().filter(|incident| incident.room == *room);
-        let busy = match open.first() {
+        let busy = match pressing(&open) {
             Some(incident) => {
                 let runs = store.list_newest_incident_runs(incident.id, 1).await?;
                 runs.iter().any(|run| !run.state.is_over())
@@ -45,7 +45,7 @@ impl Standing {
     /// What the reader may say now that does something, the likeliest first.
     fn lines(&self, visitor: &Visitor) -> Vec<String> {
         let Some(person) = &visitor.person else { return Vec::new() };
-        let Some(incident) = self.open.first() else {
+        let Some(incident) = pressing(&self.open) else {
             let recent = self.newest.as_ref().filter(|incident| match &incident.state {
                 IncidentState::Resolved { at, .. } => self.now - *at < REPORTED_FOR,
                 IncidentState::Open { .. } | IncidentState::Mitigated { .. } => false,
@@ -89,6 +89,12 @@ impl Standing {
         }
         Ok(html! { div.buttons #worth { @for form in forms { (form) } } })
     }
+}
+
+/// The incident that is talked about: the newest that is open, or else the newest.
+fn pressing(open: &[Incident]) -> Option<&Incident> {
+    let fails = |incident: &&Incident| matches!(incident.state, IncidentState::Open { .. });
+    open.iter().find(fails).or_else(|| open.first())
 }
 
 /// Somebody who may ask for runbooks, rather nobody who agrees to them as well, and somebody else who is asked to agree.

@@ -275,7 +275,7 @@ async fn verify(visitor: Visitor) -> Result<Response, Wrong> {
         pre.output tabindex="0" { (report.to_string()) }
         p.small { "Whoever can write the database could rewrite all of it. A head that somebody kept elsewhere proves that \
                    nobody did: " code { "countersign audit verify --head HEAD" } "." }
-        p { a href="/ledger" { "Back to the ledger" } }
+        p.more { a href="/ledger" { "Back to the ledger" } }
     };
     let environments = visitor.environments();
     let page = Page {

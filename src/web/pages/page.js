@@ -13,10 +13,13 @@
   let again = false;
   let said = false;
 
+  /** An element's own id: a form with a field called `id` hides it behind that. */
+  const idOf = (node) => (node.getAttribute && node.getAttribute("id")) || "";
+
   /** Makes one element like another of the same kind, keeping what is the same. */
   function patch(old, fresh) {
     if (old.isEqualNode(fresh)) return;
-    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || (old.id || "") !== (fresh.id || "")) {
+    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || idOf(old) !== idOf(fresh)) {
       old.replaceWith(fresh);
       return;
     }
@@ -35,12 +38,12 @@
   }
 
   function children(old, fresh) {
-    const named = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+    const named = new Map([...old.children].filter(idOf).map((child) => [idOf(child), child]));
     let at = old.firstChild;
     for (const next of [...fresh.childNodes]) {
-      const same = next.id && named.get(next.id);
+      const same = idOf(next) && named.get(idOf(next));
       if (same) {
-        while (at && at !== same && !(at.id && fresh.querySelector(`:scope > #${CSS.escape(at.id)}`))) {
+        while (at && at !== same && !(idOf(at) && fresh.querySelector(`:scope > #${CSS.escape(idOf(at))}`))) {
           const gone = at;
           at = at.nextSibling;
           gone.remove();
@@ -48,13 +51,13 @@
         if (at === same) at = at.nextSibling;
         else old.insertBefore(same, at);
         patch(same, next);
-      } else if (at && !at.id && !next.id && at.nodeName === next.nodeName) {
+      } else if (at && !idOf(at) && !idOf(next) && at.nodeName === next.nodeName) {
         const here = at;
         at = at.nextSibling;
         patch(here, next);
       } else {
         const added = document.importNode(next, true);
-        if (added.id && added.tagName === "LI") unseen(added);
+        if (idOf(added) && added.tagName === "LI") unseen(added);
         old.insertBefore(added, at);
       }
     }
