@@ -88,7 +88,7 @@ async fn turn(store: &Store, service: &str, check: &str, now: Health, detail: &s
 
 /// A text without what differs from one run of the test to the next.
 fn steady(text: &str) -> String {
-    let mut plain = support::bot::plain(text);
+    let plain = support::bot::plain(text);
     let time = |word: &str| {
         word.len() >= 20 && word.contains('T') && word.trim_matches('`').trim_end_matches("`.").len() <= 30
     };
@@ -110,12 +110,12 @@ async fn a_night() {
     turn(store, "service-b", "running", Health::Critical, "STOPPED").await;
     let told = bot.hear("INC-1 opened").await;
     insta::assert_snapshot!(steady(&told.text), @"
-    PRODUCTION · System A: service-b is not running since TIME (check running, 2 results).
+    PRODUCTION · System A: Service B is not running since TIME (check running, 2 results).
     INC-1 opened. Say `what happened`, `status`, or `start service b`.
     ");
     turn(store, "service-b", "answers", Health::Critical, "no answer").await;
     let told = bot.hear("belongs to INC-1").await;
-    insta::assert_snapshot!(steady(&told.text), @"service-b: check answers is critical since TIME: no answer (2 results). It belongs to INC-1.");
+    insta::assert_snapshot!(steady(&told.text), @"Service B: check answers is critical since TIME: no answer (2 results). It belongs to INC-1.");
 
     let late = bot.say("lin", "what happened").await.done();
     insta::assert_snapshot!(late.plain(), @"
@@ -231,7 +231,7 @@ async fn what_nobody_knows_is_never_called_well() {
     let bot = Bot::start(catalog()).await;
     turn(&bot.db().store, "service-c", "running", Health::Unknown, "no such program").await;
     let told = bot.hear("nobody knows").await;
-    insta::assert_snapshot!(steady(&told.text), @"PRODUCTION · System A: service-c: nobody knows since TIME (check running could not be asked: no such program). Nothing is started for it.");
+    insta::assert_snapshot!(steady(&told.text), @"PRODUCTION · System A: Service C: nobody knows since TIME (check running could not be asked: no such program). Nothing is started for it.");
     let status = bot.say("mei", "status?").await.done();
     insta::assert_snapshot!(status.plain(), @"
     PRODUCTION · System A

@@ -125,7 +125,7 @@ async fn i12_a_failure_is_noticed_and_recovered_with_nobody_woken() {
     }
     let said: Vec<&str> = said.iter().map(|(_, text)| text.split(" after ").next().unwrap_or_default()).collect();
     insta::assert_snapshot!(said.join("\n"), @r"
-    PRODUCTION · System A: service-b is not running since TIME (check running, 2 of 2).
+    PRODUCTION · System A: Service B is not running since TIME (check running, 2 of 2).
     INC-1 opened. Say `what happened`, `status`, or `start service b`.
     Recovering: start service-b, by service-down. Ledger N · DIGEST
     1 done    run    ./step.sh service-b heal   LASTED   service-b healed
@@ -255,7 +255,7 @@ async fn i12_a_shadow_only_says_what_it_would_have_done() {
     more_probes(&bot, 1).await;
     break_it(&bot, 2);
     let told = bot.hear("only watches").await;
-    insta::assert_snapshot!(plain(&told.text), @"service-down only watches (shadow): it would have started start service-b. Nothing was done.");
+    insta::assert_snapshot!(plain(&told.text), @"service-down only watches (shadow): it would have said `start service-b`. Nothing was done.");
     more_probes(&bot, 2).await;
     assert_eq!(bot.db().number("select count(*) from run").await, 0);
     assert_eq!(bot.effects(), [""; 0]);
@@ -397,7 +397,7 @@ async fn a_check_that_is_gone_is_forgotten_in_plain_sight() {
     until("it is forgotten", async || (bot.db().number("select count(*) from check_state").await == 0).then_some(()))
         .await;
     let told = bot.hear("no longer asked by itself").await;
-    insta::assert_snapshot!(plain(&told.text), @"PRODUCTION · System A: service-b: nobody knows since TIME (check running could not be asked: no longer asked by itself). Nothing is started for it.");
+    insta::assert_snapshot!(plain(&told.text), @"PRODUCTION · System A: Service B: nobody knows since TIME (check running could not be asked: no longer asked by itself). Nothing is started for it.");
     bot.rest().await;
     bot.finish().await;
 }

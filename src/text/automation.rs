@@ -74,7 +74,7 @@ fn counted(count: u32, what: &str) -> String {
 
 /// A trigger that does something in mode `shadow`.
 pub fn shadow(trigger: &TriggerName, deed: &str) -> String {
-    format!("{trigger} only watches (shadow): it would have started {}. Nothing was done.", visible(deed))
+    format!("{trigger} only watches (shadow): it would have said `{}`. Nothing was done.", visible(deed))
 }
 
 /// What a held trigger is told with.

@@ -43,8 +43,8 @@ impl std::fmt::Display for Where<'_> {
 /// A check that turned for certain.
 #[derive(Debug, Clone, Copy)]
 pub struct Turned<'a> {
-    /// Its service.
-    pub service: &'a ServiceName,
+    /// Its service as people call it.
+    pub service: &'a str,
     /// Its name.
     pub check: &'a CheckName,
     /// What it is.
@@ -73,6 +73,7 @@ pub enum Did {
 /// A check fails for certain. `offer` is a line that would mend it, if the catalog has one.
 pub fn failed(place: Where<'_>, turned: Turned<'_>, did: Did, offer: Option<&str>) -> String {
     let Turned { service, check, now, since, results, detail } = turned;
+    let service = visible(service);
     let sure = match results {
         (seen, Some(wanted)) => format!("{seen} of {wanted}"),
         (1, None) => "1 result".to_owned(),
@@ -113,6 +114,7 @@ fn health(health: Health) -> &'static str {
 /// A check cannot be asked any more, for certain.
 pub fn unknown(place: Where<'_>, turned: Turned<'_>) -> String {
     let Turned { service, check, since, detail, .. } = turned;
+    let service = visible(service);
     let detail = shortened(&visible(detail), MOST);
     let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
     format!(
@@ -123,6 +125,7 @@ pub fn unknown(place: Where<'_>, turned: Turned<'_>) -> String {
 /// One check of a service is well again; the service as a whole may not be.
 pub fn check_well(turned: Turned<'_>, was: Health) -> String {
     let Turned { service, check, since, .. } = turned;
+    let service = visible(service);
     match was {
         Health::Unknown => format!("{service}: check {check} can be asked again and is ok since {since}."),
         Health::Ok | Health::Warning | Health::Critical => {
@@ -310,7 +313,10 @@ fn one_line(incident: &Incident, now: DateTime<Utc>) -> String {
 fn titled(incident: &Incident) -> String {
     let title = shortened(&visible(&incident.title), MOST);
     match &incident.service {
-        Some(service) if !title.contains(service.as_str()) => format!("{service}: {title}"),
+        // Whichever way the title says it.
+        Some(service) if !title.to_lowercase().replace('-', " ").contains(&spoken(service)) => {
+            format!("{service}: {title}")
+        }
         Some(_) | None => title,
     }
 }
@@ -780,10 +786,9 @@ mod tests {
     #[test]
     fn failures_in_words() {
         let place = Where { environment: "production", system: "System A" };
-        let (service, running, answers) =
-            (ServiceName::new("service-b"), CheckName::new("running"), CheckName::new("answers"));
+        let (running, answers) = (CheckName::new("running"), CheckName::new("answers"));
         let turned = |check, now, results| Turned {
-            service: &service,
+            service: "Service B",
             check,
             now,
             since: "22:01:12 UTC",
@@ -805,16 +810,16 @@ mod tests {
             resolved(seven, Some("a drill"), 400_000, 0, 0, "Ledger 4201 · 77ae03c5b1d2"),
         ];
         insta::assert_snapshot!(said.join("\n"), @r#"
-        PRODUCTION · System A: service-b is not running since 22:01:12 UTC (check running, 2 of 2).
+        PRODUCTION · System A: Service B is not running since 22:01:12 UTC (check running, 2 of 2).
         INC-7 opened. Say `what happened`, `status`, or `start service b`.
-        PRODUCTION · System A: service-b: check answers is critical since 22:01:12 UTC: HTTP 503\u{202e} (2 of 2).
+        PRODUCTION · System A: Service B: check answers is critical since 22:01:12 UTC: HTTP 503\u{202e} (2 of 2).
         INC-7 is open again. Say `what happened` or `status`.
-        service-b: check answers warns since 22:01:12 UTC: HTTP 503\u{202e} (1 result). It belongs to INC-7.
-        PRODUCTION · System A: service-b: check answers is critical since 22:01:12 UTC: HTTP 503\u{202e} (3 results).
+        Service B: check answers warns since 22:01:12 UTC: HTTP 503\u{202e} (1 result). It belongs to INC-7.
+        PRODUCTION · System A: Service B: check answers is critical since 22:01:12 UTC: HTTP 503\u{202e} (3 results).
         Say `what happened`, `status`, or `start service b`.
-        PRODUCTION · System A: service-b: nobody knows since 22:01:12 UTC (check running could not be asked: HTTP 503\u{202e}). Nothing is started for it.
-        service-b: check running can be asked again and is ok since 22:01:12 UTC.
-        service-b: check answers is ok again since 22:01:12 UTC.
+        PRODUCTION · System A: Service B: nobody knows since 22:01:12 UTC (check running could not be asked: HTTP 503\u{202e}). Nothing is started for it.
+        Service B: check running can be asked again and is ok since 22:01:12 UTC.
+        Service B: check answers is ok again since 22:01:12 UTC.
         Service B is fine again after 4 s. INC-7 stays open until `resolve`.
         INC-7 resolved after 6 min 40 s. Asked 1 person, waited 1 min 10 s for approval. `report` has the whole record. Ledger 4201 · 77ae03c5b1d2
         INC-7 resolved after 6 min 40 s: a drill. Nobody was asked to approve. `report` has the whole record. Ledger 4201 · 77ae03c5b1d2
