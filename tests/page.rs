@@ -525,7 +525,7 @@ async fn the_strip_breaks_edits_and_kills() {
     let token = mei.token_on("/requests").await;
     let cookie = mei.cookie.clone();
     // The trial begins with a failure, noticed by itself.
-    bot.hear("service-b is not running").await;
+    bot.hear("Service B is not running").await;
     bot.hear("only watches").await;
     let broken = mei.post("/trial/break", &[("token", &token), ("service", "service-c")]).await;
     let broken = words(&broken.text().await.expect("a page"));
@@ -533,7 +533,7 @@ async fn the_strip_breaks_edits_and_kills() {
     let elsewhere = mei.post("/trial/break", &[("token", &token), ("service", "all")]).await;
     assert_eq!(elsewhere.status(), StatusCode::NOT_FOUND, "only services that the page names");
 
-    for words in ["service-c is not running", "Recovering: start service-c", "Service C is fine again"] {
+    for words in ["Service C is not running", "Recovering: start service-c", "Service C is fine again"] {
         bot.hear(words).await;
     }
     let own = mei.post("/trial/approve", &[("token", &token), ("back", "/requests")]).await;

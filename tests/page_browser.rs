@@ -166,10 +166,12 @@ impl Window<'_> {
     async fn with_element(&self, selector: &str, what: &str, body: Value) {
         until(&format!("{what} of `{selector}`"), async || {
             let element = self.element(selector).await;
+            // As a reader would: a conversation is scrolled within the page.
+            self.script(&format!("document.querySelector({selector:?})?.scrollIntoView({{block: 'center'}})")).await;
             let path = format!("/session/{}/element/{element}/{what}", self.id);
             match self.driver.try_call("POST", &path, Some(body.clone())).await {
                 Ok(_) => Some(()),
-                Err(why) if why.contains("stale element reference") || why.contains("not attached") => None,
+                Err(why) if is_passing(&why) => None,
                 Err(why) => panic!("{what} of `{selector}`: {why}"),
             }
         })
@@ -270,6 +272,11 @@ impl Window<'_> {
     }
 }
 
+/// Whether a driver's complaint is about a moment: the page changed between looking and doing.
+fn is_passing(why: &str) -> bool {
+    ["stale element reference", "not attached", "not interactable", "click intercepted"].iter().any(|w| why.contains(w))
+}
+
 fn unbase64(text: &str) -> Vec<u8> {
     let value = |letter: u8| match letter {
         b'A'..=b'Z' => letter - b'A',
@@ -294,7 +301,7 @@ fn trial() -> Catalog {
 
 /// Waits until the trial's own failure has been noticed and told: nothing more comes by itself after that.
 async fn noticed(bot: &Bot) {
-    bot.hear("service-b is not running").await;
+    bot.hear("Service B is not running").await;
     bot.hear("only watches").await;
 }
 
@@ -310,7 +317,7 @@ async fn the_story_in_two_browsers() {
 
     // It has noticed by itself, and says what to do next.
     for window in [&mei, &boss] {
-        window.reads("#talk", "System A: service-b is not running since").await;
+        window.reads("#talk", "System A: Service B is not running since").await;
         window.reads("#talk", "INC-1 opened.").await;
         window.reads("#beside", "INC-1 Service B is not running").await;
     }
@@ -359,7 +366,7 @@ async fn the_story_in_two_browsers() {
     boss.click("#strip form:has([value=service-c]) button").await;
     boss.reads("#notice", "Nobody told the bot: its checks have to notice.").await;
     for window in [&boss, &mei] {
-        window.reads("#talk", "service-c is not running since").await;
+        window.reads("#talk", "Service C is not running since").await;
         window.reads("#talk", "Recovering: start service-c, by service-c-down.").await;
         window.reads("#talk", "Service C is fine again after").await;
     }
@@ -423,7 +430,8 @@ async fn who_tries_to_cheat_reads_why_not() {
     zed.click("button").await;
     zed.reads("body", "pages of other sites may not ask").await;
     let complaints = zed.complaints().await;
-    let expected = |complaint: &String| complaint.contains("404") || complaint.contains("403") || complaint.contains("favicon");
+    let expected =
+        |complaint: &String| complaint.contains("404") || complaint.contains("403") || complaint.contains("favicon");
     assert!(complaints.iter().all(expected), "{complaints:?}");
 
     // Without any script: a page that knows nothing of what happened since, and the same buttons.
@@ -485,7 +493,7 @@ async fn a_page_waits_for_the_bot_that_it_killed() {
     mei.picture("killed-360").await;
     bot.restart().await;
     mei.is_at("/rooms/system-a").await;
-    mei.reads("#talk", "service-b is not running").await;
+    mei.reads("#talk", "Service B is not running").await;
     mei.close().await;
     bot.rest().await;
     bot.finish().await;
