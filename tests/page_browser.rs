@@ -448,7 +448,7 @@ async fn who_tries_to_cheat_reads_why_not() {
     lin.click(".thumb.bad").await;
     mei.reads("#talk", "not tonight").await;
     boss.click(".thumb.good").await;
-    boss.reads("#notice", "is denied already, by lin.").await;
+    boss.reads("#notice", "was denied by lin. Your answer changes nothing.").await;
     boss.picture("stale-button-360").await;
     mei.is_quiet().await;
     for window in [mei, zed, boss, lin] {
