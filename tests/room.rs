@@ -533,6 +533,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
         token: token(),
         rooms: Arc::new(|room| room.channel.starts_with("system-")),
         catalog: Arc::new(Arc::default),
+        mending_line: Arc::new(|_, _| None),
         times: Times::in_zone(chrono_tz::Tz::UTC),
         trial: None,
         planner: Arc::new(|_| Err("no plans in this test".to_owned())),

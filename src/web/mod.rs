@@ -39,6 +39,7 @@ use crate::chat::Inbound;
 use crate::chat::room::LocalRoom;
 use crate::model::catalog::Catalog;
 use crate::model::chat::RoomAddress;
+use crate::model::id::{ServiceName, SystemName};
 use crate::model::plan::Sealed;
 use crate::store::Store;
 use crate::text::time::Times;
@@ -76,6 +77,8 @@ pub struct WebState {
     pub rooms: Arc<dyn Fn(&RoomAddress) -> bool + Send + Sync>,
     /// The catalog in force.
     pub catalog: Arc<dyn Fn() -> Arc<Catalog> + Send + Sync>,
+    /// A line that would mend a service, if the catalog in force has one.
+    pub mending_line: Arc<MendingLine>,
     /// How pages say times.
     pub times: Times,
     /// What pages offer for trying to cheat; `None` offers nothing.
@@ -93,6 +96,9 @@ impl fmt::Debug for WebState {
         f.debug_struct("WebState").field("names", &self.names).finish_non_exhaustive()
     }
 }
+
+/// Says for a service of a system which line would mend it.
+pub type MendingLine = dyn Fn(&SystemName, &ServiceName) -> Option<String> + Send + Sync;
 
 /// The state as routes get it.
 pub(crate) struct Web {

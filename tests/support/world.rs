@@ -169,6 +169,15 @@ impl Catalog {
         self
     }
 
+    /// One text of a file replaced by another, at its first place.
+    pub(crate) fn edited(mut self, path: &str, from: &str, to: &str) -> Self {
+        let files = self.files.as_mut().expect("the shipped catalog stays as it is");
+        let text = files.get_mut(path).unwrap_or_else(|| panic!("{path} is there"));
+        assert!(text.contains(from), "{path} holds `{from}`: {text}");
+        *text = text.replacen(from, to, 1);
+        self
+    }
+
     /// How long requests wait.
     pub(crate) fn expires(self, expires: &str) -> Self {
         let policy = format!(

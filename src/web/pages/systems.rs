@@ -56,7 +56,7 @@ async fn systems(visitor: Visitor) -> Result<Response, Wrong> {
     };
     let aside = html! {
         h2 { "Open incidents" }
-        (incidents::list(&visitor, &open))
+        (incidents::list(&visitor, &open, "open"))
     };
     let environments = visitor.environments();
     let page = Page {
@@ -109,7 +109,7 @@ fn board(
                     }
                 }
             }
-            p.small { a href={ "/ledger?system=" (super::visitor::encoded(system.name.as_str())) } { "In the ledger" } }
+            p.more { a href={ "/ledger?system=" (super::visitor::encoded(system.name.as_str())) } { (visible(&system.title)) " in the ledger" } }
         }
     }
 }
