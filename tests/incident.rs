@@ -364,7 +364,8 @@ async fn i4_one_failure_is_one_incident_whoever_is_first() {
             turn(&db.store, "service-b", "running", Health::Critical, ""),
             turn(&another, "service-b", "answers", Health::Critical, "")
         );
-        assert_eq!((one, other), (Some(IncidentId(round)), Some(IncidentId(round))), "round {round}");
+        // Which number it has is nobody's matter: whoever comes second may have used one up.
+        assert!(one.is_some() && one == other, "round {round}: {one:?}, {other:?}");
         let opened = db.number("select count(*) from event where kind = 'incident_opened'").await;
         assert_eq!(opened, round, "one event for one incident");
         assert_eq!(turn(&db.store, "service-b", "running", Health::Ok, "").await, one);
