@@ -225,7 +225,7 @@ impl Observer {
                 returning id, room
             ), numbered as (select id, room, row_number() over (order by id) as n from made)
             insert into request (code, run, digest, requesters, state, stage, room, thread, asked_at, expires_at, posted_at)
-            select code, numbered.id, digest, requesters, state, stage, numbered.room, thread, asked_at, expires_at, asked_at
+            select t.code, numbered.id, digest, requesters, state, stage, numbered.room, thread, asked_at, expires_at, asked_at
             from numbered join unnest($1::text[]) with ordinality as t (code, n) using (n)
                 cross join (select r.* from request r join one on one.id = r.run) as first
             "#,

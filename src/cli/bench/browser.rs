@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use chrono::{DateTime, Utc};
 use reqwest::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
 use reqwest::{Client, Response, redirect};
 use tokio::sync::mpsc;
@@ -19,12 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Something new.
 pub(super) enum Heard {
     /// An event of the ledger.
-    Event {
-        kind: String,
-        what: serde_json::Value,
-        at: DateTime<Utc>,
-        heard: Instant,
-    },
+    Event { kind: String, what: serde_json::Value, heard: Instant },
     /// A message in the room, as it reads now.
     Message { text: String, heard: Instant },
 }
@@ -62,7 +56,7 @@ impl Api {
                 after = told.up_to.0;
                 for event in told.events {
                     let what = event.what.unwrap_or_default();
-                    tell.send(Heard::Event { kind: event.kind, what, at: event.at, heard })?;
+                    tell.send(Heard::Event { kind: event.kind, what, heard })?;
                 }
             }
         };
@@ -134,8 +128,7 @@ pub(super) struct Browser {
 
 impl Browser {
     pub(super) async fn enter(bot: &Bot) -> anyhow::Result<Self> {
-        let mut browser =
-            Self { client: client()?, base: format!("http://{}", bot.address()), cookie: String::new() };
+        let mut browser = Self { client: client()?, base: format!("http://{}", bot.address()), cookie: String::new() };
         // The token and a name are plain characters: nothing of them has to be encoded.
         browser.send("/enter", format!("key={}&next=/", bot.token().expose())).await?;
         let (_, page) = look(&browser.client, &format!("{}/people", browser.base), &browser.cookie).await?;

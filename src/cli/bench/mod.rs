@@ -72,12 +72,7 @@ const RATIOS: [Ratio; 22] = [
     Ratio { title: "ledger, whole / while it was short", of: "page_ledger", to: "short_ledger", goal: Goal::None },
     Ratio { title: "report, whole / static file", of: "page_report", to: "static_report", goal: Goal::None },
     Ratio { title: "line -> told to all pages / bare fan-out", of: "fan_all", to: "bare_fan_all", goal: Goal::None },
-    Ratio {
-        title: "page with many waiting / with one",
-        of: "page_waiting",
-        to: "page_one_waiting",
-        goal: Goal::None,
-    },
+    Ratio { title: "page with many waiting / with one", of: "page_waiting", to: "page_one_waiting", goal: Goal::None },
 ];
 
 /// What can be measured.
@@ -301,16 +296,8 @@ enum Stand {
 }
 
 impl Stand {
-    const ALL: [Self; 8] = [
-        Self::Work,
-        Self::Cold,
-        Self::Managed,
-        Self::Idle,
-        Self::Waiting,
-        Self::Recovery,
-        Self::Resume,
-        Self::Pages,
-    ];
+    const ALL: [Self; 8] =
+        [Self::Work, Self::Cold, Self::Managed, Self::Idle, Self::Waiting, Self::Recovery, Self::Resume, Self::Pages];
 
     fn name(self) -> &'static str {
         match self {
@@ -426,8 +413,7 @@ impl Drop for Scratch {
         // Of a server that could not run in here there is a link to where it is.
         let own = [self.0.join("postgres")].into_iter();
         let datas = own.chain(Stand::ALL.map(|stand| self.0.join(stand.name()).join("data")));
-        let elsewhere: Vec<PathBuf> =
-            datas.filter_map(|data| std::fs::read_link(data.join("postgres")).ok()).collect();
+        let elsewhere: Vec<PathBuf> = datas.filter_map(|data| std::fs::read_link(data.join("postgres")).ok()).collect();
         for dir in elsewhere.iter().chain([&self.0]) {
             if let Err(error) = std::fs::remove_dir_all(dir) {
                 tracing::warn!(%error, dir = %dir.display(), "a folder was not removed");

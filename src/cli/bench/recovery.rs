@@ -61,7 +61,8 @@ pub(super) async fn measure(measures: &mut Measures, ground: &Ground, rounds: u1
                 let place = f64::from(CHECKED_EVERY) * ((failure as f64 + f64::from(round)) * 0.37).fract();
                 tokio::time::sleep(Duration::from_secs_f64(place)).await;
                 shells.push(shell.recover(&loop_dir).await?);
-                let (recovered, room, fine) = watcher.recover(&demo::dir_for(&std::path::absolute(home.data())?)).await?;
+                let (recovered, room, fine) =
+                    watcher.recover(&demo::dir_for(&std::path::absolute(home.data())?)).await?;
                 bots.push(recovered);
                 rooms.push(room);
                 told.push(fine);
@@ -150,19 +151,18 @@ impl Watcher {
         let (mut noticed, mut recovered, mut room, mut well) = (None, None, None, None);
         loop {
             match self.next().await? {
-                Heard::Event { kind, what, at, heard } => match kind.as_str() {
-                    "check_turned" if what["now"] == "critical" => noticed = Some(at),
+                Heard::Event { kind, what, heard } => match kind.as_str() {
+                    "check_turned" if what["now"] == "critical" => noticed = Some(heard),
                     "run_succeeded" => {
                         let began = noticed.context("a run came before a failure")?;
-                        let ours = (at - began).to_std()?;
-                        recovered = Some(Recovered { all: heard - killed, ours });
+                        recovered = Some(Recovered { all: heard - killed, ours: heard - began });
                     }
                     "run_failed" | "run_stuck" | "trigger_held" => bail!("the service was not brought back: {what}"),
                     "incident_mitigated" => well = Some(heard - killed),
                     _ => {}
                 },
                 Heard::Message { text, heard } => {
-                    if room.is_none() && text.contains("Ledger ") {
+                    if room.is_none() && text.contains(" is done. ") {
                         room = Some(heard - killed);
                     }
                 }
@@ -171,7 +171,9 @@ impl Watcher {
                 break;
             }
         }
-        let (Some(recovered), Some(room), Some(well)) = (recovered, room, well) else { bail!("not all of it was seen") };
+        let (Some(recovered), Some(room), Some(well)) = (recovered, room, well) else {
+            bail!("not all of it was seen")
+        };
         Ok((recovered, room, well))
     }
 }

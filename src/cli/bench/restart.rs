@@ -34,13 +34,23 @@ fn millis(took: Duration) -> f64 {
 async fn managed_starts(measures: &mut Measures, ground: &Ground, round: u16) -> anyhow::Result<()> {
     let home = ground.home_with(Stand::Managed, Database::Managed)?;
     if round == 1 {
-        measures.add("first_start", "start -> first answer, making its own Postgres", "ms", millis(answered(&home).await?));
+        measures.add(
+            "first_start",
+            "start -> first answer, making its own Postgres",
+            "ms",
+            millis(answered(&home).await?),
+        );
     }
     let began = Instant::now();
     let alone = managed::start(ManagedOptions::new(home.data())).await?;
     measures.add("postgres", "floor: that Postgres alone, start -> answers", "ms", millis(began.elapsed()));
     alone.stop().await?;
-    measures.add("cold_managed", "start -> first answer, starting its own Postgres", "ms", millis(answered(&home).await?));
+    measures.add(
+        "cold_managed",
+        "start -> first answer, starting its own Postgres",
+        "ms",
+        millis(answered(&home).await?),
+    );
     Ok(())
 }
 
@@ -59,7 +69,8 @@ async fn in_flight(measures: &mut Measures, ground: &Ground, round: u16) -> anyh
     let runs = ground.sizes.in_flight;
     let Made { options, url } = ground.make("resume").await?;
     let home = ground.home(Stand::Resume, Made { options: options.clone(), url })?;
-    // Starts with nothing to go on with: what the same bot needs at least.
+    // Once, unmeasured, for the schema; then with nothing to go on with: what the same bot needs at least.
+    answered(&home).await?;
     let cold = answered(&home).await?;
     measures.add("resume_cold", "start -> first answer, nothing in flight", "ms", millis(cold));
     let effects = home.dir.join(format!("effects-{round}"));
@@ -98,7 +109,12 @@ async fn in_flight(measures: &mut Measures, ground: &Ground, round: u16) -> anyh
     let doubled = told.len() - told.iter().collect::<std::collections::BTreeSet<_>>().len();
     measures.add("doubled", "effects that happened twice", "", doubled as f64);
     let left = told.len() - before;
-    measures.add("spawns_left", "floor: the same programs alone, 8 at a time", "ms", millis(spawns(&home, left).await?));
+    measures.add(
+        "spawns_left",
+        "floor: the same programs alone, 8 at a time",
+        "ms",
+        millis(spawns(&home, left).await?),
+    );
     let mut floor = Floor::connect(&ground.make("resume_floor").await?.options).await?;
     let claims = floor.claim_all(i64::try_from(runs)?, AT_ONCE).await?;
     floor.close().await?;

@@ -84,7 +84,12 @@ async fn commands(
     Ok(())
 }
 
-async fn steps(measures: &mut Measures, sizes: Sizes, floor: &mut Floor, workshop: &mut Workshop) -> anyhow::Result<()> {
+async fn steps(
+    measures: &mut Measures,
+    sizes: Sizes,
+    floor: &mut Floor,
+    workshop: &mut Workshop,
+) -> anyhow::Result<()> {
     let rate = |steps: usize, took: Duration| steps as f64 / took.as_secs_f64();
     measures.add(
         "group_1",
@@ -115,7 +120,12 @@ async fn spawns(measures: &mut Measures, sizes: Sizes, workshop: &mut Workshop) 
     measures.add("spawn_p50", "floor: spawn and wait, p50", "us", quantile(&micros(&alone), 0.5));
     measures.add("spawn_1", "floor: spawn and wait, 1 at a time", "/s", alone.len() as f64 / took.as_secs_f64());
     let took = workshop.run(1, sizes.spawns / 8, Steps::Spawn).await?;
-    measures.add("exec_1", "granted steps that spawn, 1 run", "steps/s", (sizes.spawns / 8) as f64 / took.as_secs_f64());
+    measures.add(
+        "exec_1",
+        "granted steps that spawn, 1 run",
+        "steps/s",
+        (sizes.spawns / 8) as f64 / took.as_secs_f64(),
+    );
     let (together, took) = floors::spawn(sizes.spawns, 8).await?;
     measures.add("spawn_8", "floor: spawn and wait, 8 at a time", "/s", together.len() as f64 / took.as_secs_f64());
     let took = workshop.run(8, sizes.spawns / 8, Steps::Spawn).await?;
