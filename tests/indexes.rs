@@ -22,7 +22,10 @@ async fn requests_are_found_without_reading_all_of_them() {
         sqlx::query(setting).execute(&mut connection).await.expect("a setting");
     }
     for (statement, index) in [
-        ("select id from request where state = 'pending' and expires_at <= now() order by id", "request_expiry"),
+        (
+            "select id from request where state = 'pending' and expires_at <= now() order by expires_at, id",
+            "request_expiry",
+        ),
         ("select min(expires_at) from request where state = 'pending'", "request_expiry"),
         ("select id, run from request where state = 'pending' order by id limit 100", "request_waiting"),
         (

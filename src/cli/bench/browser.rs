@@ -18,7 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Something new.
 pub(super) enum Heard {
     /// An event of the ledger.
-    Event { kind: String, what: serde_json::Value, heard: Instant },
+    Event {
+        kind: String,
+        what: serde_json::Value,
+        /// When it happened, by the bot's clock carried over to ours.
+        happened: Instant,
+        heard: Instant,
+    },
     /// A message in the room, as it reads now.
     Message { text: String, heard: Instant },
 }
@@ -55,8 +61,10 @@ impl Api {
                 let heard = Instant::now();
                 after = told.up_to.0;
                 for event in told.events {
+                    let ago = (told.now - event.at).to_std().unwrap_or_default();
+                    let happened = heard.checked_sub(ago).unwrap_or(heard);
                     let what = event.what.unwrap_or_default();
-                    tell.send(Heard::Event { kind: event.kind, what, heard })?;
+                    tell.send(Heard::Event { kind: event.kind, what, happened, heard })?;
                 }
             }
         };

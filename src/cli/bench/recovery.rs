@@ -76,7 +76,7 @@ pub(super) async fn measure(measures: &mut Measures, ground: &Ground, rounds: u1
             measures.add("recovery", "killed -> verified, in the ledger, p50", "ms", all(&bots));
             measures.add("recovery_wait", "of it: until a check had noticed (every 1 s), p50", "ms", wait(&bots));
             measures.add("recovery_ours", "of it: noticed -> verified, p50", "ms", ours(&bots));
-            measures.add("recovery_room", "killed -> the room says that the run has done it, p50", "ms", millis(rooms));
+            measures.add("recovery_room", "killed -> the room says that it is fine again, p50", "ms", millis(rooms));
             measures.add("recovery_well", "killed -> incident well again (the next check), p50", "ms", millis(told));
         }
         shell.end().await
@@ -142,8 +142,8 @@ impl Watcher {
         }
     }
 
-    /// Kills the service; returns what its recovery took, and when the room said that the run had done it and the ledger
-    /// that the incident is well again.
+    /// Kills the service; returns what its recovery took, and when the room said that it is fine again, and the ledger that
+    /// the incident is: that is for the next scheduled check to say, not for the run.
     async fn recover(&mut self, demo: &std::path::Path) -> anyhow::Result<(Recovered, Duration, Duration)> {
         // What was said before is not about this.
         while self.heard.try_recv().is_ok() {}
@@ -151,8 +151,8 @@ impl Watcher {
         let (mut noticed, mut recovered, mut room, mut well) = (None, None, None, None);
         loop {
             match self.next().await? {
-                Heard::Event { kind, what, heard } => match kind.as_str() {
-                    "check_turned" if what["now"] == "critical" => noticed = Some(heard),
+                Heard::Event { kind, what, happened, heard } => match kind.as_str() {
+                    "check_turned" if what["now"] == "critical" => noticed = Some(happened),
                     "run_succeeded" => {
                         let began = noticed.context("a run came before a failure")?;
                         recovered = Some(Recovered { all: heard - killed, ours: heard - began });
@@ -162,7 +162,8 @@ impl Watcher {
                     _ => {}
                 },
                 Heard::Message { text, heard } => {
-                    if room.is_none() && text.contains(" is done. ") {
+                    tracing::debug!(text, after = ?(heard - killed), "the room reads");
+                    if room.is_none() && text.contains(" is fine again ") {
                         room = Some(heard - killed);
                     }
                 }
