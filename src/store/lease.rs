@@ -88,7 +88,9 @@ impl Store {
         sqlx::query!(
             r#"
             with l as (update lease set until = $2 where holder = $1 and until > $2),
-                 r as (update run set lease_until = $2 where holder = $1 and lease_until > $2)
+                 -- Only these are held; their index leads to them, past all that are over.
+                 r as (update run set lease_until = $2 where holder = $1 and lease_until > $2
+                    and state in ('planned', 'approved', 'running', 'stopping'))
             update worker set ended_at = $2 where id = $1 and ended_at is null
             "#,
             worker.0,

@@ -205,7 +205,8 @@ impl Store {
         sqlx::query!(
             r#"
             with l as (update lease set until = until + make_interval(secs => $2) where holder = $1)
-            update run set lease_until = lease_until + make_interval(secs => $2) where holder = $1
+            update run set lease_until = lease_until + make_interval(secs => $2)
+            where holder = $1 and state in ('planned', 'approved', 'running', 'stopping')
             "#,
             me.0,
             apart.as_seconds_f64(),

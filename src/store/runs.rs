@@ -396,13 +396,13 @@ impl Store {
         requests_by_id(&self.pool, &ids).await
     }
 
-    /// The numbers of the requests that wait past their time.
+    /// The numbers of the requests that wait past their time, the longest past it first.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub async fn list_expired_requests(&self) -> Result<Vec<RequestId>> {
         let ids = sqlx::query_scalar!(
-            "select id from request where state = 'pending' and expires_at <= $1 order by id",
+            "select id from request where state = 'pending' and expires_at <= $1 order by expires_at, id",
             self.clock().now()
         )
         .fetch_all(&self.loops)

@@ -19,8 +19,8 @@ use crate::web::Token;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The room, and who speaks in it.
-const ROOM: &str = "bench";
-const SPEAKER: &str = "mei";
+pub(super) const ROOM: &str = "bench";
+pub(super) const SPEAKER: &str = "mei";
 
 /// Runbooks in the catalog.
 const RUNBOOKS: usize = 100;
@@ -39,29 +39,49 @@ pub(super) struct Bot {
 #[derive(Debug, Clone)]
 pub(super) struct Home {
     pub(super) dir: PathBuf,
-    pub(super) database: String,
+    pub(super) database: Database,
+}
+
+/// Which database a bot uses.
+#[derive(Debug, Clone)]
+pub(super) enum Database {
+    /// One of its own, in its data folder.
+    Managed,
+    /// The one that a URL names.
+    Given(String),
+}
+
+impl Home {
+    /// The bot's own data.
+    pub(super) fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
 }
 
 impl Bot {
     /// Starts it; returns when it says that it is ready.
     pub(super) async fn start(home: &Home) -> anyhow::Result<Self> {
         let exe = std::env::current_exe()?;
-        let (catalog, data) = (home.dir.join("catalog"), home.dir.join("data"));
+        let (catalog, data) = (home.dir.join("catalog"), home.data());
         let log = std::fs::File::create(home.dir.join("log"))?;
-        let began = Instant::now();
-        let mut child = Command::new(exe)
+        let mut command = Command::new(exe);
+        command
             .args(["up", "--listen", "127.0.0.1:0", "--catalog"])
             .arg(&catalog)
             .arg("--data")
             .arg(&data)
             .env_remove("COUNTERSIGN_CONFIG")
-            // By the environment: an argument would show the password to everybody on this machine.
-            .env("DATABASE_URL", &home.database)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
-            .kill_on_drop(true)
-            .spawn()?;
+            .kill_on_drop(true);
+        match &home.database {
+            // By the environment: an argument would show the password to everybody on this machine.
+            Database::Given(url) => command.env("DATABASE_URL", url),
+            Database::Managed => command.env_remove("DATABASE_URL"),
+        };
+        let began = Instant::now();
+        let mut child = command.spawn()?;
         let pid = child.id().context("the bot ended at once")?;
         let mut line = String::new();
         let out = child.stdout.take().context("the bot has no output")?;
@@ -78,6 +98,16 @@ impl Bot {
 
     pub(super) fn pid(&self) -> u32 {
         self.identity.pid
+    }
+
+    /// Where it answers.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What its API asks for.
+    pub(super) fn token(&self) -> &Token {
+        &self.token
     }
 
     pub(super) async fn speaker(&self) -> anyhow::Result<Speaker> {
@@ -147,11 +177,7 @@ impl Speaker {
 
 /// Writes a catalog with a room, a person who may speak there, and a hundred runbooks.
 pub(super) fn write_catalog(dir: &Path) -> anyhow::Result<()> {
-    let write = |path: &str, text: &str| -> anyhow::Result<()> {
-        let path = dir.join(path);
-        std::fs::create_dir_all(path.parent().context("a path within the catalog")?)?;
-        std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))
-    };
+    let write = |path: &str, text: &str| write_file(dir, path, text);
     write("rooms.yaml", "rooms:\n  bench: {address: \"local:trial:bench\"}\n")?;
     write(
         "people.yaml",
@@ -166,7 +192,7 @@ pub(super) fn write_catalog(dir: &Path) -> anyhow::Result<()> {
     write(
         "systems/system-a.yaml",
         "system: system-a\ntitle: System A\nenvironment: production\nroom: bench\nmay_run: [group:support]\n\
-         may_see: [group:support]\nmay_unstick: [group:managers]\nservices:\n  service-b:\n    title: Service B\n    \
+         may_see: [group:support]\nmay_unstick: [group:managers]\nmay_resolve: [group:support]\nservices:\n  service-b:\n    title: Service B\n    \
          checks:\n      running:\n        command: [/bin/true]\n",
     )?;
     for number in 1..=RUNBOOKS {
@@ -185,17 +211,75 @@ pub(super) fn write_catalog(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How often the check of [`write_recovery_catalog`] is asked, in seconds.
+pub(super) const CHECKED_EVERY: u32 = 1;
+
+/// The service of [`write_recovery_catalog`], one of the demo's.
+pub(super) const SERVICE: &str = "service-c";
+
+/// Writes a catalog in which a failing check of a demo service starts a runbook by itself, with brakes as wide as a
+/// catalog may have them: what is measured is the way, and a brake would end it.
+pub(super) fn write_recovery_catalog(dir: &Path) -> anyhow::Result<()> {
+    let write = |path: &str, text: &str| write_file(dir, path, text);
+    write("rooms.yaml", "rooms:\n  bench: {address: \"local:trial:bench\"}\n")?;
+    write(
+        "people.yaml",
+        "people:\n  mei: {accounts: [\"local:trial:mei\"]}\n  boss: {accounts: [\"local:trial:boss\"]}\n\
+         groups:\n  support: [mei]\n  managers: [boss]\n",
+    )?;
+    write(
+        "policies/managers.yaml",
+        "policy: managers\ntitle: A manager agrees\nstages:\n  - approvers: [group:managers]\n    quorum: 1\n\
+         expires: 30m\nvalid_for: 1h\nautomatic: [service-down]\n",
+    )?;
+    write(
+        "systems/system-a.yaml",
+        &format!(
+            "system: system-a\ntitle: System A\nenvironment: production\nroom: bench\nmay_run: [group:support]\n\
+             may_see: [group:support]\nmay_unstick: [group:managers]\nservices:\n  {SERVICE}:\n    title: Service C\n    \
+             checks:\n      running:\n        command: [countersign, demo-ctl, status, {SERVICE}]\n        \
+             env: [COUNTERSIGN_DEMO]\n        timeout: 1s\n        every: {CHECKED_EVERY}s\n        fails_after: 1\n"
+        ),
+    )?;
+    write(
+        "start-service.yaml",
+        "runbook: start-service\ntitle: Start a service\nwhy: Brings a stopped service back.\n\
+         say: [\"start {service}\"]\nparams:\n  service: {type: service, system: system-a}\napproval: managers\nsteps:\n  \
+         - name: Start\n    run:\n      command: [countersign, demo-ctl, start, \"{{ service }}\"]\n      \
+         env: [COUNTERSIGN_DEMO]\n    timeout: 60s\n  \
+         - name: Verify\n    check: \"{{ service }}\"\n    until: {passes_within: 30s, every: 1s}\n",
+    )?;
+    write(
+        "triggers/service-down.yaml",
+        &format!(
+            "trigger: service-down\nowner: mei\non:\n  check: system-a/{SERVICE}/running\n  becomes: critical\n\
+             run: start-service\nwith: {{service: \"{{{{ service }}}}\"}}\nmode: auto\nbrakes:\n  cooldown: 1s\n  \
+             at_most: {{runs: 20, per: 1m}}\n  flapping: {{changes: 100, per: 1m}}\n"
+        ),
+    )
+}
+
+fn write_file(dir: &Path, path: &str, text: &str) -> anyhow::Result<()> {
+    let path = dir.join(path);
+    std::fs::create_dir_all(path.parent().context("a path within the catalog")?)?;
+    std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn its_catalog_is_sound() {
-        let dir = tempfile::tempdir().expect("a folder");
-        write_catalog(dir.path()).expect("written");
-        match crate::runbook::load(dir.path()) {
-            Ok(loaded) => assert_eq!(loaded.catalog.runbooks.len(), RUNBOOKS),
-            Err(problems) => panic!("{problems}"),
+    fn its_catalogs_are_sound() {
+        for (write, runbooks) in
+            [(write_catalog as fn(&Path) -> anyhow::Result<()>, RUNBOOKS), (write_recovery_catalog, 1)]
+        {
+            let dir = tempfile::tempdir().expect("a folder");
+            write(dir.path()).expect("written");
+            match crate::runbook::load(dir.path()) {
+                Ok(loaded) => assert_eq!(loaded.catalog.runbooks.len(), runbooks),
+                Err(problems) => panic!("{problems}"),
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The sequencer works beside it, as it does in the bot: a step counts with its place in the chain.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,12 +34,20 @@ const LEASE: Duration = Duration::from_secs(60);
 
 /// What the steps of a run do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Steps {
+pub(super) enum Steps<'a> {
     /// Nothing. Nobody need agree.
     Nothing,
     /// Start [`TRUE`] and wait for it, under a grant.
     Spawn,
+    /// Write a line of run and step at the end of a file, under a grant: an effect outside the database, which can be
+    /// counted. Not idempotent.
+    Effect(&'a Path),
 }
+
+/// The script of a step of [`Steps::Effect`]. Its line is written at once, so that lines of several do not mix.
+pub(super) const EFFECT: &str = "echo \"$COUNTERSIGN_RUN $1\" >> \"$2\"";
+/// What runs it.
+pub(super) const SHELL: &str = "/bin/sh";
 
 /// A working engine.
 pub(super) struct Workshop {
@@ -81,12 +89,13 @@ impl Workshop {
 
     /// Has so many runs of so many steps done at once; returns how long it took from the commit that lets them start to
     /// the commit that ends the last.
-    pub(super) async fn run(&mut self, runs: usize, steps: usize, what: Steps) -> anyhow::Result<Duration> {
+    pub(super) async fn run(&mut self, runs: usize, steps: usize, what: Steps<'_>) -> anyhow::Result<Duration> {
         let plan = Sealed::seal(&plan(steps, what))?;
         let mut settled = self.store.hub().listen(Topic::Settled);
         let mut tx = self.store.begin().await?;
-        let asked = self.line(&mut tx, "mei").await?;
-        let agreed = self.line(&mut tx, "boss").await?;
+        self.said += 2;
+        let asked = line(&self.store, &mut tx, "mei", self.said).await?;
+        let agreed = line(&self.store, &mut tx, "boss", self.said + 1).await?;
         tx.insert_plan(&plan).await?;
         let mut waiting = Vec::with_capacity(runs);
         for number in 0..runs {
@@ -128,24 +137,6 @@ impl Workshop {
         Ok(self.store.find_run(run).await?.context("a run is gone")?.state)
     }
 
-    async fn line(&mut self, tx: &mut Tx, person: &str) -> anyhow::Result<InboxId> {
-        self.said += 1;
-        let what = Said::Line {
-            message: MessageId::new(format!("bench-{}", self.said)),
-            text: "bench".to_owned(),
-            address: Addressed::ToRoom,
-        };
-        let incoming = Incoming {
-            room: LocalRoom::address("bench"),
-            thread: None,
-            account: account(person),
-            said_at: self.store.clock().now(),
-            what,
-            trace: None,
-        };
-        tx.insert_line(&incoming, Some(&PersonId::new(person)), Some("bench")).await?.context("a line was said twice")
-    }
-
     pub(super) async fn close(self) -> anyhow::Result<()> {
         self.stop.send_replace(true);
         for task in self.tasks {
@@ -155,6 +146,86 @@ impl Workshop {
         self.store.close().await;
         Ok(())
     }
+}
+
+async fn line(store: &Store, tx: &mut Tx, person: &str, number: u64) -> anyhow::Result<InboxId> {
+    let what = Said::Line {
+        message: MessageId::new(format!("bench-{number}")),
+        text: "bench".to_owned(),
+        address: Addressed::ToRoom,
+    };
+    let incoming = Incoming {
+        room: LocalRoom::address("bench"),
+        thread: None,
+        account: account(person),
+        said_at: store.clock().now(),
+        what,
+        trace: None,
+    };
+    tx.insert_line(&incoming, Some(&PersonId::new(person)), Some("bench")).await?.context("a line was said twice")
+}
+
+/// Puts approved runs into a database for a bot that is not running yet: so many, each of so many steps.
+pub(super) async fn leave_runs(
+    database: PgConnectOptions,
+    runs: usize,
+    steps: usize,
+    what: Steps<'_>,
+) -> anyhow::Result<()> {
+    let store = Store::connect(database).await?;
+    ledger::open(&store, Trial::Yes).await?;
+    let plan = Sealed::seal(&plan(steps, what))?;
+    let mut tx = store.begin().await?;
+    let asked = line(&store, &mut tx, "mei", 1).await?;
+    let agreed = line(&store, &mut tx, "boss", 2).await?;
+    tx.insert_plan(&plan).await?;
+    for number in 0..runs {
+        insert(&mut tx, &plan, what, asked, agreed, number).await?;
+    }
+    tx.commit().await?;
+    store.close().await;
+    Ok(())
+}
+
+/// Puts one run that waits for agreement into a database, for a day.
+pub(super) async fn leave_waiting(database: PgConnectOptions) -> anyhow::Result<()> {
+    let store = Store::connect(database).await?;
+    ledger::open(&store, Trial::Yes).await?;
+    let plan = Sealed::seal(&plan(3, Steps::Spawn))?;
+    let (mei, room) = (PersonId::new("mei"), LocalRoom::address("bench"));
+    let mut tx = store.begin().await?;
+    let asked = line(&store, &mut tx, "mei", 1).await?;
+    tx.insert_plan(&plan).await?;
+    let run = tx
+        .insert_run(NewRun {
+            state: RunState::AwaitingApproval,
+            runbook: &RunbookName::new("bench"),
+            system: &SystemName::new("bench"),
+            environment: "scratch",
+            plan: &plan,
+            room: &room,
+            thread: None,
+            requester: &mei,
+            account: &account("mei"),
+            cause: Some(asked),
+            trigger: None,
+            incident: None,
+        })
+        .await?;
+    let request = NewRequest {
+        code: &Code::from_entropy(0),
+        run,
+        retry_step: None,
+        digest: plan.digest(),
+        requesters: &[mei],
+        room: &room,
+        thread: None,
+        expires_at: tx.now() + chrono::TimeDelta::days(1),
+    };
+    tx.insert_request(request).await?.context("a request's code was taken")?;
+    tx.commit().await?;
+    store.close().await;
+    Ok(())
 }
 
 fn account(person: &str) -> Account {
@@ -167,7 +238,7 @@ fn account(person: &str) -> Account {
 async fn insert(
     tx: &mut Tx,
     plan: &Sealed,
-    what: Steps,
+    what: Steps<'_>,
     asked: InboxId,
     agreed: InboxId,
     number: usize,
@@ -175,7 +246,7 @@ async fn insert(
     let (mei, boss, room) = (PersonId::new("mei"), PersonId::new("boss"), LocalRoom::address("bench"));
     let state = match what {
         Steps::Nothing => RunState::Planned,
-        Steps::Spawn => RunState::Approved,
+        Steps::Spawn | Steps::Effect(_) => RunState::Approved,
     };
     let run = tx
         .insert_run(NewRun {
@@ -218,15 +289,18 @@ async fn insert(
     Ok(run)
 }
 
-fn plan(steps: usize, what: Steps) -> Plan {
-    let action = match what {
-        Steps::Nothing => Action::Check { checks: Vec::new(), until: None },
-        Steps::Spawn => Action::Run(Exec {
-            argv: vec![TRUE.to_owned()],
-            program: TRUE.to_owned(),
-            env: Vec::new(),
-            scripts: BTreeMap::new(),
-        }),
+fn plan(steps: usize, what: Steps<'_>) -> Plan {
+    let action = |number: usize| {
+        let argv = match what {
+            Steps::Nothing => return Action::Check { checks: Vec::new(), until: None },
+            Steps::Spawn => vec![TRUE.to_owned()],
+            Steps::Effect(file) => {
+                let script = [SHELL, "-c", EFFECT, "sh"].map(str::to_owned);
+                script.into_iter().chain([number.to_string(), file.display().to_string()]).collect()
+            }
+        };
+        let program = argv.first().cloned().unwrap_or_default();
+        Action::Run(Exec { argv, program, env: Vec::new(), scripts: BTreeMap::new() })
     };
     let policy = PlanPolicy {
         name: PolicyName::new("managers"),
@@ -236,7 +310,7 @@ fn plan(steps: usize, what: Steps) -> Plan {
         automatic: Vec::new(),
         text: "A manager agrees".to_owned(),
     };
-    let privileged = what == Steps::Spawn;
+    let privileged = what != Steps::Nothing;
     let step = |number| PlanStep {
         name: format!("Step {number}"),
         privileged,
@@ -244,7 +318,7 @@ fn plan(steps: usize, what: Steps) -> Plan {
         idempotent: false,
         timeout_ms: 60_000,
         retry: None,
-        action: action.clone(),
+        action: action(number),
     };
     Plan {
         version: PLAN_VERSION,

@@ -5,40 +5,32 @@
 //! test asserts a time.
 
 mod bot;
+mod browser;
 mod engine;
 mod floors;
+mod footprint;
 mod measure;
+mod pages;
 mod proc;
+mod recovery;
+mod restart;
+mod work;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use sqlx::postgres::PgConnectOptions;
 
-use self::bot::{Bot, Home, Speaker};
-use self::engine::{Steps, Workshop};
-use self::measure::{Goal, Measures, Ratio, micros, quantile};
-use self::proc::{Of, cpu, pss_mib};
-use crate::store::floor::{self, Floor};
-use crate::store::managed::{self, Managed, ManagedOptions};
-
-/// Lines said, and rows written, one after the other in a round.
-const LINES: usize = 400;
-/// Programs started in a round.
-const SPAWNS: usize = 320;
-/// Steps of a run that goes alone, and of each of 32 that go at once.
-const STEPS_ALONE: usize = 200;
-const STEPS_TOGETHER: usize = 50;
-/// Short runs, one after the other, in a round.
-const SHORT_RUNS: usize = 20;
-/// Starts in a round.
-const STARTS: usize = 3;
-/// How long the bot is left alone before its memory is read.
-const IDLE: Duration = Duration::from_secs(2);
+use self::bot::{Database, Home};
+use self::measure::{Goal, Measures, Ratio};
+use self::work::Work;
+use crate::demo;
+use crate::store::floor;
+use crate::store::managed::{self, ManagedOptions};
 
 /// The ratios that matter, with the goals of `docs/performance.md`.
-const RATIOS: [Ratio; 8] = [
+const RATIOS: [Ratio; 22] = [
     Ratio { title: "ping -> answer p50 / one commit p50", of: "ping_p50", to: "commit_p50", goal: Goal::AtMost(1.5) },
     Ratio { title: "ping -> answer p99 / one commit p99", of: "ping_p99", to: "commit_p99", goal: Goal::AtMost(3.0) },
     Ratio { title: "steps/s, 1 run / group commit, 1", of: "steps_1", to: "group_1", goal: Goal::None },
@@ -52,14 +44,141 @@ const RATIOS: [Ratio; 8] = [
         goal: Goal::AtLeast(0.8),
     },
     Ratio { title: "start -> first answer / start -> ready", of: "cold", to: "ready", goal: Goal::None },
+    Ratio { title: "killed -> verified / shell loop", of: "recovery", to: "loop", goal: Goal::None },
+    Ratio { title: "noticed -> verified / shell loop", of: "recovery_ours", to: "loop_ours", goal: Goal::None },
+    Ratio {
+        title: "start -> first answer, own Postgres / Postgres alone",
+        of: "cold_managed",
+        to: "postgres",
+        goal: Goal::None,
+    },
+    Ratio {
+        title: "after kill -9: start -> all driven on / start -> first answer",
+        of: "resumed",
+        to: "resume_cold",
+        goal: Goal::AtMost(5.0),
+    },
+    Ratio { title: "all runs over / the same spawns alone", of: "runs_over", to: "spawns_left", goal: Goal::None },
+    Ratio { title: "room, whole / static file", of: "page_room", to: "static_room", goal: Goal::None },
+    Ratio { title: "room, whole / while it was short", of: "page_room", to: "short_room", goal: Goal::None },
+    Ratio { title: "incident, whole / static file", of: "page_incident", to: "static_incident", goal: Goal::None },
+    Ratio {
+        title: "incident, whole / while it was short",
+        of: "page_incident",
+        to: "short_incident",
+        goal: Goal::None,
+    },
+    Ratio { title: "ledger, whole / static file", of: "page_ledger", to: "static_ledger", goal: Goal::None },
+    Ratio { title: "ledger, whole / while it was short", of: "page_ledger", to: "short_ledger", goal: Goal::None },
+    Ratio { title: "report, whole / static file", of: "page_report", to: "static_report", goal: Goal::None },
+    Ratio { title: "line -> told to all pages / bare fan-out", of: "fan_all", to: "bare_fan_all", goal: Goal::None },
+    Ratio { title: "page with many waiting / with one", of: "page_waiting", to: "page_one_waiting", goal: Goal::None },
 ];
 
-/// Measure the bot beside the floors of this machine: commands, durable steps, starts, memory.
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Commands, durable steps, spawns, starts.
+    Work,
+    /// From a killed service to its verified recovery.
+    Recovery,
+    /// Starts with a managed Postgres, and runs in flight after `kill -9`.
+    Restart,
+    /// Memory and processor time of a bot that does nothing, and with many requests that wait.
+    Footprint,
+    /// Pages over a long ledger, and how fast open ones are told.
+    Pages,
+}
+
+/// How much of each is done.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    /// Lines said, and rows written, one after the other in a round.
+    lines: usize,
+    /// Programs started in a round.
+    spawns: usize,
+    /// Steps of a run that goes alone, and of each of those that go at once.
+    steps_alone: usize,
+    steps_together: usize,
+    /// How many runs go at once.
+    runs: usize,
+    /// Short runs, one after the other, in a round.
+    short_runs: usize,
+    /// Starts in a round.
+    starts: usize,
+    /// Failures in a round, each of the bot's and of the shell loop's service.
+    failures: usize,
+    /// Runs in flight when the bot is killed.
+    in_flight: usize,
+    /// Requests that wait.
+    waiting: u32,
+    /// How long the bot is left alone before its memory is read, and then while its processor time is counted.
+    settle: Duration,
+    idle: Duration,
+    /// Events of the incident whose pages are looked at, and before, while its history is short.
+    events: usize,
+    few_events: usize,
+    /// Looks at each page in a round.
+    looks: usize,
+    /// Pages that are open, and lines that they are told of, in a round.
+    listeners: usize,
+    told: usize,
+}
+
+impl Sizes {
+    const FULL: Self = Self {
+        lines: 400,
+        spawns: 320,
+        steps_alone: 200,
+        steps_together: 50,
+        runs: 32,
+        short_runs: 20,
+        starts: 3,
+        failures: 3,
+        in_flight: 1_000,
+        waiting: 100_000,
+        settle: Duration::from_secs(3),
+        idle: Duration::from_secs(60),
+        events: 10_000,
+        few_events: 200,
+        looks: 15,
+        listeners: 50,
+        told: 8,
+    };
+    /// Enough to see that everything is measured, and too little for any figure to mean something.
+    const QUICK: Self = Self {
+        lines: 5,
+        spawns: 8,
+        steps_alone: 4,
+        steps_together: 2,
+        runs: 4,
+        short_runs: 1,
+        starts: 1,
+        failures: 1,
+        in_flight: 12,
+        waiting: 40,
+        settle: Duration::from_millis(100),
+        idle: Duration::from_millis(200),
+        events: 12,
+        few_events: 4,
+        looks: 2,
+        listeners: 3,
+        told: 1,
+    };
+}
+
+/// Measure the bot beside the floors of this machine: commands, steps, recovery, restarts, memory, pages.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// What is measured [default: everything].
+    #[arg(value_enum, value_name = "PART")]
+    parts: Vec<Part>,
     /// How often everything is measured in turn.
     #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
+    /// Tiny counts, to see that it runs: the figures mean nothing.
+    #[arg(long)]
+    quick: bool,
     /// A Postgres in which databases may be made [default: one of its own, in a temporary folder].
     #[arg(long, value_name = "URL", hide_env_values = true)]
     database: Option<String>,
@@ -91,15 +210,13 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
             (Server { options: managed.connect_options(), url: managed.secret_url(), process }, Some(managed))
         }
     };
-    let names =
-        ["floor", "bot", "engine", "cold"].map(|part| format!("countersign_bench_{}_{part}", std::process::id()));
-    let measured = measure(&args, &scratch, &server, &names).await;
-    for name in &names {
-        if let Err(error) = floor::drop_database(&server.options, name).await {
-            tracing::warn!(%error, name, "a database was not dropped");
-        }
+    let sizes = if args.quick { Sizes::QUICK } else { Sizes::FULL };
+    let ground = Ground { scratch, server, sizes };
+    let measured = measure(&args, &ground).await;
+    ground.clear().await;
+    if let Some(managed) = managed {
+        managed.stop().await?;
     }
-    end(managed).await?;
     let measures = measured?;
     if args.json {
         println!("{}", measures.json(&RATIOS));
@@ -109,10 +226,35 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-async fn end(managed: Option<Managed>) -> anyhow::Result<()> {
-    let Some(managed) = managed else { return Ok(()) };
-    managed.stop().await?;
-    Ok(())
+async fn measure(args: &Args, ground: &Ground) -> anyhow::Result<Measures> {
+    let wanted = |part: Part| args.parts.is_empty() || args.parts.contains(&part);
+    let mut measures = Measures::default();
+    // Alone, so that nothing of ours competes with what does nothing.
+    if wanted(Part::Footprint) {
+        tracing::info!("measuring the footprint");
+        footprint::measure(&mut measures, ground).await?;
+    }
+    if wanted(Part::Work) {
+        let mut work = Work::begin(ground).await?;
+        for round in 1..=args.rounds {
+            tracing::info!(round, "measuring work");
+            work.round(&mut measures, ground).await?;
+        }
+        work.end().await?;
+    }
+    if wanted(Part::Recovery) {
+        recovery::measure(&mut measures, ground, args.rounds).await?;
+    }
+    if wanted(Part::Restart) {
+        for round in 1..=args.rounds {
+            tracing::info!(round, "measuring restarts");
+            restart::round(&mut measures, ground, round).await?;
+        }
+    }
+    if wanted(Part::Pages) {
+        pages::measure(&mut measures, ground, args.rounds).await?;
+    }
+    Ok(measures)
 }
 
 /// A server in which databases may be made.
@@ -124,10 +266,6 @@ struct Server {
 }
 
 impl Server {
-    fn at(&self, name: &str) -> PgConnectOptions {
-        self.options.clone().database(name)
-    }
-
     /// The same server's URL with another database.
     fn url_of(&self, name: &str) -> anyhow::Result<String> {
         let (before, options) = self.url.split_once('?').map_or((self.url.as_str(), None), |(b, o)| (b, Some(o)));
@@ -135,6 +273,122 @@ impl Server {
         let options = options.map(|options| format!("?{options}")).unwrap_or_default();
         Ok(format!("{server}/{name}{options}"))
     }
+}
+
+/// A database that was made for a measurement.
+#[derive(Debug, Clone)]
+struct Made {
+    options: PgConnectOptions,
+    url: String,
+}
+
+/// Where a bot stands: its folder, and what its catalog is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    Work,
+    Cold,
+    Managed,
+    Idle,
+    Waiting,
+    Recovery,
+    Resume,
+    Pages,
+}
+
+impl Stand {
+    const ALL: [Self; 8] =
+        [Self::Work, Self::Cold, Self::Managed, Self::Idle, Self::Waiting, Self::Recovery, Self::Resume, Self::Pages];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Work => "work",
+            Self::Cold => "cold-start",
+            Self::Managed => "managed",
+            Self::Idle => "idle",
+            Self::Waiting => "waiting",
+            Self::Recovery => "recovery",
+            Self::Resume => "resume",
+            Self::Pages => "pages",
+        }
+    }
+}
+
+/// The names of the databases that may be made.
+const DATABASES: [&str; 9] =
+    ["floor", "bot", "engine", "cold", "waiting", "recovery", "resume", "resume_floor", "pages"];
+
+/// What measurements stand on: a server, a folder, sizes.
+struct Ground {
+    scratch: Scratch,
+    server: Server,
+    sizes: Sizes,
+}
+
+impl Ground {
+    fn database_name(part: &str) -> String {
+        format!("countersign_bench_{}_{part}", std::process::id())
+    }
+
+    /// Makes a database, empty, whatever was there under its name.
+    async fn make(&self, part: &'static str) -> anyhow::Result<Made> {
+        debug_assert!(DATABASES.contains(&part), "{part} would not be dropped at the end");
+        let name = Self::database_name(part);
+        floor::drop_database(&self.server.options, &name).await?;
+        floor::create_database(&self.server.options, &name).await?;
+        Ok(Made { options: self.server.options.clone().database(&name), url: self.server.url_of(&name)? })
+    }
+
+    /// A folder for a bot that uses a database.
+    fn home(&self, stand: Stand, database: Made) -> anyhow::Result<Home> {
+        self.home_with(stand, Database::Given(database.url))
+    }
+
+    fn home_with(&self, stand: Stand, database: Database) -> anyhow::Result<Home> {
+        let dir = self.scratch.0.join(stand.name());
+        match stand {
+            Stand::Recovery => bot::write_recovery_catalog(&dir.join("catalog"))?,
+            _ => bot::write_catalog(&dir.join("catalog"))?,
+        }
+        Ok(Home { dir, database })
+    }
+
+    /// Ends and removes what a bot that was killed, or did not get ready, has left.
+    async fn clear(&self) {
+        for stand in Stand::ALL {
+            let data = self.scratch.0.join(stand.name()).join("data");
+            if let Err(error) = end_left_behind(&data).await {
+                tracing::warn!(error = %format!("{error:#}"), data = %data.display(), "a database was not ended");
+            }
+        }
+        for part in DATABASES {
+            let name = Self::database_name(part);
+            if let Err(error) = floor::drop_database(&self.server.options, &name).await {
+                tracing::warn!(%error, name, "a database was not dropped");
+            }
+        }
+    }
+}
+
+/// Ends what outlives a killed bot: its demo services and its managed Postgres.
+async fn end_left_behind(data: &Path) -> anyhow::Result<()> {
+    let demo_dir = demo::dir_for(&std::path::absolute(data)?);
+    if demo_dir.exists() {
+        let args = demo::CtlArgs { dir: Some(demo_dir.clone()), deed: demo::Deed::Shutdown };
+        // Nobody answers where it has ended in good order.
+        let _answer = demo::ctl(args).await;
+        std::fs::remove_dir_all(&demo_dir).with_context(|| format!("{} was not removed", demo_dir.display()))?;
+    }
+    if data.join("postgres/data/postmaster.pid").exists() {
+        managed::start(ManagedOptions::new(data)).await?.stop().await?;
+    }
+    Ok(())
+}
+
+/// The first process of the Postgres that a bot started for itself.
+fn managed_process(home: &Home) -> anyhow::Result<u32> {
+    let file = home.data().join("postgres/data/postmaster.pid");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+    text.lines().next().and_then(|line| line.trim().parse().ok()).context("the Postgres names no process")
 }
 
 /// A folder that is gone afterwards.
@@ -152,158 +406,18 @@ impl Scratch {
             .with_context(|| format!("{} cannot be made", dir.display()))?;
         Ok(Self(dir))
     }
-
-    fn home(&self, name: &str, database: String) -> anyhow::Result<Home> {
-        let dir = self.0.join(name);
-        bot::write_catalog(&dir.join("catalog"))?;
-        Ok(Home { dir, database })
-    }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         // Of a server that could not run in here there is a link to where it is.
-        let elsewhere = std::fs::read_link(self.0.join("postgres/postgres"));
+        let own = [self.0.join("postgres")].into_iter();
+        let datas = own.chain(Stand::ALL.map(|stand| self.0.join(stand.name()).join("data")));
+        let elsewhere: Vec<PathBuf> = datas.filter_map(|data| std::fs::read_link(data.join("postgres")).ok()).collect();
         for dir in elsewhere.iter().chain([&self.0]) {
             if let Err(error) = std::fs::remove_dir_all(dir) {
                 tracing::warn!(%error, dir = %dir.display(), "a folder was not removed");
             }
         }
     }
-}
-
-async fn measure(args: &Args, scratch: &Scratch, server: &Server, names: &[String; 4]) -> anyhow::Result<Measures> {
-    for name in names {
-        floor::create_database(&server.options, name).await?;
-    }
-    let [of_floor, of_bot, of_engine, of_cold] = names;
-    let mut floor = Floor::connect(&server.at(of_floor)).await?;
-    let mut workshop = Workshop::open(server.at(of_engine)).await?;
-    let bot = Bot::start(&scratch.home("bot", server.url_of(of_bot)?)?).await?;
-    let mut speaker = bot.speaker().await?;
-    let cold = scratch.home("cold", server.url_of(of_cold)?)?;
-    // Once, unmeasured: files into memory, statements prepared, the schema made.
-    floors::commits(&mut floor, 20).await?;
-    floors::group_commit(&mut floor, 32, 5).await?;
-    workshop.run(32, 5, Steps::Nothing).await?;
-    workshop.run(2, 2, Steps::Spawn).await?;
-    for _ in 0..50 {
-        speaker.say("ping").await?;
-    }
-    start_once(&cold).await?;
-    let mut measures = Measures::default();
-    for round in 1..=args.rounds {
-        tracing::info!(round, "measuring");
-        commands(&mut measures, server, &mut floor, &bot, &mut speaker).await?;
-        steps(&mut measures, &mut floor, &mut workshop).await?;
-        spawns(&mut measures, &mut workshop).await?;
-        starts(&mut measures, &cold).await?;
-    }
-    tokio::time::sleep(IDLE).await;
-    measures.add("pss", "idle memory of the bot (PSS), 100 runbooks", "MiB", pss_mib(bot.pid())?);
-    drop(speaker);
-    bot.end().await?;
-    workshop.close().await?;
-    floor.close().await?;
-    Ok(measures)
-}
-
-async fn commands(
-    measures: &mut Measures,
-    server: &Server,
-    floor: &mut Floor,
-    bot: &Bot,
-    speaker: &mut Speaker,
-) -> anyhow::Result<()> {
-    let rows = micros(&floors::commits(floor, LINES).await?);
-    measures.add("commit_p50", "floor: one durable row, p50", "us", quantile(&rows, 0.5));
-    measures.add("commit_p99", "floor: one durable row, p99", "us", quantile(&rows, 0.99));
-    measures.add("ten_commits", "floor: ten durable rows in turn", "ms", quantile(&rows, 0.5) / 100.0);
-    let who: Vec<Of> = [Of::Process(bot.pid())].into_iter().chain(server.process.map(Of::Tree)).collect();
-    let before = cpu(&who)?;
-    let mut took = Vec::with_capacity(LINES);
-    for _ in 0..LINES {
-        took.push(speaker.say("ping").await?);
-    }
-    let used = cpu(&who)?.saturating_sub(before);
-    let took = micros(&took);
-    measures.add("ping_p50", "ping -> first answer, durable before it, p50", "us", quantile(&took, 0.5));
-    measures.add("ping_p99", "ping -> first answer, durable before it, p99", "us", quantile(&took, 0.99));
-    let title = if server.process.is_some() {
-        "processor time a command, bot and Postgres, all told"
-    } else {
-        "processor time a command, bot alone, all told"
-    };
-    measures.add("ping_cpu", title, "us", used.as_secs_f64() * 1e6 / LINES as f64);
-    Ok(())
-}
-
-async fn steps(measures: &mut Measures, floor: &mut Floor, workshop: &mut Workshop) -> anyhow::Result<()> {
-    let rate = |steps: usize, took: Duration| steps as f64 / took.as_secs_f64();
-    measures.add(
-        "group_1",
-        "floor: group commit, 1 producer",
-        "rows/s",
-        floors::group_commit(floor, 1, STEPS_ALONE).await?,
-    );
-    let took = workshop.run(1, STEPS_ALONE, Steps::Nothing).await?;
-    measures.add("steps_1", "durable steps, 1 run", "steps/s", rate(STEPS_ALONE, took));
-    measures.add(
-        "group_32",
-        "floor: group commit, 32 producers",
-        "rows/s",
-        floors::group_commit(floor, 32, 4 * STEPS_TOGETHER).await?,
-    );
-    let took = workshop.run(32, STEPS_TOGETHER, Steps::Nothing).await?;
-    measures.add("steps_32", "durable steps, 32 runs", "steps/s", rate(32 * STEPS_TOGETHER, took));
-    let mut short = Vec::with_capacity(SHORT_RUNS);
-    for _ in 0..SHORT_RUNS {
-        short.push(workshop.run(1, 10, Steps::Nothing).await?);
-    }
-    measures.add("ten_steps", "a run of 10 steps, p50", "ms", quantile(&micros(&short), 0.5) / 1e3);
-    Ok(())
-}
-
-async fn spawns(measures: &mut Measures, workshop: &mut Workshop) -> anyhow::Result<()> {
-    let (alone, took) = floors::spawn(SPAWNS / 4, 1).await?;
-    measures.add("spawn_p50", "floor: spawn and wait, p50", "us", quantile(&micros(&alone), 0.5));
-    measures.add("spawn_1", "floor: spawn and wait, 1 at a time", "/s", alone.len() as f64 / took.as_secs_f64());
-    let took = workshop.run(1, SPAWNS / 8, Steps::Spawn).await?;
-    measures.add("exec_1", "granted steps that spawn, 1 run", "steps/s", (SPAWNS / 8) as f64 / took.as_secs_f64());
-    let (together, took) = floors::spawn(SPAWNS, 8).await?;
-    measures.add("spawn_8", "floor: spawn and wait, 8 at a time", "/s", together.len() as f64 / took.as_secs_f64());
-    let took = workshop.run(8, SPAWNS / 8, Steps::Spawn).await?;
-    measures.add("exec_8", "granted steps that spawn, 8 runs", "steps/s", SPAWNS as f64 / took.as_secs_f64());
-    Ok(())
-}
-
-async fn starts(measures: &mut Measures, home: &Home) -> anyhow::Result<()> {
-    let (mut ready, mut answered) = (Vec::new(), Vec::new());
-    for _ in 0..STARTS {
-        let (one, other) = start_once(home).await?;
-        ready.push(one);
-        answered.push(other);
-    }
-    let millis = |times: &[Duration]| quantile(&micros(times), 0.5) / 1e3;
-    measures.add("ready", "start -> ready", "ms", millis(&ready));
-    measures.add("cold", "start -> first answer", "ms", millis(&answered));
-    // As after a failure: the predecessor is found dead, and what it held is taken.
-    let bot = Bot::start(home).await?;
-    bot.speaker().await?.say("ping").await?;
-    bot.kill().await?;
-    let (_, other) = start_once(home).await?;
-    measures.add("after_kill", "start -> first answer, after kill -9", "ms", millis(&[other]));
-    Ok(())
-}
-
-/// Starts a bot, says a line, and ends it; returns when it was ready and when it had answered.
-async fn start_once(home: &Home) -> anyhow::Result<(Duration, Duration)> {
-    let bot = Bot::start(home).await?;
-    let mut speaker = bot.speaker().await?;
-    speaker.say("ping").await?;
-    let answered = Instant::now() - bot.began;
-    let ready = bot.ready_after;
-    drop(speaker);
-    bot.end().await?;
-    Ok((ready, answered))
 }

@@ -54,6 +54,12 @@ fn tree(root: u32) -> anyhow::Result<Vec<u32>> {
     Ok(found)
 }
 
+/// The memory of a process and of all below it that nobody else shares, and their part of what is shared, in MiB.
+pub(super) fn pss_of_tree_mib(root: u32) -> anyhow::Result<f64> {
+    // One may have ended since it was listed.
+    Ok(tree(root)?.into_iter().filter_map(|pid| pss_mib(pid).ok()).sum())
+}
+
 /// The memory of a process that nobody shares, and its part of what is shared, in MiB.
 pub(super) fn pss_mib(pid: u32) -> anyhow::Result<f64> {
     let path = format!("/proc/{pid}/smaps_rollup");
