@@ -27,9 +27,11 @@ use crate::store::{
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 10] = [
+const STATELESS: [&str; 12] = [
     "ledger_created",
     "check_turned",
+    "check_flaps",
+    "check_steady",
     "incident_noted",
     "line_said",
     "line_edited",
@@ -366,6 +368,8 @@ impl Replay {
             | Happened::GrantEnded { .. }
             | Happened::RunSucceeded { .. }
             | Happened::CheckTurned { .. }
+            | Happened::CheckFlaps { .. }
+            | Happened::CheckSteady { .. }
             | Happened::IncidentNoted { .. }
             | Happened::TriggerFired { .. }
             | Happened::TriggerHeld { .. }

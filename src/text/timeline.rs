@@ -204,6 +204,16 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 colon(&shown(detail))
             ))
         }
+        Happened::CheckFlaps { service, check, changes, within_secs, now: is } => {
+            let window = super::time::limit(std::time::Duration::from_secs(*within_secs));
+            let is = health(*is);
+            bot(format!("found that `{check}` of {service} flaps: {changes} changes in {window}, {is} at the moment"))
+        }
+        Happened::CheckSteady { service, check, now: is, since, detail } => {
+            let since = times.at_second(*since, now);
+            let words = colon(&shown(detail));
+            bot(format!("found `{check}` of {service} steady again: {} since {since}{words}", health(*is)))
+        }
         Happened::IncidentOpened { incident, service, title, check, by, room, since } => {
             let about = service.as_ref().map(|service| format!(" on {service}")).unwrap_or_default();
             let found = check
@@ -358,6 +368,7 @@ fn brake(brake: Brake) -> &'static str {
         Brake::AtMost => "at most so many runs",
         Brake::Flapping => "flapping",
         Brake::NoEffect => "no effect",
+        Brake::Stuck => "stuck",
         Brake::Busy => "busy",
         Brake::Paused => "paused",
         Brake::NoPlan => "no plan",
@@ -469,6 +480,10 @@ mod tests {
                 "since": "2026-11-21T22:01:12Z", "results": 2, "detail": "STOPPED"}),
             json!({"kind": "check_turned", "service": "service-b", "check": "running", "was": null, "now": "unknown",
                 "since": "2026-11-21T22:01:12Z", "results": 1, "detail": ""}),
+            json!({"kind": "check_flaps", "service": "service-b", "check": "running", "changes": 7, "within_secs": 600,
+                "now": "critical"}),
+            json!({"kind": "check_steady", "service": "service-b", "check": "running", "now": "ok",
+                "since": "2026-11-21T22:01:12Z", "detail": "RUNNING"}),
             json!({"kind": "incident_opened", "incident": 7, "service": "service-b", "title": "Service B is not running",
                 "check": "running", "by": null, "room": room, "since": "2026-11-21T22:01:12Z"}),
             json!({"kind": "incident_opened", "incident": 8, "service": null, "title": "everything is slow",
