@@ -93,6 +93,8 @@ struct Asked {
     took: Duration,
     /// Whether there was a result and it was taken.
     taken: bool,
+    /// The catalog of the round that asked.
+    of: Arc<InUse>,
 }
 
 /// Watches until told to stop.
@@ -222,6 +224,7 @@ fn ask_due(
     stop: &watch::Receiver<bool>,
 ) {
     let now = app.store.clock().now();
+    let of = round.in_use.clone();
     let mut places = round.places();
     let mut due: Vec<(&Key, &mut Entry)> =
         round.checks.iter_mut().filter(|(_, entry)| !entry.asking && entry.due <= now).collect();
@@ -244,7 +247,7 @@ fn ask_due(
             run.id = tracing::field::Empty,
             incident.id = tracing::field::Empty,
         );
-        let (due, unlooked) = (entry.due, entry.unlooked);
+        let (due, unlooked, of) = (entry.due, entry.unlooked, of.clone());
         let asked = async move {
             let at = app.store.clock().now();
             let began = tokio::time::Instant::now();
@@ -254,11 +257,11 @@ fn ask_due(
             let taken = match result {
                 Some(seen) => {
                     metrics::checked(seen.health, late);
-                    took_or_said(&app, &right, &key, &seen, trace, unlooked).await
+                    took_at_last(&app, &right, &key, &seen, trace, unlooked).await
                 }
                 None => false,
             };
-            Asked { key, at, took, taken }
+            Asked { key, at, took, taken, of }
         };
         asking.spawn(asked.instrument(span));
     }
@@ -267,16 +270,18 @@ fn ask_due(
 /// One check was asked: when is it due again.
 fn asked(app: &App, round: Option<&mut Round>, done: Result<Asked, tokio::task::JoinError>) {
     match done {
-        Ok(Asked { key, at, took, taken }) => {
-            let entry = round.and_then(|round| round.checks.get_mut(&key));
-            if let Some(entry) = entry {
+        Ok(Asked { key, at, took, taken, of }) => {
+            let Some(round) = round else { return };
+            // A result that an older round asked for was not brought before the triggers of this one.
+            let looked = taken && Arc::ptr_eq(&of, &round.in_use);
+            if let Some(entry) = round.checks.get_mut(&key) {
                 let mut random = [0; 4];
                 // Without randomness the checks keep step, which does no harm for once.
                 let _ = getrandom::fill(&mut random);
                 entry.due = schedule::next(entry.every, at, app.store.clock().now(), u32::from_le_bytes(random));
                 entry.asking = false;
                 entry.pace = Pace::of(took, entry.timeout);
-                entry.unlooked &= !taken;
+                entry.unlooked &= !looked;
             }
         }
         Err(error) => {
@@ -308,14 +313,7 @@ async fn ask(app: &App, asker: &Asker, key: &Key, stop: watch::Receiver<bool>) -
 }
 
 /// Takes one result, again if somebody else moved a row meanwhile; whether it was taken.
-async fn took_or_said(
-    app: &App,
-    right: &Right,
-    key: &Key,
-    seen: &Seen,
-    trace: Option<Trace>,
-    unlooked: bool,
-) -> bool {
+async fn took_at_last(app: &App, right: &Right, key: &Key, seen: &Seen, trace: Option<Trace>, unlooked: bool) -> bool {
     let mut tries = 0;
     loop {
         tries += 1;

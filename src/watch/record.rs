@@ -118,8 +118,7 @@ pub async fn take(tx: &mut Tx, watched: &Watched, seen: &Seen, title: String) ->
         // A failure is never without an incident; where there is one that is open, nothing is recorded.
         News::Hidden(turn) => (incident_of(tx, watched, turn.now, turn.since, title).await?, None),
         News::Steady { now, since } => {
-            let what =
-                Happened::CheckSteady { service, check, now: *now, since: *since, detail: seen.detail.clone() };
+            let what = Happened::CheckSteady { service, check, now: *now, since: *since, detail: seen.detail.clone() };
             (incident_of(tx, watched, *now, *since, title).await?, Some(what))
         }
     };
