@@ -71,13 +71,13 @@ mod tests {
     fn a_flapping_check_is_told_with_what_follows() {
         let check = CheckName::new("running");
         let window = Duration::from_secs(600);
-        insta::assert_snapshot!(flaps(PLACE, "Service B", &check, 7, window, Some(IncidentId(1))), @"");
-        insta::assert_snapshot!(flaps(PLACE, "Service B", &check, 7, window, None), @"");
+        insta::assert_snapshot!(flaps(PLACE, "Service B", &check, 7, window, Some(IncidentId(1))), @"PRODUCTION · System A: Service B: check running flaps: 7 changes in 10 min. I say no more of its turns until it is steady. INC-1 stays open until then.");
+        insta::assert_snapshot!(flaps(PLACE, "Service B", &check, 7, window, None), @"PRODUCTION · System A: Service B: check running flaps: 7 changes in 10 min. I say no more of its turns until it is steady.");
         let steady = |now, meant| steady(PLACE, "Service B", &check, now, "22:01 SGT", meant);
-        insta::assert_snapshot!(steady(Health::Ok, Meant::Mitigated(IncidentId(1))), @"");
-        insta::assert_snapshot!(steady(Health::Critical, Meant::Nothing), @"");
-        insta::assert_snapshot!(steady(Health::Unknown, Meant::Nothing), @"");
-        insta::assert_snapshot!(steady(Health::Warning, Meant::Recurred(IncidentId(1))), @"");
-        insta::assert_snapshot!(status(&check, "22:01 SGT"), @"");
+        insta::assert_snapshot!(steady(Health::Ok, Meant::Mitigated(IncidentId(1))), @"PRODUCTION · System A: Service B: check running is steady again: ok since 22:01 SGT. INC-1 stays open until `resolve`.");
+        insta::assert_snapshot!(steady(Health::Critical, Meant::Nothing), @"PRODUCTION · System A: Service B: check running is steady again: critical since 22:01 SGT.");
+        insta::assert_snapshot!(steady(Health::Unknown, Meant::Nothing), @"PRODUCTION · System A: Service B: check running is steady again: nobody knows how it is since 22:01 SGT.");
+        insta::assert_snapshot!(steady(Health::Warning, Meant::Recurred(IncidentId(1))), @"PRODUCTION · System A: Service B: check running is steady again: it warns since 22:01 SGT. INC-1 is open again.");
+        insta::assert_snapshot!(status(&check, "22:01 SGT"), @"running flaps since 22:01 SGT: not believed until it is steady");
     }
 }

@@ -207,7 +207,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::CheckFlaps { service, check, changes, within_secs, now: is } => {
             let window = super::time::limit(std::time::Duration::from_secs(*within_secs));
             let is = health(*is);
-            bot(format!("found that `{check}` of {service} flaps: {changes} changes in {window}, {is} at the moment"))
+            bot(format!("found that `{check}` of {service} flaps: {changes} changes in {window}, {is} at the moment."))
         }
         Happened::CheckSteady { service, check, now: is, since, detail } => {
             let since = times.at_second(*since, now);
@@ -262,9 +262,14 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             bot(format!("fired {trigger}, as `{check}` of {service} failed: it {did}."))
         }
         Happened::TriggerHeld { trigger, service, by, why, until } => {
-            let until = match until {
-                Some(until) => format!("It is looked at again at {}.", times.at_second(*until, now)),
-                None => "It waits for `resume`.".to_owned(),
+            let until = match (until, by) {
+                (Some(until), _) => format!("It is looked at again at {}.", times.at_second(*until, now)),
+                (None, Brake::AtMost | Brake::Flapping | Brake::NoEffect | Brake::Paused | Brake::Cooldown) => {
+                    "It waits for `resume`.".to_owned()
+                }
+                (None, Brake::Stuck) => "It is looked at again when that run is over.".to_owned(),
+                (None, Brake::Busy) => "It is looked at again when that is over.".to_owned(),
+                (None, Brake::NoPlan) => "It is looked at again when the catalog changes.".to_owned(),
             };
             bot(format!("held {trigger} for {service} ({}): {} {until}", brake(*by), stop(&shown(why))))
         }
@@ -555,6 +560,8 @@ mod tests {
         mei stopped run 12. Steps done: 1, 2. Unknown: none. Not started: 3.
         countersign found service-b critical instead of ok by `running`, since 06:01:12 +08, 2 results: STOPPED.
         countersign found service-b unknown by `running`, since 06:01:12 +08, 1 result.
+        countersign found that `running` of service-b flaps: 7 changes in 10 min, critical at the moment.
+        countersign found `running` of service-b steady again: ok since 06:01:12 +08: RUNNING.
         countersign opened INC-7 on service-b in system-a, found by `running`, so since 06:01:12 +08: Service B is not running.
         mei opened INC-8 in system-a: everything is slow.
         mei takes care of INC-7.
