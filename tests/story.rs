@@ -76,8 +76,10 @@ async fn the_story() {
     Now: resolved by mei at TIME: its disk was full. `report INC-1` has the whole record; `reopen INC-1` if it is not over.
     The whole record: `countersign report INC-1`, or /incidents/1 on the page.
     "#);
-    let url = bot.url();
-    let report = bot.command(&["report", "1", "--server", &url]).output().await.expect("the command runs");
+    let (url, data) = (bot.url(), bot.data().display().to_string());
+    let mut report = bot.command(&["report", "1", "--server", &url]);
+    let report = report.env("COUNTERSIGN_DATA", data).output().await.expect("the command runs");
+    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
     let report = String::from_utf8(report.stdout).expect("text");
     for part in [
         "INC-1",

@@ -249,6 +249,45 @@ async fn i12_paused_means_that_nothing_starts() {
     bot.finish().await;
 }
 
+/// Paused while a run that started by itself is in a step: that step is not torn apart, and nothing is begun after it.
+#[tokio::test]
+async fn i12_paused_in_the_middle_of_a_run_no_further_change_begins() {
+    let steps = "steps:\n  - name: Drain\n    run: {command: [./step.sh, drain, wait]}\n  - name: Start\n    run: {command: [./step.sh, start, ok]}\n";
+    let (head, _) = START.split_once("steps:").expect("steps");
+    let world = world("auto", LOOSE).file("start-service.yaml", &format!("{head}{steps}"));
+    let bot = Bot::start(world).await;
+    more_probes(&bot, 1).await;
+    break_it(&bot, 2);
+    bot.until_effect("drain", 1).await;
+    let paused = bot.say("boss", "pause").await.done();
+    insta::assert_snapshot!(paused.plain(), @r#"
+    Run 1, which started by itself, begins no further change after the step under way. `stop run 1` ends it at once.
+    boss has paused all automation. Checks go on, nothing starts by itself. `resume` lets it go on.
+    "#);
+    bot.release("drain");
+    bot.until_run(RunId(1), "failed").await;
+    assert_eq!(bot.effects(), ["drain"], "a further step was started");
+    let told = bot.hear("failed at step 2").await;
+    insta::assert_snapshot!(plain(&told.text), @r#"PRODUCTION · start service-b, started by service-down, failed at step 2 (Start): boss has paused all automation. mei, boss or lin: please look. Ledger N · DIGEST"#);
+    bot.say("boss", "resume").await.done();
+    // A recovery that was cut short is not repeated before somebody has looked.
+    bot.hear("has stopped itself").await;
+    assert_eq!(runs(&bot).await, 1);
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// A program that says a NUL is believed all the same.
+#[tokio::test]
+async fn i12_whatever_a_check_says_its_result_is_taken() {
+    let nul = SYSTEM.replace("[./step.sh, service-b, probe]", r#"[printf, "x\\0y"]"#);
+    let bot = Bot::start(world("auto", LOOSE).file("system-a.yaml", &nul)).await;
+    let known = "select count(*) from check_state where hard = 'ok'";
+    until("its result is taken", async || (bot.db().number(known).await == 1).then_some(())).await;
+    bot.rest().await;
+    bot.finish().await;
+}
+
 #[tokio::test]
 async fn i12_a_shadow_only_says_what_it_would_have_done() {
     let bot = Bot::start(world("shadow", LOOSE)).await;

@@ -174,6 +174,13 @@ pub fn paused(by: &PersonId, reason: Option<&str>) -> String {
     format!("{by} has paused all automation{why}. Checks go on, nothing starts by itself. `resume` lets it go on.")
 }
 
+/// To `pause` while a run that started by itself is under way.
+pub fn goes_no_further(run: RunId) -> String {
+    format!(
+        "Run {run}, which started by itself, begins no further change after the step under way. `stop run {run}` ends it at once."
+    )
+}
+
 /// A person let automation go on.
 pub fn resumed(by: &PersonId) -> String {
     format!("{by} lets automation go on.")

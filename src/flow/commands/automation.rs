@@ -1,7 +1,8 @@
 //! Stopping what starts by itself, and letting it go on: `pause`, `resume`.
 //!
 //! Keeps I1 and I12: `pause` locks the row that every automatic start holds for share, and takes back what has been
-//! granted and has not begun, in the same transaction. When it is answered, nothing starts by itself any more.
+//! granted and has not begun, in the same transaction. When it is answered, nothing starts by itself any more: no run, and
+//! no further step of a run under way that may change something (`engine::commit` asks the same row).
 
 use super::super::turn::Turn;
 use crate::engine::{self, StopOutcome};
@@ -61,6 +62,10 @@ pub(super) async fn command_pause(turn: &mut Turn<'_>, reason: Option<String>) -
             // Echoed from the ledger.
             StopOutcome::Stopped | StopOutcome::Stopping | StopOutcome::Over(_) => {}
         }
+    }
+    // A step under way is not torn apart; the engine starts no further one of these.
+    for run in turn.tx.list_automatic_under_way().await? {
+        turn.answer(text::automation::goes_no_further(run));
     }
     Ok(())
 }

@@ -290,7 +290,7 @@ async fn asked(turn: &mut Turn<'_>, incident: &Incident) -> Result<Vec<PersonId>
         if !runs.contains(&request.run) {
             continue;
         }
-        let Some(run) = turn.app.store.find_run(request.run).await? else { continue };
+        let Some(run) = turn.tx.find_run(request.run).await? else { continue };
         let RequestState::Pending { stage } = request.state else { continue };
         return Ok(turn.asked(&plan_of(&run)?, stage, &request.requesters));
     }
