@@ -383,7 +383,7 @@ async fn i12_killed_in_the_middle_it_goes_on_from_what_is_known() {
     // It fails again while nobody has judged: what keeps the trigger is said as it is.
     break_it(&bot, 2);
     let waits = bot.hear("service-down does nothing").await;
-    insta::assert_snapshot!(plain(&waits.text), @"");
+    insta::assert_snapshot!(plain(&waits.text), @"service-down does nothing about service-b: its last run is stuck: somebody must look, `judge run 1 …` says what came of it.");
     heal(&bot);
     until("it is well", async || (certain(&bot, "ok").await == 1).then_some(())).await;
     bot.say("boss", "judge run 1 worked because it answers").await.done();
@@ -429,7 +429,7 @@ async fn a_check_that_flaps_is_told_once_and_again_when_it_is_steady() {
         until("it is well", async || (certain(&bot, "ok").await == 1).then_some(())).await;
     }
     let told = bot.hear("flaps").await;
-    insta::assert_snapshot!(plain(&told.text), @"");
+    insta::assert_snapshot!(plain(&told.text), @"PRODUCTION · System A: Service B: check running flaps: 7 changes in 10 min. I say no more of its turns until it is steady. INC-1 stays open until then.");
     let turns = "select count(*) from event where kind = 'check_turned'";
     assert_eq!(bot.db().number(turns).await, 7, "the first word and six turns");
     assert_eq!(bot.db().number("select count(*) from event where kind = 'check_flaps'").await, 1);
@@ -440,7 +440,7 @@ async fn a_check_that_flaps_is_told_once_and_again_when_it_is_steady() {
         .tamper("update check_state set version = version + 1, turns = (select array_agg(at - interval '11 min') from unnest(turns) at)")
         .await;
     let steady = bot.hear("steady again").await;
-    insta::assert_snapshot!(plain(&steady.text), @"");
+    insta::assert_snapshot!(plain(&steady.text), @"PRODUCTION · System A: Service B: check running is steady again: ok since TIME. INC-1 stays open until `resolve`.");
     assert_eq!(bot.db().number("select count(*) from incident where state = 'mitigated'").await, 1);
     // From now on it is told as ever.
     break_it(&bot, 2);
@@ -552,7 +552,7 @@ async fn i12_a_trigger_whose_owner_may_run_nothing_does_nothing_until_they_may()
     more_probes(&bot, 1).await;
     break_it(&bot, 2);
     let held = bot.hear("can do nothing").await;
-    insta::assert_snapshot!(plain(&held.text), @"");
+    insta::assert_snapshot!(plain(&held.text), @"PRODUCTION · service-down can do nothing about service-b: its owner mei may run nothing on system-a. mei, boss or lin: please look.");
     more_probes(&bot, 2).await;
     assert_eq!(runs(&bot).await, 0);
     std::fs::write(bot.catalog("system-a.yaml"), SYSTEM).expect("a file");
