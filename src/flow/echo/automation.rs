@@ -115,7 +115,7 @@ async fn held(
         // They were pinged for the run that failed a moment ago.
         Brake::NoEffect => {
             let last = app.store.find_last_fired(trigger, service).await?;
-            !last.is_some_and(|(_, state)| state == "failed")
+            last.is_none_or(|(_, state)| state != "failed")
         }
         // They were pinged when it got stuck.
         Brake::Stuck => false,
