@@ -429,11 +429,11 @@ async fn a_check_that_flaps_is_told_once_and_again_when_it_is_steady() {
         until("it is well", async || (certain(&bot, "ok").await == 1).then_some(())).await;
     }
     let told = bot.hear("flaps").await;
-    insta::assert_snapshot!(plain(&told.text), @"PRODUCTION · System A: Service B: check running flaps: 7 changes in 10 min. I say no more of its turns until it is steady. INC-1 stays open until then.");
+    insta::assert_snapshot!(plain(&told.text), @"PRODUCTION · System A: Service B: check running flaps: 11 changes in 10 min. I say no more of its turns until it is steady. INC-1 stays open until then.");
     let turns = "select count(*) from event where kind = 'check_turned'";
-    assert_eq!(bot.db().number(turns).await, 7, "the first word and six turns");
+    assert_eq!(bot.db().number(turns).await, 11, "the first word and ten turns");
     assert_eq!(bot.db().number("select count(*) from event where kind = 'check_flaps'").await, 1);
-    assert_eq!(bot.db().number("select count(*) from event where kind = 'incident_mitigated'").await, 3);
+    assert_eq!(bot.db().number("select count(*) from event where kind = 'incident_mitigated'").await, 5);
     assert_eq!(bot.db().number("select count(*) from incident where state = 'open'").await, 1, "it stays open");
     // Ten minutes later.
     bot.db()
@@ -444,9 +444,9 @@ async fn a_check_that_flaps_is_told_once_and_again_when_it_is_steady() {
     assert_eq!(bot.db().number("select count(*) from incident where state = 'mitigated'").await, 1);
     // From now on it is told as ever.
     break_it(&bot, 2);
-    until("it is told", async || (bot.db().number(turns).await == 8).then_some(())).await;
+    until("it is told", async || (bot.db().number(turns).await == 12).then_some(())).await;
     heal(&bot);
-    until("it is well", async || (bot.db().number(turns).await == 9).then_some(())).await;
+    until("it is well", async || (bot.db().number(turns).await == 13).then_some(())).await;
     bot.rest().await;
     bot.finish().await;
 }

@@ -16,9 +16,9 @@ use crate::model::event::Health;
 /// How many of its latest turns a check remembers. No brake looks at more.
 pub const TURNS_KEPT: usize = 128;
 
-/// The most turns within [`FLAP_WINDOW`] that are told. Three failures and three recoveries in ten minutes are what a
-/// person still follows; it is also where a trigger of default brakes stops to believe the check.
-pub const FLAPS_BEYOND: u32 = 6;
+/// The most turns within [`FLAP_WINDOW`] that are told. A service that dies again and again, with a trigger that starts it
+/// three times, stops itself, and is let go on by a person, turns eight times: that story is told to its end.
+pub const FLAPS_BEYOND: u32 = 10;
 
 /// Over which turns are counted, and how long a check that flaps has to hold one state until it is believed again. As
 /// both are one window, no window of that length has more than `FLAPS_BEYOND + 2` pieces of news.
@@ -285,11 +285,11 @@ mod tests {
         results.extend((0..70).map(|_| (Ok, 10)));
         let (known, told) = told(&results, 1);
         let turned = told.iter().filter(|(_, news)| matches!(news, News::Turned(_))).count();
-        assert_eq!(turned, 7, "the first word and six turns");
-        let turn = Turn { was: Some(Ok), now: Critical, since: at(70), results: 1 };
+        assert_eq!(turned, 11, "the first word and ten turns");
+        let turn = Turn { was: Some(Ok), now: Critical, since: at(110), results: 1 };
         assert_eq!(
-            told[7..],
-            [(70, News::Flaps { turn, changes: 7 }), (720, News::Steady { now: Ok, since: at(120) })]
+            told[11..],
+            [(110, News::Flaps { turn, changes: 11 }), (720, News::Steady { now: Ok, since: at(120) })]
         );
         let known = known.expect("results were taken");
         assert_eq!((known.flaps_since, known.turns.len()), (None, 12), "triggers see every turn");
@@ -298,11 +298,11 @@ mod tests {
     #[test]
     fn a_failure_after_a_long_silence_is_told_though_it_flapped() {
         let mut results = vec![(Ok, 0)];
-        results.extend((1..=8).map(|n| (if n % 2 == 1 { Critical } else { Ok }, 10)));
+        results.extend((1..=12).map(|n| (if n % 2 == 1 { Critical } else { Ok }, 10)));
         results.push((Critical, 3_600));
         let (known, told) = told(&results, 1);
-        let turn = Turn { was: Some(Ok), now: Critical, since: at(3_680), results: 1 };
-        assert_eq!(told.last(), Some(&(3_680, News::Turned(turn))));
+        let turn = Turn { was: Some(Ok), now: Critical, since: at(3_720), results: 1 };
+        assert_eq!(told.last(), Some(&(3_720, News::Turned(turn))));
         assert_eq!(known.expect("results were taken").flaps_since, None);
     }
 
