@@ -715,6 +715,11 @@ pub enum Known {
         /// When it was asked last.
         asked: DateTime<Utc>,
     },
+    /// It changes too often to be believed.
+    Flaps {
+        /// Since when.
+        since: DateTime<Utc>,
+    },
     /// It is certain.
     Certain {
         /// What.
@@ -749,6 +754,7 @@ pub fn service_status(
                 let age = lasted(millis(*asked, now));
                 wrong.push((2, format!("{check}: nothing is certain yet, asked {age} ago")));
             }
+            Known::Flaps { since } => wrong.push((0, super::flaps::status(check, &times.at_second(*since, now)))),
             Known::Certain { health: Health::Ok, asked, .. } => {
                 well.push(check.to_string());
                 oldest = Some(oldest.map_or(*asked, |oldest| oldest.min(*asked)));

@@ -4,8 +4,8 @@
 //!
 //! 1. *paused*: a person has stopped all automation.
 //! 2. *held*: a brake holds it until a person says `resume`. That was said; nothing is said again.
-//! 3. *no effect*: its last run for the service failed; or it ended well, and the check was never ok after
-//!    it. Held.
+//! 3. *no effect*: its last run for the service failed; or it ended well, and the check was never ok since
+//!    it fired. Held.
 //! 4. *at most*: it has had its runs in the window. Held.
 //! 5. *flapping*: the check turns too often to be believed. Held.
 //! 6. *busy*: somebody else's run for the service waits, is under way or has just ended. Put off until that has shown
@@ -148,7 +148,7 @@ pub enum Why {
     Turns(u32),
     /// Its last run failed.
     RunFailed,
-    /// Its last run ended well, and the check was never ok after it.
+    /// Its last run ended well, and the check was never ok since it fired.
     NotOkAfterRun,
 }
 
@@ -184,7 +184,8 @@ pub fn decide(look: &Look<'_>) -> Decision {
             Came::Failed(_) if counts(last.at) => {
                 return Decision::Held { by: Brake::NoEffect, why: Why::RunFailed };
             }
-            Came::Succeeded(ended) if counts(last.at) && !ok_since => {
+            // Ok while the run verified counts as ok: what fails again after that has died again, and is for `at_most`.
+            Came::Succeeded(ended) if counts(last.at) && look.ok_at.is_none_or(|ok_at| ok_at <= last.at) => {
                 if look.asked_at < ended + delta(look.settle) {
                     return Decision::Wait;
                 }
@@ -312,12 +313,16 @@ mod tests {
         let firings = [succeeded(0, 10)];
         let never_ok = |now| Look {
             firings: &firings,
-            ok_at: Some(at(5)),
+            ok_at: Some(at(-5)),
             occasion: Occasion::StillFails { again_at: None },
             ..fresh(now)
         };
         assert_eq!(decide(&never_ok(69)), Decision::Wait, "it may take a while to be ok");
         assert_eq!(decide(&never_ok(70)), Decision::Held { by: Brake::NoEffect, why: Why::NotOkAfterRun });
+
+        // It was ok between the step that started it and the end of the run, and died at once.
+        let died = Look { firings: &firings, ok_at: Some(at(5)), ..fresh(700) };
+        assert_eq!(decide(&died), Decision::Go, "it helped, and it failed anew");
     }
 
     #[test]
