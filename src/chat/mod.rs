@@ -11,6 +11,7 @@
 
 pub mod room;
 pub mod sender;
+pub mod slack;
 
 use std::time::Duration;
 
