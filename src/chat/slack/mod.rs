@@ -4,7 +4,9 @@
 //! No type of Slack's leaves this folder. Reading what came in (`inbound`), setting what goes out (`text`) and the app's
 //! manifest are pure.
 
+pub mod inbound;
 pub mod text;
+mod words;
 
 /// The platform part of Slack's addresses.
 pub const PLATFORM: &str = "slack";
