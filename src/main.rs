@@ -67,6 +67,8 @@ enum Command {
         after_help = "Example: countersign audit verify --server http://127.0.0.1:7373 --head 20:6f28de09178d"
     )]
     Audit(cli::audit::Command),
+    #[command(hide = true, subcommand, after_help = "Example: countersign slack manifest > slack-app.yaml")]
+    Slack(cli::slack::Command),
     #[command(
         hide = true,
         after_help = "Example: countersign completions bash > \
@@ -142,6 +144,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Plan(args) => cli::plan::run(args).await,
         Command::Report(args) => cli::report::run(args).await,
         Command::Audit(command) => cli::audit::run(command).await,
+        Command::Slack(command) => cli::slack::run(&command),
         Command::Init(args) => cli::init::run(args),
         Command::Schema(args) => cli::schema::run(&args),
         Command::Completions(args) => cli::completions::run(&args, all_commands()),

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod report;
 pub mod say;
 pub mod schema;
+pub mod slack;
 pub mod tail;
 mod trial;
 pub mod up;

@@ -5,6 +5,7 @@
 //! manifest are pure.
 
 pub mod inbound;
+pub mod manifest;
 pub mod text;
 mod words;
 
