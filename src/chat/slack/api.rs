@@ -1,0 +1,451 @@
+//! Speaking to Slack: the adapter's way out.
+//!
+//! What lives here: posting, changing, finding again and removing doubles; pace; what Slack's errors mean for a message.
+//! What does not: how a message is set (`text`), and what comes in.
+//!
+//! Keeps I5 on Slack's side. Every message that stays carries its key as metadata. Whoever does not know whether it
+//! arrived reads the room or the thread, after a time in which a late one would appear, and keeps the first of what bears
+//! the key and was written by this bot; the rest is removed. A message that only one person sees leaves nothing that could
+//! be read: if its fate is unknown it is sent again, and at worst that person sees it twice. A change is made again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use hyper_rustls::HttpsConnectorBuilder;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use slack_morphism::errors::SlackClientError;
+use slack_morphism::hyper_tokio::{SlackClientHyperConnector, SlackHyperClient};
+use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient};
+use tokio::time::{Instant, sleep_until};
+
+use super::inbound::Own;
+use super::text::{self, BODY, BUTTONS, Post};
+use super::{PLATFORM, is_user_id};
+use crate::chat::{Adapter, Limits, Outgoing, SendError};
+use crate::model::chat::RoomAddress;
+use crate::model::id::MessageId;
+
+/// Where Slack is.
+pub const SLACK: &str = "https://slack.com/api";
+
+/// What the bot's metadata is called.
+const EVENT: &str = "countersign_message";
+
+/// How long a message whose fate is unknown may take to appear.
+const SETTLES_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long to wait when Slack says that it is too much, and not how long.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Slack takes one message a second in each channel.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How many of them it takes at once.
+const AT_ONCE: u32 = 3;
+
+/// Messages on one page of a history.
+const PAGE: usize = 200;
+
+/// How many pages are read to find a message. One whose fate is unknown is among the newest of a room.
+const PAGES: usize = 5;
+
+/// One workspace of Slack, as its bot speaks to it.
+pub struct Slack {
+    client: SlackHyperClient,
+    token: SlackApiToken,
+    own: Own,
+    /// What each channel still takes at once.
+    pace: Mutex<HashMap<String, Bucket>>,
+    /// Until when something may still appear: for all channels, as another process may have died right before this one
+    /// began, and for each in which a fate became unknown.
+    settled: Mutex<(Instant, HashMap<String, Instant>)>,
+}
+
+/// Slack cannot be spoken to.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The machine has no certificates to check Slack's with.
+    #[error("this machine's certificates cannot be read, so Slack's cannot be checked; install ca-certificates")]
+    Certificates(#[source] std::io::Error),
+    /// Slack does not accept the token, or does not answer.
+    #[error("Slack does not let the bot in: {0}")]
+    Refused(SendError),
+    /// An answer that is none.
+    #[error("Slack's answer to auth.test cannot be read")]
+    Answer(#[source] serde_json::Error),
+}
+
+impl Slack {
+    /// Asks Slack whose token it is, and speaks as that bot from then on. `api` is [`SLACK`], or where a server stands
+    /// that speaks as Slack does; plain HTTP is spoken only if it says so.
+    ///
+    /// # Errors
+    /// When Slack cannot be reached, or does not accept the token.
+    pub async fn connect(api: &str, token: String) -> Result<Self, ConnectError> {
+        let builder = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+            .map_err(ConnectError::Certificates)?;
+        let builder = if api.starts_with("http://") { builder.https_or_http() } else { builder.https_only() };
+        // No rate control of the library's: it is one queue for a whole workspace, and here each channel has its own.
+        let connector = SlackClientHyperConnector::with_connector(builder.enable_http1().build())
+            .with_slack_api_url(api.trim_end_matches('/'));
+        let client = SlackClient::new(connector);
+        let token = SlackApiToken::new(SlackApiTokenValue(token));
+        let answer: Value = client
+            .open_session(&token)
+            .http_session_api
+            .http_post("auth.test", &json!({}), None)
+            .await
+            .map_err(|error| ConnectError::Refused(meaning(&error)))?;
+        let own: WhoAmI = serde_json::from_value(answer).map_err(ConnectError::Answer)?;
+        let own = Own { team: own.team_id, user: own.user_id, bot: own.bot_id };
+        let settled = Mutex::new((Instant::now() + SETTLES_WITHIN, HashMap::new()));
+        Ok(Self { client, token, own, pace: Mutex::default(), settled })
+    }
+
+    /// Who the bot is there.
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
+    async fn post(&self, method: &str, request: Value) -> Result<Value, SendError> {
+        let session = self.client.open_session(&self.token);
+        session.http_session_api.http_post(method, &request, None).await.map_err(|error| meaning(&error))
+    }
+
+    async fn get(&self, method: &str, fields: &[(&str, Option<String>)]) -> Result<Value, SendError> {
+        let session = self.client.open_session(&self.token);
+        let fields = fields.to_vec();
+        session.http_session_api.http_get(method, &fields, None).await.map_err(|error| meaning(&error))
+    }
+
+    /// Waits until the channel takes another message.
+    async fn wait_for(&self, channel: &str) {
+        let at = {
+            let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            // A channel in which nothing was said for a while takes as much as one that is new.
+            pace.retain(|_, bucket| !bucket.is_full(now));
+            pace.entry(channel.to_owned()).or_insert(Bucket { full_at: now }).take(now)
+        };
+        sleep_until(at).await;
+    }
+
+    async fn send_posts(&self, outgoing: &Outgoing) -> Result<MessageId, SendError> {
+        let channel = &outgoing.room.channel;
+        if let Some(edited) = &outgoing.edits {
+            let Post { text, blocks } = text::edit(&outgoing.message);
+            let request = json!({
+                "channel": channel, "ts": edited.as_str(), "text": text, "blocks": blocks,
+                "parse": "none", "link_names": false,
+            });
+            self.wait_for(channel).await;
+            self.post("chat.update", request).await?;
+            return Ok(edited.clone());
+        }
+        let posts = text::posts(&outgoing.message);
+        let whole = posts.len();
+        let mut first = None;
+        for (part, Post { text, blocks }) in posts.into_iter().enumerate() {
+            let mut request = json!({
+                "channel": channel, "text": text, "blocks": blocks, "parse": "none", "link_names": false,
+            });
+            if let Some(thread) = &outgoing.thread {
+                request["thread_ts"] = json!(thread.as_str());
+            }
+            let method = match alone(outgoing)? {
+                Some(user) => {
+                    request["user"] = json!(user);
+                    "chat.postEphemeral"
+                }
+                None => {
+                    let key = Key { key: outgoing.key.clone(), part, of: whole };
+                    request["metadata"] = json!({"event_type": EVENT, "event_payload": key.payload()});
+                    // What a link leads to is nothing that the bot says, and opening it may do something.
+                    request["unfurl_links"] = json!(false);
+                    request["unfurl_media"] = json!(false);
+                    "chat.postMessage"
+                }
+            };
+            self.wait_for(channel).await;
+            let answer = self.post(method, request).await?;
+            let name = answer["ts"].as_str().or_else(|| answer["message_ts"].as_str());
+            let name = name.ok_or_else(|| SendError::Unknown(format!("{method} was answered without a name")))?;
+            first.get_or_insert_with(|| MessageId::new(name));
+        }
+        first.ok_or_else(|| SendError::Refused("there is nothing to say".to_owned()))
+    }
+
+    async fn find_posts(&self, outgoing: &Outgoing) -> Result<Option<MessageId>, SendError> {
+        if outgoing.edits.is_some() || alone(outgoing)?.is_some() {
+            return Ok(None);
+        }
+        let channel = outgoing.room.channel.as_str();
+        let settled = {
+            let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+            settled.1.get(channel).map_or(settled.0, |at| settled.0.max(*at))
+        };
+        sleep_until(settled).await;
+        let found = Found::of(self.written_with(outgoing, channel).await?);
+        for ts in &found.superfluous {
+            self.remove(channel, ts).await?;
+        }
+        Ok(found.first.map(MessageId::new))
+    }
+
+    /// This bot's messages that bear the key, in the room or in the thread.
+    async fn written_with(&self, outgoing: &Outgoing, channel: &str) -> Result<Vec<Written>, SendError> {
+        let mut written = Vec::new();
+        let mut cursor: Option<String> = None;
+        for _ in 0..PAGES {
+            let mut fields = vec![
+                ("channel", Some(channel.to_owned())),
+                ("limit", Some(PAGE.to_string())),
+                ("include_all_metadata", Some("true".to_owned())),
+                ("cursor", cursor.take()),
+            ];
+            let method = match &outgoing.thread {
+                None => "conversations.history",
+                Some(thread) => {
+                    fields.push(("ts", Some(thread.as_str().to_owned())));
+                    "conversations.replies"
+                }
+            };
+            let page = self.get(method, &fields).await?;
+            let page: Page = Page::deserialize(&page)
+                .map_err(|error| SendError::Unknown(format!("{method} was answered in another shape: {error}")))?;
+            written.extend(page.messages.iter().filter_map(|message| self.written(message, &outgoing.key)));
+            cursor = page.response_metadata.and_then(|page| page.next_cursor).filter(|cursor| !cursor.is_empty());
+            if cursor.is_none() {
+                return Ok(written);
+            }
+        }
+        tracing::warn!(room = %outgoing.room, "a room is too long to be searched whole for a message that may have arrived");
+        Ok(written)
+    }
+
+    fn written(&self, message: &Value, key: &str) -> Option<Written> {
+        // Another app may bear any metadata: only what this bot wrote counts.
+        let own_user = message["user"].as_str() == Some(&self.own.user);
+        let own_bot = self.own.bot.is_some() && message["bot_id"].as_str() == self.own.bot.as_deref();
+        if !(own_user || own_bot) || message["metadata"]["event_type"].as_str() != Some(EVENT) {
+            return None;
+        }
+        let borne = Key::of(&message["metadata"]["event_payload"])?;
+        let ts = message["ts"].as_str()?.to_owned();
+        (borne.key == key).then_some(Written { ts, part: borne.part, of: borne.of })
+    }
+
+    async fn remove(&self, channel: &str, ts: &str) -> Result<(), SendError> {
+        match self.post("chat.delete", json!({"channel": channel, "ts": ts})).await {
+            Ok(_) => {
+                tracing::info!(channel, ts, "a double was removed");
+                Ok(())
+            }
+            // It is gone, or it is not ours to remove: the message itself has arrived either way.
+            Err(SendError::Refused(why)) => {
+                tracing::warn!(channel, ts, why, "a double was not removed");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Adapter for Slack {
+    fn serves(&self, room: &RoomAddress) -> bool {
+        room.platform == PLATFORM && room.workspace == self.own.team
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { text: BODY, buttons: BUTTONS }
+    }
+
+    fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {
+        async move {
+            // Noted beforehand: whoever waits may give up, and then nothing below is reached.
+            self.settled
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .1
+                .insert(message.room.channel.clone(), Instant::now() + SETTLES_WITHIN);
+            self.send_posts(message).await
+        }
+        .boxed()
+    }
+
+    fn find<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<Option<MessageId>, SendError>> {
+        self.find_posts(message).boxed()
+    }
+}
+
+/// Who alone sees a message, if that has to be asked for: in a conversation of two everything is.
+fn alone(outgoing: &Outgoing) -> Result<Option<&str>, SendError> {
+    match &outgoing.message.only_to {
+        None => Ok(None),
+        Some(_) if outgoing.room.channel.starts_with('D') => Ok(None),
+        Some(account) if account.platform == PLATFORM && is_user_id(&account.id) => Ok(Some(&account.id)),
+        Some(account) => Err(SendError::Refused(format!("{account} is nobody whom Slack knows"))),
+    }
+}
+
+/// What makes a message itself, and which part of it this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Key {
+    key: String,
+    part: usize,
+    of: usize,
+}
+
+impl Key {
+    fn payload(&self) -> Value {
+        json!({"key": self.key, "part": self.part, "of": self.of})
+    }
+
+    fn of(payload: &Value) -> Option<Self> {
+        let number = |field: &str| payload[field].as_u64().and_then(|number| usize::try_from(number).ok());
+        Some(Self { key: payload["key"].as_str()?.to_owned(), part: number("part")?, of: number("of")? })
+    }
+}
+
+/// A message that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Written {
+    ts: String,
+    part: usize,
+    of: usize,
+}
+
+/// What is left of a message that was looked for.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    /// Its first part, if all of it is there.
+    first: Option<String>,
+    /// What has to go: doubles, and parts of what is not whole and will be sent anew.
+    superfluous: Vec<String>,
+}
+
+impl Found {
+    fn of(mut written: Vec<Written>) -> Self {
+        // Slack's names are times of one length, so that the oldest is the first.
+        written.sort_by(|one, other| one.ts.cmp(&other.ts));
+        written.dedup_by(|one, other| one.ts == other.ts);
+        let mut parts: BTreeMap<usize, &str> = BTreeMap::new();
+        let mut superfluous = Vec::new();
+        for message in &written {
+            if let std::collections::btree_map::Entry::Vacant(place) = parts.entry(message.part) {
+                place.insert(&message.ts);
+            } else {
+                superfluous.push(message.ts.clone());
+            }
+        }
+        let whole = written.first().is_some_and(|first| (0..first.of).all(|part| parts.contains_key(&part)));
+        let first = parts.get(&0).filter(|_| whole).map(|ts| (*ts).to_owned());
+        if first.is_none() {
+            superfluous = written.iter().map(|message| message.ts.clone()).collect();
+        }
+        Self { first, superfluous }
+    }
+}
+
+/// How much a channel takes at once, told by when it takes all of it again.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    full_at: Instant,
+}
+
+impl Bucket {
+    fn is_full(&self, now: Instant) -> bool {
+        self.full_at <= now
+    }
+
+    /// Takes the next place. When it is.
+    fn take(&mut self, now: Instant) -> Instant {
+        self.full_at = self.full_at.max(now) + EVERY;
+        let ahead = EVERY * AT_ONCE;
+        self.full_at.checked_sub(ahead).map_or(now, |at| at.max(now))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct WhoAmI {
+    team_id: String,
+    user_id: String,
+    bot_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Page {
+    messages: Vec<Value>,
+    response_metadata: Option<PageMetadata>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PageMetadata {
+    next_cursor: Option<String>,
+}
+
+/// What an error means for the message. The library's own words are not handed on: they hold whole bodies.
+fn meaning(error: &SlackClientError) -> SendError {
+    match error {
+        SlackClientError::RateLimitError(limit) => SendError::RetryAfter(limit.retry_after.unwrap_or(PAUSE)),
+        SlackClientError::ApiError(refusal) => meaning_of_code(&refusal.code),
+        SlackClientError::HttpError(refusal) => {
+            let status = refusal.status_code.as_u16();
+            match status {
+                400 | 413 | 414 => SendError::Refused(format!("HTTP {status}")),
+                _ => SendError::Unknown(format!("HTTP {status}")),
+            }
+        }
+        SlackClientError::HttpProtocolError(_) => SendError::Unknown("the connection failed".to_owned()),
+        SlackClientError::EndOfStream(_) => SendError::Unknown("the connection ended early".to_owned()),
+        SlackClientError::SystemError(_) => SendError::Unknown("this machine could not speak to it".to_owned()),
+        SlackClientError::ProtocolError(_) | SlackClientError::SocketModeProtocolError(_) => {
+            SendError::Unknown("an answer that cannot be read".to_owned())
+        }
+    }
+}
+
+/// What one of Slack's words means for the message. What is wrong with the app or its token is not wrong with the
+/// message: it waits until somebody has put that right.
+fn meaning_of_code(code: &str) -> SendError {
+    let refused = |why: &str| SendError::Refused(format!("{code}: {why}"));
+    let waits = |why: &str| SendError::Unknown(format!("{code}: {why}"));
+    match code {
+        "ratelimited" | "rate_limited" => SendError::RetryAfter(PAUSE),
+        "internal_error" | "fatal_error" | "service_unavailable" | "request_timeout" | "team_added_to_org" => {
+            waits("Slack has trouble of its own")
+        }
+        "invalid_auth"
+        | "not_authed"
+        | "token_revoked"
+        | "token_expired"
+        | "account_inactive"
+        | "not_allowed_token_type" => {
+            waits("the bot's token is not valid; install the app again and give it the new one")
+        }
+        "missing_scope" | "no_permission" => {
+            waits("the app lacks a right; compare it with `countersign slack manifest` and install it again")
+        }
+        "access_denied"
+        | "ekm_access_denied"
+        | "enterprise_is_restricted"
+        | "org_login_required"
+        | "accesslimited"
+        | "two_factor_setup_required" => waits("Slack does not let the app in; an administrator has to"),
+        "not_in_channel" => refused("the bot is not in the channel; invite it"),
+        "channel_not_found" => refused("there is no such channel, or the bot is not in it; invite it"),
+        "is_archived" => refused("the channel is archived"),
+        "user_not_in_channel" => refused("who alone should see it is not in the channel"),
+        "message_not_found" => refused("the message that it changes is gone"),
+        "thread_not_found" => refused("the thread that it belongs to is gone"),
+        other => SendError::Refused(other.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
