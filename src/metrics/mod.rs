@@ -161,6 +161,7 @@ struct Counted {
     requests: Outcomes,
     messages: Outcomes,
     message_seconds: Histogram,
+    slack: Outcomes,
     catalogs: Outcomes,
     clock_jumps: Counter,
     incidents: Family<IncidentEvent, Counter>,
@@ -213,6 +214,7 @@ impl Counted {
             requests: outcomes(REQUESTS),
             messages: outcomes(Sending::ALL.map(Sending::name)),
             message_seconds: Histogram::new(ANSWERS),
+            slack: outcomes(SLACK),
             catalogs: outcomes(["loaded", "refused"]),
             clock_jumps: Counter::default(),
             incidents,
@@ -245,6 +247,7 @@ impl Counted {
             "Catalogs taken into use or refused, the first at the start",
             counted.catalogs.clone(),
         );
+        r.register("slack_deliveries", "What Slack delivered, by what came of it", counted.slack.clone());
         r.register("clock_jumps", "Jumps of the database's clock", counted.clock_jumps.clone());
         r.register("incidents", "What happened to incidents", counted.incidents.clone());
         r.register("automation_held", "Failures for which a brake held a trigger, by brake", counted.held.clone());
@@ -280,6 +283,15 @@ pub fn line(line: Line, took: Duration) {
         }
         Line::Again | Line::Failed => {}
     }
+}
+
+/// What may come of something that Slack delivers: it was said, it is news of a room, or it is neither and why.
+pub const SLACK: [&str; 9] =
+    ["said", "news", "not_kept", "own", "other_workspace", "org_wide", "no_words", "unknown", "unreadable"];
+
+/// Counts something that Slack delivered; `outcome` is one of [`SLACK`], and anything else is not counted.
+pub fn slack(outcome: &str) {
+    count(&COUNTED.slack, &SLACK, outcome);
 }
 
 /// Counts a try to send a message.

@@ -112,8 +112,24 @@ impl Slack {
         &self.own
     }
 
+    /// Asks for a place at which to listen, with the app's own token. It can be used once.
+    pub(super) async fn open_socket(&self, app: &SlackApiToken) -> Result<String, SendError> {
+        let answer = self.post_as(app, "apps.connections.open", json!({})).await?;
+        let place = answer["url"].as_str().map(str::to_owned);
+        place.ok_or_else(|| SendError::Unknown("apps.connections.open was answered without a place".to_owned()))
+    }
+
+    /// Opens a window for whoever pressed. Slack lets that be done once, within 3 s.
+    pub(super) async fn open_view(&self, trigger: &str, view: Value) -> Result<(), SendError> {
+        self.post("views.open", json!({"trigger_id": trigger, "view": view})).await.map(drop)
+    }
+
     async fn post(&self, method: &str, request: Value) -> Result<Value, SendError> {
-        let session = self.client.open_session(&self.token);
+        self.post_as(&self.token, method, request).await
+    }
+
+    async fn post_as(&self, token: &SlackApiToken, method: &str, request: Value) -> Result<Value, SendError> {
+        let session = self.client.open_session(token);
         session.http_session_api.http_post(method, &request, None).await.map_err(|error| meaning(&error))
     }
 

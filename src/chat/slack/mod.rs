@@ -2,11 +2,13 @@
 //!
 //! What lives here: everything that knows Slack's shapes. What does not: what is said (`text`, `flow`) and who may say it.
 //! No type of Slack's leaves this folder. Reading what came in (`inbound`), setting what goes out (`text`) and the app's
-//! manifest are pure; `api` is what speaks to Slack.
+//! manifest are pure; `api` is what speaks to Slack, `socket` what
+//! listens.
 
 pub mod api;
 pub mod inbound;
 pub mod manifest;
+pub mod socket;
 pub mod text;
 mod words;
 
