@@ -8,6 +8,7 @@
 pub mod api;
 pub mod inbound;
 pub mod manifest;
+pub mod signed;
 pub mod socket;
 pub mod text;
 mod words;
