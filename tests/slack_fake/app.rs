@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::slack::{APP_TOKEN, BOT_TOKEN, Kind, Room, Slack};
+use super::slack::{APP_TOKEN, BOT_TOKEN, Kind, Room, Slack, client};
 
 /// A workspace with `incidents`, where mei, ana and the bot are.
 pub(crate) async fn workspace() -> (Slack, String) {
@@ -15,10 +15,6 @@ pub(crate) async fn workspace() -> (Slack, String) {
     slack.user("gus", Kind::Guest);
     let incidents = slack.channel("incidents", Room::Public, &["mei", "ana", "gus", "countersign"]);
     (slack, incidents)
-}
-
-fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().expect("a client")
 }
 
 /// Calls a method with JSON.

@@ -196,7 +196,7 @@ async fn arguments_have_types_and_texts_have_bounds() {
     assert_eq!(slack.wrong(), [""; 0]);
     done(&slack, "chat.postMessage", with("text", json!("x".repeat(40_001)))).await;
     assert_eq!(slack.pardon().len(), 1);
-    assert_eq!(slack.from_bot(&incidents).last().map(|seen| seen.text.len()), Some(40_000));
+    assert_eq!(slack.of_bot(&incidents).last().map(|seen| seen.text.len()), Some(40_000));
     slack.finish();
 }
 
@@ -304,7 +304,7 @@ async fn people_and_groups_are_told_as_they_are() {
     assert_eq!(first["channel"]["id"], second["channel"]["id"]);
     refused(&slack, "conversations.open", json!({"users": "U0HUBOT"}), "cannot_dm_bot").await;
     done(&slack, "chat.postMessage", json!({"channel": "U0MEI", "text": "psst"})).await;
-    assert_eq!(slack.from_bot(&slack.direct("mei")).len(), 1);
+    assert_eq!(slack.of_bot(&slack.direct("mei")).len(), 1);
     slack.finish();
 }
 

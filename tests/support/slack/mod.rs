@@ -8,7 +8,7 @@
 //! bot meets.
 
 // Each test binary uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod api;
 mod arguments;
@@ -21,7 +21,7 @@ mod wire;
 pub(crate) mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -29,14 +29,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-// Each test binary uses its own part of this too.
-#[allow(unused_imports)]
 pub(crate) use deliver::{Came, Delivery, Mode, What};
-#[allow(unused_imports)]
 pub(crate) use people::Handed;
-#[allow(unused_imports)]
 pub(crate) use state::{Call, Fault, Push, View};
-#[allow(unused_imports)]
 pub(crate) use world::{Button, Kind, Room, Seen, Ts};
 
 use deliver::SOON;
@@ -110,6 +105,17 @@ impl Inner {
     }
 }
 
+/// One client for all tests of a binary, because making one reads the machine's certificates. It keeps no connection:
+/// each belongs to the test that opened it.
+pub(crate) fn client() -> reqwest::Client {
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    let make = || {
+        let _already_there = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().expect("a client")
+    };
+    CLIENT.get_or_init(make).clone()
+}
+
 /// In which order what was held back goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Release {
@@ -139,14 +145,13 @@ impl Drop for Slack {
 impl Slack {
     /// An empty workspace with the app installed, on a port of its own.
     pub(crate) async fn start() -> Self {
-        let _already_there = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let (sender, queue) = mpsc::unbounded_channel();
         let inner = Arc::new(Inner {
             state: Mutex::new(State::new(address.clone(), sender)),
             changed: Notify::new(),
-            client: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            client: client(),
         });
         let server = Arc::clone(&inner);
         let server = tokio::spawn(async move { match wire::serve(listener, server).await {} });
@@ -471,7 +476,7 @@ impl Slack {
     }
 
     /// What the bot wrote in a channel.
-    pub(crate) fn from_bot(&self, channel: &str) -> Vec<Seen> {
+    pub(crate) fn of_bot(&self, channel: &str) -> Vec<Seen> {
         self.messages(channel).into_iter().filter(|seen| seen.by == "countersign").collect()
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{APP, BOT, BOT_ID, TEAM};
 
 /// The time of a message, which is its name in its channel: microseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Ts(pub(crate) u64);
 
 impl fmt::Display for Ts {
@@ -229,12 +229,6 @@ pub(crate) struct Message {
     pub(crate) files: Vec<Value>,
     /// The team of the writer, told when it is another.
     pub(crate) team: Option<String>,
-}
-
-impl Default for Ts {
-    fn default() -> Self {
-        Self(0)
-    }
 }
 
 impl Message {
