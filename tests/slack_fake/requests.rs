@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::app::workspace;
 use super::slack::deliver::signature;
-use super::slack::{Came, Mode, SECRET, Slack};
+use super::slack::{Came, Forgery, Mode, SECRET, Slack};
 
 /// What an app was sent, and what it answers to each in turn (200 after that).
 #[derive(Clone, Default)]
@@ -18,17 +18,23 @@ struct App {
     got: Arc<Mutex<Vec<(HeaderMap, String)>>>,
     answers: Arc<Mutex<Vec<u16>>>,
     says: Arc<Mutex<String>>,
+    final_words: bool,
 }
 
 async fn app(slack: &Slack, answers: &[u16]) -> App {
-    let app = App::default();
+    served(slack, App::default(), answers).await
+}
+
+async fn served(slack: &Slack, app: App, answers: &[u16]) -> App {
     app.answers.lock().expect("a lock").extend(answers.iter().rev());
     let served = app.clone();
     let take = move |headers: HeaderMap, body: String| async move {
+        let asked: Value = serde_json::from_str(&body).unwrap_or_default();
         served.got.lock().expect("a lock").push((headers, body));
         let status = served.answers.lock().expect("a lock").pop().unwrap_or(200);
-        let says = served.says.lock().expect("a lock").clone();
-        (StatusCode::from_u16(status).expect("a status"), says)
+        let says = served.says.lock().expect("a lock").replace("{it}", asked["challenge"].as_str().unwrap_or_default());
+        let last = if served.final_words { "1" } else { "0" };
+        (StatusCode::from_u16(status).expect("a status"), [("x-slack-no-retry", last)], says)
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/slack", listener.local_addr().expect("an address"));
@@ -109,5 +115,65 @@ async fn commands_and_interactions_are_forms() {
     assert_eq!(field("command").as_deref(), Some("/countersign"));
     assert_eq!(field("text").as_deref(), Some("run a & b"));
     assert_eq!(field("trigger_id"), Some(handed.trigger));
+    slack.finish();
+}
+
+#[tokio::test]
+async fn an_app_may_ask_not_to_be_tried_again() {
+    let (slack, incidents) = workspace().await;
+    slack.retries(&[Duration::ZERO, Duration::ZERO]);
+    let app = served(&slack, App { final_words: true, ..App::default() }, &[500]).await;
+    slack.say("mei", &incidents, "hello");
+    slack.settled().await;
+    assert_eq!(app.got().len(), 1);
+    assert_eq!(slack.deliveries()[0].attempts[0].came, Came::Declined(500));
+    slack.finish();
+}
+
+/// Whether a request is Slack's, as an app should judge it.
+fn genuine(headers: &HeaderMap, body: &str, now: u64) -> bool {
+    let seconds: Option<u64> = header(headers, "x-slack-request-timestamp").parse().ok();
+    seconds.is_some_and(|seconds| {
+        seconds.abs_diff(now) <= 300 && header(headers, "x-slack-signature") == signature(SECRET, seconds, body)
+    })
+}
+
+#[tokio::test]
+async fn forged_requests_differ_from_genuine_ones_in_one_point() {
+    let (slack, incidents) = workspace().await;
+    let app = app(&slack, &[]).await;
+    let old = Duration::from_secs(301);
+    for forgery in [
+        Forgery::None,
+        Forgery::Old(old),
+        Forgery::Early(old),
+        Forgery::OtherSecret,
+        Forgery::OtherBody,
+        Forgery::Unsigned,
+        Forgery::NoTime,
+    ] {
+        assert_eq!(slack.forge("mei", &incidents, "start b", forgery).await, 200);
+        let (headers, body) = app.got().pop().expect("a request");
+        let now = body.split("\"event_time\":").nth(1).and_then(|rest| rest.split([',', '}']).next());
+        let now = now.and_then(|now| now.parse().ok()).expect("a time");
+        assert_eq!(genuine(&headers, &body, now), forgery == Forgery::None, "{forgery:?}");
+    }
+    slack.finish();
+}
+
+#[tokio::test]
+async fn the_url_is_asked_for_its_challenge() {
+    let (slack, _) = workspace().await;
+    let app = app(&slack, &[]).await;
+    assert!(!slack.verify_url().await);
+    *app.says.lock().expect("a lock") = r#"{"challenge":"challenge-999"}"#.to_owned();
+    assert!(!slack.verify_url().await, "an old challenge is none");
+    *app.says.lock().expect("a lock") = r#"{"challenge":"{it}"}"#.to_owned();
+    assert!(slack.verify_url().await);
+    *app.says.lock().expect("a lock") = "{it}".to_owned();
+    assert!(slack.verify_url().await);
+    let got = app.got();
+    let asked: Value = serde_json::from_str(&got[0].1).expect("JSON");
+    assert_eq!(asked["type"], "url_verification");
     slack.finish();
 }

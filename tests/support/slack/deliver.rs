@@ -61,7 +61,7 @@ impl Delivery {
     pub(crate) fn answer(&self) -> Option<&Value> {
         self.attempts.iter().find_map(|attempt| match &attempt.came {
             Came::Taken(answer) => answer.as_ref(),
-            Came::Late | Came::Refused(_) | Came::Nobody => None,
+            Came::Late | Came::Refused(_) | Came::Declined(_) | Came::Nobody => None,
         })
     }
 }
@@ -85,6 +85,8 @@ pub(crate) enum Came {
     Late,
     /// Another status than 2xx.
     Refused(u16),
+    /// The same, with the wish not to be tried again.
+    Declined(u16),
     /// Nobody was connected.
     Nobody,
 }
@@ -95,7 +97,7 @@ impl Came {
         match (self, over) {
             (Self::Taken(_) | Self::Late, Mode::Socket) => "timeout",
             (Self::Taken(_) | Self::Late, Mode::Http(_)) => "http_timeout",
-            (Self::Refused(_), _) => "http_error",
+            (Self::Refused(_) | Self::Declined(_), _) => "http_error",
             (Self::Nobody, _) => "connection_failed",
         }
     }
@@ -148,7 +150,8 @@ async fn settle(
         inner.changed.notify_waiters();
         let tried = retry.map_or(0, |(number, _)| number);
         let next = usize::try_from(tried).ok().and_then(|tried| retries.get(tried));
-        let again = !matches!(came, Came::Taken(_)) && payload.what == What::Event && !payload.again;
+        let again =
+            !matches!(came, Came::Taken(_) | Came::Declined(_)) && payload.what == What::Event && !payload.again;
         let Some(wait) = next.filter(|_| again) else { break };
         tokio::time::sleep(*wait).await;
         retry = Some((tried + 1, came.reason(&mode)));
@@ -265,12 +268,61 @@ async fn post(inner: &Arc<Inner>, url: &str, payload: &Payload, retry: Option<(u
     };
     let status = answer.status();
     if !status.is_success() {
-        return Came::Refused(status.as_u16());
+        let last = answer.headers().get("x-slack-no-retry").is_some_and(|value| value == "1");
+        return if last { Came::Declined(status.as_u16()) } else { Came::Refused(status.as_u16()) };
     }
     match answer.text().await {
         Ok(text) => Came::Taken(serde_json::from_str(&text).ok()),
         Err(_) => Came::Late,
     }
+}
+
+/// What is wrong with a request that pretends to be Slack's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forgery {
+    /// Nothing: it is Slack's.
+    None,
+    /// Signed with another secret.
+    OtherSecret,
+    /// Well signed so long ago, and sent again.
+    Old(Duration),
+    /// Well signed for so much later.
+    Early(Duration),
+    /// Signed over another body.
+    OtherBody,
+    /// Without a signature.
+    Unsigned,
+    /// With a time that is none.
+    NoTime,
+}
+
+/// Posts a body to the app as [`Forgery`] says; the status and the answer.
+pub(super) async fn forge(inner: &Inner, body: String, kind: &str, forgery: Forgery) -> (u16, String) {
+    let (now, mode) = {
+        let state = inner.state();
+        (state.now() / 1_000_000, state.settings.mode.clone())
+    };
+    let Mode::Http(url) = mode else { panic!("requests are for an app that has a URL") };
+    let seconds = match forgery {
+        Forgery::Old(time) => now - time.as_secs(),
+        Forgery::Early(time) => now + time.as_secs(),
+        Forgery::None | Forgery::OtherSecret | Forgery::OtherBody | Forgery::Unsigned | Forgery::NoTime => now,
+    };
+    let signed = match forgery {
+        Forgery::OtherSecret => signature("another-secret", seconds, &body),
+        Forgery::OtherBody => signature(SECRET, seconds, &format!("{body} ")),
+        Forgery::None | Forgery::Old(_) | Forgery::Early(_) | Forgery::Unsigned | Forgery::NoTime => {
+            signature(SECRET, seconds, &body)
+        }
+    };
+    let time = if forgery == Forgery::NoTime { "now".to_owned() } else { seconds.to_string() };
+    let mut request = inner.client.post(url).timeout(SOON).header("content-type", kind);
+    request = request.header("x-slack-request-timestamp", time);
+    if forgery != Forgery::Unsigned {
+        request = request.header("x-slack-signature", signed);
+    }
+    let answer = request.body(body).send().await.expect("an answer");
+    (answer.status().as_u16(), answer.text().await.expect("a body"))
 }
 
 /// How long a test waits for anything here.

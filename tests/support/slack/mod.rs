@@ -29,7 +29,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub(crate) use deliver::{Came, Delivery, Mode, What};
+pub(crate) use deliver::{Came, Delivery, Forgery, Mode, What};
 pub(crate) use people::Handed;
 pub(crate) use state::{Call, Fault, Push, View};
 pub(crate) use world::{Button, Kind, Room, Seen, Ts};
@@ -361,6 +361,42 @@ impl Slack {
     /// As before.
     pub(crate) fn up(&self) {
         self.inner.state().settings.down = false;
+    }
+
+    // Requests of one's own, for an app that has a URL.
+
+    /// Sends an event of a line in a channel, right or wrong, past the deliveries; the status.
+    pub(crate) async fn forge(&self, person: &str, channel: &str, text: &str, forgery: Forgery) -> u16 {
+        let body = {
+            let mut state = self.inner.state();
+            let (at, event_id) = (state.ts(), state.id("Ev"));
+            let user = state.world.user(person).unwrap_or_else(|| panic!("nobody is called {person}")).id.clone();
+            let channel = Self::place(&state, channel);
+            serde_json::json!({
+                "token": "outdated", "team_id": TEAM, "api_app_id": APP, "type": "event_callback",
+                "event_id": event_id, "event_time": at.0 / 1_000_000,
+                "event": {"type": "message", "user": user, "text": text, "ts": at.to_string(), "channel": channel.id,
+                          "channel_type": channel.room.channel_type(), "event_ts": at.to_string(), "team": TEAM},
+                "authorizations": [{"enterprise_id": null, "team_id": TEAM, "user_id": BOT, "is_bot": true,
+                                    "is_enterprise_install": false}],
+            })
+        };
+        deliver::forge(&self.inner, body.to_string(), "application/json", forgery).await.0
+    }
+
+    /// Sends the app any body, well signed; the status and the answer.
+    pub(crate) async fn request(&self, body: &str, kind: &str) -> (u16, String) {
+        deliver::forge(&self.inner, body.to_owned(), kind, Forgery::None).await
+    }
+
+    /// Asks the app whether the URL is its own, as when it is typed into the settings; whether it answered well.
+    pub(crate) async fn verify_url(&self) -> bool {
+        let challenge = format!("challenge-{}", self.inner.state().number());
+        let body = serde_json::json!({"token": "outdated", "challenge": challenge, "type": "url_verification"});
+        let (status, answer) = self.request(&body.to_string(), "application/json").await;
+        let said = serde_json::from_str::<serde_json::Value>(&answer).ok();
+        let said = said.and_then(|said| said.get("challenge").and_then(|said| said.as_str().map(ToOwned::to_owned)));
+        status == 200 && (said.as_deref() == Some(challenge.as_str()) || answer.trim() == challenge)
     }
 
     // Sockets.
