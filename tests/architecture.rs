@@ -132,6 +132,21 @@ fn only_the_store_speaks_sql() {
 }
 
 /// A plan is the same bytes for the same inputs, so whoever makes it reaches nothing but its inputs.
+/// A turn has one connection, its transaction's. With a second one, as many turns at once as there are connections would
+/// wait for each other.
+#[test]
+fn a_turn_asks_only_its_own_transaction() {
+    let mut wrong = String::new();
+    for source in sources().iter().filter(|source| source.path.starts_with("flow/commands")) {
+        for (index, line) in source.code.lines().enumerate() {
+            if line.contains("store.") && !line.contains("store.clock()") {
+                writeln!(wrong, "src/{}:{}: {}", source.path.display(), index + 1, line.trim()).expect("a string");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these ask the database past the turn's transaction:\n{wrong}");
+}
+
 #[test]
 fn planning_is_pure() {
     let sources = sources();

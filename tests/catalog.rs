@@ -192,7 +192,7 @@ fn a_trigger_may_start_what_only_reads_without_any_policy() {
         ("people.yaml", "people: {mei: {accounts: ['local:trial:mei']}}\n"),
         (
             "system.yaml",
-            "system: shop\ntitle: The shop\nenvironment: production\nroom: ops\n\
+            "system: shop\ntitle: The shop\nenvironment: production\nroom: ops\nmay_see: [person:mei]\n\
              services: {web: {title: Web, checks: {port: {tcp: '127.0.0.1:80', every: 1s}}}}\n",
         ),
         (

@@ -1150,7 +1150,7 @@ services:
       |
       = help: write a number and a unit: `30s`, `5m`, `1h 30m`
 
-    error: 8days is not possible here
+    error: 8d is not possible here
      --> policy.yaml:5:12
       |
     5 | valid_for: 8d
@@ -1973,4 +1973,227 @@ fn a_right_catalog_is_told_nothing() {
     diagnostics_base::write(folder.path(), &[]);
     let loaded = runbook::load(folder.path()).unwrap_or_else(|wrong| panic!("{wrong}"));
     assert_eq!(loaded.files, ["people.yaml", "policy.yaml", "rooms.yaml", "start.yaml", "system.yaml"]);
+}
+
+/// A file that cannot be read hides nothing that is wrong in the others, and its names are known.
+mod beside_a_broken_file {
+    use super::told;
+
+    /// Wrong in every way that needs other files to see.
+    const WRONG: &str = r#"trigger: web-down
+owner: meo
+on: {check: "shop/wbe/running", becomes: critical}
+run: strat
+mode: atuo
+"#;
+
+    fn beside(broken: (&str, &str)) -> String {
+        told(&[("triggers.yaml", WRONG), broken])
+    }
+
+    #[test]
+    fn every_other_file_is_checked_in_full() {
+        insta::assert_snapshot!(beside(("other.yaml", "trigger: cart-down\nowner: mei\nbrake: {}\n")), @r#"
+    error: `brake` is not a key that can stand here
+     --> other.yaml:3:1
+      |
+    3 | brake: {}
+      | ^^^^^ expected `trigger`, `owner`, `on`, `run`, `with`, `mode` or `brakes`
+      |
+      = help: did you mean `brakes`?
+
+    error: there is no person `meo`
+     --> triggers.yaml:2:8
+      |
+    2 | owner: meo
+      |        ^^^ expected `boss` or `mei`
+      |
+      = help: did you mean `mei`?
+
+    error: system `shop` has no service `wbe`
+     --> triggers.yaml:3:13
+      |
+    3 | on: {check: "shop/wbe/running", becomes: critical}
+      |             ^^^^^^^^^^^^^^^^^^ expected `web`
+      |
+      = help: did you mean `web`?
+
+    error: there is no runbook `strat`
+     --> triggers.yaml:4:6
+      |
+    4 | run: strat
+      |      ^^^^^ expected `start`
+      |
+      = help: did you mean `start`?
+
+    error: there is no mode `atuo`
+     --> triggers.yaml:5:7
+      |
+    5 | mode: atuo
+      |       ^^^^ expected `shadow`, `ask` or `auto`
+      |
+      = help: did you mean `auto`?
+
+    5 problems in 2 files; the catalog is not loaded
+    "#);
+    }
+
+    #[test]
+    fn a_text_that_is_no_yaml_hides_nothing_either() {
+        insta::assert_snapshot!(beside(("other.yaml", "trigger: cart-down\nowner: \"mei\n")), @r#"
+    error: this is not YAML: invalid indentation in multiline quoted scalar
+     --> other.yaml:2:13
+      |
+    2 | owner: "mei
+      |            ^
+
+    error: there is no person `meo`
+     --> triggers.yaml:2:8
+      |
+    2 | owner: meo
+      |        ^^^ expected `boss` or `mei`
+      |
+      = help: did you mean `mei`?
+
+    error: system `shop` has no service `wbe`
+     --> triggers.yaml:3:13
+      |
+    3 | on: {check: "shop/wbe/running", becomes: critical}
+      |             ^^^^^^^^^^^^^^^^^^ expected `web`
+      |
+      = help: did you mean `web`?
+
+    error: there is no runbook `strat`
+     --> triggers.yaml:4:6
+      |
+    4 | run: strat
+      |      ^^^^^ expected `start`
+      |
+      = help: did you mean `start`?
+
+    error: there is no mode `atuo`
+     --> triggers.yaml:5:7
+      |
+    5 | mode: atuo
+      |       ^^^^ expected `shadow`, `ask` or `auto`
+      |
+      = help: did you mean `auto`?
+
+    5 problems in 2 files; the catalog is not loaded
+    "#);
+    }
+
+    #[test]
+    fn a_name_in_a_broken_file_may_not_be_given_again() {
+        insta::assert_snapshot!(beside(("other.yaml", "trigger: web-down\nowner: mei\nbrake: {}\n")), @r#"
+    error: `brake` is not a key that can stand here
+     --> other.yaml:3:1
+      |
+    3 | brake: {}
+      | ^^^^^ expected `trigger`, `owner`, `on`, `run`, `with`, `mode` or `brakes`
+      |
+      = help: did you mean `brakes`?
+
+    error: there is another trigger `web-down`
+     --> triggers.yaml:1:10
+      |
+    1 | trigger: web-down
+      |          ^^^^^^^^
+      |
+      = note: the other is at other.yaml:1
+
+    error: there is no person `meo`
+     --> triggers.yaml:2:8
+      |
+    2 | owner: meo
+      |        ^^^ expected `boss` or `mei`
+      |
+      = help: did you mean `mei`?
+
+    error: system `shop` has no service `wbe`
+     --> triggers.yaml:3:13
+      |
+    3 | on: {check: "shop/wbe/running", becomes: critical}
+      |             ^^^^^^^^^^^^^^^^^^ expected `web`
+      |
+      = help: did you mean `web`?
+
+    error: there is no runbook `strat`
+     --> triggers.yaml:4:6
+      |
+    4 | run: strat
+      |      ^^^^^ expected `start`
+      |
+      = help: did you mean `start`?
+
+    error: there is no mode `atuo`
+     --> triggers.yaml:5:7
+      |
+    5 | mode: atuo
+      |       ^^^^ expected `shadow`, `ask` or `auto`
+      |
+      = help: did you mean `auto`?
+
+    6 problems in 2 files; the catalog is not loaded
+    "#);
+    }
+
+    /// Each file in turn is broken while everything refers to it: nothing but the mistake is told.
+    #[test]
+    fn what_refers_to_a_broken_file_is_not_told() {
+        let check = |broken: (&str, &str)| {
+            let trigger = "trigger: web-down\nowner: mei\non: {check: \"shop/web/running\", becomes: critical}\nrun: start\nwith: {service: \"{{ service }}\"}\nmode: auto\n";
+            let look = "runbook: look\ntitle: Look\nsystem: shop\nparams: {service: {type: service, default: web}}\nsteps: [{name: Look, check: web/running}, {name: Again, check: shop}]\n";
+            let system = "system: shop\ntitle: The shop\nenvironment: production\nroom: ops\nmay_run: [group:support]\nservices:\n  web:\n    title: Web\n    checks:\n      running: {command: [web-status, web], every: 30s}\n";
+            let policy = "policy: managers\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\nautomatic: [web-down]\n";
+            let all =
+                [("system.yaml", system), ("policy.yaml", policy), ("look.yaml", look), ("triggers.yaml", trigger)];
+            let files: Vec<(&str, &str)> =
+                all.into_iter().filter(|(path, _)| *path != broken.0).chain([broken]).collect();
+            let told = told(&files);
+            assert!(told.ends_with("1 problem in 1 file; the catalog is not loaded"), "{broken:?}: {told}");
+            assert!(told.contains(&format!("--> {}:", broken.0)), "{broken:?}: {told}");
+        };
+        let people = "people:\n  mei: {accounts: [\"local:trial:mei\"]}\n  boss: {acounts: []}\ngroups:\n  support: [mei]\n  managers: [boss]\n";
+        for broken in [
+            ("system.yaml", "system: shop\ntitel: The shop\nservices:\n  web: {checks: {running: {}}}\n"),
+            ("system.yaml", "system: shop\ntitle: [x\n"),
+            ("system.yaml", "sytem: shop\nservices:\n  web: {checks: {running: {}}}\n"),
+            ("people.yaml", people),
+            ("people.yaml", "people: {mei: {accounts: [x\n"),
+            (
+                "people.yaml",
+                "people: {mei: {accounts: [\"local:trial:mei\"]}, boss: {accounts: [\"local:trial:boss\"]}}\ngruops: {}\n",
+            ),
+            ("people.yaml", "people: 7\ngroups: 7\n"),
+            (
+                "people.yaml",
+                "people:\n  mei: {accounts: [\"local:trial:mei\"]}\n  mei: {}\n  boss: {}\ngroups:\n  support: [mei]\n  managers: [boss]\n",
+            ),
+            ("rooms.yaml", "rooms: {ops: {adress: 'local:trial:ops'}}\n"),
+            ("rooms.yaml", "rooms: {ops: {address: 'local:trial:ops}}\n"),
+            ("policy.yaml", "policy: managers\ntitel: x\n"),
+            ("policy.yaml", "policy: managers # they\ntitle: \"x\n"),
+            ("start.yaml", "runbook: start\nsystem: shop\ntitel: x\n"),
+            ("start.yaml", "runbook: 'start'\nsystem: shop\ntitle: \"x\n"),
+            ("start.yaml", "title: Start a service\nsteps: []\n"),
+            ("triggers.yaml", "trigger: web-down\nonwer: mei\n"),
+            ("triggers.yaml", "trigger: web-down\nowner: {\n"),
+        ] {
+            check(broken);
+        }
+    }
+
+    #[test]
+    fn a_duration_stands_as_it_was_written() {
+        insta::assert_snapshot!(told(&[("policy.yaml", "policy: managers\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\nexpires: 10y\n")]), @r#"
+    error: 10y is not possible here
+     --> policy.yaml:4:10
+      |
+    4 | expires: 10y
+      |          ^^^ expected a duration from 1s to 7days
+
+    1 problem in 1 file; the catalog is not loaded
+    "#);
+    }
 }

@@ -112,7 +112,7 @@ mod checks {
     11 |       b: {command: [x], every: 0s}
        |                                ^^ expected a duration from 1s to 1day
 
-    error: 2days is not possible here
+    error: 2 days is not possible here
       --> system.yaml:12:32
        |
     12 |       c: {command: [x], every: 2 days}
@@ -750,7 +750,7 @@ mod steps_of_a_runbook {
       |
       = help: keep one of the two: `until` for a check that takes time
 
-    error: 3days is not possible here
+    error: 3 days is not possible here
      --> start.yaml:9:21
       |
     9 |   - {name: E, wait: 3 days}
@@ -1240,13 +1240,15 @@ brakes: {flapping: off}
 
     #[test]
     fn i7_an_owner_who_is_the_only_approver() {
-        insta::assert_snapshot!(told_of_trigger(r#"trigger: web-down
+        let system = WATCHED.replace("group:support", "group:support, person:boss");
+        let trigger = r#"trigger: web-down
 owner: boss
 on: {check: "shop/*/running", becomes: critical}
 run: start
 with: {service: "{{ service }}"}
 mode: ask
-"#), @r#"
+"#;
+        insta::assert_snapshot!(told(&[("system.yaml", &system), ("triggers.yaml", trigger)]), @r#"
     error: nobody could agree: `boss` counts as having asked, and policy `managers` has too few other approvers
      --> triggers.yaml:2:8
       |
@@ -1258,6 +1260,66 @@ mode: ask
 
     1 problem in 1 file; the catalog is not loaded
     "#);
+    }
+
+    /// A catalog with a person of no group, in whose name a trigger acts.
+    fn owned_by_out(mode: &str, run: &str) -> Vec<(&'static str, String)> {
+        let people = "people:\n  mei: {accounts: [\"local:trial:mei\"]}\n  boss: {accounts: [\"local:trial:boss\"]}\n  out: {accounts: [\"local:trial:out\"]}\ngroups:\n  support: [mei]\n  managers: [boss]\n";
+        let policy = "policy: managers\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\n";
+        let automatic = if mode == "auto" && run == "start" { "automatic: [web-down]\n" } else { "" };
+        let look = "runbook: look\ntitle: Look\nparams: {service: {type: service}}\nsteps: [{name: Look, check: \"{{ service }}\"}]\n";
+        let trigger = format!(
+            "trigger: web-down\nowner: out\non: {{check: \"shop/*/running\", becomes: critical}}\nrun: {run}\nwith: {{service: \"{{{{ service }}}}\"}}\nmode: {mode}\n"
+        );
+        vec![
+            ("people.yaml", people.to_owned()),
+            ("policy.yaml", format!("{policy}{automatic}")),
+            ("system.yaml", WATCHED.to_owned()),
+            ("look.yaml", look.to_owned()),
+            ("triggers.yaml", trigger),
+        ]
+    }
+
+    #[test]
+    fn i7_an_owner_without_the_right_to_ask_by_hand() {
+        let told_of = |mode, run| {
+            let files = owned_by_out(mode, run);
+            let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+            told(&files)
+        };
+        insta::assert_snapshot!(told_of("auto", "start"), @r#"
+    error: `out` may not run anything on system `shop`, and this trigger acts for them
+     --> triggers.yaml:2:8
+      |
+    2 | owner: out
+      |        ^^^
+      |
+      = note: the system is at system.yaml:1
+      = help: name `mei` as the owner, or let `may_run` in system.yaml include `out`
+
+    1 problem in 1 file; the catalog is not loaded
+    "#);
+        insta::assert_snapshot!(told_of("ask", "look"), @r#"
+    error: `out` may not look at system `shop`, and this trigger acts for them
+     --> triggers.yaml:2:8
+      |
+    2 | owner: out
+      |        ^^^
+      |
+      = note: the system is at system.yaml:1
+      = help: let `may_see` in system.yaml include `out`
+
+    1 problem in 1 file; the catalog is not loaded
+    "#);
+    }
+
+    #[test]
+    fn a_shadow_may_belong_to_anybody_for_it_starts_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = owned_by_out("shadow", "start");
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        diagnostics_base::write(folder.path(), &files);
+        countersign::runbook::load(folder.path()).expect("right");
     }
 
     #[test]

@@ -290,9 +290,25 @@ async fn a_form_of_another_page_does_nothing() {
         let request = http().post(&url).header("cookie", &mei.cookie).form(&fields).header(name, &value);
         assert_eq!(request.send().await.expect("an answer").status(), StatusCode::FORBIDDEN, "{name}: {value}");
     }
-    let rebound =
-        http().get(format!("{}/ledger", bot.url())).header("cookie", &mei.cookie).header("host", "evil.example");
-    assert_eq!(rebound.send().await.expect("an answer").status(), StatusCode::FORBIDDEN);
+    // A name that was made to lead here afterwards reads nothing, on no page.
+    for page in [
+        "/",
+        "/rooms/system-a",
+        "/requests",
+        "/systems",
+        "/incidents",
+        "/ledger",
+        "/ledger/verify",
+        "/people",
+        "/enter",
+        "/live",
+    ] {
+        let rebound = http().get(format!("{}{page}", bot.url())).header("cookie", &mei.cookie);
+        let answer = rebound.header("host", format!("evil.example:{port}")).send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{page}");
+        let said = answer.text().await.expect("text");
+        assert!(said.contains("does not go by that name") && !said.contains("mei"), "{page}: {said}");
+    }
     assert_eq!(bot.db().number("select count(*) from inbox").await, 0, "nothing was said");
     bot.finish().await;
 }
@@ -318,20 +334,42 @@ async fn what_came_from_outside_stays_text_on_every_page() {
     let greet = "runbook: greet\ntitle: <script>alert(3)</script>\nwhy: \"<script>alert(4)</script>\"\nsay: [\"greet {whom}\"]\n\
                  system: system-a\napproval: managers\nparams:\n  whom: {type: text, max_length: 200}\nsteps:\n  \
                  - name: <script>alert(5)</script>\n    run: {command: [./step.sh, one, nasty, \"{{ whom }}\"]}\n";
-    let bot = Bot::start(Catalog::made().file("greet.yaml", greet)).await;
+    let names = "title: System <b>A</b> <script>alert(8)</script>\nmay_resolve: [group:support]";
+    let catalog = Catalog::made().file("greet.yaml", greet).edited("system-a.yaml", "title: System A", names).edited(
+        "system-a.yaml",
+        "title: Service B",
+        "title: \"<script>alert(9)</script>\"",
+    );
+    let bot = Bot::start(catalog).await;
     let [mei, boss] = [Browser::of(&bot, "mei").await, Browser::of(&bot, "boss").await];
     mei.say(EVIL).await;
     mei.say("greet \"<script>alert(6)</script>\"").await;
     let code = waiting_code(&bot).await;
     let stranger = Browser::of(&bot, "<script>alert(7)</script>").await;
     stranger.say("whoami").await;
+    mei.say("open incident <script>alert(10)</script>").await;
+    mei.say("note <script>alert(11)</script>").await;
+    bot.quiet().await;
+    assert!(words(&mei.page("/incidents/1").await).contains("alert(10)"), "the incident is there");
     boss.press("/runs/1", &format!("approve {code}"), "").await;
     bot.until_run(countersign::model::id::RunId(1), "succeeded").await;
     bot.quiet().await;
     for (who, name) in [(&mei, "mei"), (&boss, "boss"), (&stranger, "stranger")] {
-        for path in
-            ["/rooms/system-a", "/requests", "/ledger", "/ledger?kind=line_said", "/systems", "/incidents", "/people"]
-        {
+        let for_all =
+            ["/rooms/system-a", "/requests", "/ledger", "/ledger?kind=line_said", "/systems", "/incidents", "/people"];
+        let for_people = [
+            "/",
+            "/incidents/1",
+            "/runs/1",
+            "/rooms/system-a?thread=m2",
+            "/ledger?incident=1",
+            "/ledger?person=mei",
+            "/ledger?kind=%3Cscript%3E",
+            "/ledger/verify",
+            "/people?next=%22%3E%3Cscript%3E",
+        ];
+        let for_people = for_people.into_iter().filter(|_| name != "stranger");
+        for path in for_all.into_iter().chain(for_people) {
             let page = who.page(path).await;
             assert_eq!(page.matches("<script").count(), 1, "{name} {path}: only the page's own script, by its address");
             assert!(!page.contains("<img") && !page.contains(" style="), "{name} {path}");
@@ -339,8 +377,10 @@ async fn what_came_from_outside_stays_text_on_every_page() {
             assert_eq!(handler.map(|tag| tag.split('>').next()), None, "{name} {path}: nothing stands in a tag");
         }
     }
+    let report = mei.page("/incidents/1/report?format=html").await;
+    assert!(report.contains("alert(10)") && report.contains("alert(11)"), "{report}");
+    assert!(!report.contains("<script") && !report.contains("<img") && !report.contains("<b>A"), "{report}");
     let run = mei.page("/runs/1").await;
-    assert_eq!(run.matches("<script").count(), 1);
     assert!(
         words(&run).contains("| @boss approved \\u{1b}[31mred"),
         "each line of an output is prefixed, nothing hides"
@@ -467,6 +507,7 @@ async fn open_pages_are_told() {
     let mut old = listen("0.0", None).await;
     let told = String::from_utf8(old.chunk().await.expect("a stream").expect("an event").to_vec()).expect("text");
     assert!(told.contains("event: changed") && told.contains(&format!("id: {mark}")), "{told}");
+    assert!(told.contains("\ndata: c"), "a browser drops an event without data unheard: {told}");
     let mut resumed = listen("0.0", Some(&mark)).await;
     mei.say("ping again").await;
     let told = String::from_utf8(resumed.chunk().await.expect("a stream").expect("an event").to_vec()).expect("text");
@@ -479,26 +520,43 @@ async fn open_pages_are_told() {
 /// Killed from its own page it starts again over the same data, and knows its browsers.
 #[tokio::test]
 async fn the_strip_breaks_edits_and_kills() {
-    let mut bot = Bot::start(Catalog::copied()).await;
-    let mei = Browser::of(&bot, "mei").await;
+    let mut bot = Bot::start(Catalog::copied().edited("policies/managers.yaml", "expires: 60s", "expires: 30m")).await;
+    let [mei, boss] = [Browser::of(&bot, "mei").await, Browser::of(&bot, "boss").await];
     let token = mei.token_on("/requests").await;
     let cookie = mei.cookie.clone();
+    // The trial begins with a failure, noticed by itself.
+    bot.hear("Service B is not running").await;
+    bot.hear("only watches").await;
     let broken = mei.post("/trial/break", &[("token", &token), ("service", "service-c")]).await;
     let broken = words(&broken.text().await.expect("a page"));
     assert!(broken.contains("Nobody told the bot"), "{broken}");
     let elsewhere = mei.post("/trial/break", &[("token", &token), ("service", "all")]).await;
     assert_eq!(elsewhere.status(), StatusCode::NOT_FOUND, "only services that the page names");
 
-    bot.say("mei", "start service c").await.waiting();
+    for words in ["Service C is not running", "Recovering: start service-c", "Service C is fine again"] {
+        bot.hear(words).await;
+    }
+    let own = mei.post("/trial/approve", &[("token", &token), ("back", "/requests")]).await;
+    assert!(words(&own.text().await.expect("a page")).contains("You have no request that waits."));
+
+    let asked = bot.say("mei", "start service b").await.waiting();
+    let (code, run) = (asked.code(), asked.run());
     let edit = mei.post("/trial/runbook", &[("token", &token)]).await.text().await.expect("a page");
     assert!(words(&edit).contains("timeout: 90s"), "{}", words(&edit));
     bot.hear("has changed").await;
+    let sheet = words(&boss.page("/requests").await);
+    assert!(sheet.contains("would now make another plan of it"), "who decides reads that the plan changed: {sheet}");
+    boss.press("/requests", &format!("approve {code}"), "").await;
+    bot.hear("start service-b is done").await;
+    bot.hear("Service B is fine again").await;
+    let sheet = words(&boss.page(&format!("/runs/{run}")).await);
+    assert!(sheet.contains("at most 1 min") && !sheet.contains("1 min 30 s"), "what was shown is what ran: {sheet}");
     let back = mei.post("/trial/runbook", &[("token", &token)]).await.text().await.expect("a page");
     assert!(words(&back).contains("It is as it was."), "{}", words(&back));
 
     let killed = mei.post("/trial/kill", &[("token", &token)]).await.text().await.expect("a page");
     assert!(words(&killed).contains("gets SIGKILL now"), "{}", words(&killed));
-    drop(mei);
+    drop((mei, boss));
     assert_eq!(bot.ended().await.code(), None, "by a signal");
     bot.restart().await;
     let again = Browser { bot: &bot, http: http(), cookie };

@@ -10,7 +10,6 @@ use std::time::Duration;
 use reqwest::Client;
 use serde_json::{Value, json};
 use support::bot::Bot;
-use support::until;
 use support::world::Catalog;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -23,6 +22,23 @@ const PHONE: (u32, u32) = (360, 740);
 
 /// The name under which WebDriver hands out elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// How long anything in a browser may take: several of them share a slow machine's processors.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Waits until something is there; panics when it takes too long.
+async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            tick.tick().await;
+            if let Some(found) = probe().await {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}
 
 /// A WebDriver for Chromium.
 struct Driver {
@@ -88,6 +104,11 @@ impl Driver {
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let answer = self.try_call(method, path, body).await;
+        answer.unwrap_or_else(|why| panic!("{method} {path}: {why}"))
+    }
+
+    async fn try_call(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, String> {
         let mut request = self.http.request(method.parse().expect("a method"), format!("{}{path}", self.url));
         if let Some(body) = body {
             request = request.json(&body);
@@ -95,8 +116,7 @@ impl Driver {
         let response = request.send().await.expect("the driver answers");
         let status = response.status();
         let mut answer: Value = response.json().await.expect("JSON");
-        assert!(status.is_success(), "{method} {path}: {}", answer["value"]["message"]);
-        answer["value"].take()
+        if status.is_success() { Ok(answer["value"].take()) } else { Err(answer["value"].to_string()) }
     }
 }
 
@@ -135,18 +155,33 @@ impl Window<'_> {
     }
 
     async fn click(&self, selector: &str) {
-        let element = self.element(selector).await;
-        self.call("POST", &format!("/element/{element}/click"), Some(json!({}))).await;
+        self.with_element(selector, "click", json!({})).await;
     }
 
     async fn write(&self, selector: &str, text: &str) {
-        let element = self.element(selector).await;
-        self.call("POST", &format!("/element/{element}/value"), Some(json!({"text": text}))).await;
+        self.with_element(selector, "value", json!({"text": text})).await;
+    }
+
+    /// Does something with an element. One that the page has replaced meanwhile is looked for again.
+    async fn with_element(&self, selector: &str, what: &str, body: Value) {
+        until(&format!("{what} of `{selector}`"), async || {
+            let element = self.element(selector).await;
+            // As a reader would: a conversation is scrolled within the page.
+            self.script(&format!("document.querySelector({selector:?})?.scrollIntoView({{block: 'center'}})")).await;
+            let path = format!("/session/{}/element/{element}/{what}", self.id);
+            match self.driver.try_call("POST", &path, Some(body.clone())).await {
+                Ok(_) => Some(()),
+                Err(why) if is_passing(&why) => None,
+                Err(why) => panic!("{what} of `{selector}`: {why}"),
+            }
+        })
+        .await;
     }
 
     async fn text(&self, selector: &str) -> String {
         let script = format!("return [...document.querySelectorAll({selector:?})].map((e) => e.innerText).join('\\n')");
-        self.script(&script).await.as_str().unwrap_or_default().to_owned()
+        let text = self.script(&script).await.as_str().unwrap_or_default().to_owned();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// Waits until some words stand in a part of the page.
@@ -172,7 +207,8 @@ impl Window<'_> {
         self.is_at("/people").await;
         self.write("#speaker", speaker).await;
         self.click("form.sheet button").await;
-        self.is_at("/rooms/system-a").await;
+        self.reads(".who", speaker).await;
+        self.go("/rooms/system-a").await;
     }
 
     async fn say(&self, text: &str) {
@@ -180,7 +216,22 @@ impl Window<'_> {
         self.click("#composer button").await;
     }
 
-    /// Opens a page anew would lose this mark.
+    /// Presses the button under the conversation that says a line.
+    async fn press_line(&self, line: &str) {
+        self.click(&format!("#worth form:has(input[value='{line}']) button")).await;
+    }
+
+    /// Waits until nothing of this kind is on the page.
+    async fn is_gone(&self, selector: &str) {
+        let query = json!({"using": "css selector", "value": selector});
+        until(&format!("`{selector}` is gone"), async || {
+            let found = self.call("POST", "/elements", Some(query.clone())).await;
+            found.as_array().is_some_and(Vec::is_empty).then_some(())
+        })
+        .await;
+    }
+
+    /// Opening a page anew would lose this mark.
     async fn mark(&self) {
         self.script("window.notReloaded = true").await;
     }
@@ -221,6 +272,11 @@ impl Window<'_> {
     }
 }
 
+/// Whether a driver's complaint is about a moment: the page changed between looking and doing.
+fn is_passing(why: &str) -> bool {
+    ["stale element reference", "not attached", "not interactable", "click intercepted"].iter().any(|w| why.contains(w))
+}
+
 fn unbase64(text: &str) -> Vec<u8> {
     let value = |letter: u8| match letter {
         b'A'..=b'Z' => letter - b'A',
@@ -238,9 +294,20 @@ fn unbase64(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// The shipped trial, in which requests wait until a slow machine has come so far.
+fn trial() -> Catalog {
+    Catalog::copied().edited("policies/managers.yaml", "expires: 60s", "expires: 30m")
+}
+
+/// Waits until the trial's own failure has been noticed and told: nothing more comes by itself after that.
+async fn noticed(bot: &Bot) {
+    bot.hear("Service B is not running").await;
+    bot.hear("only watches").await;
+}
+
 #[tokio::test]
 async fn the_story_in_two_browsers() {
-    let bot = Bot::start(Catalog::shipped()).await;
+    let bot = Bot::start(trial()).await;
     let driver = Driver::start().await;
     let (mei, boss) = (driver.open(&bot, DESK).await, driver.open(&bot, PHONE).await);
     mei.come_in(&bot, "mei").await;
@@ -248,13 +315,25 @@ async fn the_story_in_two_browsers() {
     mei.mark().await;
     boss.mark().await;
 
-    mei.say("is service c running").await;
-    mei.reads("#talk", "Service C is running.").await;
-    boss.reads("#talk", "Service C is running.").await;
+    // It has noticed by itself, and says what to do next.
+    for window in [&mei, &boss] {
+        window.reads("#talk", "System A: Service B is not running since").await;
+        window.reads("#talk", "INC-1 opened.").await;
+        window.reads("#beside", "INC-1 Service B is not running").await;
+    }
+    mei.reads("#guide", "As boss, in a private window").await;
+    mei.picture("story-1280-first").await;
+    boss.picture("story-360-first").await;
+
+    boss.press_line("what happened").await;
+    for window in [&boss, &mei] {
+        window.reads("#talk", "INC-1: Service B is not running since").await;
+        window.reads("#talk", "Nothing was tried yet.").await;
+    }
 
     // What is being typed stays while the page changes under it.
     boss.write("#say", "half a sent").await;
-    mei.say("start service b").await;
+    mei.press_line("start service b").await;
     mei.reads("#talk", "mei asks: start service-b").await;
     boss.reads("#waiting", "A request waits for you").await;
     boss.reads("#waiting .steps", "countersign demo-ctl start service-b").await;
@@ -264,20 +343,49 @@ async fn the_story_in_two_browsers() {
     boss.picture("story-360-waiting").await;
 
     boss.click("#waiting .thumb.good").await;
-    boss.reads("#talk", "mei: start service-b is done.").await;
-    mei.reads("#talk", "mei: start service-b is done.").await;
+    for window in [&boss, &mei] {
+        window.reads("#talk", "mei: start service-b is done.").await;
+        window.reads("#talk", "Service B is fine again after").await;
+    }
     mei.reads("#beside .sheet", "boss approved at").await;
-    until("nothing waits any more", async || {
-        boss.script("return !document.getElementById('waiting')").await.as_bool()?.then_some(())
-    })
-    .await;
-    let edited = mei.script("return document.querySelectorAll('#talk .bot').length").await;
+    boss.is_gone("#waiting").await;
     let texts = mei.text("#talk").await;
-    assert_eq!(texts.matches("1 done").count(), 1, "progress is one message that changes: {edited} messages, {texts}");
-    mei.was_not_reloaded().await;
-    boss.was_not_reloaded().await;
+    assert_eq!(texts.matches("1 done").count(), 1, "progress is one message that changes: {texts}");
     mei.picture("story-1280-done").await;
     boss.picture("story-360-done").await;
+
+    mei.press_line("resolve").await;
+    for window in [&mei, &boss] {
+        window.reads("#talk", "INC-1 resolved after").await;
+    }
+    mei.press_line("report INC-1").await;
+    mei.reads("#talk", "Now: resolved by mei").await;
+
+    // Another service dies: nobody is asked.
+    boss.click("#strip summary").await;
+    boss.click("#strip form:has([value=service-c]) button").await;
+    boss.reads("#notice", "Nobody told the bot: its checks have to notice.").await;
+    for window in [&boss, &mei] {
+        window.reads("#talk", "Service C is not running since").await;
+        window.reads("#talk", "Recovering: start service-c, by service-c-down.").await;
+        window.reads("#talk", "Service C is fine again after").await;
+    }
+    mei.reads("#beside .sheet", "Nobody was asked").await;
+    assert!(boss.text("#notice").await.contains("Nobody told"), "what was told stays while the page changes");
+    mei.was_not_reloaded().await;
+    boss.was_not_reloaded().await;
+    mei.picture("story-1280-recovered").await;
+    boss.picture("story-360-recovered").await;
+
+    // From the conversation to the whole record.
+    mei.click("#talk a[href='/incidents/1']").await;
+    mei.is_at("/incidents/1").await;
+    mei.reads("#here", "resolved by mei").await;
+    mei.reads(".fold", "boss approved").await;
+    mei.click("a[href$='report?format=html']").await;
+    mei.is_at("/incidents/1/report").await;
+    mei.reads("body", "Service B is not running").await;
+    mei.picture("report-1280").await;
     mei.is_quiet().await;
     boss.is_quiet().await;
     mei.close().await;
@@ -288,7 +396,8 @@ async fn the_story_in_two_browsers() {
 
 #[tokio::test]
 async fn who_tries_to_cheat_reads_why_not() {
-    let bot = Bot::start(Catalog::shipped()).await;
+    let bot = Bot::start(trial()).await;
+    noticed(&bot).await;
     let driver = Driver::start().await;
     let (mei, zed) = (driver.open(&bot, DESK).await, driver.open(&bot, DESK).await);
     mei.come_in(&bot, "mei").await;
@@ -299,6 +408,11 @@ async fn who_tries_to_cheat_reads_why_not() {
     mei.reads("#talk", "mei, it is your own request: someone else must approve.").await;
     assert_eq!(mei.script("return document.querySelectorAll('.thumb.good').length").await, 0);
 
+    // The catalog changes under what was asked: whoever decides reads so.
+    mei.click("#strip form[action='/trial/runbook'] button").await;
+    mei.reads("#notice", "What was asked before stays as it was asked.").await;
+    mei.reads("#beside .request", "would now make another plan of it").await;
+
     zed.come_in(&bot, "zed").await;
     zed.say("approved").await;
     zed.reads("#talk", "zed (local:trial:zed) is not known here.").await;
@@ -306,23 +420,41 @@ async fn who_tries_to_cheat_reads_why_not() {
     // An address of a run that is there says no more than one that is not.
     zed.go("/runs/1").await;
     zed.reads("main", "There is no run here that you may see.").await;
-    let complaints = zed.complaints().await;
-    assert!(complaints.iter().all(|complaint| complaint.contains("404")), "{complaints:?}");
-    mei.is_quiet().await;
 
-    // Without any script: the same buttons.
-    let lin = driver.open(&bot, PHONE).await;
+    // A form of another site, sent by the reader's own browser.
+    let forged = format!(
+        "data:text/html,<form method=post action='{}/rooms/system-a/lines'><input name=text value=approved><button>x</button></form>",
+        bot.url()
+    );
+    zed.call("POST", "/url", Some(json!({"url": forged}))).await;
+    zed.click("button").await;
+    zed.reads("body", "pages of other sites may not ask").await;
+    let complaints = zed.complaints().await;
+    let expected =
+        |complaint: &String| complaint.contains("404") || complaint.contains("403") || complaint.contains("favicon");
+    assert!(complaints.iter().all(expected), "{complaints:?}");
+
+    // Without any script: a page that knows nothing of what happened since, and the same buttons.
+    let (boss, lin) = (driver.open(&bot, PHONE).await, driver.open(&bot, PHONE).await);
+    for window in [&boss, &lin] {
+        window.devtools("Emulation.setScriptExecutionDisabled", json!({"value": true})).await;
+    }
+    boss.come_in(&bot, "boss").await;
     lin.come_in(&bot, "lin").await;
-    lin.devtools("Emulation.setScriptExecutionDisabled", json!({"value": true})).await;
+    boss.go("/runs/1").await;
+    boss.element(".thumb.good").await;
     lin.go("/runs/1").await;
-    let reason = lin.element("input[name=reason]").await;
-    lin.call("POST", &format!("/element/{reason}/value"), Some(json!({"text": "not tonight"}))).await;
+    lin.write("input[name=reason]", "not tonight").await;
     lin.click(".thumb.bad").await;
     mei.reads("#talk", "not tonight").await;
-    mei.close().await;
-    zed.close().await;
-    lin.close().await;
-    bot.rest().await;
+    boss.click(".thumb.good").await;
+    boss.reads("#notice", "was denied by lin. Your answer changes nothing.").await;
+    boss.picture("stale-button-360").await;
+    mei.is_quiet().await;
+    for window in [mei, zed, boss, lin] {
+        window.close().await;
+    }
+    assert!(!bot.rest().await.contains("Starting."), "nothing was started");
     bot.finish().await;
 }
 
@@ -339,8 +471,29 @@ async fn a_page_that_lost_its_stream_says_so_and_goes_on() {
     bot.restart().await;
     bot.say("boss", "ping").await.done();
     mei.reads("#talk", "boss ping").await;
-    until("it is not stale any more", async || mei.text("#stale").await.is_empty().then_some(())).await;
+    mei.is_gone("#stale:not([hidden])").await;
     mei.was_not_reloaded().await;
+    mei.close().await;
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// Killed by its own page: the page says that it is gone, and opens again by itself once it is back.
+#[tokio::test]
+async fn a_page_waits_for_the_bot_that_it_killed() {
+    let mut bot = Bot::start(trial()).await;
+    noticed(&bot).await;
+    let driver = Driver::start().await;
+    let mei = driver.open(&bot, PHONE).await;
+    mei.come_in(&bot, "mei").await;
+    mei.click("#strip summary").await;
+    mei.click("#strip form[action='/trial/kill'] button").await;
+    assert_eq!(bot.ended().await.code(), None, "by a signal");
+    mei.reads("#back-when-there", "It is away, for").await;
+    mei.picture("killed-360").await;
+    bot.restart().await;
+    mei.is_at("/rooms/system-a").await;
+    mei.reads("#talk", "Service B is not running").await;
     mei.close().await;
     bot.rest().await;
     bot.finish().await;
@@ -348,7 +501,8 @@ async fn a_page_that_lost_its_stream_says_so_and_goes_on() {
 
 #[tokio::test]
 async fn pages_are_for_everybody() {
-    let bot = Bot::start(Catalog::shipped()).await;
+    let bot = Bot::start(trial()).await;
+    noticed(&bot).await;
     let driver = Driver::start().await;
     bot.say("mei", "start service b").await.waiting();
     let asked = bot.say("mei", "stop service c").await.waiting();
@@ -367,6 +521,8 @@ async fn pages_are_for_everybody() {
                 "/requests",
                 "/systems",
                 "/incidents",
+                "/incidents/1",
+                "/rooms/system-a?thread=m3",
                 "/ledger",
                 "/ledger?run=2",
                 "/ledger/verify",

@@ -533,6 +533,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
         token: token(),
         rooms: Arc::new(|room| room.channel.starts_with("system-")),
         catalog: Arc::new(Arc::default),
+        mending_line: Arc::new(|_, _| None),
         times: Times::in_zone(chrono_tz::Tz::UTC),
         trial: None,
         planner: Arc::new(|_| Err("no plans in this test".to_owned())),
@@ -735,6 +736,37 @@ async fn a_dropped_connection_loses_nothing() {
     drop(response);
     let again = world.say(json!({"as": "mei", "text": "run", "message_id": "x2"})).await;
     assert_eq!((&again[0]["delivery"], texts(&again)), (&json!("again"), vec!["A run."]));
+    world.stop().await;
+}
+
+/// Readers are bounded, and the bound is given back when one goes; whoever says something is served all the same.
+#[tokio::test]
+async fn so_many_read_on_at_once_and_no_more() {
+    let world = World::new().await;
+    let stream = async |speaker: &str| {
+        let request = world.client.request(Method::GET, &["api", "v1", "rooms", "system-a", "stream"]);
+        request.query(&[("as", speaker)]).send().await.expect("an answer")
+    };
+    let mut readers = Vec::new();
+    for number in 0..256 {
+        let response = stream(&format!("r{number}")).await;
+        assert_eq!(response.status(), StatusCode::OK, "reader {number}");
+        readers.push(response);
+    }
+    let full = stream("late").await;
+    assert_eq!(full.status(), StatusCode::SERVICE_UNAVAILABLE);
+    insta::assert_snapshot!(text_of(full).await, @r#"{"error":"256 readers are connected already, and no more are served; try again later"}"#);
+    let events = |wait_ms: &str| {
+        let request = world.client.request(Method::GET, &["api", "v1", "events"]);
+        request.query(&[("after", "0"), ("wait_ms", wait_ms)]).send()
+    };
+    let waiting = events("1000").await.expect("an answer");
+    assert_eq!(waiting.status(), StatusCode::SERVICE_UNAVAILABLE, "who waits is a reader too");
+    assert_eq!(events("0").await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(texts(&world.say(json!({"as": "mei", "text": "hello"})).await), ["You said: hello"]);
+    readers.pop();
+    until("one has gone", async || (stream("late").await.status() == StatusCode::OK).then_some(())).await;
+    drop(readers);
     world.stop().await;
 }
 

@@ -1,4 +1,5 @@
-//! The scene, played right: the real program, real processes, a real Postgres, over the public interface.
+//! The scene, played right: the real program, real processes, a real Postgres, over the public interface. Nothing is asked
+//! by itself here, so that what is said is the answer to what was said; `story.rs` plays the whole night.
 
 mod support;
 
@@ -26,7 +27,7 @@ fn pid_in(text: &str) -> u32 {
 
 #[tokio::test]
 async fn the_scene() {
-    let bot = Bot::start(Catalog::shipped()).await;
+    let bot = Bot::start(Catalog::unwatched()).await;
 
     let reply = bot.say("mei", "is service c running").await.done();
     insta::assert_snapshot!(reply.plain(), @"Service C is running. Checked at TIME by `running`: service-c RUNNING pid PID, uptime TIME, http://127.0.0.1:PORT.");
@@ -83,7 +84,7 @@ async fn the_scene() {
 
 #[tokio::test]
 async fn a_health_check_says_what_is_wrong_and_needs_nobody() {
-    let bot = Bot::start(Catalog::shipped()).await;
+    let bot = Bot::start(Catalog::unwatched()).await;
     let health = bot.say("boss", "Run System-A health check").await.done();
     insta::assert_snapshot!(health.plain(), @"Service B is not running (service-b STOPPED). Service C is running. System A is not healthy. Checked at TIME.");
     let is = bot.say("lin", "is service-b running?").await.done();
@@ -94,7 +95,7 @@ async fn a_health_check_says_what_is_wrong_and_needs_nobody() {
 /// The demo outlives a killed bot, and the next bot finds it again.
 #[tokio::test]
 async fn the_demo_survives_a_kill_and_ends_with_a_clean_end() {
-    let mut bot = Bot::start(Catalog::shipped()).await;
+    let mut bot = Bot::start(Catalog::unwatched()).await;
     let before = pid_in(&bot.say("mei", "is service c running").await.done().text());
     bot.kill().await;
     assert!(is_alive(before));

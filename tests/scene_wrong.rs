@@ -507,6 +507,25 @@ async fn a_pressed_button_does_what_its_word_does() {
     bot.finish().await;
 }
 
+/// Sixty people say something that needs a look at what waits, at the same moment: more than there are connections.
+#[tokio::test]
+async fn many_voices_at_once_are_all_heard() {
+    let bot = Bot::start(rolling_out()).await;
+    let asked = bot.say("mei", "roll out").await.waiting();
+    let thread = asked.thread();
+    let saying = (0..60).map(|number| {
+        let (words, speaker) = [("ok", "boss"), ("requests", "mei"), ("status", "lin")][number % 3];
+        bot.say(speaker, words).thread(thread.clone()).send()
+    });
+    for said in futures_util::future::join_all(saying).await {
+        let reply = said.expect("it was heard");
+        assert!(!reply.text().contains("could not be kept"), "{}", reply.text());
+    }
+    bot.say("mei", "withdraw").thread(thread).await.done();
+    bot.rest().await;
+    bot.finish().await;
+}
+
 #[tokio::test]
 async fn a_broken_catalog_is_refused_and_the_old_one_serves() {
     let mut bot = Bot::start(rolling_out()).await;

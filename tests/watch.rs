@@ -125,7 +125,7 @@ async fn i12_a_failure_is_noticed_and_recovered_with_nobody_woken() {
     }
     let said: Vec<&str> = said.iter().map(|(_, text)| text.split(" after ").next().unwrap_or_default()).collect();
     insta::assert_snapshot!(said.join("\n"), @r"
-    PRODUCTION · System A: service-b is not running since TIME (check running, 2 of 2).
+    PRODUCTION · System A: Service B is not running since TIME (check running, 2 of 2).
     INC-1 opened. Say `what happened`, `status`, or `start service b`.
     Recovering: start service-b, by service-down. Ledger N · DIGEST
     1 done    run    ./step.sh service-b heal   LASTED   service-b healed
@@ -249,13 +249,52 @@ async fn i12_paused_means_that_nothing_starts() {
     bot.finish().await;
 }
 
+/// Paused while a run that started by itself is in a step: that step is not torn apart, and nothing is begun after it.
+#[tokio::test]
+async fn i12_paused_in_the_middle_of_a_run_no_further_change_begins() {
+    let steps = "steps:\n  - name: Drain\n    run: {command: [./step.sh, drain, wait]}\n  - name: Start\n    run: {command: [./step.sh, start, ok]}\n";
+    let (head, _) = START.split_once("steps:").expect("steps");
+    let world = world("auto", LOOSE).file("start-service.yaml", &format!("{head}{steps}"));
+    let bot = Bot::start(world).await;
+    more_probes(&bot, 1).await;
+    break_it(&bot, 2);
+    bot.until_effect("drain", 1).await;
+    let paused = bot.say("boss", "pause").await.done();
+    insta::assert_snapshot!(paused.plain(), @r#"
+    Run 1, which started by itself, begins no further change after the step under way. `stop run 1` ends it at once.
+    boss has paused all automation. Checks go on, nothing starts by itself. `resume` lets it go on.
+    "#);
+    bot.release("drain");
+    bot.until_run(RunId(1), "failed").await;
+    assert_eq!(bot.effects(), ["drain"], "a further step was started");
+    let told = bot.hear("failed at step 2").await;
+    insta::assert_snapshot!(plain(&told.text), @r#"PRODUCTION · start service-b, started by service-down, failed at step 2 (Start): boss has paused all automation. mei, boss or lin: please look. Ledger N · DIGEST"#);
+    bot.say("boss", "resume").await.done();
+    // A recovery that was cut short is not repeated before somebody has looked.
+    bot.hear("has stopped itself").await;
+    assert_eq!(runs(&bot).await, 1);
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// A program that says a NUL is believed all the same.
+#[tokio::test]
+async fn i12_whatever_a_check_says_its_result_is_taken() {
+    let nul = SYSTEM.replace("[./step.sh, service-b, probe]", r#"[printf, "x\\0y"]"#);
+    let bot = Bot::start(world("auto", LOOSE).file("system-a.yaml", &nul)).await;
+    let known = "select count(*) from check_state where hard = 'ok'";
+    until("its result is taken", async || (bot.db().number(known).await == 1).then_some(())).await;
+    bot.rest().await;
+    bot.finish().await;
+}
+
 #[tokio::test]
 async fn i12_a_shadow_only_says_what_it_would_have_done() {
     let bot = Bot::start(world("shadow", LOOSE)).await;
     more_probes(&bot, 1).await;
     break_it(&bot, 2);
     let told = bot.hear("only watches").await;
-    insta::assert_snapshot!(plain(&told.text), @"service-down only watches (shadow): it would have started start service-b. Nothing was done.");
+    insta::assert_snapshot!(plain(&told.text), @"service-down only watches (shadow): it would have said `start service-b`. Nothing was done.");
     more_probes(&bot, 2).await;
     assert_eq!(bot.db().number("select count(*) from run").await, 0);
     assert_eq!(bot.effects(), [""; 0]);
@@ -397,7 +436,7 @@ async fn a_check_that_is_gone_is_forgotten_in_plain_sight() {
     until("it is forgotten", async || (bot.db().number("select count(*) from check_state").await == 0).then_some(()))
         .await;
     let told = bot.hear("no longer asked by itself").await;
-    insta::assert_snapshot!(plain(&told.text), @"PRODUCTION · System A: service-b: nobody knows since TIME (check running could not be asked: no longer asked by itself). Nothing is started for it.");
+    insta::assert_snapshot!(plain(&told.text), @"PRODUCTION · System A: Service B: nobody knows since TIME (check running could not be asked: no longer asked by itself). Nothing is started for it.");
     bot.rest().await;
     bot.finish().await;
 }

@@ -1,6 +1,6 @@
 //! The proof that a run may start an attempt.
 
-use crate::model::id::{Digest, GrantId, RequestId, RunId};
+use crate::model::id::{Digest, GrantId, PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, PlanError, PlanPolicy, Sealed};
 use crate::model::request::{Decision, GrantState, Tally, tally};
 use crate::store::StoredGrant;
@@ -77,6 +77,9 @@ pub enum GrantError {
     /// Its time is over.
     #[error("the approval has lapsed")]
     Lapsed,
+    /// Nobody was asked, and automation is paused.
+    #[error("{0} has paused all automation")]
+    Paused(PersonId),
     /// The approval does not cover this attempt.
     #[error("the approval covers no further attempt of step {0}")]
     NotThisAttempt(u32),

@@ -27,7 +27,7 @@ use crate::text::time::{Times, lasted};
 use crate::text::visible::visible;
 use crate::web::wire::{PlanAsked, PlanTold};
 
-/// Shows what a runbook would run, and its digest. Nothing is asked for and nothing runs.
+/// Show what a runbook would run, and its digest. Nothing is asked for and nothing runs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PlanArgs {
     /// The runbook.

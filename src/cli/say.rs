@@ -14,7 +14,7 @@ use crate::web::wire::{NewLine, Settled, SettledAs, Told};
 /// How long the whole may take without `--wait`.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
-/// Says one line in the local room of a running bot and prints what comes of it.
+/// Say one line in the local room of a running bot and prints what comes of it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Which bot; the help has the words of its two flags.

@@ -23,7 +23,9 @@ use crate::chat::{Adapter, sender};
 use crate::config::{Database, Flags, Settings};
 use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
-use crate::flow::{App, CurrentSecrets, Reload, housekeeping, make_plan, room_sink, watch, watch_catalog};
+use crate::flow::{
+    App, CurrentSecrets, Reload, housekeeping, make_plan, mending_line, room_sink, watch, watch_catalog,
+};
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, Probe, StepAction};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
@@ -336,7 +338,7 @@ impl Bot {
         let (stop_taking, taking_stops) = channel::channel(false);
         let (stop_telling, telling_stops) = channel::channel(false);
         let (reload, reloads) = mpsc::channel(1);
-        let (rooms, planner, in_use) = (app.clone(), app.clone(), app.clone());
+        let (rooms, planner, in_use, mends) = (app.clone(), app.clone(), app.clone(), app.clone());
         let state = WebState {
             store: store.clone(),
             room,
@@ -344,6 +346,7 @@ impl Bot {
             token,
             rooms: Arc::new(move |address| rooms.in_use().catalog.room_at(address).is_some()),
             catalog: Arc::new(move || Arc::clone(&in_use.in_use().catalog)),
+            mending_line: Arc::new(move |system, service| mending_line(&mends.in_use().catalog, system, service)),
             times,
             trial: Some(super::trial::trial(&app, demo.map(demo::Demo::dir))),
             planner: Arc::new(move |asked| {

@@ -13,7 +13,7 @@ use crate::model::catalog::{Catalog, Probe, StepAction};
 use crate::runbook;
 use crate::text::visible::visible;
 
-/// Checks a catalog: every problem of every file at once.
+/// Check a catalog: every problem of every file at once.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ValidateArgs {
     /// The catalog's folder.

@@ -23,8 +23,8 @@ pub(super) fn read(line: &Line<'_>) -> Reading {
         Found::Several(names) => Reading::Wrong(unknown(None, names.into_iter().map(TriggerName::new).collect())),
         Found::None(near) => {
             let error = unknown(near, line.catalog.triggers.keys().cloned().collect());
-            // `resume the meeting` is talk.
-            let meant = near.is_some() || names::attempted(known(), said);
+            // `resume the meeting` is talk; one word alone is meant as a name, perhaps of a trigger that is gone.
+            let meant = rest.len() == 1 || near.is_some() || names::attempted(known(), said);
             if meant { Reading::Wrong(error) } else { Reading::Perhaps(error) }
         }
     }

@@ -65,12 +65,28 @@ pub enum Deed {
     Slow {
         /// A service or `all`.
         name: String,
-        /// Seconds, up to 600; 0 is full speed.
-        #[arg(value_parser = clap::value_parser!(u64).range(..=MAX_SLOW))]
+        /// How long: `8s`, `2m`, or seconds alone; up to 600 seconds; 0 is full speed.
+        #[arg(value_parser = seconds, value_name = "TIME")]
         seconds: u64,
     },
     /// End the supervisor and its services.
     Shutdown,
+}
+
+/// Whole seconds, written as in the catalog (`8s`, `1m 30s`) or as a number alone.
+fn seconds(text: &str) -> Result<u64, String> {
+    let wanted = || format!("expected a time of at most {MAX_SLOW} seconds, such as `8s`, `2m` or 8");
+    let seconds = match text.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let duration = humantime::parse_duration(text).map_err(|_| wanted())?;
+            if duration.subsec_nanos() != 0 {
+                return Err("expected whole seconds, such as `8s`".to_owned());
+            }
+            duration.as_secs()
+        }
+    };
+    if seconds <= MAX_SLOW { Ok(seconds) } else { Err(wanted()) }
 }
 
 /// What came of a deed: what to show, and the exit code.
@@ -133,7 +149,16 @@ mod tests {
         assert_eq!(deed(&["--dir", "/tmp/demo", "kill", "all"]), Ok(Deed::Kill { name: "all".into() }));
         assert_eq!(deed(&["status"]), Ok(Deed::Status { name: "all".into() }));
         assert_eq!(deed(&["slow", "service-b", "600"]), Ok(Deed::Slow { name: "service-b".into(), seconds: 600 }));
-        assert!(deed(&["slow", "service-b", "601"]).is_err());
+        for (text, seconds) in [("8s", 8), ("2m", 120), ("1m 30s", 90), ("0", 0), ("0s", 0), ("10m", 600)] {
+            assert_eq!(
+                deed(&["slow", "service-b", text]),
+                Ok(Deed::Slow { name: "service-b".into(), seconds }),
+                "{text}"
+            );
+        }
+        for wrong in ["601", "11m", "1500ms", "-1", "soon", ""] {
+            assert!(deed(&["slow", "service-b", wrong]).is_err(), "{wrong}");
+        }
         assert!(deed(&["start"]).is_err());
         assert!(deed(&["strat", "service-b"]).is_err());
     }

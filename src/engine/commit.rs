@@ -10,7 +10,7 @@ use crate::approval::{self, GrantError};
 use crate::model::event::{Happened, RowMark};
 use crate::model::id::RunId;
 use crate::model::request::GrantState;
-use crate::store::{Advance, AdvanceError, AdvanceTx, Store, StoreError, StoredGrant, WorkerId};
+use crate::store::{Advance, AdvanceError, AdvanceTx, Paused, Store, StoreError, StoredGrant, WorkerId};
 
 /// The most runs moved by one commit.
 const BATCH: usize = 256;
@@ -22,6 +22,8 @@ pub(super) enum Needs {
     Nothing,
     /// A Grant that covers this attempt.
     Cover(approval::Step),
+    /// The same of a run that a trigger asked for: if nobody decided, only while automation is not paused (I12).
+    CoverUnlessPaused(approval::Step),
     /// The end of the grant, for the run is over.
     EndGrant,
 }
@@ -107,12 +109,18 @@ async fn commit(store: &Store, me: WorkerId, mut jobs: Vec<Job>) {
 /// Commits what can be committed together. The outer error means that nothing was.
 async fn try_commit(store: &Store, me: WorkerId, jobs: &[Job]) -> Result<Vec<Result<(), CommitError>>, AdvanceError> {
     let mut tx = store.advance_tx(me);
+    // Before every other lock, as everywhere; it stays so until this commits, so `pause` comes before or after (I1).
+    let paused = if jobs.iter().any(|job| matches!(job.needs, Needs::CoverUnlessPaused(_))) {
+        tx.share_automation().await?.paused
+    } else {
+        None
+    };
     let grants = lock_grants(&mut tx, jobs).await?;
     let now = store.clock().now();
     let mut batch = Vec::with_capacity(jobs.len());
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
-        match with_grant(job, grants.iter().filter(|grant| grant.run == job.advance.run), now) {
+        match with_grant(job, grants.iter().filter(|grant| grant.run == job.advance.run), paused.as_ref(), now) {
             Ok(advance) => {
                 batch.push(advance);
                 results.push(Ok(()));
@@ -133,13 +141,19 @@ async fn lock_grants(tx: &mut AdvanceTx, jobs: &[Job]) -> Result<Vec<StoredGrant
 fn with_grant<'a>(
     job: &Job,
     mut grants: impl Iterator<Item = &'a StoredGrant>,
+    paused: Option<&Paused>,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<Advance, CommitError> {
     let mut advance = job.advance.clone();
     match job.needs {
         Needs::Nothing => {}
-        Needs::Cover(step) => {
+        Needs::Cover(step) | Needs::CoverUnlessPaused(step) => {
             let stored = grants.next().ok_or(GrantError::NotInForce("not in force"))?;
+            if let Some(paused) = paused.filter(|_| matches!(job.needs, Needs::CoverUnlessPaused(_)))
+                && stored.decisions.is_empty()
+            {
+                return Err(GrantError::Paused(paused.by.clone()).into());
+            }
             let (grant, _plan) = approval::derive(stored, now)?;
             grant.covers(step)?;
             if let Some(started) = &mut advance.started {

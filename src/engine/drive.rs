@@ -264,7 +264,8 @@ impl Driver<'_> {
         };
         let Ok(to) = self.run.state.clone().next(RunEvent::Started) else { return Ok(Step::Done) };
         let needs = if planned.privileged {
-            Needs::Cover(approval::Step { step, number, after: self.after(key) })
+            let covered = approval::Step { step, number, after: self.after(key) };
+            if self.run.trigger.is_some() { Needs::CoverUnlessPaused(covered) } else { Needs::Cover(covered) }
         } else {
             Needs::Nothing
         };

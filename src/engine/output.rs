@@ -55,7 +55,10 @@ impl Capture {
 fn lines(bytes: &[u8]) -> impl Iterator<Item = String> {
     bytes
         .split(|byte| *byte == b'\n' || *byte == b'\r')
-        .map(|line| String::from_utf8_lossy(line).trim().chars().take(200).collect::<String>())
+        // No text column takes a NUL, and whoever reads the line should see that one was there.
+        .map(|line| {
+            String::from_utf8_lossy(line).replace('\0', "\u{fffd}").trim().chars().take(200).collect::<String>()
+        })
         .filter(|line| !line.is_empty())
 }
 
@@ -71,6 +74,9 @@ mod tests {
         assert_eq!(capture.first_line().as_deref(), Some("first"));
         assert_eq!(capture.last_line().as_deref(), Some("second"));
         assert_eq!(Capture::default().last_line(), None);
+        let mut binary = Capture::default();
+        binary.push(b"x\0y\xff\n");
+        assert_eq!(binary.first_line().as_deref(), Some("x\u{fffd}y\u{fffd}"), "whatever a program says can be stored");
     }
 
     proptest! {

@@ -72,8 +72,9 @@ async fn turned(app: &App, event: &Event, what: &Happened) -> Result<Option<Told
     let schedule =
         system.and_then(|system| system.services.get(service)?.checks.get(check)).and_then(|check| check.schedule);
     let since_said = app.times.at_second(*since, app.store.clock().now());
+    let called = service_title(app, system_name, Some(service)).unwrap_or_else(|| service.to_string());
     let turned = Turned {
-        service,
+        service: &called,
         check,
         now: *now,
         since: &since_said,

@@ -144,6 +144,7 @@ impl App {
         let text = said_text(incoming).map(|text| in_use.secrets.redact(text));
         let mut tx = self.store.begin().await?;
         let Some(line) = tx.insert_line(incoming, person.as_ref(), text.as_deref()).await? else {
+            drop(tx);
             return self.again(incoming).await;
         };
         let answer = Message::to_room(text::answer::broken());

@@ -21,7 +21,7 @@ use crate::engine::plan::{LocalWorld, World, plan};
 use crate::engine::{Secrets, SecretsSource};
 use crate::model::catalog::Catalog;
 use crate::model::chat::RoomAddress;
-use crate::model::id::{Digest, SecretName};
+use crate::model::id::{Digest, SecretName, ServiceName, SystemName};
 use crate::model::plan::Sealed;
 use crate::runbook::Loaded;
 use crate::store::Store;
@@ -32,6 +32,11 @@ pub use echo::room_sink;
 pub use housekeeping::housekeeping;
 pub use reload::{Reload, watch_catalog};
 pub use watch::watch;
+
+/// A line that would mend a service, if the catalog has one: what rooms and pages offer when it fails.
+pub fn mending_line(catalog: &Catalog, system: &SystemName, service: &ServiceName) -> Option<String> {
+    commands::offer(catalog, system, service, None)
+}
 
 /// A catalog in use, with its secrets.
 #[derive(Debug)]

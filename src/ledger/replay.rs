@@ -6,7 +6,8 @@
 //!
 //! What the ledger cannot tell and so is not compared: whether an approver was in a group when they agreed (the policy
 //! says which groups, the catalog of that moment said who; it was checked then); leases, fences and processes; `posted_at`
-//! and `differs` of a request; the thread of a run; what checks found last; inbox, outbox and messages.
+//! and `differs` of a request; the thread of a run; what checks found last; versions of brakes and of the pause, and when a
+//! failure that was put off is looked at again; inbox, outbox and messages.
 //!
 //! An event whose body was erased tells nothing any more. Rows of its run are compared with what came after it; where that
 //! does not suffice, they are counted as not compared.
@@ -17,13 +18,14 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::report::{At, Finding, Findings};
 use crate::model::catalog::{Stage, Subject};
-use crate::model::event::{Happened, Record, RowMark, Scope};
-use crate::model::id::{Digest, GrantId, IncidentId, PersonId, RequestId, RunId, TriggerName};
+use crate::model::event::{Brake, Happened, Record, RowMark, Scope};
+use crate::model::id::{Digest, GrantId, IncidentId, PersonId, RequestId, RunId, ServiceName, TriggerName};
 use crate::model::plan::{Plan, PlanStep, Sealed};
 use crate::model::request::{Answer, Decision, GrantState, Tally, tally};
 use crate::model::run::{AttemptState, Outcome, Verdict};
 use crate::store::{
-    AttemptCheck, AttemptKey, ChainRow, DecisionCheck, GrantCheck, IncidentCheck, RequestCheck, RunCheck,
+    AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, DecisionCheck, FiringCheck, GrantCheck,
+    IncidentCheck, RequestCheck, RunCheck,
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
@@ -39,6 +41,10 @@ const STATELESS: [&str; 10] = [
     "clock_jumped",
     super::verify::ERASED,
 ];
+
+/// Kinds that tell of brakes, firings and the pause, and of no other row.
+const OF_AUTOMATION: [&str; 5] =
+    ["trigger_fired", "trigger_held", "trigger_released", "automation_paused", "automation_resumed"];
 
 /// How many characters of a value a finding shows.
 const SHOWN: usize = 80;
@@ -56,6 +62,13 @@ pub(super) struct Replay {
     attempts: BTreeMap<AttemptKey, AttemptFacts>,
     decisions: BTreeMap<(RequestId, u32, PersonId), DecisionFacts>,
     incidents: BTreeMap<IncidentId, IncidentFacts>,
+    /// Whether automation is paused; `None` before the ledger began.
+    automation: Option<AutomationFacts>,
+    brakes: BTreeMap<(String, String), BrakeFacts>,
+    /// What each trigger did for each service, with the event that says so.
+    firings: BTreeMap<(String, String), Vec<FiringFacts>>,
+    /// The last erased event that told of brakes, firings or the pause.
+    blind_automation: Option<u64>,
     /// Runs of which an event was erased, with the last one. Nothing said before it is known to be the last word.
     blind: BTreeMap<RunId, u64>,
     /// The same of incidents.
@@ -186,6 +199,31 @@ struct IncidentFacts {
     acknowledged: Option<(PersonId, DateTime<Utc>)>,
     mitigated_at: Option<DateTime<Utc>>,
     resolved: Option<(PersonId, DateTime<Utc>, Option<String>)>,
+}
+
+/// Whether automation is paused, by the last event that says so.
+#[derive(Debug)]
+struct AutomationFacts {
+    at: At,
+    turn: u64,
+    paused: Option<(PersonId, DateTime<Utc>, Option<String>)>,
+}
+
+/// A trigger's brakes for a service, by the last event that changed them.
+#[derive(Debug)]
+struct BrakeFacts {
+    at: At,
+    turn: u64,
+    held: Option<(Brake, DateTime<Utc>, String)>,
+    /// When it was let go on last.
+    released: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug)]
+struct FiringFacts {
+    at: At,
+    when: DateTime<Utc>,
+    run: Option<RunId>,
 }
 
 #[derive(Debug)]
@@ -322,6 +360,10 @@ impl Replay {
         if STATELESS.contains(&row.kind.as_str()) {
             return;
         }
+        if OF_AUTOMATION.contains(&row.kind.as_str()) {
+            self.blind_automation = Some(self.turn);
+            return;
+        }
         match (row.scope.run, row.scope.incident) {
             (Some(run), _) => {
                 self.blind.insert(run, self.turn);
@@ -357,8 +399,30 @@ impl Replay {
         let turn = self.turn;
         let plain = |by: Option<PersonId>, step, why| Evidence { at, turn, by: by.map(|by| by.to_string()), step, why };
         match what {
-            Happened::LedgerCreated { .. }
-            | Happened::LineSaid { .. }
+            Happened::LedgerCreated { .. } => self.automation = Some(AutomationFacts { at, turn, paused: None }),
+            Happened::AutomationPaused { by, reason } => {
+                self.automation = Some(AutomationFacts { at, turn, paused: Some((by, when, reason)) });
+            }
+            Happened::AutomationResumed { by: _ } => {
+                self.automation = Some(AutomationFacts { at, turn, paused: None });
+            }
+            Happened::TriggerHeld { trigger, service, by, why, until: _ } => match by {
+                Brake::AtMost | Brake::Flapping | Brake::NoEffect => {
+                    let facts = self.brake_facts(&trigger, &service, at);
+                    (facts.at, facts.turn, facts.held) = (at, turn, Some((by, when, why)));
+                }
+                // Put off, and looked at again by itself.
+                Brake::Cooldown | Brake::Busy | Brake::Paused | Brake::NoPlan => {}
+            },
+            Happened::TriggerReleased { trigger, service, by: _ } => {
+                let facts = self.brake_facts(&trigger, &service, at);
+                (facts.at, facts.turn, facts.held, facts.released) = (at, turn, None, Some(when));
+            }
+            Happened::TriggerFired { trigger, service, run, .. } => {
+                let fired = self.firings.entry((trigger.to_string(), service.to_string())).or_default();
+                fired.push(FiringFacts { at, when, run });
+            }
+            Happened::LineSaid { .. }
             | Happened::LineEdited { .. }
             | Happened::CatalogLoaded { .. }
             | Happened::CatalogRefused { .. }
@@ -367,11 +431,6 @@ impl Replay {
             | Happened::RunSucceeded { .. }
             | Happened::CheckTurned { .. }
             | Happened::IncidentNoted { .. }
-            | Happened::TriggerFired { .. }
-            | Happened::TriggerHeld { .. }
-            | Happened::TriggerReleased { .. }
-            | Happened::AutomationPaused { .. }
-            | Happened::AutomationResumed { .. }
             | Happened::ClockJumped { .. } => {}
             Happened::IncidentOpened { incident, service, title, check: _, by, room, since } => {
                 let facts = IncidentFacts {
@@ -527,6 +586,12 @@ impl Replay {
             Happened::RunStopping { run, by } => self.evidence(run, "stopping", plain(Some(by), None, None)),
             Happened::RunStopped { run, by, .. } => self.evidence(run, "stopped", plain(Some(by), None, None)),
         }
+    }
+
+    fn brake_facts(&mut self, trigger: &TriggerName, service: &ServiceName, at: At) -> &mut BrakeFacts {
+        let turn = self.turn;
+        let of = (trigger.to_string(), service.to_string());
+        self.brakes.entry(of).or_insert(BrakeFacts { at, turn, held: None, released: None })
     }
 
     fn incident_changed(&mut self, incident: IncidentId, at: At, change: impl FnOnce(&mut IncidentFacts)) {
@@ -988,6 +1053,76 @@ impl Replay {
         self.not_compared += row.not_compared;
     }
 
+    /// A row of automation: it has no mark, and events whose bodies were erased may have told of it.
+    fn row_of_automation<'a>(&mut self, name: String, findings: &'a mut Findings) -> Row<'a> {
+        self.rows += 1;
+        let blind = self.blind_automation;
+        Row { name, state: String::new(), version: 0, at: None, blind, not_compared: 0, findings }
+    }
+
+    /// Compares the row that says whether automation is paused. `None`: the table has it no more.
+    pub(super) fn automation(&mut self, table: Option<AutomationCheck>, findings: &mut Findings) {
+        // It stays when there is no row, and is missed at the end.
+        let Some(table) = table else { return };
+        let facts = self.automation.take();
+        let mut row = self.row_of_automation(AUTOMATION.to_owned(), findings);
+        match facts {
+            None => row.untold(Some("ledger_created")),
+            Some(AutomationFacts { at, turn, paused }) => {
+                let (by, when, why) = match paused {
+                    Some((by, when, why)) => (Some(by.to_string()), Some(moment(when)), why),
+                    None => (None, None, None),
+                };
+                let mut last = |column, table, ledger| row.same_since(turn, column, table, ledger, at);
+                last("paused", Some(table.paused.to_string()), Some(by.is_some().to_string()));
+                last("paused_by", table.paused_by, by);
+                last("paused_at", table.paused_at.map(moment), when);
+                last("paused_why", table.paused_why, why);
+            }
+        }
+        self.not_compared += row.not_compared;
+    }
+
+    /// Compares a trigger's brakes for a service.
+    pub(super) fn brake(&mut self, table: BrakeCheck, findings: &mut Findings) {
+        let of = (table.trigger, table.service);
+        let facts = self.brakes.remove(&of);
+        let mut row = self.row_of_automation(brake_name(&of), findings);
+        match facts {
+            // A trigger that was never held and never let go on has brakes too: what it was put off for.
+            None if table.held_by.is_none() && table.held_since.is_none() && table.counted_from.is_none() => {}
+            None => row.untold(Some("trigger_held` or `trigger_released")),
+            Some(BrakeFacts { at, turn, held, released }) => {
+                let (by, since, why) = match held {
+                    Some((by, since, why)) => (Some(by.name().to_owned()), Some(moment(since)), Some(why)),
+                    None => (None, None, None),
+                };
+                let mut last = |column, table, ledger| row.same_since(turn, column, table, ledger, at);
+                last("held_by", table.held_by, by);
+                last("held_since", table.held_since.map(moment), since);
+                last("held_why", table.held_why, why);
+                last("counted_from", table.counted_from.map(moment), released.map(moment));
+            }
+        }
+        self.not_compared += row.not_compared;
+    }
+
+    /// Compares one time that a trigger fired: what its brakes count.
+    pub(super) fn firing(&mut self, table: FiringCheck, findings: &mut Findings) {
+        let of = (table.trigger, table.service);
+        let (when, run) = (moment(table.at), table.run.map(RunId));
+        let told = self.firings.get_mut(&of);
+        let found = told.and_then(|told| {
+            let place = told.iter().position(|told| told.run == run && moment(told.when) == when)?;
+            Some(told.remove(place))
+        });
+        let mut row = self.row_of_automation(format!("firing/{}", table.id), findings);
+        if found.is_none() {
+            row.untold(Some("trigger_fired"));
+        }
+        self.not_compared += row.not_compared;
+    }
+
     /// What events tell of and no table has. Comes last: everything compared is gone from here.
     pub(super) fn finish(&mut self, findings: &mut Findings) {
         let mut missing: BTreeMap<String, At> = BTreeMap::new();
@@ -1001,6 +1136,12 @@ impl Replay {
         missing.extend(
             decided.map(|((id, stage, by), facts)| (decision_name(*id, i64::from(*stage), by.as_str()), facts.at)),
         );
+        missing.extend(self.automation.iter().map(|facts| (AUTOMATION.to_owned(), facts.at)));
+        missing.extend(self.brakes.iter().map(|(of, facts)| (brake_name(of), facts.at)));
+        for (of, told) in &self.firings {
+            let name = |facts: &FiringFacts| format!("firing of {} for {} at {}", of.0, of.1, moment(facts.when));
+            missing.extend(told.iter().map(|facts| (name(facts), facts.at)));
+        }
         // Last, so that the newest event that tells of a row is named.
         missing.extend(self.marks.iter().map(|(name, mark)| (name.clone(), mark.at)));
         for (row, at) in missing {
@@ -1011,6 +1152,13 @@ impl Replay {
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
+}
+
+/// The name of the one row that says whether automation is paused.
+const AUTOMATION: &str = "automation";
+
+fn brake_name((trigger, service): &(String, String)) -> String {
+    format!("brakes of {trigger} for {service}")
 }
 
 fn run_name(run: RunId) -> String {

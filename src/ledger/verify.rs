@@ -277,6 +277,22 @@ impl Walk {
             after = (last.run, last.step, last.number);
             page.into_iter().for_each(|row| replay.attempt(row, findings));
         }
+        replay.automation(snapshot.find_automation().await?, findings);
+        let mut after: Option<(String, String)> = None;
+        loop {
+            let page =
+                snapshot.list_brakes(after.as_ref().map(|(trigger, of)| (trigger.as_str(), of.as_str()))).await?;
+            let Some(last) = page.last() else { break };
+            after = Some((last.trigger.clone(), last.service.clone()));
+            page.into_iter().for_each(|row| replay.brake(row, findings));
+        }
+        let mut after = i64::MIN;
+        loop {
+            let page = snapshot.list_firings(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            page.into_iter().for_each(|row| replay.firing(row, findings));
+        }
         replay.finish(findings);
         Ok(())
     }

@@ -119,7 +119,7 @@ pub enum Command {
         /// Why; as said, never empty.
         reason: Option<String>,
     },
-    /// Let automation go on, and triggers that have stopped themselves.
+    /// Let automation go on, or one trigger that has stopped itself.
     Resume {
         /// Which trigger; `None` is all automation, and every held trigger of the room.
         trigger: Option<TriggerName>,

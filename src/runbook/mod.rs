@@ -8,12 +8,12 @@
 mod check;
 mod diagnostic;
 mod files;
+mod names;
 mod raw;
 mod schema;
 mod words;
 mod yaml;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -80,10 +80,10 @@ pub fn load_with(root: &Path, limits: Limits) -> Result<Loaded, Diagnostics> {
     let mut texts = Vec::new();
     let mut found: Vec<(usize, Problem)> = Vec::new();
     let mut inputs = Vec::new();
-    let mut broken = BTreeSet::new();
+    let mut unread = names::Unread::default();
     // A file that could not even be opened may have held anything.
     if !problems.is_empty() {
-        broken.extend(ALL_KINDS);
+        unread.anything();
     }
     let paths = files.iter().map(|file| file.path.clone()).collect();
     for file in files {
@@ -94,7 +94,7 @@ pub fn load_with(root: &Path, limits: Limits) -> Result<Loaded, Diagnostics> {
         let text: std::sync::Arc<str> = match String::from_utf8(file.bytes) {
             Ok(text) => text.into(),
             Err(_) => {
-                broken.extend(ALL_KINDS);
+                unread.anything();
                 let hint = Some("save it as UTF-8");
                 problems.push(Diagnostic::of_path(file.path, "this file is not UTF-8 text", hint));
                 continue;
@@ -107,9 +107,9 @@ pub fn load_with(root: &Path, limits: Limits) -> Result<Loaded, Diagnostics> {
                 let source = Source { path: file.path, sha256 };
                 inputs.push(Input { file: number, source, text, document });
             }
-            Err(unread) => {
-                broken.extend(unread.kinds);
-                found.push((number, *unread.problem));
+            Err(problem) => {
+                unread.file(number, &text);
+                found.push((number, *problem));
             }
         }
     }
@@ -119,7 +119,7 @@ pub fn load_with(root: &Path, limits: Limits) -> Result<Loaded, Diagnostics> {
         return Err(Diagnostics::new(vec![Diagnostic::of_path(root.display().to_string(), message, hint)]));
     }
     let catalog = Catalog { root, ..Catalog::default() };
-    let checked = check::check(catalog, &inputs, broken, limits);
+    let checked = check::check(catalog, &inputs, unread, limits);
     found.extend(checked.problems);
     problems.extend(found.into_iter().map(|(file, problem)| Diagnostic::new(&texts, file, problem)));
     if !problems.is_empty() {
@@ -140,36 +140,19 @@ const ALL_KINDS: [Kind; 9] = [
     Kind::Secret,
 ];
 
-/// A file that could not be read, and what it may have declared.
-struct Unread {
-    kinds: Vec<Kind>,
-    problem: Box<Problem>,
-}
-
 /// Reads one file: its top keys say the kind, the kind says the shape.
-fn document(text: &str) -> Result<Document, Unread> {
-    let unread = |kinds: &[Kind], problem| Unread { kinds: kinds.to_vec(), problem: Box::new(problem) };
-    let keys = yaml::top_keys(text).map_err(|problem| unread(&ALL_KINDS, problem))?;
-    let kind = kind_of(&keys).map_err(|problem| unread(&ALL_KINDS, problem))?;
-    match kind {
-        FileKind::System => {
-            yaml::read(text).map(Document::System).map_err(|problem| unread(&[Kind::System, Kind::Service], problem))
-        }
-        FileKind::Runbook => {
-            yaml::read(text).map(Document::Runbook).map_err(|problem| unread(&[Kind::Runbook], problem))
-        }
-        FileKind::Trigger => {
-            yaml::read(text).map(Document::Trigger).map_err(|problem| unread(&[Kind::Trigger], problem))
-        }
-        FileKind::Policy => yaml::read(text).map(Document::Policy).map_err(|problem| unread(&[Kind::Policy], problem)),
-        FileKind::People => {
-            yaml::read(text).map(Document::People).map_err(|problem| unread(&[Kind::Person, Kind::Group], problem))
-        }
-        FileKind::Rooms => yaml::read(text).map(Document::Rooms).map_err(|problem| unread(&[Kind::Room], problem)),
-        FileKind::Secrets => {
-            yaml::read(text).map(Document::Secrets).map_err(|problem| unread(&[Kind::Secret], problem))
-        }
-    }
+fn document(text: &str) -> Result<Document, Box<Problem>> {
+    let kind = kind_of(&yaml::top_keys(text)?)?;
+    let read = match kind {
+        FileKind::System => Document::System(yaml::read(text)?),
+        FileKind::Runbook => Document::Runbook(yaml::read(text)?),
+        FileKind::Trigger => Document::Trigger(yaml::read(text)?),
+        FileKind::Policy => Document::Policy(yaml::read(text)?),
+        FileKind::People => Document::People(yaml::read(text)?),
+        FileKind::Rooms => Document::Rooms(yaml::read(text)?),
+        FileKind::Secrets => Document::Secrets(yaml::read(text)?),
+    };
+    Ok(read)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +179,19 @@ const KINDS: [(&str, FileKind); 8] = [
 ];
 
 impl FileKind {
+    /// The kinds of things that a file of this kind declares.
+    fn declares(self) -> &'static [Kind] {
+        match self {
+            Self::System => &[Kind::System, Kind::Service],
+            Self::Runbook => &[Kind::Runbook],
+            Self::Trigger => &[Kind::Trigger],
+            Self::Policy => &[Kind::Policy],
+            Self::People => &[Kind::Person, Kind::Group],
+            Self::Rooms => &[Kind::Room],
+            Self::Secrets => &[Kind::Secret],
+        }
+    }
+
     /// The raw mapping that a file of this kind is.
     fn shape(self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_yaml::budget::BudgetBreach;
+use serde_yaml::options::DuplicateKeyPolicy;
 use serde_yaml::{Error, Location, MessageFormatter as _, Spanned, UserMessageFormatter};
 
 use super::diagnostic::Problem;
@@ -89,7 +90,20 @@ pub(super) fn top_keys(text: &str) -> Result<Vec<At<String>>, Problem> {
 /// # Errors
 /// The first thing in it that does not have the shape of `T`.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    read_with(text, DuplicateKeyPolicy::Error)
+}
+
+/// Reads what can be read of a text that was complained about: keys may stand in it twice.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_loosely<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    read_with(text, DuplicateKeyPolicy::LastWins)
+}
+
+fn read_with<T: DeserializeOwned>(text: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<T, Problem> {
     let options = serde_yaml::options! {
+        duplicate_keys: duplicate_keys,
         strict_booleans: true,
         merge_keys: serde_yaml::options::MergeKeyPolicy::Error,
         with_snippet: false,

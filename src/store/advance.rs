@@ -5,10 +5,13 @@
 //! update of the grant's row stands in the same transaction as the attempt), I2 (every write names holder and fence), I3
 //! (an attempt's key is unique) and I4 (events commit with the change).
 
+use sqlx::{Postgres, Transaction};
+
 use super::append::EventColumns;
 use super::lease::WorkerId;
 use super::rows::{self, AttemptKey, StoredGrant};
 use super::runs::{self, NewAttemptOutput};
+use super::watch::{self, Automation};
 use super::{Result, Store, StoreError, Topic};
 use crate::metrics;
 use crate::model::event::{EVENT_SCHEMA, NewEvent};
@@ -193,17 +196,28 @@ impl Columns {
 }
 
 impl AdvanceTx {
+    /// Whether automation is paused; it stays so until this transaction ends. Comes before every other lock.
+    ///
+    /// # Errors
+    /// When the database refuses, or the row contradicts the model.
+    pub async fn share_automation(&mut self) -> Result<Automation> {
+        watch::share_automation(self.inner().await?).await
+    }
+
+    async fn inner(&mut self) -> Result<&mut Transaction<'static, Postgres>> {
+        Ok(match &mut self.inner {
+            Some(tx) => tx,
+            none => none.insert(self.store.pool.begin().await?),
+        })
+    }
+
     /// Locks and reads the grants in force of runs, with all that a Grant is derived from.
     ///
     /// # Errors
     /// When the database refuses, or a row contradicts the model.
     pub async fn lock_grants(&mut self, runs: &[RunId]) -> Result<Vec<StoredGrant>> {
         let ids: Vec<i64> = runs.iter().map(|run| run.0).collect();
-        let tx = match &mut self.inner {
-            Some(tx) => tx,
-            none => none.insert(self.store.pool.begin().await?),
-        };
-        runs::lock_grants(tx, &ids).await
+        runs::lock_grants(self.inner().await?, &ids).await
     }
 
     /// Applies a batch and commits it: all of it, or, when a guard is not met, none of it. Every run stands in it once.

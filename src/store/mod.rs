@@ -52,7 +52,8 @@ pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, 
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
-    AttemptCheck, DecisionCheck, EventCheck, GrantCheck, IncidentCheck, Loose, RequestCheck, RunCheck, Snapshot,
+    AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck, IncidentCheck,
+    Loose, RequestCheck, RunCheck, Snapshot,
 };
 pub use watch::{Automation, BrakeRow, CheckRow, FiringRow, Paused};
 

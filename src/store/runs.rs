@@ -593,6 +593,15 @@ impl Tx {
         Ok(id.map(RequestId))
     }
 
+    /// A run, as this transaction sees it. Inside a transaction nothing else is asked: a second connection of the same
+    /// turn is one that another turn waits for.
+    ///
+    /// # Errors
+    /// As [`Store::find_run`].
+    pub async fn find_run(&mut self, id: RunId) -> Result<Option<Run>> {
+        Ok(runs_by_id(&mut *self.inner, &[id.0]).await?.pop())
+    }
+
     /// Requests that wait in a room, oldest first; with a thread only those of that thread.
     ///
     /// # Errors

@@ -118,6 +118,36 @@ pub(crate) struct AttemptCheck {
     pub(crate) kept_sha256: Option<Vec<u8>>,
 }
 
+/// The row that says whether automation is paused.
+#[derive(Debug)]
+pub(crate) struct AutomationCheck {
+    pub(crate) paused: bool,
+    pub(crate) paused_by: Option<String>,
+    pub(crate) paused_at: Option<DateTime<Utc>>,
+    pub(crate) paused_why: Option<String>,
+}
+
+/// A trigger's brakes for one service.
+#[derive(Debug)]
+pub(crate) struct BrakeCheck {
+    pub(crate) trigger: String,
+    pub(crate) service: String,
+    pub(crate) held_by: Option<String>,
+    pub(crate) held_since: Option<DateTime<Utc>>,
+    pub(crate) held_why: Option<String>,
+    pub(crate) counted_from: Option<DateTime<Utc>>,
+}
+
+/// One time that a trigger fired.
+#[derive(Debug)]
+pub(crate) struct FiringCheck {
+    pub(crate) id: i64,
+    pub(crate) trigger: String,
+    pub(crate) service: String,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) run: Option<i64>,
+}
+
 /// An incident's row.
 #[derive(Debug)]
 pub(crate) struct IncidentCheck {
@@ -352,6 +382,65 @@ impl Snapshot {
                     greatest(least(resolved_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
                 end as "resolved_at?"
             from incident where id > $1 order by id limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// Whether automation is paused; `None` when the row is gone.
+    pub(crate) async fn find_automation(&mut self) -> Result<Option<AutomationCheck>> {
+        let row = sqlx::query_as!(
+            AutomationCheck,
+            r#"
+            select paused, paused_by, paused_why,
+                case when paused_at is not null then
+                    greatest(least(paused_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "paused_at?"
+            from automation
+            "#
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        Ok(row)
+    }
+
+    /// A page of brakes after one, in the order of triggers and services.
+    pub(crate) async fn list_brakes(&mut self, after: Option<(&str, &str)>) -> Result<Vec<BrakeCheck>> {
+        let (trigger, service) = after.unzip();
+        let rows = sqlx::query_as!(
+            BrakeCheck,
+            r#"
+            select trigger, service, held_by, held_why,
+                case when held_since is not null then
+                    greatest(least(held_since, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "held_since?",
+                case when counted_from is not null then
+                    greatest(least(counted_from, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "counted_from?"
+            from brake_state
+            where $1::text is null or (trigger, service) > ($1, $2::text) order by trigger, service limit $3
+            "#,
+            trigger,
+            service,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// A page of firings after a number.
+    pub(crate) async fn list_firings(&mut self, after: i64) -> Result<Vec<FiringCheck>> {
+        let rows = sqlx::query_as!(
+            FiringCheck,
+            r#"
+            select id, trigger, service, run,
+                greatest(least(at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "at!"
+            from firing where id > $1 order by id limit $2
             "#,
             after,
             PAGE

@@ -5,6 +5,7 @@
 //! before the other (I1, I12).
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
 use super::rows::Inconsistent;
 use super::{Result, Run, Store, StoreError, Tx, WorkerId};
@@ -90,6 +91,17 @@ pub struct Paused {
     pub at: DateTime<Utc>,
     /// Why, if they said.
     pub why: Option<String>,
+}
+
+/// Whether automation is paused; it stays so until the transaction ends.
+pub(super) async fn share_automation(connection: &mut PgConnection) -> Result<Automation> {
+    let row = sqlx::query_as!(
+        AutomationColumns,
+        "select version, paused, paused_by, paused_at, paused_why from automation for share"
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(row.try_into()?)
 }
 
 fn health_name(health: Health) -> &'static str {
@@ -431,13 +443,7 @@ impl Tx {
     /// # Errors
     /// As [`Tx::lock_check_state`].
     pub async fn share_automation(&mut self) -> Result<Automation> {
-        let row = sqlx::query_as!(
-            AutomationColumns,
-            "select version, paused, paused_by, paused_at, paused_why from automation for share"
-        )
-        .fetch_one(&mut *self.inner)
-        .await?;
-        Ok(row.try_into()?)
+        share_automation(&mut self.inner).await
     }
 
     /// Whether automation is paused; nothing starts by itself until this transaction ends. Comes before every other lock.
@@ -489,6 +495,25 @@ impl Tx {
             select r.id from run r
             where r.trigger is not null and r.state in ('planned', 'approved')
                 and not exists (select from attempt a where a.run = r.id)
+                and not exists (select from request q join decision d on d.request = q.id where q.run = r.id)
+            order by r.id
+            "#
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(ids.into_iter().map(RunId).collect())
+    }
+
+    /// Runs that started by themselves, that nobody has decided about, and that are under way.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn list_automatic_under_way(&mut self) -> Result<Vec<RunId>> {
+        let ids = sqlx::query_scalar!(
+            r#"
+            select r.id from run r
+            where r.trigger is not null and r.state in ('approved', 'running')
+                and exists (select from attempt a where a.run = r.id)
                 and not exists (select from request q join decision d on d.request = q.id where q.run = r.id)
             order by r.id
             "#

@@ -8,7 +8,7 @@ use super::time::limit;
 use super::visible::visible;
 use crate::model::catalog::{Catalog, PhrasePart, Trigger};
 use crate::model::event::{Brake, Health};
-use crate::model::id::{CheckName, PersonId, RunbookName, ServiceName, TriggerName};
+use crate::model::id::{CheckName, PersonId, RunId, RunbookName, ServiceName, TriggerName};
 use crate::model::plan::Plan;
 
 /// What is wrong with a service, in a few words: the title of its incident.
@@ -74,7 +74,7 @@ fn counted(count: u32, what: &str) -> String {
 
 /// A trigger that does something in mode `shadow`.
 pub fn shadow(trigger: &TriggerName, deed: &str) -> String {
-    format!("{trigger} only watches (shadow): it would have started {}. Nothing was done.", visible(deed))
+    format!("{trigger} only watches (shadow): it would have said `{}`. Nothing was done.", visible(deed))
 }
 
 /// What a held trigger is told with.
@@ -158,6 +158,13 @@ pub fn paused(by: &PersonId, reason: Option<&str>) -> String {
     format!("{by} has paused all automation{why}. Checks go on, nothing starts by itself. `resume` lets it go on.")
 }
 
+/// To `pause` while a run that started by itself is under way.
+pub fn goes_no_further(run: RunId) -> String {
+    format!(
+        "Run {run}, which started by itself, begins no further change after the step under way. `stop run {run}` ends it at once."
+    )
+}
+
 /// A person let automation go on.
 pub fn resumed(by: &PersonId) -> String {
     format!("{by} lets automation go on.")
@@ -171,6 +178,26 @@ pub fn paused_already(by: &PersonId, since: &str) -> String {
 /// To `resume` where nothing is paused or held.
 pub fn nothing_to_resume() -> String {
     "Nothing is paused, and no trigger of this room has stopped itself.".to_owned()
+}
+
+/// To `resume`: triggers that have stopped themselves go on only by name. Empty when there is none.
+pub fn still_held(held: &[(TriggerName, ServiceName)]) -> Option<String> {
+    let mut names: Vec<String> = held.iter().map(|(trigger, _)| format!("`resume {trigger}`")).collect();
+    names.dedup();
+    let (first, rest) = held.split_first()?;
+    let who = match rest {
+        [] => format!("{} is still held for {}", first.0, first.1),
+        _ => {
+            let all: Vec<String> = held.iter().map(|(trigger, service)| format!("{trigger} for {service}")).collect();
+            format!("Still held: {}", all.join(", "))
+        }
+    };
+    Some(format!("{who}. Say {} to let it go on.", names.join(" or ")))
+}
+
+/// To `resume` where nothing is paused and triggers have stopped themselves.
+pub fn only_held(held: &str) -> String {
+    format!("Nothing is paused. {held}")
 }
 
 /// To `resume TRIGGER` of one that nothing holds.
@@ -243,5 +270,21 @@ mod tests {
         insta::assert_snapshot!(said(Brake::Paused, &paused_by(&PersonId::new("boss")), None).unwrap_or_default(), @"service-c-down does nothing about service-c: automation is paused by boss. `resume` lets it go on.");
         insta::assert_snapshot!(said(Brake::NoPlan, "there is no program `x`", None).unwrap_or_default(), @"PRODUCTION · service-c-down can do nothing about service-c: there is no program `x`. mei or lin: please look.");
         assert_eq!(said(Brake::Busy, "", None), None);
+    }
+
+    #[test]
+    fn what_is_still_held_is_named() {
+        let held = |names: &[(&str, &str)]| {
+            let held: Vec<_> =
+                names.iter().map(|(trigger, of)| (TriggerName::new(*trigger), ServiceName::new(*of))).collect();
+            still_held(&held).unwrap_or_default()
+        };
+        assert_eq!(held(&[]), "");
+        insta::assert_snapshot!(held(&[("c-down", "service-c")]), @r#"
+    c-down is still held for service-c. Say `resume c-down` to let it go on.
+    "#);
+        insta::assert_snapshot!(held(&[("b-down", "service-b"), ("c-down", "service-c"), ("c-down", "service-d")]), @r#"
+    Still held: b-down for service-b, c-down for service-c, c-down for service-d. Say `resume b-down` or `resume c-down` to let it go on.
+    "#);
     }
 }

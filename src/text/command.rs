@@ -369,7 +369,7 @@ fn topic(command: &Command) -> Topic {
             usage: "resume [TRIGGER]",
             does: "Let automation go on",
             forms: "`resume` or `resume TRIGGER`",
-            more: "It ends a pause, and lets the triggers of this room go on that have stopped themselves; their counts begin anew.",
+            more: "Alone it ends a pause, whoever began it, and names the triggers that have stopped themselves; with a name it lets that trigger go on, and its counts begin anew.",
         },
         Command::Resolve { incident: _, reason: _ } => Topic {
             word: "resolve",

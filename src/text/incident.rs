@@ -11,7 +11,7 @@ use super::time::{Times, lasted};
 use super::visible::{echo, visible};
 use crate::model::code::Code;
 use crate::model::event::{Event, Happened, Health};
-use crate::model::id::{CheckName, IncidentId, PersonId, RunId, ServiceName};
+use crate::model::id::{CheckName, IncidentId, PersonId, RunId, ServiceName, TriggerName};
 use crate::model::incident::{Incident, IncidentState};
 
 /// The most tries that the three lines name.
@@ -43,8 +43,8 @@ impl std::fmt::Display for Where<'_> {
 /// A check that turned for certain.
 #[derive(Debug, Clone, Copy)]
 pub struct Turned<'a> {
-    /// Its service.
-    pub service: &'a ServiceName,
+    /// Its service as people call it.
+    pub service: &'a str,
     /// Its name.
     pub check: &'a CheckName,
     /// What it is.
@@ -73,6 +73,7 @@ pub enum Did {
 /// A check fails for certain. `offer` is a line that would mend it, if the catalog has one.
 pub fn failed(place: Where<'_>, turned: Turned<'_>, did: Did, offer: Option<&str>) -> String {
     let Turned { service, check, now, since, results, detail } = turned;
+    let service = visible(service);
     let sure = match results {
         (seen, Some(wanted)) => format!("{seen} of {wanted}"),
         (1, None) => "1 result".to_owned(),
@@ -113,6 +114,7 @@ fn health(health: Health) -> &'static str {
 /// A check cannot be asked any more, for certain.
 pub fn unknown(place: Where<'_>, turned: Turned<'_>) -> String {
     let Turned { service, check, since, detail, .. } = turned;
+    let service = visible(service);
     let detail = shortened(&visible(detail), MOST);
     let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
     format!(
@@ -123,6 +125,7 @@ pub fn unknown(place: Where<'_>, turned: Turned<'_>) -> String {
 /// One check of a service is well again; the service as a whole may not be.
 pub fn check_well(turned: Turned<'_>, was: Health) -> String {
     let Turned { service, check, since, .. } = turned;
+    let service = visible(service);
     match was {
         Health::Unknown => format!("{service}: check {check} can be asked again and is ok since {since}."),
         Health::Ok | Health::Warning | Health::Critical => {
@@ -161,7 +164,7 @@ pub fn acknowledged(id: IncidentId, by: &PersonId) -> String {
 /// A person says that it is over.
 pub fn resolved(id: IncidentId, reason: Option<&str>, millis: u64, asked: u32, waited: u64, place: &str) -> String {
     let why = reason.map(|reason| format!(": {}", shortened(&visible(reason), MOST))).unwrap_or_default();
-    let after = format!("{} resolved after {}{}", name(id), lasted(millis), stopped(&why));
+    let after = format!("{} resolved {} after it was opened{}", name(id), lasted(millis), stopped(&why));
     format!("{after} {} `report` has the whole record. {place}", cost(asked, waited))
 }
 
@@ -220,6 +223,20 @@ pub fn which(word: &str, incidents: &[Incident]) -> String {
         all => all.join(""),
     };
     format!("{} incidents are open here. Say which: {list}.", incidents.len())
+}
+
+/// To `reopen` without a number while incidents are open: those that could be meant, newest first.
+pub fn which_resolved(resolved: &[Incident]) -> String {
+    let list: Vec<String> =
+        resolved.iter().map(|incident| format!("`reopen {}` ({})", name(incident.id), short_title(incident))).collect();
+    match list.as_slice() {
+        [] => "No incident here is resolved, so there is nothing to reopen. `incidents` lists those that are open."
+            .to_owned(),
+        [only] => format!("An incident is open here already, so say which you mean: {only}."),
+        [rest @ .., last] => {
+            format!("Say which, the newest first: {} or {last}. `incidents` lists more.", rest.join(", "))
+        }
+    }
 }
 
 fn short_title(incident: &Incident) -> String {
@@ -310,7 +327,10 @@ fn one_line(incident: &Incident, now: DateTime<Utc>) -> String {
 fn titled(incident: &Incident) -> String {
     let title = shortened(&visible(&incident.title), MOST);
     match &incident.service {
-        Some(service) if !title.contains(service.as_str()) => format!("{service}: {title}"),
+        // Whichever way the title says it.
+        Some(service) if !title.to_lowercase().replace('-', " ").contains(&spoken(service)) => {
+            format!("{service}: {title}")
+        }
         Some(_) | None => title,
     }
 }
@@ -422,11 +442,7 @@ pub fn tried(tried: &Try, times: &Times, now: DateTime<Utc>) -> String {
         shortened(&visible(&tried.deed), MOST),
         format!("asked by {} at {}", tried.asked_by, times.at_second(tried.at, now)),
     ];
-    if tried.automatic {
-        parts.push("let by its policy".to_owned());
-    } else if !tried.agreed.is_empty() {
-        parts.push(format!("approved by {}", and(&tried.agreed)));
-    }
+    parts.extend(agreed(tried));
     parts.push(match &tried.end {
         // Its number, for whoever looks.
         End::UnderWay => format!("under way (run {})", tried.run),
@@ -452,6 +468,26 @@ pub fn end(end: &End) -> String {
     }
 }
 
+/// What is known now of the check by which an incident was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// What the incident's own events say; or no check opened it.
+    AsTold,
+    /// It is not known any more since then: the check could not be asked.
+    Unknown(DateTime<Utc>),
+    /// The catalog does not have it any more.
+    Gone,
+}
+
+/// What keeps triggers from acting for an incident's service.
+#[derive(Debug, Clone, Default)]
+pub struct Brakes {
+    /// Who has paused all automation, if a trigger listens to the service.
+    pub paused: Option<PersonId>,
+    /// Its triggers that have stopped themselves, and why.
+    pub held: Vec<(TriggerName, String)>,
+}
+
 /// What an incident's story is told from.
 #[derive(Debug, Clone, Copy)]
 pub struct Story<'a> {
@@ -465,6 +501,10 @@ pub struct Story<'a> {
     pub asked: &'a [PersonId],
     /// A line that would mend it, if the catalog has one.
     pub offer: Option<&'a str>,
+    /// What is known of its check now.
+    pub standing: &'a Standing,
+    /// What keeps triggers from acting for its service.
+    pub brakes: &'a Brakes,
 }
 
 /// To `what happened`: three lines. What failed; what was tried; where it stands and what to do.
@@ -474,7 +514,7 @@ pub fn happened(story: Story<'_>, times: &Times, now: DateTime<Utc>) -> String {
 }
 
 fn what_failed(story: &Story<'_>, times: &Times, now: DateTime<Utc>) -> String {
-    let Story { place, incident, events, .. } = *story;
+    let Story { place, incident, events, standing, .. } = *story;
     let checks: Vec<&CheckName> = events
         .iter()
         .filter_map(|event| match &event.record.as_ref()?.what {
@@ -493,7 +533,11 @@ fn what_failed(story: &Story<'_>, times: &Times, now: DateTime<Utc>) -> String {
     let title = shortened(&visible(&incident.title), MOST);
     let title = title.trim_end_matches('.');
     let how_long = match &incident.state {
-        IncidentState::Open { .. } => format!("since {since}"),
+        IncidentState::Open { .. } => match standing {
+            Standing::AsTold => format!("since {since}"),
+            // It was so then; whether it still is nobody knows.
+            Standing::Unknown(_) | Standing::Gone => format!("seen at {since}"),
+        },
         IncidentState::Mitigated { since: from, at }
         | IncidentState::Resolved { since: from, mitigated: Some(at), .. } => {
             format!("from {since} for {}", lasted(millis(*from, *at)))
@@ -502,7 +546,10 @@ fn what_failed(story: &Story<'_>, times: &Times, now: DateTime<Utc>) -> String {
             format!("from {since}, resolved {} later", lasted(millis(*from, *at)))
         }
     };
-    let comma = if matches!(incident.state, IncidentState::Open { .. }) { "" } else { "," };
+    let comma = match (&incident.state, standing) {
+        (IncidentState::Open { .. }, Standing::AsTold) => "",
+        _ => ",",
+    };
     format!("{place}: {}: {title}{comma} {how_long} ({by}{times_failed}).", name(incident.id))
 }
 
@@ -511,14 +558,63 @@ fn what_was_tried(story: &Story<'_>, times: &Times, now: DateTime<Utc>) -> Strin
     if tries.is_empty() {
         return "Nothing was tried yet.".to_owned();
     }
-    let shown = tries.get(tries.len().saturating_sub(MOST_TRIES)..).unwrap_or_default();
-    let earlier = match tries.len() - shown.len() {
+    // Tries that tell the same are told once.
+    let mut groups: Vec<Vec<&Try>> = Vec::new();
+    for one in &tries {
+        match groups.last_mut() {
+            Some(group) if group.iter().all(|other| tells_the_same(other, one)) => group.push(one),
+            _ => groups.push(vec![one]),
+        }
+    }
+    let (before, shown) = groups.split_at(groups.len().saturating_sub(MOST_TRIES));
+    let earlier = match before.iter().map(Vec::len).sum() {
         0 => String::new(),
         1 => "1 earlier try; ".to_owned(),
         more => format!("{more} earlier tries; "),
     };
-    let list: Vec<String> = shown.iter().map(|one| tried(one, times, now)).collect();
+    let list: Vec<String> = shown.iter().map(|group| told_once(group, times, now)).collect();
     format!("Tried: {earlier}{}.", list.join("; then "))
+}
+
+/// Whether two tries differ in nothing but when they were, and in how long they took.
+fn tells_the_same(one: &Try, other: &Try) -> bool {
+    let same_end = match (&one.end, &other.end) {
+        (End::Done { .. }, End::Done { .. }) => true,
+        // What waits, is under way or is stuck is named by its own number.
+        (End::Waits(_) | End::UnderWay | End::Stuck { .. }, _) => false,
+        (one, other) => one == other,
+    };
+    same_end
+        && (&one.deed, &one.asked_by, &one.agreed, one.automatic)
+            == (&other.deed, &other.asked_by, &other.agreed, other.automatic)
+}
+
+/// Tries that tell the same: `start service-c, 3 times by trigger service-c-down, last at 22:02 UTC, done each time`.
+fn told_once(group: &[&Try], times: &Times, now: DateTime<Utc>) -> String {
+    let (count, last) = match group {
+        [] => return String::new(),
+        [only] => return tried(only, times, now),
+        [.., last] => (group.len(), last),
+    };
+    let mut parts = vec![
+        shortened(&visible(&last.deed), MOST),
+        format!("{count} times by {}", last.asked_by),
+        format!("last at {}", times.at_second(last.at, now)),
+    ];
+    parts.extend(agreed(last));
+    parts.push(match &last.end {
+        End::Done { .. } => "done each time".to_owned(),
+        other => format!("each time {}", end(other)),
+    });
+    parts.join(", ")
+}
+
+/// Who let it start.
+fn agreed(tried: &Try) -> Option<String> {
+    if tried.automatic {
+        return Some("let by its policy".to_owned());
+    }
+    (!tried.agreed.is_empty()).then(|| format!("approved by {}", and(&tried.agreed)))
 }
 
 fn where_it_stands(story: &Story<'_>, times: &Times, now: DateTime<Utc>) -> String {
@@ -541,16 +637,31 @@ fn where_it_stands(story: &Story<'_>, times: &Times, now: DateTime<Utc>) -> Stri
                 End::UnderWay => Some(format!("Run {} is under way.", tried.run)),
                 _ => None,
             });
-            let next = match (last, story.offer) {
-                (Some(last), _) => last,
-                (None, Some(line)) => format!("Next: `{}`, `ack`, or `resolve` when it is over.", visible(line)),
-                (None, None) => "Next: `ack`, `note …`, or `resolve` when it is over.".to_owned(),
+            // Nothing is offered for what nobody knows to be broken.
+            let offer = story.offer.filter(|_| *story.standing == Standing::AsTold);
+            let words = match (offer, &incident.acknowledged) {
+                (Some(line), None) => format!("`{}`, `ack`, or", visible(line)),
+                (Some(line), Some(_)) => format!("`{}`, or", visible(line)),
+                (None, None) => "`ack`, `note …`, or".to_owned(),
+                (None, Some(_)) => "`note …`, or".to_owned(),
             };
-            format!("Now: open for {}. {keeper} {next}", lasted(millis(incident.opened_at, now)))
+            let next = last.unwrap_or_else(|| format!("Next: {words} `resolve` when it is over."));
+            let known = match story.standing {
+                Standing::AsTold => String::new(),
+                Standing::Unknown(since) => {
+                    format!(" Nobody knows since {} whether that is still so.", times.at_second(*since, now))
+                }
+                Standing::Gone => {
+                    " The catalog does not have that check any more, so nobody knows how it is.".to_owned()
+                }
+            };
+            let open = lasted(millis(incident.opened_at, now));
+            format!("Now: open for {open}.{known} {keeper}{} {next}", kept_back(story.brakes))
         }
         IncidentState::Mitigated { at, .. } => {
             let at = times.at_second(*at, now);
-            format!("Now: well again since {at}; it stays open until `resolve`. {keeper}")
+            let kept_back = kept_back(story.brakes);
+            format!("Now: well again since {at}; it stays open until `resolve`. {keeper}{kept_back}")
         }
         IncidentState::Resolved { by, at, why, .. } => {
             let at = times.at_second(*at, now);
@@ -559,6 +670,16 @@ fn where_it_stands(story: &Story<'_>, times: &Times, now: DateTime<Utc>) -> Stri
             format!("{end} `report {id}` has the whole record; `reopen {id}` if it is not over.")
         }
     }
+}
+
+/// What keeps triggers from acting, as sentences that follow another.
+fn kept_back(brakes: &Brakes) -> String {
+    let paused = brakes.paused.as_ref().map(|by| format!(" Automation is paused by {by}: `resume` lets it go on."));
+    let held = brakes.held.iter().map(|(trigger, why)| {
+        let why = shortened(&visible(why), MOST);
+        format!(" {trigger} has stopped itself ({}): `resume {trigger}` lets it go on.", why.trim_end_matches('.'))
+    });
+    paused.into_iter().chain(held).collect()
 }
 
 /// To `report`: the three lines, and where the whole is.
@@ -714,7 +835,7 @@ pub fn status(systems: &[(String, Vec<String>)], under_way: &UnderWay, now: Date
     for (trigger, service, since, why) in &under_way.held {
         let why = shortened(&visible(why), MOST);
         lines.push(format!(
-            "{} `resume` lets it go on.",
+            "{} `resume {trigger}` lets it go on.",
             stopped(&format!("{trigger} is held for {service} since {since}: {why}"))
         ));
     }
@@ -780,10 +901,9 @@ mod tests {
     #[test]
     fn failures_in_words() {
         let place = Where { environment: "production", system: "System A" };
-        let (service, running, answers) =
-            (ServiceName::new("service-b"), CheckName::new("running"), CheckName::new("answers"));
+        let (running, answers) = (CheckName::new("running"), CheckName::new("answers"));
         let turned = |check, now, results| Turned {
-            service: &service,
+            service: "Service B",
             check,
             now,
             since: "22:01:12 UTC",
@@ -805,19 +925,65 @@ mod tests {
             resolved(seven, Some("a drill"), 400_000, 0, 0, "Ledger 4201 · 77ae03c5b1d2"),
         ];
         insta::assert_snapshot!(said.join("\n"), @r#"
-        PRODUCTION · System A: service-b is not running since 22:01:12 UTC (check running, 2 of 2).
+        PRODUCTION · System A: Service B is not running since 22:01:12 UTC (check running, 2 of 2).
         INC-7 opened. Say `what happened`, `status`, or `start service b`.
-        PRODUCTION · System A: service-b: check answers is critical since 22:01:12 UTC: HTTP 503\u{202e} (2 of 2).
+        PRODUCTION · System A: Service B: check answers is critical since 22:01:12 UTC: HTTP 503\u{202e} (2 of 2).
         INC-7 is open again. Say `what happened` or `status`.
-        service-b: check answers warns since 22:01:12 UTC: HTTP 503\u{202e} (1 result). It belongs to INC-7.
-        PRODUCTION · System A: service-b: check answers is critical since 22:01:12 UTC: HTTP 503\u{202e} (3 results).
+        Service B: check answers warns since 22:01:12 UTC: HTTP 503\u{202e} (1 result). It belongs to INC-7.
+        PRODUCTION · System A: Service B: check answers is critical since 22:01:12 UTC: HTTP 503\u{202e} (3 results).
         Say `what happened`, `status`, or `start service b`.
-        PRODUCTION · System A: service-b: nobody knows since 22:01:12 UTC (check running could not be asked: HTTP 503\u{202e}). Nothing is started for it.
-        service-b: check running can be asked again and is ok since 22:01:12 UTC.
-        service-b: check answers is ok again since 22:01:12 UTC.
+        PRODUCTION · System A: Service B: nobody knows since 22:01:12 UTC (check running could not be asked: HTTP 503\u{202e}). Nothing is started for it.
+        Service B: check running can be asked again and is ok since 22:01:12 UTC.
+        Service B: check answers is ok again since 22:01:12 UTC.
         Service B is fine again after 4 s. INC-7 stays open until `resolve`.
-        INC-7 resolved after 6 min 40 s. Asked 1 person, waited 1 min 10 s for approval. `report` has the whole record. Ledger 4201 · 77ae03c5b1d2
-        INC-7 resolved after 6 min 40 s: a drill. Nobody was asked to approve. `report` has the whole record. Ledger 4201 · 77ae03c5b1d2
+        INC-7 resolved 6 min 40 s after it was opened. Asked 1 person, waited 1 min 10 s for approval. `report` has the whole record. Ledger 4201 · 77ae03c5b1d2
+        INC-7 resolved 6 min 40 s after it was opened: a drill. Nobody was asked to approve. `report` has the whole record. Ledger 4201 · 77ae03c5b1d2
         "#);
+    }
+
+    fn try_of(run: i64, seconds: i64, end: End) -> Try {
+        Try {
+            run: RunId(run),
+            deed: "start service-c".into(),
+            asked_by: "trigger service-c-down".into(),
+            at: ago(seconds),
+            agreed: Vec::new(),
+            automatic: true,
+            end,
+        }
+    }
+
+    #[test]
+    fn equal_tries_are_told_once() {
+        let [one, two, three] = [(1, 90, 4_000), (2, 60, 5_000), (3, 30, 6_000)]
+            .map(|(run, seconds, millis)| try_of(run, seconds, End::Done { millis }));
+        let failed = |run| try_of(run, 20, End::Failed { step: 2, why: "exit code 1".into() });
+        let times = Times::in_zone(Tz::UTC);
+        assert!(tells_the_same(&one, &two) && tells_the_same(&failed(4), &failed(5)));
+        assert!(!tells_the_same(&one, &failed(4)));
+        let stuck = try_of(6, 10, End::Stuck { step: 1 });
+        assert!(!tells_the_same(&stuck, &stuck), "each is judged by its own number");
+        let said = [
+            told_once(&[&one], &times, now()),
+            told_once(&[&one, &two, &three], &times, now()),
+            told_once(&[&failed(4), &failed(5)], &times, now()),
+        ];
+        insta::assert_snapshot!(said.join("\n"), @r#"
+    start service-c, asked by trigger service-c-down at 22:01:30 UTC, let by its policy, done in 4 s
+    start service-c, 3 times by trigger service-c-down, last at 22:02:30 UTC, let by its policy, done each time
+    start service-c, 2 times by trigger service-c-down, last at 22:02:40 UTC, let by its policy, each time failed at step 2: exit code 1
+    "#);
+    }
+
+    #[test]
+    fn what_keeps_triggers_back_says_how_it_goes_on() {
+        let brakes = Brakes {
+            paused: Some(PersonId::new("boss")),
+            held: vec![(TriggerName::new("service-c-down"), "3 runs within 10 min is its limit".into())],
+        };
+        insta::assert_snapshot!(kept_back(&brakes), @r#"
+     Automation is paused by boss: `resume` lets it go on. service-c-down has stopped itself (3 runs within 10 min is its limit): `resume service-c-down` lets it go on.
+    "#);
+        assert_eq!(kept_back(&Brakes::default()), "");
     }
 }

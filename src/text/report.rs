@@ -193,7 +193,10 @@ pub fn escaped(text: &str) -> String {
         return format!("\\{out}");
     }
     match out.find(|c: char| !c.is_ascii_digit()) {
-        Some(at) if at > 0 && out[at..].starts_with('.') => format!("{}\\{}", &out[..at], &out[at..]),
+        // Only before a space: `4.4 s` is no list.
+        Some(at) if at > 0 && (out[at..].starts_with(". ") || &out[at..] == ".") => {
+            format!("{}\\{}", &out[..at], &out[at..])
+        }
         _ => out,
     }
 }
@@ -281,7 +284,7 @@ h1 { font-size: 1.35rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } h3 { font
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } dt { font-weight: 600; } dd { margin: 0; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid #8886; }
-td { overflow-wrap: anywhere; } td.time { white-space: nowrap; }
+td { overflow-wrap: anywhere; } td:nth-child(3) { overflow-wrap: normal; } td.time { white-space: nowrap; }
 pre, code { font-family: ui-monospace, monospace; font-size: .875rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; border-left: 3px solid #8886; padding-left: .8rem; margin: .4rem 0; }
 .answer { color: GrayText; }
@@ -408,6 +411,7 @@ mod tests {
             "# no heading",
             "- no list",
             "12. no list",
+            "4.4 s",
             "*a* _b_ ~~c~~ `d` [e](f) ![g](h) | i $j$",
             "<b> &amp; <!channel> @everyone",
             "https://evil.example www.evil.example",
@@ -418,6 +422,7 @@ mod tests {
     \# no heading
     \- no list
     12\. no list
+    4.4 s
     \*a\* \_b\_ \~\~c\~\~ \`d\` \[e\](f) !\[g\](h) \| i \$j\$
     &lt;b&gt; &amp;amp; &lt;!channel&gt; &#64;everyone
     https:<!-- -->//evil.example www&#46;evil.example

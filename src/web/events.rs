@@ -4,24 +4,27 @@
 //! and following one line to its end (`follow`). Both are resumed by a number that the reader keeps, so a broken
 //! connection loses nothing (I5).
 //!
+//! How many may do that at once is bounded, and so is how many of them ask the database at the same moment.
+//!
 //! The ledger is asked by long polling: a question waits until there is something after a place. The room is a stream,
 //! as its messages come in an order that is not quite that of their numbers.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio::time::{Instant, sleep_until};
 
 use super::follow::told_live;
@@ -50,6 +53,42 @@ const BEAT: Duration = Duration::from_secs(15);
 
 /// How far numbers may be out of order: a message is made before its transaction commits, and another may overtake it.
 const OVERLAP: i64 = 64;
+
+/// How many may read on at once: room streams, and questions that wait. More than any trial has readers.
+pub(super) const READERS: usize = 256;
+
+/// How many of them may look at the database at the same moment: the rest of its connections is for those who act.
+const LOOKING: usize = 2;
+
+/// The bounds that all who read on share.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    places: Arc<Semaphore>,
+    looking: Semaphore,
+}
+
+impl Default for Readers {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(READERS)), looking: Semaphore::new(LOOKING) }
+    }
+}
+
+impl Readers {
+    /// A place for one more, or a refusal.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            let sentence = format!("{READERS} readers are connected already, and no more are served; try again later");
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, sentence)
+        })
+    }
+
+    /// Looks at the database when it is this reader's turn.
+    async fn look<T>(&self, looking: impl Future<Output = T>) -> T {
+        // Nobody closes it, so there always is a turn.
+        let _turn = self.looking.acquire().await;
+        looking.await
+    }
+}
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new().route("/api/v1/events", get(list_events)).route("/api/v1/rooms/{room}/stream", get(stream_messages))
@@ -82,10 +121,12 @@ async fn list_events(
     let room = query.room.map(|room| room_of(&web, room)).transpose()?;
     let deadline = Instant::now() + Duration::from_millis(query.wait_ms);
     let mut after = Position(query.after);
+    // Who does not wait is answered as any other question.
+    let _place = if query.wait_ms > 0 { Some(web.readers.place()?) } else { None };
     // Listening before looking: what comes in between wakes.
     let mut wake = web.state.store.hub().listen(Topic::Chained);
     loop {
-        let found = web.state.store.list_chained_for(after, room.as_ref(), limit).await;
+        let found = web.readers.look(web.state.store.list_chained_for(after, room.as_ref(), limit)).await;
         let Chained { head, up_to, rows } = found.map_err(|error| Refusal::failed(&error))?;
         // What is not for this reader is not looked at twice.
         after = up_to;
@@ -119,6 +160,7 @@ async fn stream_messages(
     let Query(query) =
         query.map_err(|_| Refusal::wrong("the stream wants `as`, a person, and perhaps `after`, a number"))?;
     let reader = account(&query.speaker)?;
+    let place = web.readers.place()?;
     // Listening before looking, here as well.
     let live = web.state.room.listen();
     let store = &web.state.store;
@@ -137,6 +179,7 @@ async fn stream_messages(
         wrote: Instant::now(),
         ended: false,
         web,
+        _place: place,
     };
     // Where it begins, for whoever resumes before any message came.
     stream.write(format!("{{\"from\":{start}}}").into_bytes());
@@ -165,6 +208,7 @@ struct RoomStream {
     looked: Instant,
     wrote: Instant,
     ended: bool,
+    _place: OwnedSemaphorePermit,
 }
 
 impl RoomStream {
@@ -211,7 +255,8 @@ impl RoomStream {
 
     /// Takes from the outbox what live listening may have missed.
     async fn catch_up(&mut self) -> Result<(), StoreError> {
-        let rows = self.web.state.store.list_sent(&self.room, self.low(), PAGE).await?;
+        let looking = self.web.state.store.list_sent(&self.room, self.low(), PAGE);
+        let rows = self.web.readers.look(looking).await?;
         // A page has more rows than may be seen already: with each the reader comes further, at its own pace.
         self.behind = i64::try_from(rows.len()).is_ok_and(|rows| rows >= PAGE);
         for row in rows {
@@ -254,5 +299,37 @@ impl RoomStream {
         line.push(b'\n');
         self.ready.push_back(line.into());
         self.wrote = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_readers_and_no_more() {
+        let readers = Readers::default();
+        let mut places: Vec<_> = (0..READERS).map(|_| readers.place().expect("a place")).collect();
+        let refusal = readers.place().expect_err("it is full");
+        assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
+        insta::assert_snapshot!(refusal.sentence, @"256 readers are connected already, and no more are served; try again later");
+        places.pop();
+        assert!(readers.place().is_ok(), "one has gone");
+    }
+
+    #[tokio::test]
+    async fn they_take_turns_at_the_database() {
+        let readers = Readers::default();
+        let (now, most) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+        let look = || {
+            readers.look(async {
+                now.set(now.get() + 1);
+                most.set(most.get().max(now.get()));
+                tokio::task::yield_now().await;
+                now.set(now.get() - 1);
+            })
+        };
+        futures_util::future::join_all((0..50).map(|_| look())).await;
+        assert_eq!(most.get(), LOOKING);
     }
 }

@@ -39,6 +39,7 @@ use crate::chat::Inbound;
 use crate::chat::room::LocalRoom;
 use crate::model::catalog::Catalog;
 use crate::model::chat::RoomAddress;
+use crate::model::id::{ServiceName, SystemName};
 use crate::model::plan::Sealed;
 use crate::store::Store;
 use crate::text::time::Times;
@@ -76,6 +77,8 @@ pub struct WebState {
     pub rooms: Arc<dyn Fn(&RoomAddress) -> bool + Send + Sync>,
     /// The catalog in force.
     pub catalog: Arc<dyn Fn() -> Arc<Catalog> + Send + Sync>,
+    /// A line that would mend a service, if the catalog in force has one.
+    pub mending_line: Arc<MendingLine>,
     /// How pages say times.
     pub times: Times,
     /// What pages offer for trying to cheat; `None` offers nothing.
@@ -94,6 +97,9 @@ impl fmt::Debug for WebState {
     }
 }
 
+/// Says for a service of a system which line would mend it.
+pub type MendingLine = dyn Fn(&SystemName, &ServiceName) -> Option<String> + Send + Sync;
+
 /// The state as routes get it.
 pub(crate) struct Web {
     pub(crate) state: WebState,
@@ -101,6 +107,8 @@ pub(crate) struct Web {
     pub(crate) stop: watch::Receiver<bool>,
     /// Who came in with a browser.
     pub(crate) sessions: Sessions,
+    /// How many may read on as it happens.
+    readers: events::Readers,
     /// What the database last said of itself.
     latest: health::Latest,
 }
@@ -113,7 +121,8 @@ pub(crate) type Shared = Arc<Web>;
 pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>) -> Router {
     let guard = Arc::new(guard::Guard { hosts: Hosts::of(address, &state.names), token: state.token.clone() });
     let sessions = Sessions::new(state.token.clone(), address.port());
-    let web: Shared = Arc::new(Web { state, stop, latest: health::Latest::default(), sessions });
+    let web: Shared =
+        Arc::new(Web { state, stop, readers: events::Readers::default(), latest: health::Latest::default(), sessions });
     let api = Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())

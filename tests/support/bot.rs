@@ -224,7 +224,7 @@ impl Bot {
             catalog,
             db: database().await,
             child: None,
-            address: "127.0.0.1:0".to_owned(),
+            address: format!("127.0.0.1:{}", free_port()),
             ledger: String::new(),
             read: Mutex::default(),
             spoke: Mutex::default(),
@@ -646,6 +646,19 @@ fn processes(wanted: impl Fn(&str, &str) -> bool) -> Vec<u32> {
     found
 }
 
+/// A port that nobody listens at, below those that connections get by themselves: a program that was killed finds it
+/// free again.
+fn free_port() -> u16 {
+    loop {
+        let mut random = [0; 2];
+        getrandom::fill(&mut random).expect("randomness");
+        let port = 20_000 + u16::from_le_bytes(random) % 12_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// Whether a process is there and no zombie.
 pub(crate) fn is_alive(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")) else { return false };
@@ -709,7 +722,8 @@ fn token(text: &str, before: &str) -> Option<(usize, &'static str)> {
         return Some((word_end, "N"));
     }
     // 43 ms, 0.1 s, 3 s; a limit has no tenths
-    let is_a_limit = ["at most ", "within ", "every ", "after "].iter().any(|words| before.ends_with(words));
+    let is_a_limit = ["at most ", "within ", "every ", "after "].iter().any(|words| before.ends_with(words))
+        && !["again after "].iter().any(|words| before.ends_with(words));
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let tenths = text.get(..end).is_some_and(|number| number.contains('.'));
     if digits && (tenths || !is_a_limit) {

@@ -135,6 +135,21 @@ impl Catalog {
         Self { files: Some(files) }
     }
 
+    /// A copy of the shipped one in which nothing happens by itself.
+    pub(crate) fn unwatched() -> Self {
+        let mut world = Self::copied();
+        let files = world.files.as_mut().expect("a copy has files");
+        files.retain(|path, _| !path.starts_with("triggers/"));
+        for text in files.values_mut() {
+            let by_itself = |line: &&str| {
+                ["every:", "fails_after:", "automatic:"].iter().any(|key| line.trim_start().starts_with(key))
+            };
+            let kept: Vec<&str> = text.lines().filter(|line| !by_itself(line)).collect();
+            *text = kept.join("\n") + "\n";
+        }
+        world
+    }
+
     /// People (mei may ask, boss and lin may agree), two rooms, two systems, a policy; runbooks are added.
     pub(crate) fn made() -> Self {
         let files = [
@@ -151,6 +166,15 @@ impl Catalog {
     pub(crate) fn file(mut self, path: &str, text: &str) -> Self {
         let files = self.files.as_mut().expect("the shipped catalog stays as it is");
         files.insert(path.to_owned(), text.to_owned());
+        self
+    }
+
+    /// One text of a file replaced by another, at its first place.
+    pub(crate) fn edited(mut self, path: &str, from: &str, to: &str) -> Self {
+        let files = self.files.as_mut().expect("the shipped catalog stays as it is");
+        let text = files.get_mut(path).unwrap_or_else(|| panic!("{path} is there"));
+        assert!(text.contains(from), "{path} holds `{from}`: {text}");
+        *text = text.replacen(from, to, 1);
         self
     }
 

@@ -68,7 +68,7 @@ pub(super) async fn command_again(turn: &mut Turn<'_>) -> Result<()> {
         turn.refuse(text::answer::nothing_to_repeat());
         return Ok(());
     };
-    let Some(run) = turn.app.store.find_run(request.run).await? else {
+    let Some(run) = turn.tx.find_run(request.run).await? else {
         turn.refuse(text::answer::nothing_to_repeat());
         return Ok(());
     };

@@ -1,7 +1,8 @@
 //! Stopping what starts by itself, and letting it go on: `pause`, `resume`.
 //!
 //! Keeps I1 and I12: `pause` locks the row that every automatic start holds for share, and takes back what has been
-//! granted and has not begun, in the same transaction. When it is answered, nothing starts by itself any more.
+//! granted and has not begun, in the same transaction. When it is answered, nothing starts by itself any more: no run, and
+//! no further step of a run under way that may change something (`engine::commit` asks the same row).
 
 use super::super::turn::Turn;
 use crate::engine::{self, StopOutcome};
@@ -9,7 +10,7 @@ use crate::model::allowed::{Verb, allowed};
 use crate::model::catalog::System;
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{PersonId, TriggerName};
-use crate::store::{BrakeRow, Paused, Result};
+use crate::store::{Automation, BrakeRow, Paused, Result};
 use crate::text;
 
 /// The systems that are talked about where the line was said.
@@ -62,6 +63,10 @@ pub(super) async fn command_pause(turn: &mut Turn<'_>, reason: Option<String>) -
             StopOutcome::Stopped | StopOutcome::Stopping | StopOutcome::Over(_) => {}
         }
     }
+    // A step under way is not torn apart; the engine starts no further one of these.
+    for run in turn.tx.list_automatic_under_way().await? {
+        turn.answer(text::automation::goes_no_further(run));
+    }
     Ok(())
 }
 
@@ -83,27 +88,48 @@ pub(super) async fn command_resume(turn: &mut Turn<'_>, trigger: Option<TriggerN
         let trigger = turn.in_use.catalog.triggers.get(name)?;
         systems.iter().find(|system| system.name == trigger.on.system)
     };
-    let meant: Vec<(BrakeRow, System)> = held
-        .into_iter()
-        .filter(|brake| trigger.as_ref().is_none_or(|name| *name == brake.trigger))
-        .filter_map(|brake| of(&brake.trigger).cloned().map(|system| (brake, system)))
-        .collect();
-    match (&trigger, &read.paused) {
-        (Some(name), _) if meant.is_empty() => {
-            turn.refuse(text::automation::not_held(name));
-            return Ok(());
-        }
-        (None, None) if meant.is_empty() => {
-            turn.refuse(text::automation::nothing_to_resume());
-            return Ok(());
-        }
-        (Some(_), Some(paused)) => turn.answer(text::automation::still_paused(&paused.by)),
-        (Some(_) | None, None) => {}
-        (None, Some(_)) => {
-            turn.tx.put_automation(&read, None).await?;
-            let by = turn.person.clone();
-            record(turn, Scope::default(), Happened::AutomationResumed { by });
-        }
+    // A trigger that the catalog does not have any more is held for ever, and nobody is told of it.
+    let held: Vec<(BrakeRow, System)> =
+        held.into_iter().filter_map(|brake| of(&brake.trigger).cloned().map(|system| (brake, system))).collect();
+    match trigger {
+        Some(name) => resume_one(turn, &name, held, read.paused).await,
+        None => resume_all(turn, &held, read).await,
+    }
+}
+
+/// Takes back the pause. What has stopped itself did so for a reason of its own, and goes on by name only.
+async fn resume_all(turn: &mut Turn<'_>, held: &[(BrakeRow, System)], read: Automation) -> Result<()> {
+    let held: Vec<_> = held.iter().map(|(brake, _)| (brake.trigger.clone(), brake.service.clone())).collect();
+    let still = text::automation::still_held(&held);
+    if read.paused.is_none() {
+        turn.refuse(match &still {
+            Some(still) => text::automation::only_held(still),
+            None => text::automation::nothing_to_resume(),
+        });
+        return Ok(());
+    }
+    turn.tx.put_automation(&read, None).await?;
+    let by = turn.person.clone();
+    record(turn, Scope::default(), Happened::AutomationResumed { by });
+    if let Some(still) = still {
+        turn.answer(still);
+    }
+    Ok(())
+}
+
+async fn resume_one(
+    turn: &mut Turn<'_>,
+    name: &TriggerName,
+    held: Vec<(BrakeRow, System)>,
+    paused: Option<Paused>,
+) -> Result<()> {
+    let meant: Vec<_> = held.into_iter().filter(|(brake, _)| brake.trigger == *name).collect();
+    if meant.is_empty() {
+        turn.refuse(text::automation::not_held(name));
+        return Ok(());
+    }
+    if let Some(paused) = paused {
+        turn.answer(text::automation::still_paused(&paused.by));
     }
     for (brake, system) in meant {
         release(turn, brake, system).await?;

@@ -110,7 +110,7 @@ async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Opt
         several => {
             let mut list = Vec::new();
             for request in several {
-                let deed = match turn.app.store.find_run(request.run).await? {
+                let deed = match turn.tx.find_run(request.run).await? {
                     Some(run) => text::plan::asked_deed(&plan_of(&run)?, run.id, request.retry_step),
                     None => String::new(),
                 };
@@ -152,7 +152,7 @@ pub(in crate::flow) async fn near(turn: &mut Turn<'_>, near: Near) -> Result<()>
     let (room, thread) = (turn.room().clone(), turn.thread().cloned());
     let mut mine = Vec::new();
     for request in turn.tx.list_pending_in(&room, thread.as_ref()).await? {
-        let Some(run) = turn.app.store.find_run(request.run).await? else { continue };
+        let Some(run) = turn.tx.find_run(request.run).await? else { continue };
         let plan = plan_of(&run)?;
         if turn.asked(&plan, stage(&request), &request.requesters).contains(&turn.person) {
             mine.push(request.code);

@@ -12,14 +12,16 @@ use super::super::turn::{Turn, plan_of};
 use super::look;
 use crate::incident::{self, AckOutcome, Opening, ReopenOutcome, ResolveOutcome, Word};
 use crate::model::allowed::{Verb, allowed};
-use crate::model::catalog::{Catalog, ParamKind, Phrase, PhrasePart, Runbook, Step, StepAction, Subject, System};
-use crate::model::event::Happened;
+use crate::model::catalog::{
+    Catalog, ParamKind, Phrase, PhrasePart, Runbook, Step, StepAction, Subject, System, Trigger,
+};
+use crate::model::event::{Happened, Health};
 use crate::model::id::{CheckName, IncidentId, PersonId, ServiceName, SystemName};
 use crate::model::incident::Incident;
 use crate::model::request::RequestState;
 use crate::store::{CheckKnown, Result};
 use crate::text;
-use crate::text::incident::{CheckStatus, Known, Story, UnderWay, Where};
+use crate::text::incident::{Brakes, CheckStatus, Known, Standing, Story, UnderWay, Where};
 
 /// How many resolved incidents `incidents` lists.
 const RESOLVED_SHOWN: i64 = 3;
@@ -225,6 +227,17 @@ pub(super) async fn command_resolve(turn: &mut Turn<'_>, id: Option<IncidentId>,
 }
 
 pub(super) async fn command_reopen(turn: &mut Turn<'_>, id: Option<IncidentId>, reason: Option<String>) -> Result<()> {
+    let open = if id.is_none() { unresolved(turn).await?.len() } else { 0 };
+    if open > 0 {
+        // What is open needs no reopening, so it cannot be what is meant.
+        let room = turn.room().clone();
+        let mut resolved = turn.tx.list_resolved_incidents(&room, RESOLVED_SHOWN).await?;
+        resolved.retain(|incident| may(turn, Verb::See, incident));
+        if open > 1 || !resolved.is_empty() {
+            turn.refuse(text::incident::which_resolved(&resolved));
+            return Ok(());
+        }
+    }
     let Some(incident) = bind(turn, id, "reopen", Else::Newest).await? else { return Ok(()) };
     if !holds(turn, Verb::Resolve, &incident, "reopen") {
         return Ok(());
@@ -268,18 +281,53 @@ async fn story(turn: &mut Turn<'_>, incident: &Incident, telling: Telling) -> Re
     });
     let offer =
         incident.service.as_ref().and_then(|service| offer(turn.catalog(), &incident.system, service, check.as_ref()));
+    let standing = standing(turn, incident, check.as_ref()).await?;
+    let brakes = brakes(turn, incident).await?;
     let story = Story {
         place: Where { environment: &incident.environment, system: &title },
         incident,
         events: &events,
         asked: &asked,
         offer: offer.as_deref(),
+        standing: &standing,
+        brakes: &brakes,
     };
     let (times, now) = (turn.app.times, turn.tx.now());
     Ok(match telling {
         Telling::Happened => text::incident::happened(story, &times, now),
         Telling::Report => text::incident::report(story, &times, now),
     })
+}
+
+/// What is known now of the check by which an incident was opened.
+async fn standing(turn: &mut Turn<'_>, incident: &Incident, check: Option<&CheckName>) -> Result<Standing> {
+    let (Some(service), Some(check)) = (&incident.service, check) else { return Ok(Standing::AsTold) };
+    let known = turn.catalog().systems.get(&incident.system).and_then(|system| system.services.get(service));
+    if !known.is_some_and(|service| service.checks.contains_key(check)) {
+        return Ok(Standing::Gone);
+    }
+    let known = turn.tx.list_checks_known(std::slice::from_ref(&incident.system)).await?;
+    let found = known.iter().find(|known| known.service == *service && known.check == *check);
+    Ok(match found.and_then(|found| found.hard) {
+        Some((Health::Unknown, since)) => Standing::Unknown(since),
+        Some((Health::Ok | Health::Warning | Health::Critical, _)) | None => Standing::AsTold,
+    })
+}
+
+/// What keeps the triggers of an incident's service from acting.
+async fn brakes(turn: &mut Turn<'_>, incident: &Incident) -> Result<Brakes> {
+    let Some(service) = incident.service.clone() else { return Ok(Brakes::default()) };
+    let listens = |trigger: &&Trigger| {
+        trigger.on.system == incident.system && trigger.on.service.as_ref().is_none_or(|named| *named == service)
+    };
+    if !turn.catalog().triggers.values().any(|trigger| listens(&trigger)) {
+        return Ok(Brakes::default());
+    }
+    let paused = turn.tx.find_paused().await?.map(|paused| paused.by);
+    let held = turn.tx.list_held().await?.into_iter().filter(|held| {
+        held.service == service && turn.in_use.catalog.triggers.get(&held.trigger).is_some_and(|it| listens(&it))
+    });
+    Ok(Brakes { paused, held: held.map(|held| (held.trigger, held.why)).collect() })
 }
 
 /// Who is asked by the request of the incident's runs that waits, if one does.
@@ -290,7 +338,7 @@ async fn asked(turn: &mut Turn<'_>, incident: &Incident) -> Result<Vec<PersonId>
         if !runs.contains(&request.run) {
             continue;
         }
-        let Some(run) = turn.app.store.find_run(request.run).await? else { continue };
+        let Some(run) = turn.tx.find_run(request.run).await? else { continue };
         let RequestState::Pending { stage } = request.state else { continue };
         return Ok(turn.asked(&plan_of(&run)?, stage, &request.requesters));
     }
@@ -365,7 +413,11 @@ pub(super) async fn command_status(turn: &mut Turn<'_>) -> Result<()> {
     let paused = turn.tx.find_paused().await?;
     under_way.paused = paused.map(|paused| (paused.by, times.at_second(paused.at, now), paused.why));
     let held = turn.tx.list_held().await?;
-    let of_here = held.into_iter().filter(|held| here.iter().any(|system| system.services.contains_key(&held.service)));
+    // Of a trigger that the catalog does not have any more there is nothing to let go on.
+    let of_here = held.into_iter().filter(|held| {
+        let system = turn.in_use.catalog.triggers.get(&held.trigger).map(|trigger| &trigger.on.system);
+        here.iter().any(|it| system == Some(&it.name) && it.services.contains_key(&held.service))
+    });
     under_way.held = of_here
         .map(|held| (held.trigger.to_string(), held.service, times.at_second(held.since, now), held.why))
         .collect();
@@ -411,6 +463,8 @@ pub(in crate::flow) fn offer(
     service: &ServiceName,
     check: Option<&CheckName>,
 ) -> Option<String> {
+    // A service that the catalog does not have is nothing to start.
+    catalog.systems.get(system).filter(|system| system.services.contains_key(service))?;
     let said = |runbook: &Runbook| -> Option<String> {
         let wanted: Vec<_> = runbook.params.iter().filter(|param| param.default.is_none()).collect();
         let [param] = wanted[..] else { return None };

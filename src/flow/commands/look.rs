@@ -49,7 +49,7 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
     let room = turn.room().clone();
     let mut list = Vec::new();
     for request in turn.tx.list_pending_in(&room, None).await? {
-        let Some(run) = turn.app.store.find_run(request.run).await? else { continue };
+        let Some(run) = turn.tx.find_run(request.run).await? else { continue };
         if !may_see(turn, &run) {
             continue;
         }
@@ -111,7 +111,7 @@ pub(super) async fn command_show(turn: &mut Turn<'_>, what: Shown) -> Result<()>
 /// A run of this room that the speaker may see; refuses and returns `None` otherwise. That it exists elsewhere is not
 /// told.
 pub(super) async fn find(turn: &mut Turn<'_>, id: RunId) -> Result<Option<Run>> {
-    let run = turn.app.store.find_run(id).await?;
+    let run = turn.tx.find_run(id).await?;
     let run = run.filter(|run| run.room == *turn.room() && may_see(turn, run));
     if run.is_none() {
         turn.refuse(text::answer::no_such_run(id));

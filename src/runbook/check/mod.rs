@@ -22,12 +22,13 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::model::catalog::{Catalog, Source, Subject};
+use crate::model::catalog::{Catalog, ParamKind, Source, Subject};
 use crate::model::glyph;
 use crate::model::id::{GroupName, PersonId};
 
 use super::Limits;
 use super::diagnostic::Problem;
+use super::names::Unread;
 use super::raw::{Document, Word, Words};
 use super::words;
 use super::yaml::{At, Place};
@@ -92,10 +93,15 @@ pub(super) struct Checked {
     pub(super) problems: Vec<(usize, Problem)>,
 }
 
-/// Checks all files together. `broken` are the kinds of files that could not be read: a name of theirs that is missing
-/// is not told, for it is probably in the file that was already complained about.
-pub(super) fn check(catalog: Catalog, inputs: &[Input], broken: BTreeSet<Kind>, limits: Limits) -> Checked {
-    let mut checker = Checker { catalog, broken, limits, names: BTreeMap::new(), problems: Vec::new() };
+/// Checks all files together. Of those that could not be read it takes the names: what refers to them is right, as far as
+/// anybody can know, and what they hold is not asked for.
+pub(super) fn check(catalog: Catalog, inputs: &[Input], unread: Unread, limits: Limits) -> Checked {
+    let Unread { contents: broken, nameless, names: declared, probably } = unread;
+    let names = BTreeMap::new();
+    let mut checker = Checker { catalog, broken, nameless, probably, limits, names, problems: Vec::new() };
+    for (file, kind, name) in &declared {
+        checker.enter(*file, *kind, name);
+    }
     // What is referred to comes before what refers to it.
     for input in inputs {
         match &input.document {
@@ -143,7 +149,12 @@ pub(super) fn check(catalog: Catalog, inputs: &[Input], broken: BTreeSet<Kind>, 
 /// What has been checked so far.
 struct Checker {
     catalog: Catalog,
+    /// Kinds of things that files declare which could not be read: what such things hold is not known.
     broken: BTreeSet<Kind>,
+    /// Those of them of which a name may be missing.
+    nameless: BTreeSet<Kind>,
+    /// Names that such a file probably declares.
+    probably: BTreeSet<(Kind, String)>,
     limits: Limits,
     /// Where each name was declared.
     names: BTreeMap<(Kind, String), (usize, Place)>,
@@ -164,6 +175,11 @@ impl Checker {
             let hint = "lower-case letters, digits and hyphens, a letter first, at most 40";
             self.problem(input, not_a_name(name, &format!("{kind}'s name")).label(hint));
         }
+        self.enter(input.file, kind, name);
+    }
+
+    /// Enters a name; tells a second one.
+    fn enter(&mut self, of_file: usize, kind: Kind, name: &At<String>) {
         // A service and a system are both said by name alone, so they share their names.
         let also = match kind {
             Kind::System => Some(Kind::Service),
@@ -181,15 +197,32 @@ impl Checker {
                 false => Problem::new(name.place, format!("{shown} is the name of a {other} too"))
                     .hint("services and systems are said by name alone, so no two may have the same"),
             };
-            self.problem(input, problem.elsewhere(file, place, "the other is at"));
+            self.problems.push((of_file, problem.elsewhere(file, place, "the other is at")));
             return;
         }
-        self.names.insert((kind, name.value.clone()), (input.file, name.place));
+        self.names.insert((kind, name.value.clone()), (of_file, name.place));
     }
 
     /// Where a name was declared.
     fn declared(&self, kind: Kind, name: &str) -> Option<(usize, Place)> {
         self.names.get(&(kind, name.to_owned())).copied()
+    }
+
+    /// Whether a name that is missing is probably in a file that was already complained about.
+    fn may_be_unread(&self, kind: Kind, name: &str) -> bool {
+        self.nameless.contains(&kind) || self.probably.contains(&(kind, name.to_owned()))
+    }
+
+    /// Whether a value that no parameter of this kind accepts may be right all the same: what it names is, or may be, in a
+    /// file that was already complained about.
+    fn may_be_of_unread(&self, kind: &ParamKind, value: &str) -> bool {
+        let kind = match kind {
+            ParamKind::Service { .. } => Kind::Service,
+            ParamKind::System => Kind::System,
+            ParamKind::Choice(_) | ParamKind::Integer { .. } | ParamKind::Text { .. } => return false,
+        };
+        let declared = self.broken.contains(&kind) && self.declared(kind, value).is_some();
+        declared || self.may_be_unread(kind, value)
     }
 
     /// Tells a name that nothing has, with the nearest that something has. True if it is known.
@@ -202,8 +235,7 @@ impl Checker {
         if self.declared(kind, name).is_some() {
             return true;
         }
-        // A missing name is probably in the file that was already complained about.
-        if !self.broken.contains(&kind) {
+        if !self.may_be_unread(kind, name) {
             let names = self.names.keys().filter(|(other, _)| *other == kind);
             let all: Vec<String> = names.map(|(_, name)| format!("{prefix}{name}")).collect();
             let all = || all.iter().map(String::as_str);
@@ -297,8 +329,8 @@ impl Checker {
         );
         match humantime::parse_duration(&text.value) {
             Ok(duration) if bounds.contains(&duration) => duration,
-            Ok(duration) => {
-                let message = format!("{} is not possible here", words::duration(duration));
+            Ok(_) => {
+                let message = format!("{} is not possible here", words::shown(text.value.trim()));
                 self.problem(input, Problem::new(text.place, message).label(bounded));
                 default
             }

@@ -170,12 +170,10 @@ impl Checker {
                 if dash(written) {
                     let message = format!("{} begins with `-`, which is refused", words::quoted(&written.value));
                     self.problem(input, Problem::new(written.place, message).hint(hint));
-                } else if let Err(problem) = accepts(&self.catalog, &kind, written) {
-                    let unread = self.broken.contains(&Kind::System)
-                        && matches!(kind, ParamKind::Service { .. } | ParamKind::System);
-                    if !unread {
-                        self.problem(input, problem);
-                    }
+                } else if let Err(problem) = accepts(&self.catalog, &kind, written)
+                    && !self.may_be_of_unread(&kind, &written.value)
+                {
+                    self.problem(input, problem);
                 }
                 default = Some(written.value.clone());
             }
@@ -565,7 +563,7 @@ impl Checker {
                     }
                     longest = longest.max(checks.iter().map(|found| found.check.timeout).sum());
                 }
-                Err(error) if !self.broken.contains(&Kind::System) => {
+                Err(error) if !self.is_unread(&error) => {
                     let problem = self.target_problem(target.place, &name, name != target.value, &error);
                     self.problem(input, problem);
                     return longest;
@@ -574,6 +572,21 @@ impl Checker {
             }
         }
         longest
+    }
+
+    /// Whether the target that is missing may stand in a file that was already complained about.
+    fn is_unread(&self, error: &TargetError) -> bool {
+        match error {
+            TargetError::NoSuchTarget { name } => {
+                let name = name.split('/').next().unwrap_or_default();
+                [Kind::Service, Kind::System].into_iter().any(|kind| {
+                    let declared = self.broken.contains(&kind) && self.declared(kind, name).is_some();
+                    declared || self.may_be_unread(kind, name)
+                })
+            }
+            // The service has been read, and its checks with it.
+            TargetError::NoSuchCheck { .. } => false,
+        }
     }
 
     fn target_problem(&self, place: Place, name: &str, is_filled: bool, error: &TargetError) -> Problem {

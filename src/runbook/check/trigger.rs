@@ -1,14 +1,15 @@
 //! Triggers: that each one can fire, that what it starts can be planned, and that no brake can be switched off.
 //!
-//! Keeps I12 (every brake has bounds; an unknown check triggers nothing), I7 (somebody other than the owner can agree)
-//! and I10 (a trigger that would never fire, or whose runbook would refuse its parameters, does not load).
+//! Keeps I12 (every brake has bounds; an unknown check triggers nothing), I7 (somebody other than the owner can agree),
+//! the rights of people (a trigger does nothing that its owner may not ask for by hand) and I10 (a trigger that would never fire, or whose runbook would refuse its parameters, does not load).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::model::allowed::{Verb, allowed};
 use crate::model::catalog::{
-    AtMost, Brakes, Catalog, ExitCodes, Flapping, FoundCheck, ParamKind, Policy, Probe, Runbook, Trigger, TriggerMode,
-    TriggerOn,
+    AtMost, Brakes, Catalog, ExitCodes, Flapping, FoundCheck, ParamKind, Policy, Probe, Runbook, Step, System, Trigger,
+    TriggerMode, TriggerOn,
 };
 use crate::model::event::Health;
 use crate::model::id::{CheckName, PersonId, RunbookName, ServiceName, SystemName, TriggerName};
@@ -51,6 +52,9 @@ impl Checker {
         }
         if let (Some(run), Some(mode), Some(owner), true) = (run, &mode, owner, run_known) {
             self.agreed(input, name, mode, owner, run);
+            if let Some(on) = &on {
+                self.owner_may(input, raw, (on, mode.value), owner, run);
+            }
         }
         let trigger = Trigger {
             name: TriggerName::new(&name.value),
@@ -96,8 +100,8 @@ impl Checker {
             becomes: becomes.unwrap_or(Health::Critical),
             system,
         };
-        // What could not be read may have declared what is missing.
-        if self.broken.contains(&Kind::System) {
+        // What could not be read may hold what is missing.
+        if !self.catalog.systems.contains_key(&on.system) {
             return None;
         }
         self.can_fire(input, check, &on, becomes.and(raw.value.becomes.as_ref()));
@@ -238,11 +242,69 @@ impl Checker {
             problems.push(Problem::new(run.place, message).hint(hint));
         }
         if problems.is_empty() {
-            problems.extend(refused(&self.catalog, runbook, on, pairs(raw), run.place));
+            problems.extend(refused(self, runbook, on, raw, run.place));
         }
         for problem in problems {
             self.problem(input, problem);
         }
+    }
+
+    /// Tells an owner who may not ask by hand for what the trigger asks for: it acts in that person's name.
+    fn owner_may(
+        &mut self,
+        input: &Input,
+        raw: &raw::Trigger,
+        (on, mode): (&TriggerOn, TriggerMode),
+        owner: &At<String>,
+        run: &At<String>,
+    ) {
+        match mode {
+            TriggerMode::Shadow => return,
+            TriggerMode::Ask | TriggerMode::Auto => {}
+        }
+        // Who is not known has been told, and whoever stands in a file that could not be read may have any right.
+        let known = self.declared(Kind::Person, &owner.value).is_some();
+        if !known || self.broken.contains(&Kind::Person) || self.broken.contains(&Kind::Group) {
+            return;
+        }
+        let Some(runbook) = self.catalog.runbooks.get(&RunbookName::new(&run.value)) else { return };
+        let changes = runbook.steps.iter().any(Step::is_privileged);
+        let verb = if changes { Verb::Run } else { Verb::See };
+        let mut systems = BTreeSet::from([on.system.clone()]);
+        for found in matching(&self.catalog, on) {
+            let about = BTreeSet::from_iter(about(&self.catalog, runbook, &found, raw));
+            // A run about several systems has been told.
+            if about.len() > 1 {
+                return;
+            }
+            systems.extend(about);
+        }
+        let person = PersonId::new(&owner.value);
+        let may = |system: &&System| allowed(&self.catalog, &person, verb, system);
+        let Some(system) = systems.iter().filter_map(|name| self.catalog.systems.get(name)).find(|it| !may(it)) else {
+            return;
+        };
+        let (deed, key, subjects) = match changes {
+            true => ("run anything on", "may_run", &system.may_run),
+            false => ("look at", "may_see", &system.may_see),
+        };
+        let owner_name = words::quoted(&owner.value);
+        let message = format!("{owner_name} may not {deed} system `{}`, and this trigger acts for them", system.name);
+        let people = self.catalog.people_in(subjects);
+        let hint = match people.is_empty() {
+            true => format!("let `{key}` in {} include {owner_name}", system.source.path),
+            false => format!(
+                "name {} as the owner, or let `{key}` in {} include {owner_name}",
+                words::one_of(people.iter().map(|person| person.as_str())),
+                system.source.path
+            ),
+        };
+        let problem = Problem::new(owner.place, message).hint(hint);
+        let problem = match self.declared(Kind::System, system.name.as_str()) {
+            Some((file, place)) => problem.elsewhere(file, place, "the system is at"),
+            None => problem,
+        };
+        self.problem(input, problem);
     }
 
     /// Whether what it starts can be agreed to: by its policy beforehand, or by somebody who is not its owner.
@@ -391,21 +453,41 @@ fn no_match(catalog: &Catalog, written: &At<String>, on: &TriggerOn) -> Problem 
         .nearest(check, names.iter().copied())
 }
 
+/// The systems that a run of it would be about when this check fails.
+fn about(catalog: &Catalog, runbook: &Runbook, found: &FoundCheck<'_>, raw: &raw::Trigger) -> Vec<SystemName> {
+    let filling = filling(found);
+    let mut systems: Vec<SystemName> = runbook.system.iter().cloned().collect();
+    for param in &runbook.params {
+        let written = pairs(raw).iter().find(|(key, _)| key.value == param.name);
+        let Some(value) = written.map(|(_, value)| fill(&value.value, &filling)).or_else(|| param.default.clone())
+        else {
+            continue;
+        };
+        match &param.kind {
+            ParamKind::Service { .. } => {
+                systems.extend(catalog.service(&ServiceName::new(value)).map(|(system, _)| system.name.clone()));
+            }
+            ParamKind::System => systems.push(SystemName::new(value)),
+            ParamKind::Choice(_) | ParamKind::Integer { .. } | ParamKind::Text { .. } => {}
+        }
+    }
+    systems
+}
+
+/// What stands for the words that a trigger may fill in.
+fn filling<'a>(found: &FoundCheck<'a>) -> BTreeMap<&'static str, &'a str> {
+    BTreeMap::from([
+        ("system", found.system.name.as_str()),
+        ("service", found.service.name.as_str()),
+        ("check", found.check.name.as_str()),
+    ])
+}
+
 /// The first filled parameter that the runbook would refuse, or a filling that names several systems.
-fn refused(
-    catalog: &Catalog,
-    runbook: &Runbook,
-    on: &TriggerOn,
-    given: &[(At<String>, At<String>)],
-    run: Place,
-) -> Option<Problem> {
+fn refused(checker: &Checker, runbook: &Runbook, on: &TriggerOn, raw: &raw::Trigger, run: Place) -> Option<Problem> {
+    let (catalog, given) = (&checker.catalog, pairs(raw));
     for found in matching(catalog, on) {
-        let filling = BTreeMap::from([
-            ("system", found.system.name.as_str()),
-            ("service", found.service.name.as_str()),
-            ("check", found.check.name.as_str()),
-        ]);
-        let mut systems: Vec<SystemName> = runbook.system.iter().cloned().collect();
+        let filling = filling(&found);
         for param in &runbook.params {
             let written = given.iter().find(|(key, _)| key.value == param.name).map(|(_, value)| value);
             let value = match (written, &param.default) {
@@ -419,20 +501,16 @@ fn refused(
                 return Some(Problem::new(value.place, message).hint("a program would read it as an option"));
             }
             if let Err(problem) = accepts(catalog, &param.kind, &value) {
+                if checker.may_be_of_unread(&param.kind, &value.value) {
+                    continue;
+                }
                 return Some(match &problem.hint {
                     Some(_) => problem,
                     None => problem.hint(format!("this is what it comes to when `{of}` fails")),
                 });
             }
-            match &param.kind {
-                ParamKind::Service { .. } => {
-                    let found = catalog.service(&ServiceName::new(&value.value));
-                    systems.extend(found.map(|(system, _)| system.name.clone()));
-                }
-                ParamKind::System => systems.push(SystemName::new(&value.value)),
-                ParamKind::Choice(_) | ParamKind::Integer { .. } | ParamKind::Text { .. } => {}
-            }
         }
+        let mut systems = about(catalog, runbook, &found, raw);
         systems.sort_unstable();
         systems.dedup();
         if let [one, other, ..] = &systems[..] {

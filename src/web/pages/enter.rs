@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::super::Shared;
 use super::super::rooms::is_name;
 use super::visitor::{Guest, encoded, fields, form, is_local, local_account, local_path, to};
-use super::{Wrong, plain_page};
+use super::{Wrong, guide, plain_page};
 use crate::chat::room::{PLATFORM, WORKSPACE};
 use crate::model::chat::Account;
 use crate::text::visible::visible;
@@ -56,11 +56,11 @@ async fn door(State(web): State<Shared>, Query(query): Query<DoorQuery>) -> Html
     }
     let main = html! {
         h1 { "Come in" }
-        p { "This browser will be let in for seven days, on this machine's word alone." }
-        form.sheet method="post" action="/enter" {
+        p { "This browser may then read and decide here, for seven days. Leaving is on the page that says who you are." }
+        form method="post" action="/enter" {
             input type="hidden" name="key" value=(query.key);
             input type="hidden" name="next" value=(local_path(&query.next));
-            button.good type="submit" { "Come in" }
+            button.good.thumb type="submit" { "Come in" }
         }
     };
     plain_page(&web, "Come in", &main)
@@ -121,16 +121,19 @@ async fn people(guest: Guest, Query(query): Query<PeopleQuery>) -> Html<String> 
     let of_trial = |account: &&Account| account.platform == PLATFORM && account.workspace == WORKSPACE;
     let main = html! {
         h1 { "Who speaks in this browser?" }
-        p { "This is a trial: one person may speak as several, and the ledger says so. Another browser, or a private \
-             window, can be somebody else at the same time." }
+        @if let Some((asker, approver)) = guide::two_people(&catalog) {
+            p { "New here? Come in as " b { (visible(asker.as_str())) } ", who asks. In a private window, come in as "
+                b { (visible(approver.as_str())) } ", who agrees." }
+        }
+        p.small { "One person may speak as several in a trial, and the ledger says so." }
         ul.people {
             @for person in catalog.people.values() {
                 @for account in person.accounts.iter().filter(of_trial) {
-                    (choose(account, person.name.as_str(), &format!("{} · {account}", groups_of(&person.name))))
+                    (choose(account, person.name.as_str(), &groups_of(&person.name)))
                 }
             }
             @if catalog.person_of(&local_account("zed")).is_none() {
-                (choose(&local_account("zed"), "zed", "somebody whom the catalog does not know"))
+                (choose(&local_account("zed"), "zed", "a stranger to the catalog"))
             }
         }
         form.sheet method="post" action="/people" {

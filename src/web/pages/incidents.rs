@@ -48,14 +48,14 @@ fn incident_state(incident: &IncidentState) -> Markup {
     }
 }
 
-/// Incidents that the reader may see, in a list.
-pub(super) fn list(visitor: &Visitor, incidents: &[Incident]) -> Markup {
+/// Incidents that the reader may see, in a list. `of` says which list of a page it is.
+pub(super) fn list(visitor: &Visitor, incidents: &[Incident], of: &str) -> Markup {
     let seen: Vec<&Incident> = incidents.iter().filter(|incident| visitor.sees(&incident.system)).collect();
     html! {
         @if seen.is_empty() { p { "None." } }
         ul.runs {
             @for incident in seen {
-                li id={ "incident-" (incident.id) } {
+                li id={ (of) "-" (incident.id) } {
                     a href={ "/incidents/" (incident.id) } { strong.code { "INC-" (incident.id) } " " (visible(&incident.title)) }
                     " " (incident_state(&incident.state))
                     span.small { " · " (visible(&incident.environment).to_uppercase()) " · opened " (at(visitor, incident.opened_at)) }
@@ -73,8 +73,8 @@ async fn incidents(visitor: Visitor, Query(query): Query<IncidentsQuery>) -> Res
         newest.last().filter(|_| newest.len() == usize::try_from(PAGE).unwrap_or(usize::MAX)).map(|last| last.id);
     let main = html! {
         h1 { "Incidents" }
-        @if query.before.is_none() { h2 { "Not resolved" } (list(&visitor, &open)) h2 { "All, newest first" } }
-        (list(&visitor, &newest))
+        @if query.before.is_none() { h2 { "Not resolved" } (list(&visitor, &open, "open")) h2 { "All, newest first" } }
+        (list(&visitor, &newest, "incident"))
         nav.pages aria-label="Pages of incidents" {
             @if query.before.is_some() { a href="/incidents" { "Newest" } " " }
             @if let Some(id) = older { a rel="next" href={ "/incidents?before=" (id) } { "Older" } }
@@ -106,8 +106,8 @@ async fn incident_page(visitor: Visitor, Path(id): Path<i64>) -> Result<Response
         (facts(&visitor, &incident))
         (deeds(&visitor, &incident)?)
         h2 { "Timeline" }
-        (ledger::rows(&visitor, &events, None))
-        @if more { p { a href={ "/ledger?incident=" (incident.id) } { "All of it in the ledger" } } }
+        (ledger::folded(&visitor, &events))
+        @if more { p.more { a href={ "/ledger?incident=" (incident.id) } { "All of it in the ledger" } } }
     };
     let aside = html! {
         h2 { "Runs" }
@@ -151,10 +151,11 @@ fn facts(visitor: &Visitor, incident: &Incident) -> Markup {
         @if is_local(&incident.room) {
             p { a href={ "/rooms/" (encoded(&incident.room.channel)) } { "Its room" } " · "
                 a href={ "/ledger?incident=" (incident.id) } { "in the ledger" }
-                @if visitor.sees_room(&incident.room) {
-                    " · the whole record: " a href={ "/incidents/" (incident.id) "/report?format=html" } { "report" }
-                    " " a href={ "/incidents/" (incident.id) "/report?format=md" } { "as Markdown" }
-                    " " a href={ "/incidents/" (incident.id) "/report?format=json" } { "as JSON" }
+            }
+            @if visitor.sees_room(&incident.room) {
+                p { "The whole record: " a href={ "/incidents/" (incident.id) "/report?format=html" } { "report" }
+                    " · " a href={ "/incidents/" (incident.id) "/report?format=md" } { "as Markdown" }
+                    " · " a href={ "/incidents/" (incident.id) "/report?format=json" } { "as JSON" }
                 }
             }
         }
@@ -194,7 +195,10 @@ fn deeds(visitor: &Visitor, incident: &Incident) -> Result<Markup, Wrong> {
                     @if incident.acknowledged.as_ref().map(|keeper| &keeper.by) != visitor.person.as_ref() { (ack) }
                     (form("resolve", "What it was, if you say so", html! { button.thumb type="submit" { "Resolve " (name) } })?)
                 },
-                IncidentState::Resolved { .. } => (form("reopen", "Why, if you say so", html! { button.thumb type="submit" { "Reopen " (name) } })?),
+                IncidentState::Resolved { .. } => details #reopen {
+                    summary { "It is not over" }
+                    (form("reopen", "Why, if you say so", html! { button.thumb type="submit" { "Reopen " (name) } })?)
+                },
             }
         }
     })

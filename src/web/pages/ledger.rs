@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::super::Shared;
-use super::parts::{Tone, at, clock, state};
+use super::parts::{Tone, at, clock, state, typed};
 use super::visitor::{Visitor, encoded};
 use super::{Page, Tab, Waiting, Wrong, show};
 use crate::ledger;
@@ -116,7 +116,7 @@ async fn ledger_page(visitor: Visitor, Query(query): Query<LedgerQuery>) -> Resu
         @if visitor.person.is_none() { p.note { (crate::text::answer::unknown_person(&visitor.account)) } }
         (pages(&base, first.filter(|_| has_newer), last.filter(|_| has_older), "above"))
         @if events.is_empty() { p { "No rows here." } }
-        @if matches!(filter, LedgerFilter::All) && query.at.is_none() { (folded(&visitor, &events)) } @else { (rows(&visitor, &events, query.run.map(RunId))) }
+        @if matches!(filter, LedgerFilter::All | LedgerFilter::Incident(_)) && query.at.is_none() { (folded(&visitor, &events)) } @else { (rows(&visitor, &events, query.run.map(RunId))) }
         (pages(&base, first.filter(|_| has_newer), last.filter(|_| has_older), "below"))
     };
     let environments = visitor.environments();
@@ -170,8 +170,8 @@ pub(super) fn rows(visitor: &Visitor, events: &[Event], of: Option<RunId>) -> Ma
     html! { ol.ledger { @for event in events { (row(visitor, event, of)) } } }
 }
 
-/// Rows of which those of one run are folded into one, at the place of the newest.
-fn folded(visitor: &Visitor, events: &[Event]) -> Markup {
+/// Rows of which those of one run are folded into one, at the place of the one that comes first.
+pub(super) fn folded(visitor: &Visitor, events: &[Event]) -> Markup {
     let mut of_run: HashMap<RunId, Vec<&Event>> = HashMap::new();
     for event in events {
         if let Some(run) = event.scope.run {
@@ -199,12 +199,20 @@ fn folded(visitor: &Visitor, events: &[Event]) -> Markup {
     }
 }
 
+/// A run in one row: who decided, and how far it has come.
 fn summary(visitor: &Visitor, run: RunId, several: &[&Event]) -> Markup {
-    let newest = several.first();
+    let Some(newest) = several.iter().max_by_key(|event| event.id) else { return html! {} };
+    let decided = several.iter().filter(|event| event.kind == "decided" && event.id != newest.id);
     html! {
-        @if let Some(newest) = newest {
-            (clock(visitor, newest.at)) " " b { "run " (run) } " "
-            @if sees(visitor, newest) { (words(visitor, newest)) } " " span.small { (several.len()) " rows" }
+        (clock(visitor, newest.at)) " " b { "run " (run) } " "
+        span.words {
+            @for event in decided.chain([newest]) {
+                @if sees(visitor, event) {
+                    @let entry = words(visitor, event);
+                    (entry.actor) " " (typed(&entry.words)) " "
+                }
+            }
+            span.small { (several.len()) " rows" }
         }
     }
 }
@@ -241,7 +249,7 @@ fn row(visitor: &Visitor, event: &Event, of: Option<RunId>) -> Markup {
             " " (clock(visitor, event.at)) " "
             @if shown {
                 @let entry = words(visitor, event);
-                b { (entry.actor) } " " span.words { (entry.words) }
+                b { (entry.actor) } " " span.words { (typed(&entry.words)) }
                 @if let Some(run) = event.scope.run.filter(|run| of != Some(*run)) { " " a.small href={ "/runs/" (run) } { "run " (run) } }
             } @else { span.small { "not yours to read" } }
             @match event.hash {
@@ -267,7 +275,7 @@ async fn verify(visitor: Visitor) -> Result<Response, Wrong> {
         pre.output tabindex="0" { (report.to_string()) }
         p.small { "Whoever can write the database could rewrite all of it. A head that somebody kept elsewhere proves that \
                    nobody did: " code { "countersign audit verify --head HEAD" } "." }
-        p { a href="/ledger" { "Back to the ledger" } }
+        p.more { a href="/ledger" { "Back to the ledger" } }
     };
     let environments = visitor.environments();
     let page = Page {

@@ -79,6 +79,11 @@ async fn live(Guest { web, .. }: Guest, Query(query): Query<LiveQuery>, headers:
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))).into_response())
 }
 
+/// An event of a kind. It carries a word, as browsers drop an event without data unheard.
+fn event(kind: &str) -> Event {
+    Event::default().event(kind).data(kind)
+}
+
 impl Stream {
     /// The next event; `None` when the server ends.
     async fn next(&mut self) -> Option<Event> {
@@ -88,14 +93,14 @@ impl Stream {
                     self.told = Some(mark);
                     (self.told_at, self.beat_at) = (Instant::now(), Instant::now());
                     let id = format!("{}.{}", mark.position, mark.message);
-                    return Some(Event::default().event("changed").id(id).data(""));
+                    return Some(event("changed").id(id));
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(error = %crate::text::chain(&error), "a page cannot be told what is new"),
             }
             if self.beat_at.elapsed() >= BEAT {
                 self.beat_at = Instant::now();
-                return Some(Event::default().event("beat").data(""));
+                return Some(event("beat"));
             }
             tokio::select! {
                 () = self.wake.wait(POLL) => {}

@@ -10,6 +10,7 @@
 //! in it, and `maud` escapes whatever is put into a template.
 
 mod enter;
+mod guide;
 mod incidents;
 mod ledger;
 mod live;
@@ -183,7 +184,7 @@ async fn show(visitor: &Visitor, page: Page) -> Result<Response, Wrong> {
                     }
                 }
             }
-            p.who { "You are " strong { (visitor.shown()) } " " a href="/people" { "change" } }
+            p.who { span.you { "You are " } strong { (visitor.shown()) } " " a href="/people" { "change" } }
         }
         p.stale #stale role="status" hidden {}
         main.desk #main tabindex="-1" data-alone[page.aside.is_none()] {

@@ -11,11 +11,15 @@
   let source = null;
   let asking = false;
   let again = false;
+  let said = false;
+
+  /** An element's own id: a form with a field called `id` hides it behind that. */
+  const idOf = (node) => (node.getAttribute && node.getAttribute("id")) || "";
 
   /** Makes one element like another of the same kind, keeping what is the same. */
   function patch(old, fresh) {
     if (old.isEqualNode(fresh)) return;
-    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || (old.id || "") !== (fresh.id || "")) {
+    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || idOf(old) !== idOf(fresh)) {
       old.replaceWith(fresh);
       return;
     }
@@ -34,12 +38,12 @@
   }
 
   function children(old, fresh) {
-    const named = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+    const named = new Map([...old.children].filter(idOf).map((child) => [idOf(child), child]));
     let at = old.firstChild;
     for (const next of [...fresh.childNodes]) {
-      const same = next.id && named.get(next.id);
+      const same = idOf(next) && named.get(idOf(next));
       if (same) {
-        while (at && at !== same && !(at.id && fresh.querySelector(`:scope > #${CSS.escape(at.id)}`))) {
+        while (at && at !== same && !(idOf(at) && fresh.querySelector(`:scope > #${CSS.escape(idOf(at))}`))) {
           const gone = at;
           at = at.nextSibling;
           gone.remove();
@@ -47,13 +51,13 @@
         if (at === same) at = at.nextSibling;
         else old.insertBefore(same, at);
         patch(same, next);
-      } else if (at && !at.id && !next.id && at.nodeName === next.nodeName) {
+      } else if (at && !idOf(at) && !idOf(next) && at.nodeName === next.nodeName) {
         const here = at;
         at = at.nextSibling;
         patch(here, next);
       } else {
         const added = document.importNode(next, true);
-        if (added.id && added.tagName === "LI") unseen(added);
+        if (idOf(added) && added.tagName === "LI") unseen(added);
         old.insertBefore(added, at);
       }
     }
@@ -87,6 +91,8 @@
     if (!main || !other) return;
     const focus = document.activeElement && document.activeElement.id;
     for (const id of PARTS) {
+      // What was told here stays until something else is done.
+      if (id === "notice" && said) continue;
       const old = document.getElementById(id);
       const next = fresh.getElementById(id);
       if (old && next) patch(old, next);
@@ -124,7 +130,8 @@
   function stale(since) {
     const line = document.getElementById("stale");
     if (!line) return;
-    const text = since && `Stale: not connected since ${new Date(since).toLocaleTimeString()}. What stands here may be old.`;
+    const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short" };
+    const text = since && `Stale: not connected since ${new Date(since).toLocaleTimeString("en-GB", clock)}. What stands here may be old.`;
     if (line.hidden === !since && (!since || line.textContent === text)) return;
     line.textContent = text || "";
     line.hidden = !since;
@@ -173,8 +180,10 @@
   function tell(sentence) {
     const place = notice();
     if (!place) return;
+    said = true;
     place.textContent = sentence;
     place.hidden = false;
+    place.scrollIntoView({ block: "nearest" });
   }
 
   document.addEventListener("submit", async (event) => {
@@ -188,9 +197,10 @@
       const body = new URLSearchParams(new FormData(form));
       const response = await fetch(form.action, { method: "POST", body, headers: { accept: "text/html" } });
       const text = await response.text();
-      const said = new DOMParser().parseFromString(text, "text/html").querySelector("[data-sentence]");
-      if (!response.ok || said) tell(said ? said.textContent : `It was not taken (${response.status}). Try again.`);
+      const sentence = new DOMParser().parseFromString(text, "text/html").querySelector("[data-sentence]");
+      if (!response.ok || sentence) tell(sentence ? sentence.textContent : `It was not taken (${response.status}). Try again.`);
       else {
+        said = false;
         if ("clear" in form.dataset) form.reset();
         const [there, here] = [new URL(response.url), location];
         if (there.pathname !== here.pathname) location.assign(there);

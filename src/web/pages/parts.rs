@@ -127,21 +127,47 @@ pub(super) fn told(text: &str) -> Markup {
     }
     let first = text.lines().next().unwrap_or_default();
     html! {
-        @if is_column(first) { pre { (first) } } @else { p.lead { (typed(first)) } }
+        @if is_column(first) { pre { span { (first) } } } @else { p.lead { (linked(first)) } }
         @for (in_columns, lines) in parts {
-            @if in_columns { pre tabindex="0" { (lines.join("\n")) } } @else { p { (typed(&lines.join("\n"))) } }
+            @if in_columns {
+                // Each row by itself, so that what does not fit goes on under its own beginning.
+                pre tabindex="0" { @for line in lines { span { (line) } } }
+            } @else { p { (linked(&lines.join("\n"))) } }
         }
     }
 }
 
 /// A sentence in which what one types stands between backticks.
-fn typed(text: &str) -> Markup {
+pub(super) fn typed(text: &str) -> Markup {
+    marked(text, |plain| html! { (plain) })
+}
+
+/// The same, and an incident's name leads to its page.
+fn linked(text: &str) -> Markup {
+    marked(text, |plain| {
+        let mut rest = plain;
+        let mut parts = Vec::new();
+        while let Some((before, after)) = rest.split_once("INC-") {
+            let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let (number, left) = after.split_at(digits);
+            parts.push(html! {
+                (before)
+                @if number.is_empty() { "INC-" } @else { a href={ "/incidents/" (number) } { "INC-" (number) } }
+            });
+            rest = left;
+        }
+        html! { @for part in parts { (part) } (rest) }
+    })
+}
+
+/// A sentence whose parts between backticks are what one types, and whose other parts are set by `plain`.
+fn marked(text: &str, plain: impl Fn(&str) -> Markup) -> Markup {
     let parts: Vec<&str> = text.split('`').collect();
     // An odd one out is no pair.
     if parts.len().is_multiple_of(2) {
-        return html! { (text) };
+        return plain(text);
     }
-    html! { @for (at, part) in parts.iter().enumerate() { @if at % 2 == 1 { code { (part) } } @else { (part) } } }
+    html! { @for (at, part) in parts.iter().enumerate() { @if at % 2 == 1 { code { (part) } } @else { (plain(part)) } } }
 }
 
 /// Whether a line of the bot's is a row of a plan or of its progress: `1 ! run …`, or what stands under one.
@@ -193,11 +219,22 @@ mod tests {
     }
 
     #[test]
+    fn an_incident_leads_to_its_page() {
+        let shown = |text: &str| linked(text).into_string();
+        assert_eq!(shown("<i> INC-7 stays; INC- too"), "&lt;i&gt; <a href=\"/incidents/7\">INC-7</a> stays; INC- too");
+        assert_eq!(
+            shown("`report INC-7` of INC-12"),
+            "<code>report INC-7</code> of <a href=\"/incidents/12\">INC-12</a>"
+        );
+        assert_eq!(typed("INC-7").into_string(), "INC-7");
+    }
+
+    #[test]
     fn what_is_told_is_escaped() {
         let shown = told("<script>\n1 ! run <b>\nWhy: <i>").into_string();
         assert_eq!(
             shown,
-            "<p class=\"lead\">&lt;script&gt;</p><pre tabindex=\"0\">1 ! run &lt;b&gt;</pre><p>Why: &lt;i&gt;</p>"
+            "<p class=\"lead\">&lt;script&gt;</p><pre tabindex=\"0\"><span>1 ! run &lt;b&gt;</span></pre><p>Why: &lt;i&gt;</p>"
         );
     }
 }

@@ -24,6 +24,9 @@ use crate::text::visible::visible;
 /// A plan with more steps than this is decided on its own page, where all of it stands.
 const MOST_STEPS: usize = 8;
 
+/// Plans that are set in full on the page of requests.
+const MOST_SHEETS: usize = 5;
+
 /// Newest runs on the page.
 const RUNS: i64 = 20;
 
@@ -58,8 +61,7 @@ impl Open {
                 a href={ "/runs/" (self.run.id) "#request-" (code) } {
                     strong.code { (code) } " " (asked_deed(&self.plan, self.run.id, self.request.retry_step))
                 }
-                " on " (visible(&self.plan.host))
-                span.small { " · " (self.run.requester.as_str()) " asks " (or(&self.who)) " · " (effect(&self.plan)) " · until " (at(visitor, self.request.expires_at)) }
+                span.small { "on " (visible(&self.plan.host)) " · " (self.run.requester.as_str()) " asks " (or(&self.who)) " · " (effect(&self.plan)) " · until " (at(visitor, self.request.expires_at)) }
             }
         }
     }
@@ -106,9 +108,14 @@ async fn requests(visitor: Visitor) -> Result<Response, Wrong> {
     let (mine, others): (Vec<Open>, Vec<Open>) =
         open(&visitor).await?.into_iter().partition(|open| open.is_for(&visitor));
     let others: Vec<Open> = others.into_iter().filter(|open| visitor.sees(&open.run.system)).collect();
-    let mut sheets = Vec::new();
-    for open in mine.iter().filter(|open| open.plan.steps.len() <= MOST_STEPS).take(5) {
-        sheets.push(Sheet::of(&visitor, open.run.clone()).await?.show(&visitor, Extent::Whole)?);
+    // What is decided here stands here; the rest is a line each, and is decided on its own page.
+    let (mut sheets, mut lines) = (Vec::new(), Vec::new());
+    for open in &mine {
+        if open.plan.steps.len() <= MOST_STEPS && sheets.len() < MOST_SHEETS {
+            sheets.push(Sheet::of(&visitor, open.run.clone()).await?.show(&visitor, Extent::Whole)?);
+        } else {
+            lines.push(open.line(&visitor));
+        }
     }
     let runs = visitor.web.state.store.list_newest_runs(None, RunId(i64::MAX), RUNS).await?;
     let main = html! {
@@ -116,8 +123,8 @@ async fn requests(visitor: Visitor) -> Result<Response, Wrong> {
         section aria-labelledby="mine" {
             h2 #mine { "Waiting for you" }
             @if mine.is_empty() { p { "Nothing waits for you." } }
-            ul.runs { @for open in &mine { (open.line(&visitor)) } }
             @for sheet in sheets { (sheet) }
+            ul.runs { @for line in lines { (line) } }
         }
         section aria-labelledby="others" {
             h2 #others { "Waiting for others" }

@@ -15,10 +15,11 @@ use tokio::time::Instant;
 
 use super::super::Shared;
 use super::super::rooms::{MOST_TEXT, may_see};
+use super::guide::{self, Standing};
 use super::parts::{at, clock, lines, told};
 use super::run::{self, Extent, Sheet, plan_of};
 use super::visitor::{Sent, Visitor, encoded, local_path, once, to};
-use super::{Page, Tab, Waiting, Wrong, requests, show};
+use super::{Page, Tab, Waiting, Wrong, incidents, requests, show};
 use crate::model::allowed::{Verb, allowed};
 use crate::model::chat::{Account, Addressed, Button, Incoming, RoomAddress, Said};
 use crate::model::code::Code;
@@ -103,6 +104,7 @@ async fn room_page(
         keep_own(&visitor, &mut entries);
     }
     let waiting = requests::mine(&visitor).await?;
+    let standing = Standing::of(&visitor, &room).await?;
     let at_hand: HashSet<RunId> = waiting.values().copied().collect();
     let here = format!("/rooms/{}", encoded(&room.channel));
     let talk = Talk { visitor: &visitor, room: &room, here: &here, waiting, thread: thread.as_ref() };
@@ -115,9 +117,10 @@ async fn room_page(
         @if visitor.person.is_none() {
             p.note { (crate::text::answer::unknown_person(&visitor.account)) " You read your own lines here, and what they were answered." }
         }
+        @if thread.is_none() && visitor.person.is_some() { (standing.buttons(&visitor, &room)?) }
         (talk.composer()?)
     };
-    let aside = if visitor.person.is_some() { Some(facts(&visitor, &room, &at_hand).await?) } else { None };
+    let aside = if visitor.person.is_some() { Some(facts(&visitor, &room, &standing, &at_hand).await?) } else { None };
     let page = Page {
         title: format!("Room {channel}"),
         tab: Tab::Rooms,
@@ -238,12 +241,12 @@ impl Talk<'_> {
                     (told(&message.message.text))
                     (self.buttons(message)?)
                     @if message.run.is_some() || message.changed_at.is_some() {
-                        p.small {
-                            @if let Some(run) = message.run { a href={ "/runs/" (run) } { "run " (run) } }
-                            @if let (Some(_), Some(changed)) = (message.run, message.changed_at) { " · changed " (at(self.visitor, changed)) }
+                        p.small.of {
+                            @if let Some(run) = message.run { a href={ "/runs/" (run) } { "run " (run) } " " }
                             @if message.thread.is_none() && self.thread.is_none() && message.run.is_some() {
-                                " · " a href={ (self.here) "?thread=" (message.name) } { "thread" }
+                                a href={ (self.here) "?thread=" (message.name) } { "thread" } " "
                             }
+                            @if let (Some(_), Some(changed)) = (message.run, message.changed_at) { span { "changed " (at(self.visitor, changed)) } }
                         }
                     }
                 }
@@ -292,9 +295,14 @@ impl Talk<'_> {
     }
 }
 
-/// What stands beside a conversation: the newest run, unless its request waits at hand, the ones before it, and what one
+/// What stands beside a conversation: what is not resolved, the newest run, unless its request waits at hand, the ones before it, and what one
 /// may say.
-async fn facts(visitor: &Visitor, room: &RoomAddress, at_hand: &HashSet<RunId>) -> Result<Markup, Wrong> {
+async fn facts(
+    visitor: &Visitor,
+    room: &RoomAddress,
+    standing: &Standing,
+    at_hand: &HashSet<RunId>,
+) -> Result<Markup, Wrong> {
     let runs = visitor.web.state.store.list_newest_runs(Some(room), RunId(i64::MAX), 8).await?;
     // Questions answer themselves in the room.
     let is_deed = |telling: Telling| telling == Telling::Steps;
@@ -319,10 +327,15 @@ async fn facts(visitor: &Visitor, room: &RoomAddress, at_hand: &HashSet<RunId>) 
         }
     }
     Ok(html! {
+        @if !standing.open.is_empty() {
+            h2 { "Not resolved" }
+            (incidents::list(visitor, &standing.open, "open"))
+        }
+        (guide::first_steps(visitor, runs.is_empty()))
         @if let Some(sheet) = sheet { h2 { "The newest run" } (sheet) }
         @if runs.len() > 1 { details #runs { summary { "Newest runs" } (run::list(visitor, &runs)) } }
         @if !phrases.is_empty() {
-            details #phrases open[runs.is_empty()] {
+            details #phrases {
                 summary { "What one may say" }
                 ul.phrases { @for phrase in phrases { li { code { (visible(&phrase)) } } } }
                 p.small { code { "help" } " tells all of it." }

@@ -20,7 +20,7 @@ use crate::model::request::{Answer, RequestState};
 use crate::model::run::{AttemptState, RunState, Snag};
 use crate::store::{Attempt, AttemptKey, GivenAnswer, LedgerFilter, LedgerFrom, Request, Run};
 use crate::text::answer::state_words;
-use crate::text::plan::{StepText, and, asked_deed, effect, or, step_texts};
+use crate::text::plan::{StepText, asked_deed, effect, or, step_texts};
 use crate::text::time::lasted;
 use crate::text::visible::visible;
 
@@ -103,7 +103,7 @@ impl Sheet {
                 header {
                     p.over { strong.env { (environment) } " · run " (run.id) " · " (visible(&plan.system_title)) }
                     h2 { a href={ "/runs/" (run.id) } { (deed) } " " span.where { "on " (visible(&plan.host)) } }
-                    p { (run.requester.as_str()) " asked at " (at(visitor, run.created_at)) " · " (effect(plan)) " · "
+                    p { (asker(run)) " asked at " (at(visitor, run.created_at)) " · " (effect(plan)) " · "
                         (state(run_tone(&run.state), &state_words(&run.state))) }
                     @if let (Extent::Whole, Some(why)) = (extent, plan.why.as_deref()) { p { "Why: " (visible(why)) } }
                 }
@@ -113,8 +113,8 @@ impl Sheet {
                 p.foot {
                     "Plan " (digest(run.digest))
                     @if let Some(policy) = &plan.policy { " · policy " (policy.name.as_str()) }
-                    @if let Some(thread) = self.thread() { " · " a href=(thread) { "its thread" } }
-                    " · " a href={ "/ledger?run=" (run.id) } { "in the ledger" }
+                    @if let Some(thread) = self.thread() { " · " a href=(thread) { "its thread" span.hear { " (run " (run.id) ")" } } }
+                    " · " a href={ "/ledger?run=" (run.id) } { "in the ledger" span.hear { " (run " (run.id) ")" } }
                 }
                 @for (request, answers) in &self.requests {
                     (self.request(visitor, plan, request, answers)?)
@@ -174,6 +174,10 @@ impl Sheet {
                     }
                 }
                 @for given in answers { (given_answer(visitor, given)) }
+                @if let (RequestState::Granted, true, Some(trigger)) = (&request.state, answers.is_empty(), &self.run.trigger) {
+                    p.given { "Nobody was asked: the policy lets " (visible(trigger.as_str())) " start by itself. "
+                        (visible(self.run.requester.as_str())) " answers for it." }
+                }
                 @if let RequestState::Denied { why: Some(why), .. } = &request.state {
                     p { "Because: " (visible(why)) }
                 }
@@ -261,6 +265,11 @@ fn attempt_line(visitor: &Visitor, attempt: &Attempt) -> Markup {
     }
 }
 
+/// Who asked for a run: a person, or the trigger that did.
+fn asker(run: &Run) -> String {
+    visible(run.trigger.as_ref().map_or(run.requester.as_str(), |trigger| trigger.as_str()))
+}
+
 fn took(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     lasted(u64::try_from((to - from).num_milliseconds()).unwrap_or(0))
 }
@@ -299,7 +308,7 @@ async fn run_page(visitor: Visitor, Path(id): Path<i64>) -> Result<Response, Wro
     let aside = html! {
         h2 { "What happened" }
         (ledger::rows(&visitor, &events, Some(sheet.run.id)))
-        p { a href={ "/ledger?run=" (sheet.run.id) } { "All of it in the ledger" } }
+        p.more { a href={ "/ledger?run=" (sheet.run.id) } { "All of it in the ledger" } }
     };
     let page = Page {
         title: format!("Run {}: {title}", sheet.run.id),
@@ -388,7 +397,7 @@ pub(super) fn list(visitor: &Visitor, runs: &[Run]) -> Markup {
                         (plan_of(run).map_or_else(|| format!("run {}", run.id), |plan| visible(&plan.deed)))
                     }
                     " " (state(run_tone(&run.state), &run_word(&run.state)))
-                    span.small { " · " (and(std::slice::from_ref(&run.requester))) " · " (at(visitor, run.created_at)) " · run " (run.id) }
+                    span.small { " · " (asker(run)) " · " (at(visitor, run.created_at)) " · run " (run.id) }
                 }
             }
         }

@@ -34,12 +34,13 @@ pub(super) fn strip(visitor: &Visitor, _title: &str) -> Markup {
         visitor.catalog.service(service).map_or_else(|| service.to_string(), |(_, service)| service.title.clone())
     };
     let form = |action: &str, inside: Markup| {
-        html! { form method="post" action={ "/trial/" (action) } { (visitor.form_fields()) (inside) } }
+        // What kills the bot opens a page that waits for it; everything else answers where one is.
+        html! { form method="post" action={ "/trial/" (action) } data-swap[action != "kill"] { (visitor.form_fields()) (inside) } }
     };
     html! {
         footer.strip {
             details #strip {
-                summary { "This is a trial: try to cheat" }
+                summary { "Try to cheat: this is a trial" }
                 div.buttons {
                     @for service in &trial.services {
                         (form("break", html! {

@@ -56,7 +56,7 @@ async fn systems(visitor: Visitor) -> Result<Response, Wrong> {
     };
     let aside = html! {
         h2 { "Open incidents" }
-        (incidents::list(&visitor, &open))
+        (incidents::list(&visitor, &open, "open"))
     };
     let environments = visitor.environments();
     let page = Page {
@@ -79,9 +79,10 @@ fn automation_note(visitor: &Visitor, automation: &AutomationSeen) -> Markup {
                 ". " code { "resume" } " lets it go on." }
         }
         @for (trigger, service, since, why) in &automation.held {
-            @if visitor.catalog.service(service).is_some_and(|(system, _)| visitor.sees(&system.name)) {
+            @if visitor.catalog.triggers.contains_key(trigger)
+                && visitor.catalog.service(service).is_some_and(|(system, _)| visitor.sees(&system.name)) {
                 p.note { "The trigger " (trigger.as_str()) " has stopped itself for " (service.as_str()) " since " (at(visitor, *since)) ": "
-                    (visible(why)) ". It waits for a person." }
+                    (visible(why)) ". " code { "resume " (trigger.as_str()) } " lets it go on." }
             }
         }
     }
@@ -108,7 +109,7 @@ fn board(
                     }
                 }
             }
-            p.small { a href={ "/ledger?system=" (super::visitor::encoded(system.name.as_str())) } { "In the ledger" } }
+            p.more { a href={ "/ledger?system=" (super::visitor::encoded(system.name.as_str())) } { (visible(&system.title)) " in the ledger" } }
         }
     }
 }
