@@ -4,5 +4,3 @@
 create index request_expiry on request (expires_at, id) where state = 'pending';
 create index request_waiting on request (id) where state = 'pending';
 create index request_by_code on request (code, id);
--- Whether the catalog would make another plan now is asked for each plan that requests wait for, not for each request.
-create index request_waiting_plan on request (digest, id) where state = 'pending';

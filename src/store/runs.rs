@@ -459,9 +459,11 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn next_expiry(&self) -> Result<Option<DateTime<Utc>>> {
-        Ok(sqlx::query_scalar!("select min(expires_at) from request where state = 'pending'")
-            .fetch_one(&self.loops)
-            .await?)
+        // Not `min`, which on a small table may be planned as a walk over all that wait, and stay so.
+        let next = sqlx::query_scalar!(
+            "select expires_at from request where state = 'pending' order by expires_at, id limit 1"
+        );
+        Ok(next.fetch_optional(&self.loops).await?)
     }
 
     /// How far the consequences of a line have come: one query, asked again and again by whoever waits.
