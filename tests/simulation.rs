@@ -12,7 +12,7 @@ use countersign::model::catalog::{AtMost, Brakes, Flapping};
 use countersign::model::event::{Brake, Health};
 use countersign::model::incident::{IncidentEvent, IncidentState};
 use countersign::watch::brake::{Came, Decision, Firing, Look, Occasion, Others, decide};
-use countersign::watch::state::{Known, Seen, next};
+use countersign::watch::state::{FLAP_WINDOW, FLAPS_BEYOND, Known, News, Seen, next};
 
 /// A die with a seed: SplitMix64.
 struct Die(u64);
@@ -68,6 +68,10 @@ struct Service {
     incident: Option<IncidentState>,
     incidents: u32,
     said: u32,
+    /// What the room reads of its check: when.
+    told: Vec<DateTime<Utc>>,
+    /// What whoever only reads the room takes it for; `None`: it is said to flap.
+    read: Option<Health>,
 }
 
 impl Service {
@@ -83,6 +87,8 @@ impl Service {
             incident: None,
             incidents: 0,
             said: 0,
+            told: Vec::new(),
+            read: None,
         }
     }
 }
@@ -95,6 +101,8 @@ struct Story {
     resumed: u32,
     turned: u32,
     unknown: u32,
+    flapped: u32,
+    steady: u32,
 }
 
 fn moved(state: &IncidentState, event: IncidentEvent, now: DateTime<Utc>) -> Option<IncidentState> {
@@ -152,9 +160,17 @@ fn play(seed: u64, days: i64, brakes: Brakes, weather: Weather) -> Story {
                 (false, false) => Health::Ok,
             };
             let seen = Seen { health, detail: String::new(), at: now };
-            let (known, turn) = next(service.known.as_ref(), &seen, FAILS_AFTER);
+            let (known, news) = next(service.known.as_ref(), &seen, FAILS_AFTER);
+            tell(service, &news, now, &mut story);
+            let turn = news.turn().cloned();
             story.turned += u32::from(turn.is_some());
-            match turn.as_ref().map(|turn| turn.now) {
+            story.unknown += u32::from(turn.as_ref().is_some_and(|turn| turn.now == Health::Unknown));
+            let became = match &news {
+                News::None => None,
+                News::Turned(turn) | News::Flaps { turn, .. } | News::Hidden(turn) => Some(turn.now),
+                News::Steady { now, .. } => Some(*now),
+            };
+            match became {
                 Some(Health::Critical) => {
                     service.incident = match service.incident.take() {
                         // Each failure is one incident: a new one only where none is unresolved.
@@ -169,14 +185,17 @@ fn play(seed: u64, days: i64, brakes: Brakes, weather: Weather) -> Story {
                         ),
                     };
                 }
-                Some(Health::Ok) => {
+                // What flaps is not believed to be well.
+                Some(Health::Ok) if known.flaps_since.is_none() => {
                     if let Some(incident @ IncidentState::Open { .. }) = &service.incident {
                         let well = moved(incident, IncidentEvent::Recovered { since: now }, now);
                         service.incident = Some(well.expect("what is open can be mitigated"));
                     }
                 }
-                Some(Health::Unknown) => story.unknown += 1,
-                Some(Health::Warning) | None => {}
+                Some(Health::Ok | Health::Unknown | Health::Warning) | None => {}
+            }
+            if known.flaps_since.is_none() {
+                assert_eq!(service.read, known.hard, "the room knows how it is");
             }
             let certain = health == Health::Critical && known.hard == Some(Health::Critical);
             service.known = Some(known);
@@ -234,11 +253,40 @@ fn play(seed: u64, days: i64, brakes: Brakes, weather: Weather) -> Story {
     for service in &services {
         if let Some(IncidentState::Open { .. }) = service.incident {
             let looked_after = service.broken || service.run.is_some() || service.held.is_some() || paused;
-            let not_seen_yet = service.known.as_ref().is_some_and(|known| known.hard != Some(Health::Ok));
+            let not_seen_yet = service
+                .known
+                .as_ref()
+                .is_some_and(|known| known.hard != Some(Health::Ok) || known.flaps_since.is_some());
             assert!(looked_after || not_seen_yet, "an incident is open and nobody knows why");
         }
     }
     story
+}
+
+/// What the room reads of a check; and that it is never more than so much.
+fn tell(service: &mut Service, news: &News, now: DateTime<Utc>, story: &mut Story) {
+    match news {
+        News::None | News::Hidden(_) => return,
+        News::Turned(turn) => {
+            service.read = Some(turn.now);
+            // The first word on a check is no change of it, and comes once.
+            if turn.was.is_none() {
+                return;
+            }
+        }
+        News::Flaps { .. } => {
+            service.read = None;
+            story.flapped += 1;
+        }
+        News::Steady { now, .. } => {
+            service.read = Some(*now);
+            story.steady += 1;
+        }
+    }
+    service.told.push(now);
+    let window = now - TimeDelta::from_std(FLAP_WINDOW).expect("a window");
+    let within = service.told.iter().filter(|at| **at > window).count();
+    assert!(within <= FLAPS_BEYOND as usize + 2, "{within} messages of one check in a window");
 }
 
 /// The limits, counted anew from what really started.
@@ -283,6 +331,21 @@ fn i12_days_of_failures_never_exceed_a_brake() {
     }
     // The die has rolled everything that the assertions are about.
     assert!(fired > 400 && held > 50 && resumed > 50 && unknown > 5, "{fired} {held} {resumed} {unknown}");
+}
+
+/// A check that changes nearly every time that it is asked: a few messages, and a few more when it is steady.
+#[test]
+fn a_check_that_flaps_for_days_does_not_flood_its_room() {
+    let weather =
+        Weather { breaks: 1, unknown: 1_000, useless: u64::MAX, fails: u64::MAX, person: 3, pauses: u64::MAX };
+    let (mut flapped, mut steady, mut turned) = (0, 0, 0);
+    for seed in 0..8 {
+        let story = play(seed, 3, BRAKES, weather);
+        flapped += story.flapped;
+        steady += story.steady;
+        turned += story.turned;
+    }
+    assert!(flapped > 0 && steady <= flapped && turned > 1_000, "{flapped} {steady} {turned}");
 }
 
 #[test]

@@ -50,19 +50,16 @@ pub async fn room_sink(app: Arc<App>, me: WorkerId, lease: Duration, mut stop: w
                 }
             }
         }
+        let mut more = false;
         if held_until.is_some() {
-            loop {
-                beat(Loop::RoomSink);
-                match tell(&app).await {
-                    // Less than a batch was all that there was; what came since has woken the listener.
-                    Ok(told) if told < BATCH as usize => break,
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::error!(error = %text::chain(&error), "the room's sink could not tell");
-                        break;
-                    }
-                }
+            // What takes longer is told by further batches: between them the lease is renewed, and `stop` is heard.
+            match tell(&app, now + lease / 6, &stop).await {
+                Ok(told) => more = told == Told::Some,
+                Err(error) => tracing::error!(error = %text::chain(&error), "the room's sink could not tell"),
             }
+        }
+        if more {
+            continue;
         }
         tokio::select! {
             () = chained.wait(Duration::from_secs(1)) => {}
@@ -71,13 +68,27 @@ pub async fn room_sink(app: Arc<App>, me: WorkerId, lease: Duration, mut stop: w
     }
 }
 
-/// Tells the next events; returns how many.
-async fn tell(app: &App) -> Result<usize, StoreError> {
+/// How much of what waits was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// All of it; what came since has woken the listener.
+    All,
+    /// A batch, or as much as there was time for.
+    Some,
+}
+
+/// Tells the next events, as many as there is time for, and at least one.
+async fn tell(app: &App, until: tokio::time::Instant, stop: &watch::Receiver<bool>) -> Result<Told, StoreError> {
     let from = app.store.sink_position(SINK).await?;
     let rows = app.store.list_chained(from, BATCH).await?;
-    let Some(last) = rows.last().and_then(|row| row.place) else { return Ok(0) };
     let mut messages = Vec::new();
+    let mut last = None;
+    let mut told = if rows.len() < BATCH as usize { Told::All } else { Told::Some };
     for row in &rows {
+        if last.is_some() && (*stop.borrow() || tokio::time::Instant::now() >= until) {
+            told = Told::Some;
+            break;
+        }
         match echo(app, row).await {
             Ok(said) => messages.extend(said),
             // The database is away: tried again, nothing is skipped.
@@ -89,9 +100,11 @@ async fn tell(app: &App) -> Result<usize, StoreError> {
                 tracing::error!(error = %text::chain(&error), position, run.id = run, "an event cannot be told: `audit verify` tells more");
             }
         }
+        last = row.place.map(|(position, _)| position).or(last);
     }
-    app.store.advance_sink(SINK, from, last.0, &fold(messages)).await?;
-    Ok(rows.len())
+    let Some(last) = last else { return Ok(Told::All) };
+    app.store.advance_sink(SINK, from, last, &fold(messages)).await?;
+    Ok(told)
 }
 
 /// Of several changes of the same message in one batch only the last is worth telling.
@@ -136,6 +149,8 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::AutomationPaused { .. }
         | Happened::AutomationResumed { .. } => automation::tell(app, &event, position, &record.what).await,
         Happened::CheckTurned { .. }
+        | Happened::CheckFlaps { .. }
+        | Happened::CheckSteady { .. }
         | Happened::IncidentOpened { .. }
         | Happened::IncidentAcknowledged { .. }
         | Happened::IncidentMitigated { .. }
@@ -308,6 +323,8 @@ impl Teller<'_> {
             | Happened::Decided { .. }
             | Happened::GrantEnded { .. }
             | Happened::CheckTurned { .. }
+            | Happened::CheckFlaps { .. }
+            | Happened::CheckSteady { .. }
             | Happened::IncidentOpened { .. }
             | Happened::IncidentAcknowledged { .. }
             | Happened::IncidentMitigated { .. }

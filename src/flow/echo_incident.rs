@@ -3,15 +3,18 @@
 //! One failure is one message: the check's words tell of the opening as well, and the incident's own event then says
 //! nothing. Nobody is pinged: whoever must act is named by the request that follows.
 
+use std::time::Duration;
+
 use super::App;
 use super::commands::offer;
 use crate::model::catalog::System;
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::event::{Event, Happened, Health};
 use crate::model::id::{CheckName, IncidentId, Position, ServiceName, SystemName};
-use crate::model::incident::Incident;
+use crate::model::incident::{Incident, IncidentState};
 use crate::store::{NewMessage, Origin, Place, StoreError};
 use crate::text;
+use crate::text::flaps::Meant;
 use crate::text::incident::{Did, Turned, Where};
 
 /// What is told of one event, and in which room.
@@ -29,6 +32,7 @@ pub(super) async fn tell(
 ) -> Result<Vec<NewMessage>, StoreError> {
     let told = match what {
         Happened::CheckTurned { .. } => turned(app, event, what).await?,
+        Happened::CheckFlaps { .. } | Happened::CheckSteady { .. } => flapping(app, event, what).await?,
         _ => incident(app, event, what).await?,
     };
     let Some(Told { room, text }) = told else { return Ok(Vec::new()) };
@@ -107,33 +111,87 @@ async fn turned(app: &App, event: &Event, what: &Happened) -> Result<Option<Told
     Ok(text.map(|text| Told { room, text }))
 }
 
-/// What the failure of a check did to its incident: events of one transaction have one time.
+/// What the failure of a check did to its incident.
 async fn did(app: &App, event: &Event, incident: &Incident, failed: &CheckName) -> Result<Did, StoreError> {
-    let events = app.store.list_incident_events(incident.id, None).await?;
-    let together = events.iter().filter(|other| other.at == event.at);
-    let mut found = together.filter_map(|other| match &other.record.as_ref()?.what {
+    let together = together(app, event, incident.id).await?;
+    let found = together.iter().rev().find_map(|what| match what {
         Happened::IncidentOpened { check: Some(check), .. } if check == failed => Some(Did::Opened(incident.id)),
         Happened::IncidentRecurred { check, .. } if check == failed => Some(Did::Recurred(incident.id)),
         _ => None,
     });
-    Ok(found.next_back().unwrap_or(Did::Joined(incident.id)))
+    Ok(found.unwrap_or(Did::Joined(incident.id)))
+}
+
+/// What was recorded of an incident together with an event: events of one transaction have one time. An incident may go on
+/// for days; only these few are read.
+async fn together(app: &App, event: &Event, id: IncidentId) -> Result<Vec<Happened>, StoreError> {
+    let events = app.store.list_incident_events_at(id, event.at).await?;
+    Ok(events.into_iter().filter_map(|other| other.record.map(|record| record.what)).collect())
 }
 
 async fn mitigated_with(app: &App, event: &Event, id: IncidentId) -> Result<bool, StoreError> {
-    let events = app.store.list_incident_events(id, None).await?;
-    Ok(events.iter().any(|other| {
-        other.at == event.at
-            && matches!(other.record.as_ref().map(|record| &record.what), Some(Happened::IncidentMitigated { .. }))
-    }))
+    let together = together(app, event, id).await?;
+    Ok(together.iter().any(|what| matches!(what, Happened::IncidentMitigated { .. })))
 }
 
 /// Whether the words of a check tell of an opening or a recurrence.
 async fn told_by_its_check(app: &App, event: &Event, id: IncidentId, failed: &CheckName) -> Result<bool, StoreError> {
-    let events = app.store.list_incident_events(id, None).await?;
-    Ok(events.iter().any(|other| {
-        let what = other.record.as_ref().map(|record| &record.what);
-        other.at == event.at && matches!(what, Some(Happened::CheckTurned { check, .. }) if check == failed)
+    let together = together(app, event, id).await?;
+    Ok(together.iter().any(|what| match what {
+        Happened::CheckTurned { check, .. }
+        | Happened::CheckFlaps { check, .. }
+        | Happened::CheckSteady { check, .. } => check == failed,
+        _ => false,
     }))
+}
+
+/// Whether the words of a check that is steady again tell that its service is well.
+async fn told_by_steadiness(app: &App, event: &Event, id: IncidentId) -> Result<bool, StoreError> {
+    let together = together(app, event, id).await?;
+    Ok(together.iter().any(|what| matches!(what, Happened::CheckSteady { .. })))
+}
+
+/// A check that flaps, or that is steady again.
+async fn flapping(app: &App, event: &Event, what: &Happened) -> Result<Option<Told>, StoreError> {
+    let (Happened::CheckFlaps { service, check, .. } | Happened::CheckSteady { service, check, .. }) = what else {
+        return Ok(None);
+    };
+    let Some(system_name) = &event.scope.system else { return Ok(None) };
+    let in_use = app.in_use();
+    let system = in_use.catalog.systems.get(system_name);
+    let found = match event.scope.incident {
+        Some(id) => app.store.find_incident(id).await?,
+        None => None,
+    };
+    let room = found.as_ref().map(|incident| incident.room.clone());
+    let Some(room) = room.or_else(|| system.and_then(|system| room_of(app, system))) else { return Ok(None) };
+    let title = system.map_or(system_name.as_str(), |system| system.title.as_str());
+    let environment = event.scope.environment.as_deref().unwrap_or("unknown");
+    let place = Where { environment, system: title };
+    let called = service_title(app, system_name, Some(service)).unwrap_or_else(|| service.to_string());
+    let text = match what {
+        Happened::CheckFlaps { changes, within_secs, .. } => {
+            let open = found.filter(|incident| matches!(incident.state, IncidentState::Open { .. }));
+            let open = open.map(|incident| incident.id);
+            text::flaps::flaps(place, &called, check, *changes, Duration::from_secs(*within_secs), open)
+        }
+        Happened::CheckSteady { now, since, .. } => {
+            let together = match event.scope.incident {
+                Some(id) => together(app, event, id).await?,
+                None => Vec::new(),
+            };
+            let meant = together.iter().rev().find_map(|what| match what {
+                Happened::IncidentMitigated { incident, .. } => Some(Meant::Mitigated(*incident)),
+                Happened::IncidentOpened { incident, .. } => Some(Meant::Opened(*incident)),
+                Happened::IncidentRecurred { incident, .. } => Some(Meant::Recurred(*incident)),
+                _ => None,
+            });
+            let since = app.times.at_second(*since, app.store.clock().now());
+            text::flaps::steady(place, &called, check, *now, &since, meant.unwrap_or(Meant::Nothing))
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(Told { room, text }))
 }
 
 async fn incident(app: &App, event: &Event, what: &Happened) -> Result<Option<Told>, StoreError> {
@@ -155,6 +213,7 @@ async fn incident(app: &App, event: &Event, what: &Happened) -> Result<Option<To
             let since = app.times.at_second(*since, now);
             Some(text::incident::recurred(place, id, &incident.title, &since))
         }
+        Happened::IncidentMitigated { .. } if told_by_steadiness(app, event, id).await? => None,
         Happened::IncidentMitigated { millis, .. } => {
             let name = service_title(app, &incident.system, incident.service.as_ref());
             Some(text::incident::mitigated(id, &name.unwrap_or_else(|| incident.title.clone()), *millis))

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
@@ -24,6 +24,7 @@ use crate::engine::plan::{fill, plan, plan_check};
 use crate::engine::probe::Asker;
 use crate::metrics;
 use crate::metrics::beats::{Loop, beat};
+use crate::model::allowed::{Verb, allowed};
 use crate::model::catalog::{Catalog, FoundCheck, Trigger, TriggerMode};
 use crate::model::chat::Account;
 use crate::model::event::{Brake, CheckResult, Happened, Health, NewEvent, Record, Scope};
@@ -31,17 +32,15 @@ use crate::model::id::{CheckName, IncidentId, RunId, ServiceName, SystemName};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::run::RunState;
 use crate::model::trace::Trace;
-use crate::store::{Automation, BrakeRow, FiringRow, Run, StoreError, Tx, WorkerId};
+use crate::store::{Automation, BrakeRow, ChecksKnown, FiringRow, Run, StoreError, Tx, WorkerId};
 use crate::text;
 use crate::watch::brake::{Came, Decision, Firing, Look, Occasion, Others, Why, decide};
 use crate::watch::record::{Taken, Watched, forget, take};
-use crate::watch::schedule;
+use crate::watch::schedule::{self, AT_ONCE, Pace, Places};
 use crate::watch::state::Seen;
 
 /// The loop's lease.
 const LEASE: &str = "watch";
-/// The most checks that are asked at once.
-const AT_ONCE: usize = 8;
 /// How often at least the loop looks around.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often a result is taken again when somebody else moved a row meanwhile.
@@ -53,8 +52,12 @@ type Key = (SystemName, ServiceName, CheckName);
 /// A check of the round.
 struct Entry {
     every: Duration,
+    timeout: Duration,
     due: DateTime<Utc>,
     asking: bool,
+    pace: Pace,
+    /// Whether the triggers have yet to look at a failure that is older than this catalog.
+    unlooked: bool,
 }
 
 /// The checks of one catalog.
@@ -63,13 +66,44 @@ struct Round {
     checks: BTreeMap<Key, Entry>,
 }
 
+impl Round {
+    /// The places that are held by what is being asked.
+    fn places(&self) -> Places {
+        let mut places = Places::default();
+        for entry in self.checks.values().filter(|entry| entry.asking) {
+            places.hold(entry.pace);
+        }
+        places
+    }
+}
+
+/// By what right results are taken, and what may be started.
+#[derive(Clone)]
+struct Right {
+    me: WorkerId,
+    fence: i64,
+    /// Held by whoever may start something: of several failures at once each sees what the others started.
+    starts: Arc<Mutex<()>>,
+}
+
+/// What came of an asking.
+struct Asked {
+    key: Key,
+    at: DateTime<Utc>,
+    took: Duration,
+    /// Whether there was a result and it was taken.
+    taken: bool,
+    /// The catalog of the round that asked.
+    of: Arc<InUse>,
+}
+
 /// Watches until told to stop.
 pub async fn watch(app: Arc<App>, asker: Arc<Asker>, me: WorkerId, lease: Duration, mut stop: watch::Receiver<bool>) {
     let mut held = None::<(i64, tokio::time::Instant)>;
     let mut round = None::<Round>;
-    let mut asking: JoinSet<(Key, DateTime<Utc>)> = JoinSet::new();
+    let mut asking: JoinSet<Asked> = JoinSet::new();
+    let starts = Arc::new(Mutex::new(()));
     while !*stop.borrow() {
-        beat(Loop::Checks);
         let now = tokio::time::Instant::now();
         // Renewed when a third of it has passed.
         if held.is_none_or(|(_, until)| now + lease * 2 / 3 >= until) {
@@ -90,6 +124,7 @@ pub async fn watch(app: Arc<App>, asker: Arc<Asker>, me: WorkerId, lease: Durati
         }
         let Some((fence, _)) = held else {
             // Somebody else watches: what is being asked here is not taken any more.
+            beat(Loop::Checks);
             round = None;
             asking.shutdown().await;
             tokio::select! {
@@ -100,14 +135,23 @@ pub async fn watch(app: Arc<App>, asker: Arc<Asker>, me: WorkerId, lease: Durati
         };
         let in_use = app.in_use();
         if round.as_ref().is_none_or(|round| !Arc::ptr_eq(&round.in_use, &in_use)) {
-            match begin(&app, in_use, round.take()).await {
+            match begin(&app, in_use, round.as_ref()).await {
                 Ok(begun) => round = Some(begun),
+                // Those of the round before are watched meanwhile.
                 Err(error) => tracing::error!(error = %text::chain(&error), "the checks cannot be watched yet"),
             }
         }
+        // Without a round nothing is watched, and health must say so.
+        if round.is_some() {
+            beat(Loop::Checks);
+        }
+        let right = Right { me, fence, starts: starts.clone() };
         let wait = round.as_mut().map_or(LOOK_EVERY, |round| {
-            ask_due(&app, &asker, me, fence, round, &mut asking, &stop);
-            let free = round.checks.values().filter(|entry| !entry.asking).map(|entry| entry.due).min();
+            ask_due(&app, &asker, &right, round, &mut asking, &stop);
+            // Only what has a place is waited for: the others are looked at when one is free.
+            let places = round.places();
+            let waiting = round.checks.values().filter(|entry| !entry.asking && places.is_free(entry.pace));
+            let free = waiting.map(|entry| entry.due).min();
             match free {
                 Some(due) if asking.len() < AT_ONCE => app.store.clock().until(due).min(LOOK_EVERY),
                 _ => LOOK_EVERY,
@@ -123,9 +167,13 @@ pub async fn watch(app: Arc<App>, asker: Arc<Asker>, me: WorkerId, lease: Durati
 }
 
 /// Begins a round: what is known goes on from the store, what is no longer watched is forgotten.
-async fn begin(app: &App, in_use: Arc<InUse>, before: Option<Round>) -> Result<Round, StoreError> {
+async fn begin(app: &App, in_use: Arc<InUse>, before: Option<&Round>) -> Result<Round, StoreError> {
     let now = app.store.clock().now();
-    let known = app.store.list_check_states().await?;
+    let ChecksKnown { rows: known, unreadable } = app.store.list_check_states().await?;
+    for why in unreadable {
+        // One row keeps no other check from being watched; its own check begins anew.
+        tracing::error!(error = %why, "what is known of a check cannot be read and counts as not known");
+    }
     let mut checks = BTreeMap::new();
     for (key, found) in scheduled(&in_use.catalog) {
         let Some(schedule) = found.check.schedule else { continue };
@@ -133,8 +181,13 @@ async fn begin(app: &App, in_use: Arc<InUse>, before: Option<Round>) -> Result<R
         let name = format!("{}/{}/{}", key.0, key.1, key.2);
         let due = schedule::first(&name, schedule.every, row.map(|row| row.asked_at), now);
         // What is being asked already is not asked twice.
-        let asking = before.as_ref().and_then(|round| round.checks.get(&key)).is_some_and(|entry| entry.asking);
-        checks.insert(key, Entry { every: schedule.every, due, asking });
+        let entry = before.and_then(|round| round.checks.get(&key));
+        let asking = entry.is_some_and(|entry| entry.asking);
+        // What nobody could find out last may well have hung.
+        let hung = row.is_some_and(|row| row.soft == Health::Unknown);
+        let pace = entry.map_or(if hung { Pace::Slow } else { Pace::New }, |entry| entry.pace);
+        let (every, timeout) = (schedule.every, found.check.timeout);
+        checks.insert(key, Entry { every, timeout, due, asking, pace, unlooked: true });
     }
     for row in known {
         if checks.contains_key(&(row.system.clone(), row.service.clone(), row.check.clone())) {
@@ -165,19 +218,25 @@ fn scheduled(catalog: &Catalog) -> impl Iterator<Item = (Key, FoundCheck<'_>)> {
 fn ask_due(
     app: &Arc<App>,
     asker: &Arc<Asker>,
-    me: WorkerId,
-    fence: i64,
+    right: &Right,
     round: &mut Round,
-    asking: &mut JoinSet<(Key, DateTime<Utc>)>,
+    asking: &mut JoinSet<Asked>,
     stop: &watch::Receiver<bool>,
 ) {
     let now = app.store.clock().now();
+    let of = round.in_use.clone();
+    let mut places = round.places();
     let mut due: Vec<(&Key, &mut Entry)> =
         round.checks.iter_mut().filter(|(_, entry)| !entry.asking && entry.due <= now).collect();
     due.sort_by_key(|(_, entry)| entry.due);
-    for (key, entry) in due.into_iter().take(AT_ONCE.saturating_sub(asking.len())) {
+    for (key, entry) in due {
+        // What an older round still asks holds a place as well.
+        if asking.len() >= AT_ONCE || !places.is_free(entry.pace) {
+            continue;
+        }
+        places.hold(entry.pace);
         entry.asking = true;
-        let (app, asker, key, stop) = (app.clone(), asker.clone(), key.clone(), stop.clone());
+        let (app, asker, right, key, stop) = (app.clone(), asker.clone(), right.clone(), key.clone(), stop.clone());
         // What is logged of this asking carries these, and a run that it starts is part of its trace.
         let trace = begin_trace().ok();
         let span = tracing::error_span!(
@@ -188,30 +247,41 @@ fn ask_due(
             run.id = tracing::field::Empty,
             incident.id = tracing::field::Empty,
         );
-        let due = entry.due;
+        let (due, unlooked, of) = (entry.due, entry.unlooked, of.clone());
         let asked = async move {
             let at = app.store.clock().now();
+            let began = tokio::time::Instant::now();
             let late = (at - due).to_std().unwrap_or_default();
-            if let Some(health) = ask(&app, &asker, me, fence, &key, trace, stop).await {
-                metrics::checked(health, late);
-            }
-            (key, at)
+            let result = ask(&app, &asker, &key, stop).await;
+            let took = began.elapsed();
+            let taken = match result {
+                Some(seen) => {
+                    metrics::checked(seen.health, late);
+                    took_at_last(&app, &right, &key, &seen, trace, unlooked).await
+                }
+                None => false,
+            };
+            Asked { key, at, took, taken, of }
         };
         asking.spawn(asked.instrument(span));
     }
 }
 
 /// One check was asked: when is it due again.
-fn asked(app: &App, round: Option<&mut Round>, done: Result<(Key, DateTime<Utc>), tokio::task::JoinError>) {
+fn asked(app: &App, round: Option<&mut Round>, done: Result<Asked, tokio::task::JoinError>) {
     match done {
-        Ok((key, at)) => {
-            let entry = round.and_then(|round| round.checks.get_mut(&key));
-            if let Some(entry) = entry {
+        Ok(Asked { key, at, took, taken, of }) => {
+            let Some(round) = round else { return };
+            // A result that an older round asked for was not brought before the triggers of this one.
+            let looked = taken && Arc::ptr_eq(&of, &round.in_use);
+            if let Some(entry) = round.checks.get_mut(&key) {
                 let mut random = [0; 4];
                 // Without randomness the checks keep step, which does no harm for once.
                 let _ = getrandom::fill(&mut random);
                 entry.due = schedule::next(entry.every, at, app.store.clock().now(), u32::from_le_bytes(random));
                 entry.asking = false;
+                entry.pace = Pace::of(took, entry.timeout);
+                entry.unlooked &= !looked;
             }
         }
         Err(error) => {
@@ -224,16 +294,8 @@ fn asked(app: &App, round: Option<&mut Round>, done: Result<(Key, DateTime<Utc>)
     }
 }
 
-/// Asks one check and takes its result; `None`: there was none.
-async fn ask(
-    app: &App,
-    asker: &Asker,
-    me: WorkerId,
-    fence: i64,
-    key: &Key,
-    trace: Option<Trace>,
-    stop: watch::Receiver<bool>,
-) -> Option<Health> {
+/// Asks one check; `None`: there is no result.
+async fn ask(app: &App, asker: &Asker, key: &Key, stop: watch::Receiver<bool>) -> Option<Seen> {
     let in_use = app.in_use();
     let found = find(&in_use.catalog, key)?;
     let at = app.store.clock().now();
@@ -247,20 +309,22 @@ async fn ask(
             detail: in_use.secrets.redact(&refusal.to_string()),
         }),
     };
-    let result = result?;
-    let health = result.health;
-    let seen = Seen { health, detail: result.detail, at };
+    result.map(|result| Seen { health: result.health, detail: result.detail, at })
+}
+
+/// Takes one result, again if somebody else moved a row meanwhile; whether it was taken.
+async fn took_at_last(app: &App, right: &Right, key: &Key, seen: &Seen, trace: Option<Trace>, unlooked: bool) -> bool {
     let mut tries = 0;
     loop {
         tries += 1;
-        match took(app, me, fence, key, &seen, trace).await {
-            Ok(()) => return Some(health),
+        match took(app, right, key, seen, trace, unlooked).await {
+            Ok(taken) => return taken,
             Err(StoreError::Moved { .. }) if tries < TRIES => {}
             Err(StoreError::Database(error)) if tries < TRIES && is_collision(&error) => {}
             Err(error) => {
                 // The check is asked again in its turn.
                 tracing::error!(error = %text::chain(&error), "a result was not taken");
-                return Some(health);
+                return false;
             }
         }
     }
@@ -273,19 +337,19 @@ fn find<'a>(catalog: &'a Catalog, (system, service, check): &Key) -> Option<Foun
     Some(FoundCheck { system, service, check })
 }
 
-/// Takes one result, with all that follows from it.
+/// Takes one result, with all that follows from it; `false` if it is nobody's any more.
 async fn took(
     app: &App,
-    me: WorkerId,
-    fence: i64,
+    right: &Right,
     key: &Key,
     seen: &Seen,
     trace: Option<Trace>,
-) -> Result<(), StoreError> {
+    unlooked: bool,
+) -> Result<bool, StoreError> {
     let in_use = app.in_use();
-    let Some(found) = find(&in_use.catalog, key) else { return Ok(()) };
-    let Some(schedule) = found.check.schedule else { return Ok(()) };
-    let Some(room) = in_use.catalog.rooms.get(&found.system.room) else { return Ok(()) };
+    let Some(found) = find(&in_use.catalog, key) else { return Ok(false) };
+    let Some(schedule) = found.check.schedule else { return Ok(false) };
+    let Some(room) = in_use.catalog.rooms.get(&found.system.room) else { return Ok(false) };
     let watched = Watched {
         system: key.0.clone(),
         environment: found.system.environment.clone(),
@@ -295,13 +359,6 @@ async fn took(
         schedule,
         of_service: found.service.checks.values().filter(|c| c.schedule.is_some()).map(|c| c.name.clone()).collect(),
     };
-    let mut tx = app.store.begin().await?;
-    if !tx.holds_lease(LEASE, me, fence).await? {
-        return Ok(());
-    }
-    if let Some(trace) = trace {
-        tx.set_trace(trace);
-    }
     // What is unknown triggers nothing, whatever a trigger says (I12).
     let failing = matches!(seen.health, Health::Warning | Health::Critical);
     let listening: Vec<Trigger> = in_use
@@ -311,6 +368,15 @@ async fn took(
         .filter(|trigger| failing && trigger.on.becomes == seen.health && trigger.on.matches(&key.0, &key.1, &key.2))
         .cloned()
         .collect();
+    // Before the transaction begins: whoever waits here holds no connection.
+    let _starts = if listening.is_empty() { None } else { Some(right.starts.lock().await) };
+    let mut tx = app.store.begin().await?;
+    if !tx.holds_lease(LEASE, right.me, right.fence).await? {
+        return Ok(false);
+    }
+    if let Some(trace) = trace {
+        tx.set_trace(trace);
+    }
     let automation = if listening.is_empty() { None } else { Some(tx.share_automation().await?) };
     let title = text::automation::title(&found.service.title, &key.2, seen.health);
     let taken = take(&mut tx, &watched, seen, title).await?;
@@ -318,11 +384,13 @@ async fn took(
         && let Some(automation) = automation
     {
         for trigger in &listening {
-            let context = Context { app, in_use: &in_use, watched: &watched, taken: &taken, automation: &automation };
+            let context =
+                Context { app, in_use: &in_use, watched: &watched, taken: &taken, automation: &automation, unlooked };
             context.consider(&mut tx, trigger, seen).await?;
         }
     }
-    tx.commit().await
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// A failure that is certain, about to be brought before a trigger.
@@ -332,6 +400,8 @@ struct Context<'a> {
     watched: &'a Watched,
     taken: &'a Taken,
     automation: &'a Automation,
+    /// Whether this catalog's triggers have not looked at this check yet.
+    unlooked: bool,
 }
 
 impl Context<'_> {
@@ -347,11 +417,16 @@ impl Context<'_> {
         let fired = tx.list_firings(&trigger.name, service, since).await?;
         let firings: Vec<Firing> = fired.iter().map(firing).collect();
         let own: Vec<RunId> = fired.iter().filter_map(|firing| firing.run.as_ref().map(|(run, _, _)| *run)).collect();
-        let occasion = match &self.taken.turn {
-            Some(_) => Occasion::Turned,
-            None => Occasion::StillFails { again_at: brake.again_at },
-        };
+        let still = self.taken.turn.is_none();
+        // It began before the trigger was there, or before a reload mended what kept it from acting: looked at now.
+        let acted = fired.last().is_some_and(|last| self.taken.known.hard_since.is_some_and(|since| last.at >= since));
+        let late = self.unlooked && still && brake.again_at.is_none() && !acted;
+        if late {
+            brake.again_at = Some(now);
+        }
+        let occasion = if still { Occasion::StillFails { again_at: brake.again_at } } else { Occasion::Turned };
         let schedule = self.watched.schedule;
+        let (others, by_itself) = others(tx, &self.watched.system, service, &own).await?;
         let look = Look {
             now,
             occasion,
@@ -364,13 +439,20 @@ impl Context<'_> {
             counted_from: brake.counted_from,
             firings: &firings,
             turns: &self.taken.known.turns,
-            others: others(tx, &self.watched.system, service, &own).await?,
+            others,
         };
         match decide(&look) {
+            // What is in its way now is in its way for a while: it is looked at with every result.
+            Decision::Wait if late => tx.put_brake(&brake).await,
             Decision::Wait => Ok(()),
             Decision::PutOff { by, until } => {
                 let why = match (by, &self.automation.paused) {
                     (Brake::Paused, Some(paused)) => text::automation::paused_by(&paused.by),
+                    (Brake::Stuck, _) => match own.last() {
+                        Some(run) => text::automation::run_stuck(*run),
+                        None => text::automation::busy(service),
+                    },
+                    (Brake::Busy, _) if by_itself => text::automation::one_at_a_time(&self.watched.system),
                     (Brake::Busy, _) => text::automation::busy(service),
                     _ => text::automation::cooling(trigger.brakes.cooldown),
                 };
@@ -441,10 +523,21 @@ impl Context<'_> {
         plan(catalog, runbook, &params, &self.app.world).map_err(|refusal| text::chain(&refusal))
     }
 
+    /// The plan, if whoever answers for the trigger may have it run: a right that was taken away counts at once.
+    fn owned(&self, trigger: &Trigger, plan: Plan) -> Result<Plan, String> {
+        let catalog = &self.in_use.catalog;
+        let system = catalog.systems.get(&plan.system);
+        if system.is_some_and(|system| allowed(catalog, &trigger.owner, Verb::Run, system)) {
+            Ok(plan)
+        } else {
+            Err(text::automation::owner_may_not(&trigger.owner, &plan.system))
+        }
+    }
+
     async fn fire(&self, tx: &mut Tx, trigger: &Trigger, mut brake: BrakeRow) -> Result<(), StoreError> {
         let service = &self.watched.service;
         brake.again_at = None;
-        let plan = match self.plan(trigger) {
+        let plan = match self.plan(trigger).and_then(|plan| self.owned(trigger, plan)) {
             Ok(plan) => plan,
             Err(why) => {
                 tx.put_brake(&brake).await?;
@@ -512,7 +605,8 @@ fn firing(row: &FiringRow) -> Firing {
         None => Came::Shadow,
         Some((_, state, at)) => match state.as_str() {
             "succeeded" => Came::Succeeded(*at),
-            "failed" | "stuck" => Came::Failed(*at),
+            "failed" => Came::Failed(*at),
+            "stuck" => Came::Stuck,
             "denied" | "withdrawn" | "stopped" => Came::Declined(*at),
             "expired" => Came::Expired(*at),
             // Not over; a state that is not known here is not believed to be over.
@@ -522,21 +616,51 @@ fn firing(row: &FiringRow) -> Firing {
     Firing { at: row.at, came }
 }
 
-/// Runs for a service that the trigger did not ask for.
-async fn others(tx: &mut Tx, system: &SystemName, service: &ServiceName, own: &[RunId]) -> Result<Others, StoreError> {
+/// Runs that the trigger did not ask for and that it waits for: those for its service, and of its system the one that
+/// started by itself, for one at a time does. `true`: it is that one alone.
+async fn others(
+    tx: &mut Tx,
+    system: &SystemName,
+    service: &ServiceName,
+    own: &[RunId],
+) -> Result<(Others, bool), StoreError> {
     let mut ended = None::<DateTime<Utc>>;
+    let mut by_itself = false;
     for (run, moved_at) in tx.list_runs_lately(system).await? {
-        if own.contains(&run.id) || !changes(&run, service) {
+        if own.contains(&run.id) {
+            continue;
+        }
+        if !changes(&run, service) {
+            by_itself |= started_by_itself(&run);
             continue;
         }
         if !run.state.is_over() {
-            return Ok(Others::Open);
+            return Ok((Others::Open, false));
         }
         // What was denied, withdrawn or let lapse did nothing, and is waited for no longer.
         let did = matches!(run.state, RunState::Succeeded | RunState::Failed(_) | RunState::Stopped { .. });
         ended = ended.max(did.then_some(moved_at));
     }
-    Ok(ended.map_or(Others::None, Others::Ended))
+    if by_itself {
+        return Ok((Others::Open, true));
+    }
+    Ok((ended.map_or(Others::None, Others::Ended), false))
+}
+
+/// Whether a trigger asked for a run and it is under way. One that waits for a person, to agree or to judge, keeps no other
+/// from starting.
+fn started_by_itself(run: &Run) -> bool {
+    let under_way = match run.state {
+        RunState::Planned | RunState::Approved | RunState::Running | RunState::Stopping { .. } => true,
+        RunState::AwaitingApproval | RunState::Stuck(_) => false,
+        RunState::Succeeded
+        | RunState::Failed(_)
+        | RunState::Stopped { .. }
+        | RunState::Denied { .. }
+        | RunState::Expired
+        | RunState::Withdrawn { .. } => false,
+    };
+    run.trigger.is_some() && under_way
 }
 
 /// Whether a run may change something of a service. A plan that cannot be read may.

@@ -29,9 +29,11 @@ use crate::store::{
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 10] = [
+const STATELESS: [&str; 12] = [
     "ledger_created",
     "check_turned",
+    "check_flaps",
+    "check_steady",
     "incident_noted",
     "line_said",
     "line_edited",
@@ -412,7 +414,7 @@ impl Replay {
                     (facts.at, facts.turn, facts.held) = (at, turn, Some((by, when, why)));
                 }
                 // Put off, and looked at again by itself.
-                Brake::Cooldown | Brake::Busy | Brake::Paused | Brake::NoPlan => {}
+                Brake::Cooldown | Brake::Busy | Brake::Stuck | Brake::Paused | Brake::NoPlan => {}
             },
             Happened::TriggerReleased { trigger, service, by: _ } => {
                 let facts = self.brake_facts(&trigger, &service, at);
@@ -430,6 +432,8 @@ impl Replay {
             | Happened::GrantEnded { .. }
             | Happened::RunSucceeded { .. }
             | Happened::CheckTurned { .. }
+            | Happened::CheckFlaps { .. }
+            | Happened::CheckSteady { .. }
             | Happened::IncidentNoted { .. }
             | Happened::ClockJumped { .. } => {}
             Happened::IncidentOpened { incident, service, title, check: _, by, room, since } => {

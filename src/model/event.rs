@@ -418,6 +418,32 @@ pub enum Happened {
         /// Its first line, redacted.
         detail: String,
     },
+    /// A scheduled check changes too often: its turns are recorded no more until it is steady.
+    CheckFlaps {
+        /// The service it is about.
+        service: ServiceName,
+        /// Its name.
+        check: CheckName,
+        /// How often it has changed for certain within the window.
+        changes: u32,
+        /// The window, in seconds.
+        within_secs: u64,
+        /// What it is at the moment.
+        now: Health,
+    },
+    /// A scheduled check that flapped has held one state for the whole window.
+    CheckSteady {
+        /// The service it is about.
+        service: ServiceName,
+        /// Its name.
+        check: CheckName,
+        /// What it is.
+        now: Health,
+        /// When the first result of this kind came.
+        since: DateTime<Utc>,
+        /// Its first line, redacted.
+        detail: String,
+    },
     /// An incident was opened: by a check, or by a person.
     IncidentOpened {
         /// The incident.
@@ -578,6 +604,8 @@ impl Happened {
             Self::RunStopping { .. } => "run_stopping",
             Self::RunStopped { .. } => "run_stopped",
             Self::CheckTurned { .. } => "check_turned",
+            Self::CheckFlaps { .. } => "check_flaps",
+            Self::CheckSteady { .. } => "check_steady",
             Self::IncidentOpened { .. } => "incident_opened",
             Self::IncidentAcknowledged { .. } => "incident_acknowledged",
             Self::IncidentMitigated { .. } => "incident_mitigated",
@@ -607,7 +635,9 @@ pub enum Brake {
     Flapping,
     /// Its last run did not help.
     NoEffect,
-    /// A run for this service is under way or waits.
+    /// Its last run is stuck: a person has to say what came of it.
+    Stuck,
+    /// A run for this service is under way or waits, or one for its system that started by itself.
     Busy,
     /// All automation is paused.
     Paused,
@@ -623,6 +653,7 @@ impl Brake {
             Self::AtMost => "at_most",
             Self::Flapping => "flapping",
             Self::NoEffect => "no_effect",
+            Self::Stuck => "stuck",
             Self::Busy => "busy",
             Self::Paused => "paused",
             Self::NoPlan => "no_plan",

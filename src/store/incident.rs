@@ -138,6 +138,8 @@ pub struct CheckKnown {
     pub asked_at: DateTime<Utc>,
     /// What it said then: its first line, redacted.
     pub detail: String,
+    /// Since when it flaps: what is certain of it is not to be believed.
+    pub flaps_since: Option<DateTime<Utc>>,
 }
 
 impl CheckKnown {
@@ -198,6 +200,46 @@ async fn events_of(executor: impl PgExecutor<'_>, id: IncidentId, up_to: Option<
     Ok(rows.into_iter().map(|row| ChainRow::from(row).event()).collect())
 }
 
+/// What an incident's record is filled with when it goes on for long, by its checks and not by people. Of these kinds only
+/// the newest are told; every other kind is bounded by what people say and by brakes.
+const OFTEN: [&str; 6] =
+    ["check_turned", "check_flaps", "check_steady", "incident_recurred", "incident_mitigated", "trigger_held"];
+/// How many of the kinds that come often are told.
+const OFTEN_TOLD: i64 = 200;
+/// How many of the other events are told, the newest; and of those of its runs.
+const SELDOM_TOLD: i64 = 4_000;
+
+/// The events of an incident and of its runs that an answer tells of, in the order of the chain; what waits for the
+/// sequencer comes last. Bounded, however long the incident goes on: its opening, and the newest of everything.
+async fn told_of(executor: impl PgExecutor<'_>, id: IncidentId) -> Result<Vec<Event>> {
+    let often = OFTEN.map(str::to_owned);
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        with its as (
+            (select e.id from event e where e.incident = $1 and e.kind = 'incident_opened' order by e.id limit 1)
+            union (select e.id from event e where e.incident = $1 and e.kind = any($2) order by e.id desc limit $3)
+            union (select e.id from event e where e.incident = $1 and e.kind <> all($2) order by e.id desc limit $4)
+            union (select e.id from event e join run r on r.id = e.run
+                where r.incident = $1 and e.kind <> 'attempt_progress' order by e.id desc limit $4)
+        )
+        select c.position as "position?", c.hash as "hash?", e.id, e.kind, e.schema, e.at, e.system, e.environment,
+            e.incident, e.run, e.audience, e.cause, e.commitment, b.salt as "salt?", b.body as "body?",
+            b.erased_by as "erased_by?", (b.event is not null) as "body_row!"
+        from its join event e on e.id = its.id left join chain c on c.event = e.id
+            left join event_body b on b.event = e.id
+        order by c.position nulls last, e.id
+        "#,
+        id.0,
+        &often,
+        OFTEN_TOLD,
+        SELDOM_TOLD,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| ChainRow::from(row).event()).collect())
+}
+
 async fn runs_of(executor: impl PgExecutor<'_>, id: IncidentId) -> Result<Vec<RunId>> {
     let ids =
         sqlx::query_scalar!("select id from run where incident = $1 order by id", id.0).fetch_all(executor).await?;
@@ -235,6 +277,28 @@ impl Store {
     /// When the database cannot be asked.
     pub async fn list_incident_events(&self, id: IncidentId, up_to: Option<Position>) -> Result<Vec<Event>> {
         events_of(&self.pool, id, up_to).await
+    }
+
+    /// What was recorded of an incident at one moment, which is what one transaction recorded of it: a few events.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_incident_events_at(&self, id: IncidentId, at: DateTime<Utc>) -> Result<Vec<Event>> {
+        let rows = sqlx::query_as!(
+            Row,
+            r#"
+            select c.position as "position?", c.hash as "hash?", e.id, e.kind, e.schema, e.at, e.system, e.environment,
+                e.incident, e.run, e.audience, e.cause, e.commitment, b.salt as "salt?", b.body as "body?",
+                b.erased_by as "erased_by?", (b.event is not null) as "body_row!"
+            from event e left join chain c on c.event = e.id left join event_body b on b.event = e.id
+            where e.incident = $1 and e.at = $2 order by e.id limit 100
+            "#,
+            id.0,
+            at
+        )
+        .fetch_all(&self.loops)
+        .await?;
+        Ok(rows.into_iter().map(|row| ChainRow::from(row).event()).collect())
     }
 
     /// The event at a place of the chain.
@@ -346,12 +410,13 @@ impl Tx {
         Ok(incidents_by_id(&mut *self.inner, &[id]).await?.pop())
     }
 
-    /// The events of an incident and of its runs so far, in order.
+    /// The events of an incident and of its runs so far that an answer tells of, in order: its opening, and the newest of
+    /// everything. Bounded, however long the incident goes on; the whole is [`Store::list_incident_events`].
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn list_incident_events(&mut self, id: IncidentId) -> Result<Vec<Event>> {
-        events_of(&mut *self.inner, id, None).await
+        told_of(&mut *self.inner, id).await
     }
 
     /// The runs of an incident, oldest first.
@@ -387,7 +452,7 @@ impl Tx {
         let names: Vec<String> = systems.iter().map(ToString::to_string).collect();
         let rows = sqlx::query!(
             r#"
-            select system, service, check_name, hard, hard_since, asked_at, detail
+            select system, service, check_name, hard, hard_since, asked_at, detail, flaps_since
             from check_state where system = any($1) order by system, service, check_name
             "#,
             &names
@@ -407,6 +472,7 @@ impl Tx {
                     hard,
                     asked_at: row.asked_at,
                     detail: row.detail,
+                    flaps_since: row.flaps_since,
                 })
             })
             .collect()

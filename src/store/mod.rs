@@ -55,7 +55,7 @@ pub(crate) use verify::{
     AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck, IncidentCheck,
     Loose, RequestCheck, RunCheck, Snapshot,
 };
-pub use watch::{Automation, BrakeRow, CheckRow, FiringRow, Paused};
+pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};
 
 /// The migrations, in the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!();

@@ -41,6 +41,33 @@ pub struct CheckRow {
     pub ok_at: Option<DateTime<Utc>>,
     /// When it has turned for certain, newest last.
     pub turns: Vec<DateTime<Utc>>,
+    /// Since when it flaps.
+    pub flaps_since: Option<DateTime<Utc>>,
+}
+
+/// What was found of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckFound {
+    /// It was never asked.
+    Nothing,
+    /// What is known of it.
+    Row(CheckRow),
+    /// A row that contradicts the model.
+    Unreadable {
+        /// Its version, for whoever writes it anew.
+        version: i64,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// What is known of every check.
+#[derive(Debug, Clone, Default)]
+pub struct ChecksKnown {
+    /// By system, service and name.
+    pub rows: Vec<CheckRow>,
+    /// One line for each row that contradicts the model.
+    pub unreadable: Vec<String>,
 }
 
 /// A trigger's brakes for one service.
@@ -133,6 +160,7 @@ struct CheckColumns {
     detail: String,
     ok_at: Option<DateTime<Utc>>,
     turns: Vec<DateTime<Utc>>,
+    flaps_since: Option<DateTime<Utc>>,
 }
 
 impl TryFrom<CheckColumns> for CheckRow {
@@ -156,6 +184,7 @@ impl TryFrom<CheckColumns> for CheckRow {
             detail: row.detail,
             ok_at: row.ok_at,
             turns: row.turns,
+            flaps_since: row.flaps_since,
         })
     }
 }
@@ -217,28 +246,35 @@ impl TryFrom<AutomationColumns> for Automation {
 }
 
 impl Store {
-    /// What is known of every check, by system, service and name.
+    /// What is known of every check. One row that contradicts the model hides no other.
     ///
     /// # Errors
-    /// When the database cannot be asked, or a row contradicts the model.
-    pub async fn list_check_states(&self) -> Result<Vec<CheckRow>> {
+    /// When the database cannot be asked.
+    pub async fn list_check_states(&self) -> Result<ChecksKnown> {
         let rows = sqlx::query_as!(
             CheckColumns,
             r#"
             select system, service, check_name, version, hard, hard_since, soft, soft_since, soft_count, asked_at, detail,
-                ok_at, turns
+                ok_at, turns, flaps_since
             from check_state order by system, service, check_name
             "#
         )
         .fetch_all(&self.loops)
         .await?;
-        Ok(rows.into_iter().map(CheckRow::try_from).collect::<Result<_, _>>()?)
+        let mut known = ChecksKnown::default();
+        for row in rows {
+            match CheckRow::try_from(row) {
+                Ok(row) => known.rows.push(row),
+                Err(wrong) => known.unreadable.push(wrong.to_string()),
+            }
+        }
+        Ok(known)
     }
 
     /// The brakes of every trigger that has fired or was held, by trigger and service.
     ///
     /// # Errors
-    /// As [`Store::list_check_states`].
+    /// When the database cannot be asked, or a row contradicts the model.
     pub async fn list_brakes(&self) -> Result<Vec<BrakeRow>> {
         let rows = sqlx::query_as!(
             BrakeColumns,
@@ -255,7 +291,7 @@ impl Store {
     /// Whether automation is paused.
     ///
     /// # Errors
-    /// As [`Store::list_check_states`].
+    /// As [`Store::list_brakes`].
     pub async fn find_automation(&self) -> Result<Automation> {
         let row = sqlx::query_as!(
             AutomationColumns,
@@ -310,18 +346,18 @@ impl Tx {
     /// Locks what is known of a check, and reads it.
     ///
     /// # Errors
-    /// When the database refuses, or the row contradicts the model.
+    /// When the database refuses.
     pub async fn lock_check_state(
         &mut self,
         system: &SystemName,
         service: &ServiceName,
         check: &CheckName,
-    ) -> Result<Option<CheckRow>> {
+    ) -> Result<CheckFound> {
         let row = sqlx::query_as!(
             CheckColumns,
             r#"
             select system, service, check_name, version, hard, hard_since, soft, soft_since, soft_count, asked_at, detail,
-                ok_at, turns
+                ok_at, turns, flaps_since
             from check_state where system = $1 and service = $2 and check_name = $3 for update
             "#,
             system.as_str(),
@@ -330,32 +366,37 @@ impl Tx {
         )
         .fetch_optional(&mut *self.inner)
         .await?;
-        Ok(row.map(CheckRow::try_from).transpose()?)
+        let Some(row) = row else { return Ok(CheckFound::Nothing) };
+        let version = row.version;
+        Ok(match CheckRow::try_from(row) {
+            Ok(row) => CheckFound::Row(row),
+            Err(wrong) => CheckFound::Unreadable { version, why: wrong.to_string() },
+        })
     }
 
-    /// What is certain of the checks of a service.
+    /// What is certain of the checks of a service: nothing of one that flaps, or whose row contradicts the model.
     ///
     /// # Errors
-    /// As [`Tx::lock_check_state`].
+    /// When the database refuses.
     pub async fn list_certain(
         &mut self,
         system: &SystemName,
         service: &ServiceName,
     ) -> Result<Vec<(CheckName, Option<Health>)>> {
         let rows = sqlx::query!(
-            "select check_name, hard from check_state where system = $1 and service = $2",
+            "select check_name, hard, flaps_since from check_state where system = $1 and service = $2",
             system.as_str(),
             service.as_str(),
         )
         .fetch_all(&mut *self.inner)
         .await?;
-        rows.into_iter()
+        Ok(rows
+            .into_iter()
             .map(|row| {
-                let wrong = || Inconsistent::at(format!("the state of check {service}/{}", row.check_name), "hard");
-                let hard = row.hard.as_deref().map(|name| health(name).ok_or_else(wrong)).transpose()?;
-                Ok((CheckName::new(row.check_name.clone()), hard))
+                let believed = row.hard.filter(|_| row.flaps_since.is_none());
+                (CheckName::new(row.check_name), believed.as_deref().and_then(health))
             })
-            .collect()
+            .collect())
     }
 
     /// Writes what is known of a check, if its version is still the one that was read; 0 inserts.
@@ -366,10 +407,11 @@ impl Tx {
         let done = sqlx::query!(
             r#"
             insert into check_state as c (system, service, check_name, version, hard, hard_since, soft, soft_since,
-                soft_count, asked_at, detail, ok_at, turns)
-            values ($1, $2, $3, 1, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                soft_count, asked_at, detail, ok_at, turns, flaps_since)
+            values ($1, $2, $3, 1, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
             on conflict (system, service, check_name) do update set version = c.version + 1, hard = $5, hard_since = $6,
-                soft = $7, soft_since = $8, soft_count = $9, asked_at = $10, detail = $11, ok_at = $12, turns = $13
+                soft = $7, soft_since = $8, soft_count = $9, asked_at = $10, detail = $11, ok_at = $12, turns = $13,
+                flaps_since = $14
                 where c.version = $4
             "#,
             row.system.as_str(),
@@ -385,6 +427,7 @@ impl Tx {
             row.detail,
             row.ok_at,
             &row.turns,
+            row.flaps_since,
         )
         .execute(&mut *self.inner)
         .await?;
@@ -441,7 +484,7 @@ impl Tx {
     /// Whether automation is paused; it stays so until this transaction ends. Comes before every other lock.
     ///
     /// # Errors
-    /// As [`Tx::lock_check_state`].
+    /// As [`Store::list_brakes`].
     pub async fn share_automation(&mut self) -> Result<Automation> {
         share_automation(&mut self.inner).await
     }
@@ -449,7 +492,7 @@ impl Tx {
     /// Whether automation is paused; nothing starts by itself until this transaction ends. Comes before every other lock.
     ///
     /// # Errors
-    /// As [`Tx::lock_check_state`].
+    /// As [`Store::list_brakes`].
     pub async fn lock_automation(&mut self) -> Result<Automation> {
         let row = sqlx::query_as!(
             AutomationColumns,
@@ -526,7 +569,7 @@ impl Tx {
     /// Locks a trigger's brakes for a service, and reads them; makes them if it has none yet.
     ///
     /// # Errors
-    /// As [`Tx::lock_check_state`].
+    /// As [`Store::list_brakes`].
     pub async fn lock_brake(&mut self, trigger: &TriggerName, service: &ServiceName) -> Result<BrakeRow> {
         sqlx::query!(
             "insert into brake_state (trigger, service) values ($1, $2) on conflict do nothing",
@@ -552,7 +595,7 @@ impl Tx {
     /// Locks the brakes that are held or that put something off, in the order of trigger and service, and reads them.
     ///
     /// # Errors
-    /// As [`Tx::lock_check_state`].
+    /// As [`Store::list_brakes`].
     pub async fn lock_held_brakes(&mut self) -> Result<Vec<BrakeRow>> {
         let rows = sqlx::query_as!(
             BrakeColumns,
@@ -656,7 +699,7 @@ impl Tx {
     /// Runs of a system that are not over, and the last few that are, with when each was last moved; oldest first.
     ///
     /// # Errors
-    /// As [`Tx::lock_check_state`].
+    /// As [`Store::list_brakes`].
     pub async fn list_runs_lately(&mut self, system: &SystemName) -> Result<Vec<(Run, DateTime<Utc>)>> {
         let rows = sqlx::query!(
             r#"

@@ -8,7 +8,7 @@ use super::time::limit;
 use super::visible::visible;
 use crate::model::catalog::{Catalog, PhrasePart, Trigger};
 use crate::model::event::{Brake, Health};
-use crate::model::id::{CheckName, PersonId, RunId, RunbookName, ServiceName, TriggerName};
+use crate::model::id::{CheckName, PersonId, RunId, RunbookName, ServiceName, SystemName, TriggerName};
 use crate::model::plan::Plan;
 
 /// What is wrong with a service, in a few words: the title of its incident.
@@ -33,7 +33,7 @@ pub fn flaps(check: &CheckName, changes: u32, per: Duration) -> String {
     format!("{check} changed {} within {}", counted(changes, "time"), limit(per))
 }
 
-/// Why `no_effect` holds: its last run failed or is stuck.
+/// Why `no_effect` holds: its last run failed.
 pub fn run_failed() -> String {
     "its last run failed".to_owned()
 }
@@ -41,6 +41,21 @@ pub fn run_failed() -> String {
 /// Why `no_effect` holds: its last run ended well, and the check was never ok after it.
 pub fn not_ok_after_run(check: &CheckName) -> String {
     format!("its last run did not help: {check} was not ok after it")
+}
+
+/// Why nothing is decided about a failure: its last run is stuck.
+pub fn run_stuck(run: RunId) -> String {
+    format!("its last run is stuck: somebody must look, `judge run {run} …` says what came of it")
+}
+
+/// Why no plan is made: whoever answers for it may not have it run.
+pub fn owner_may_not(owner: &PersonId, system: &SystemName) -> String {
+    format!("its owner {owner} may run nothing on {system}")
+}
+
+/// Why it is busy: the system has another run that started by itself.
+pub fn one_at_a_time(system: &SystemName) -> String {
+    format!("another run of {system} that started by itself is under way")
 }
 
 /// Why it is busy.
@@ -110,6 +125,7 @@ pub fn held(held: &Held<'_>) -> Option<String> {
             let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
             format!("{trigger} waits{until} before it acts on {service} again: {why}.")
         }
+        Brake::Stuck => format!("{trigger} does nothing about {service}: {why}."),
         Brake::Paused => format!("{trigger} does nothing about {service}: {why}. `resume` lets it go on."),
         Brake::NoPlan => format!("{place} · {trigger} can do nothing about {service}: {why}. {}", ask_for(held.who)),
         Brake::AtMost | Brake::Flapping | Brake::NoEffect => format!(

@@ -715,6 +715,11 @@ pub enum Known {
         /// When it was asked last.
         asked: DateTime<Utc>,
     },
+    /// It changes too often to be believed.
+    Flaps {
+        /// Since when.
+        since: DateTime<Utc>,
+    },
     /// It is certain.
     Certain {
         /// What.
@@ -749,6 +754,7 @@ pub fn service_status(
                 let age = lasted(millis(*asked, now));
                 wrong.push((2, format!("{check}: nothing is certain yet, asked {age} ago")));
             }
+            Known::Flaps { since } => wrong.push((0, super::flaps::status(check, &times.at_second(*since, now)))),
             Known::Certain { health: Health::Ok, asked, .. } => {
                 well.push(check.to_string());
                 oldest = Some(oldest.map_or(*asked, |oldest| oldest.min(*asked)));
@@ -981,8 +987,8 @@ mod tests {
             paused: Some(PersonId::new("boss")),
             held: vec![(TriggerName::new("service-c-down"), "3 runs within 10 min is its limit".into())],
         };
-        insta::assert_snapshot!(kept_back(&brakes), @r#"
-     Automation is paused by boss: `resume` lets it go on. service-c-down has stopped itself (3 runs within 10 min is its limit): `resume service-c-down` lets it go on.
+        insta::assert_snapshot!(kept_back(&brakes).trim(), @r#"
+    Automation is paused by boss: `resume` lets it go on. service-c-down has stopped itself (3 runs within 10 min is its limit): `resume service-c-down` lets it go on.
     "#);
         assert_eq!(kept_back(&Brakes::default()), "");
     }

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod automation;
 pub mod command;
 pub mod echo;
+pub mod flaps;
 pub mod incident;
 pub mod plan;
 pub mod report;

@@ -204,6 +204,16 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 colon(&shown(detail))
             ))
         }
+        Happened::CheckFlaps { service, check, changes, within_secs, now: is } => {
+            let window = super::time::limit(std::time::Duration::from_secs(*within_secs));
+            let is = health(*is);
+            bot(format!("found that `{check}` of {service} flaps: {changes} changes in {window}, {is} at the moment."))
+        }
+        Happened::CheckSteady { service, check, now: is, since, detail } => {
+            let since = times.at_second(*since, now);
+            let words = colon(&shown(detail));
+            bot(format!("found `{check}` of {service} steady again: {} since {since}{words}", health(*is)))
+        }
         Happened::IncidentOpened { incident, service, title, check, by, room, since } => {
             let about = service.as_ref().map(|service| format!(" on {service}")).unwrap_or_default();
             let found = check
@@ -256,9 +266,15 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             bot(format!("fired {trigger}, as `{check}` of {service} failed: it {did}."))
         }
         Happened::TriggerHeld { trigger, service, by, why, until } => {
-            let until = match until {
-                Some(until) => format!("It is looked at again at {}.", times.at_second(*until, now)),
-                None => format!("It waits for `resume {trigger}`."),
+            let until = match (until, by) {
+                (Some(until), _) => format!("It is looked at again at {}.", times.at_second(*until, now)),
+                (None, Brake::AtMost | Brake::Flapping | Brake::NoEffect | Brake::Cooldown) => {
+                    format!("It waits for `resume {trigger}`.")
+                }
+                (None, Brake::Paused) => "It waits for `resume`.".to_owned(),
+                (None, Brake::Stuck) => "It is looked at again when that run is over.".to_owned(),
+                (None, Brake::Busy) => "It is looked at again when that is over.".to_owned(),
+                (None, Brake::NoPlan) => "It is looked at again when the catalog changes.".to_owned(),
             };
             bot(format!("held {trigger} for {service} ({}): {} {until}", brake(*by), stop(&shown(why))))
         }
@@ -362,6 +378,7 @@ fn brake(brake: Brake) -> &'static str {
         Brake::AtMost => "at most so many runs",
         Brake::Flapping => "flapping",
         Brake::NoEffect => "no effect",
+        Brake::Stuck => "stuck",
         Brake::Busy => "busy",
         Brake::Paused => "paused",
         Brake::NoPlan => "no plan",
@@ -473,6 +490,10 @@ mod tests {
                 "since": "2026-11-21T22:01:12Z", "results": 2, "detail": "STOPPED"}),
             json!({"kind": "check_turned", "service": "service-b", "check": "running", "was": null, "now": "unknown",
                 "since": "2026-11-21T22:01:12Z", "results": 1, "detail": ""}),
+            json!({"kind": "check_flaps", "service": "service-b", "check": "running", "changes": 7, "within_secs": 600,
+                "now": "critical"}),
+            json!({"kind": "check_steady", "service": "service-b", "check": "running", "now": "ok",
+                "since": "2026-11-21T22:01:12Z", "detail": "RUNNING"}),
             json!({"kind": "incident_opened", "incident": 7, "service": "service-b", "title": "Service B is not running",
                 "check": "running", "by": null, "room": room, "since": "2026-11-21T22:01:12Z"}),
             json!({"kind": "incident_opened", "incident": 8, "service": null, "title": "everything is slow",
@@ -506,63 +527,65 @@ mod tests {
     #[test]
     fn every_kind_reads_as_a_sentence() {
         let lines: Vec<String> = samples().into_iter().map(said).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r#"
-    countersign began the ledger ab12, as a trial: one person may speak as several.
-    mei in system-a: start service b
-    local:trial:zed in system-a, refused: start service b\nboss approved
-    mei in system-a, not acted on: start service b
-    mei changed message x1 in system-a to: stop service b
-    mei deleted message x1 in system-a.
-    countersign loaded the catalog 9f2c41d077ae: 4 runbooks.
-    countersign did not load the changed catalog: 2 problems. The first: start.yaml:6:11: there is no policy `manager`
-    mei asked for start service-b in system-a: run 12, runbook start-service, plan 9f2c41d077ae.
-    countersign planned start service-b for service-down, which lin answers for: run 13, runbook start-service, plan 9f2c41d077ae.
-    countersign asked managers or lin to approve run 12 for mei: 7K3F, until 06:33 +08.
-    countersign asked 2 of managers, then boss to approve another attempt of step 2 of run 12 for mei: 8K3F, until 06:33 +08.
-    boss approved 7K3F.
-    boss denied 7K3F: not tonight.
-    countersign granted 7K3F: boss agreed. Run 12 may start plan 9f2c41d077ae until 06:33 +08.
-    countersign granted 7K3F: its policy lets service-down start by itself. Run 12 may start plan 9f2c41d077ae until 06:33 +08.
-    countersign closed 7K3F of run 12: boss denied it: not tonight.
-    countersign closed 7K3F of run 12: nobody decided in time.
-    mei withdrew 7K3F of run 12.
-    countersign saw the catalog change while 7K3F waits: run 12 would now be plan 9f2c41d077ae. 7K3F means what it meant when asked.
-    countersign saw the catalog change while 7K3F waits: run 12 could not be planned now. 7K3F means what it meant when asked.
-    countersign saw the grant of run 12 lapse: it starts nothing more.
-    countersign revoked the grant of run 12: it starts nothing more.
-    countersign started step 1 of run 12.
-    countersign saw step 1 of run 12 succeed in 1.1 s: service-b: started.
-    countersign saw step 2 of run 12 (attempt 2) fail with exit code 3 in 30 s: service-b running critical.
-    countersign saw step 1 of run 12 run out of time in 1 min: killed after 1 min.
-    countersign heard from step 1 of run 12: halfway
-    countersign did not see how step 1 of run 12 ended: the bot ended.
-    boss judged that step 1 of run 12 worked: it answers.
-    countersign finished run 12: done in 4 s.
-    countersign ended run 12: step 2 failed. service-b is not running.
-    countersign holds run 12 as stuck at step 1: nobody saw how it ended. A person must judge, retry or stop it.
-    mei is stopping run 12: the step that runs is ended.
-    mei stopped run 12. Steps done: 1, 2. Unknown: none. Not started: 3.
-    countersign found service-b critical instead of ok by `running`, since 06:01:12 +08, 2 results: STOPPED.
-    countersign found service-b unknown by `running`, since 06:01:12 +08, 1 result.
-    countersign opened INC-7 on service-b in system-a, found by `running`, so since 06:01:12 +08: Service B is not running.
-    mei opened INC-8 in system-a: everything is slow.
-    mei takes care of INC-7.
-    countersign found the service of INC-7 well again after 1 min 10 s; nobody has resolved it yet.
-    countersign found the service of INC-7 failing again, by `running`.
-    mei resolved INC-7 6 min 40 s after it was opened. Asked 1 person, waited 1 min 10 s for approval.
-    mei resolved INC-7 6 min 40 s after it was opened: disk replaced. Nobody was asked to approve.
-    boss reopened INC-7: it is down again.
-    mei noted on INC-7: called the hoster.
-    countersign fired service-down, as `running` of service-b failed: it would have asked for start service-b, and only says so.
-    countersign fired service-down, as `running` of service-b failed: it asks for start service-b (run 14).
-    countersign fired service-down, as `running` of service-b failed: it starts start service-b (run 15).
-    countersign held service-down for service-b (cooldown): its last run ended 2 min ago. It is looked at again at 06:33:00 +08.
-    countersign held service-down for service-b (at most so many runs): 3 runs within 1 h. It waits for `resume service-down`.
-    boss let service-down go on for service-b.
-    boss paused all automation: maintenance.
-    boss let automation go on.
-    countersign set its clock back by 3 s.
-    "#);
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        countersign began the ledger ab12, as a trial: one person may speak as several.
+        mei in system-a: start service b
+        local:trial:zed in system-a, refused: start service b\nboss approved
+        mei in system-a, not acted on: start service b
+        mei changed message x1 in system-a to: stop service b
+        mei deleted message x1 in system-a.
+        countersign loaded the catalog 9f2c41d077ae: 4 runbooks.
+        countersign did not load the changed catalog: 2 problems. The first: start.yaml:6:11: there is no policy `manager`
+        mei asked for start service-b in system-a: run 12, runbook start-service, plan 9f2c41d077ae.
+        countersign planned start service-b for service-down, which lin answers for: run 13, runbook start-service, plan 9f2c41d077ae.
+        countersign asked managers or lin to approve run 12 for mei: 7K3F, until 06:33 +08.
+        countersign asked 2 of managers, then boss to approve another attempt of step 2 of run 12 for mei: 8K3F, until 06:33 +08.
+        boss approved 7K3F.
+        boss denied 7K3F: not tonight.
+        countersign granted 7K3F: boss agreed. Run 12 may start plan 9f2c41d077ae until 06:33 +08.
+        countersign granted 7K3F: its policy lets service-down start by itself. Run 12 may start plan 9f2c41d077ae until 06:33 +08.
+        countersign closed 7K3F of run 12: boss denied it: not tonight.
+        countersign closed 7K3F of run 12: nobody decided in time.
+        mei withdrew 7K3F of run 12.
+        countersign saw the catalog change while 7K3F waits: run 12 would now be plan 9f2c41d077ae. 7K3F means what it meant when asked.
+        countersign saw the catalog change while 7K3F waits: run 12 could not be planned now. 7K3F means what it meant when asked.
+        countersign saw the grant of run 12 lapse: it starts nothing more.
+        countersign revoked the grant of run 12: it starts nothing more.
+        countersign started step 1 of run 12.
+        countersign saw step 1 of run 12 succeed in 1.1 s: service-b: started.
+        countersign saw step 2 of run 12 (attempt 2) fail with exit code 3 in 30 s: service-b running critical.
+        countersign saw step 1 of run 12 run out of time in 1 min: killed after 1 min.
+        countersign heard from step 1 of run 12: halfway
+        countersign did not see how step 1 of run 12 ended: the bot ended.
+        boss judged that step 1 of run 12 worked: it answers.
+        countersign finished run 12: done in 4 s.
+        countersign ended run 12: step 2 failed. service-b is not running.
+        countersign holds run 12 as stuck at step 1: nobody saw how it ended. A person must judge, retry or stop it.
+        mei is stopping run 12: the step that runs is ended.
+        mei stopped run 12. Steps done: 1, 2. Unknown: none. Not started: 3.
+        countersign found service-b critical instead of ok by `running`, since 06:01:12 +08, 2 results: STOPPED.
+        countersign found service-b unknown by `running`, since 06:01:12 +08, 1 result.
+        countersign found that `running` of service-b flaps: 7 changes in 10 min, critical at the moment.
+        countersign found `running` of service-b steady again: ok since 06:01:12 +08: RUNNING.
+        countersign opened INC-7 on service-b in system-a, found by `running`, so since 06:01:12 +08: Service B is not running.
+        mei opened INC-8 in system-a: everything is slow.
+        mei takes care of INC-7.
+        countersign found the service of INC-7 well again after 1 min 10 s; nobody has resolved it yet.
+        countersign found the service of INC-7 failing again, by `running`.
+        mei resolved INC-7 6 min 40 s after it was opened. Asked 1 person, waited 1 min 10 s for approval.
+        mei resolved INC-7 6 min 40 s after it was opened: disk replaced. Nobody was asked to approve.
+        boss reopened INC-7: it is down again.
+        mei noted on INC-7: called the hoster.
+        countersign fired service-down, as `running` of service-b failed: it would have asked for start service-b, and only says so.
+        countersign fired service-down, as `running` of service-b failed: it asks for start service-b (run 14).
+        countersign fired service-down, as `running` of service-b failed: it starts start service-b (run 15).
+        countersign held service-down for service-b (cooldown): its last run ended 2 min ago. It is looked at again at 06:33:00 +08.
+        countersign held service-down for service-b (at most so many runs): 3 runs within 1 h. It waits for `resume service-down`.
+        boss let service-down go on for service-b.
+        boss paused all automation: maintenance.
+        boss let automation go on.
+        countersign set its clock back by 3 s.
+        ");
     }
 
     #[test]

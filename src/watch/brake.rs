@@ -4,15 +4,16 @@
 //!
 //! 1. *paused*: a person has stopped all automation.
 //! 2. *held*: a brake holds it until a person says `resume`. That was said; nothing is said again.
-//! 3. *no effect*: its last run for the service failed or is stuck; or it ended well, and the check was never ok after
-//!    it. Held.
+//! 3. *no effect*: its last run for the service failed; or it ended well, and the check was never ok since
+//!    it fired. Held.
 //! 4. *at most*: it has had its runs in the window. Held.
 //! 5. *flapping*: the check turns too often to be believed. Held.
 //! 6. *busy*: somebody else's run for the service waits, is under way or has just ended. Put off until that has shown
 //!    what it does.
 //! 7. *cooldown*: too little time since its last run ended. Put off until then.
 //!
-//! While its own run is under way, or has just ended and no result has come since, there is nothing to decide. What a
+//! While its own run is under way, or has just ended and no result has come since, there is nothing to decide. While it is
+//! *stuck*, a person has to say what came of it: until then everything is put off. What a
 //! person has declined (denied, withdrawn, stopped) is not asked again for the same failure.
 //!
 //! `resume` begins everything anew: what was fired before it, and turns before it, count no more.
@@ -40,9 +41,11 @@ pub enum Came {
     Shadow,
     /// Its run waits for approval, or is under way.
     Open,
+    /// Its run is stuck: until a person says what came of it, nobody knows whether it helped.
+    Stuck,
     /// Its run ended well.
     Succeeded(DateTime<Utc>),
-    /// Its run failed or is stuck.
+    /// Its run failed.
     Failed(DateTime<Utc>),
     /// A person denied, withdrew or stopped it.
     Declined(DateTime<Utc>),
@@ -55,7 +58,7 @@ impl Came {
     fn ended(self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Self::Shadow => Some(at),
-            Self::Open => None,
+            Self::Open | Self::Stuck => None,
             Self::Succeeded(end) | Self::Failed(end) | Self::Declined(end) | Self::Expired(end) => Some(end),
         }
     }
@@ -143,9 +146,9 @@ pub enum Why {
     Runs(u32),
     /// So many turns of the check in the window.
     Turns(u32),
-    /// Its last run failed or is stuck.
+    /// Its last run failed.
     RunFailed,
-    /// Its last run ended well, and the check was never ok after it.
+    /// Its last run ended well, and the check was never ok since it fired.
     NotOkAfterRun,
 }
 
@@ -172,14 +175,17 @@ pub fn decide(look: &Look<'_>) -> Decision {
     let counts = |at: DateTime<Utc>| look.counted_from.is_none_or(|from| at > from);
     let last = look.firings.last().copied();
     if let Some(last) = last {
-        let Some(ended) = last.came.ended(last.at) else { return Decision::Wait };
-        let ok_since = look.ok_at.is_some_and(|ok_at| ok_at > ended);
+        let ended = last.came.ended(last.at);
+        let ok_since = ended.is_some_and(|ended| look.ok_at.is_some_and(|ok_at| ok_at > ended));
         match last.came {
             Came::Open => return Decision::Wait,
+            Came::Stuck if fresh => return Decision::PutOff { by: Brake::Stuck, until: None },
+            Came::Stuck => return Decision::Wait,
             Came::Failed(_) if counts(last.at) => {
                 return Decision::Held { by: Brake::NoEffect, why: Why::RunFailed };
             }
-            Came::Succeeded(_) if counts(last.at) && !ok_since => {
+            // Ok while the run verified counts as ok: what fails again after that has died again, and is for `at_most`.
+            Came::Succeeded(ended) if counts(last.at) && look.ok_at.is_none_or(|ok_at| ok_at <= last.at) => {
                 if look.asked_at < ended + delta(look.settle) {
                     return Decision::Wait;
                 }
@@ -307,12 +313,28 @@ mod tests {
         let firings = [succeeded(0, 10)];
         let never_ok = |now| Look {
             firings: &firings,
-            ok_at: Some(at(5)),
+            ok_at: Some(at(-5)),
             occasion: Occasion::StillFails { again_at: None },
             ..fresh(now)
         };
         assert_eq!(decide(&never_ok(69)), Decision::Wait, "it may take a while to be ok");
         assert_eq!(decide(&never_ok(70)), Decision::Held { by: Brake::NoEffect, why: Why::NotOkAfterRun });
+
+        // It was ok between the step that started it and the end of the run, and died at once.
+        let died = Look { firings: &firings, ok_at: Some(at(5)), ..fresh(700) };
+        assert_eq!(decide(&died), Decision::Go, "it helped, and it failed anew");
+    }
+
+    #[test]
+    fn i12_a_run_that_is_stuck_is_waited_for_and_is_no_failure() {
+        let stuck = [Firing { at: at(0), came: Came::Stuck }];
+        let look = Look { firings: &stuck, ..fresh(9_000) };
+        assert_eq!(decide(&look), Decision::PutOff { by: Brake::Stuck, until: None });
+        let occasion = Occasion::StillFails { again_at: Some(at(0)) };
+        assert_eq!(decide(&Look { occasion, ..look.clone() }), Decision::Wait);
+        // A person said that it worked, and the check was ok: nothing holds it.
+        let judged = [succeeded(0, 8_000)];
+        assert_eq!(decide(&Look { firings: &judged, ok_at: Some(at(8_500)), ..look }), Decision::Go);
     }
 
     #[test]
@@ -363,12 +385,13 @@ mod tests {
 
     fn any_came(at: DateTime<Utc>, took: i64, kind: u8) -> Came {
         let end = at + TimeDelta::seconds(took);
-        match kind % 6 {
+        match kind % 7 {
             0 => Came::Shadow,
             1 => Came::Open,
             2 => Came::Failed(end),
             3 => Came::Declined(end),
             4 => Came::Expired(end),
+            5 => Came::Stuck,
             _ => Came::Succeeded(end),
         }
     }
@@ -378,7 +401,7 @@ mod tests {
         #[test]
         fn i12_it_never_goes_beyond_a_limit(
             now in 5_000_i64..10_000,
-            fired in prop::collection::vec((0_i64..5_000, 0_i64..200, 0_u8..6), 0..6),
+            fired in prop::collection::vec((0_i64..5_000, 0_i64..200, 0_u8..7), 0..6),
             turns in prop::collection::vec(0_i64..10_000, 0..10),
             ok_at in prop::option::of(0_i64..10_000),
             again_at in prop::option::of(0_i64..20_000),
@@ -415,7 +438,7 @@ mod tests {
                     prop_assert!(counted(now - 3600) < 3);
                     prop_assert!(turns.iter().filter(|turn| **turn > at(now - 600) && **turn > from).count() < 6);
                     if let Some(last) = firings.last() {
-                        prop_assert_ne!(last.came, Came::Open);
+                        prop_assert!(!matches!(last.came, Came::Open | Came::Stuck));
                         if last.at > from {
                             prop_assert!(!matches!(last.came, Came::Failed(_)));
                             let end = last.came.ended(last.at).expect("it is not open");

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
-use super::state::{Known, Seen, Turn, all_well, next};
+use super::state::{FLAP_WINDOW, Known, News, Seen, Turn, all_well, next};
 use crate::incident::{self, Failure, Recovery};
 use crate::model::catalog::Schedule;
 use crate::model::chat::RoomAddress;
 use crate::model::event::{Happened, Health, NewEvent, Record, Scope};
 use crate::model::id::{CheckName, IncidentId, ServiceName, SystemName};
-use crate::store::{CheckRow, Result, Tx};
+use crate::store::{CheckFound, CheckRow, Result, Tx};
 
 /// A check that is asked by itself, with what it belongs to.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub struct Watched {
 pub struct Taken {
     /// What is known now.
     pub known: Known,
-    /// Whether that is a change for certain.
+    /// Whether that is a change for certain, told or not.
     pub turn: Option<Turn>,
     /// The incident of the service that is not resolved, if this was a turn and there is one.
     pub incident: Option<IncidentId>,
@@ -51,6 +51,7 @@ fn known(row: &CheckRow) -> Known {
         detail: row.detail.clone(),
         ok_at: row.ok_at,
         turns: row.turns.clone(),
+        flaps_since: row.flaps_since,
     }
 }
 
@@ -69,6 +70,7 @@ fn row(watched: &Watched, version: i64, known: &Known) -> CheckRow {
         detail: known.detail.clone(),
         ok_at: known.ok_at,
         turns: known.turns.clone(),
+        flaps_since: known.flaps_since,
     }
 }
 
@@ -77,32 +79,66 @@ fn row(watched: &Watched, version: i64, known: &Known) -> CheckRow {
 /// # Errors
 /// When the database refuses, or a row moved meanwhile.
 pub async fn take(tx: &mut Tx, watched: &Watched, seen: &Seen, title: String) -> Result<Taken> {
-    let before = tx.lock_check_state(&watched.system, &watched.service, &watched.check).await?;
-    let (after, turn) = next(before.as_ref().map(known).as_ref(), seen, watched.schedule.fails_after);
-    tx.put_check_state(&row(watched, before.map_or(0, |row| row.version), &after)).await?;
-    let incident = match &turn {
-        None => None,
-        Some(turn) => Some(incident_of(tx, watched, turn, title).await?),
+    let (version, before) = match tx.lock_check_state(&watched.system, &watched.service, &watched.check).await? {
+        CheckFound::Nothing => (0, None),
+        CheckFound::Row(row) => (row.version, Some(known(&row))),
+        // It is not believed; what the check says now takes its place.
+        CheckFound::Unreadable { version, why } => {
+            tracing::error!(error = %why, "what is known of a check cannot be read and counts as not known");
+            (version, None)
+        }
     };
-    if let (Some(turn), Some(incident)) = (&turn, incident) {
-        let what = Happened::CheckTurned {
-            service: watched.service.clone(),
-            check: watched.check.clone(),
-            was: turn.was,
-            now: turn.now,
-            since: turn.since,
-            results: turn.results,
-            detail: seen.detail.clone(),
-        };
+    let (after, news) = next(before.as_ref(), seen, watched.schedule.fails_after);
+    tx.put_check_state(&row(watched, version, &after)).await?;
+    let (service, check) = (watched.service.clone(), watched.check.clone());
+    let (incident, what) = match &news {
+        News::None => (None, None),
+        News::Turned(turn) => {
+            let what = Happened::CheckTurned {
+                service,
+                check,
+                was: turn.was,
+                now: turn.now,
+                since: turn.since,
+                results: turn.results,
+                detail: seen.detail.clone(),
+            };
+            (incident_of(tx, watched, turn.now, turn.since, title).await?, Some(what))
+        }
+        News::Flaps { turn, changes } => {
+            let what = Happened::CheckFlaps {
+                service,
+                check,
+                changes: *changes,
+                within_secs: FLAP_WINDOW.as_secs(),
+                now: turn.now,
+            };
+            (incident_of(tx, watched, turn.now, turn.since, title).await?, Some(what))
+        }
+        // A failure is never without an incident; where there is one that is open, nothing is recorded.
+        News::Hidden(turn) => (incident_of(tx, watched, turn.now, turn.since, title).await?, None),
+        News::Steady { now, since } => {
+            let what = Happened::CheckSteady { service, check, now: *now, since: *since, detail: seen.detail.clone() };
+            (incident_of(tx, watched, *now, *since, title).await?, Some(what))
+        }
+    };
+    if let Some(what) = what {
         tx.record(turned(watched, incident, what));
     }
-    Ok(Taken { known: after, turn, incident: incident.flatten() })
+    let turn = news.turn().cloned();
+    Ok(Taken { known: after, turn, incident })
 }
 
-/// What a turn opens, mitigates, or belongs to.
-async fn incident_of(tx: &mut Tx, watched: &Watched, turn: &Turn, title: String) -> Result<Option<IncidentId>> {
+/// What a state opens, mitigates, or belongs to. A check that flaps is not certain to be well: it mitigates nothing.
+async fn incident_of(
+    tx: &mut Tx,
+    watched: &Watched,
+    now: Health,
+    since: DateTime<Utc>,
+    title: String,
+) -> Result<Option<IncidentId>> {
     let service = std::slice::from_ref(&watched.service);
-    match turn.now {
+    match now {
         Health::Warning | Health::Critical => {
             let failure = Failure {
                 system: watched.system.clone(),
@@ -111,8 +147,8 @@ async fn incident_of(tx: &mut Tx, watched: &Watched, turn: &Turn, title: String)
                 check: watched.check.clone(),
                 title,
                 room: watched.room.clone(),
-                health: turn.now,
-                since: turn.since,
+                health: now,
+                since,
             };
             incident::failed(tx, failure).await.map(Some)
         }
@@ -123,7 +159,7 @@ async fn incident_of(tx: &mut Tx, watched: &Watched, turn: &Turn, title: String)
             let of = |name: &CheckName| certain.iter().find(|(known, _)| known == name).and_then(|(_, hard)| *hard);
             if all_well(watched.of_service.iter().map(of)) {
                 let (system, service) = (watched.system.clone(), watched.service.clone());
-                if let Some(id) = incident::recovered(tx, Recovery { system, service, since: turn.since }).await? {
+                if let Some(id) = incident::recovered(tx, Recovery { system, service, since }).await? {
                     return Ok(Some(id));
                 }
             }

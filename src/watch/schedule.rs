@@ -13,6 +13,64 @@ use sha2::{Digest as _, Sha256};
 /// The longest time over which a start spreads its first askings.
 pub const SPREAD: Duration = Duration::from_secs(30);
 
+/// The most checks that are asked at once.
+pub const AT_ONCE: usize = 16;
+/// Of these, the most that are held by checks that have not shown yet how long they take, or take long.
+const NOT_QUICK: usize = 12;
+/// Of these, the most that are held by checks that took long when they were asked last.
+const SLOW: usize = 8;
+/// Whoever takes as long as this takes long, as does one that takes its whole timeout.
+const LONG: Duration = Duration::from_secs(2);
+
+/// How long a check took when it was asked last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Not long.
+    Quick,
+    /// It has not been asked yet.
+    New,
+    /// Its whole timeout, or seconds.
+    Slow,
+}
+
+impl Pace {
+    /// The pace of a check that took so long.
+    pub fn of(took: Duration, timeout: Duration) -> Self {
+        if took >= timeout.min(LONG) { Self::Slow } else { Self::Quick }
+    }
+}
+
+/// The places at which checks are being asked. Checks that hang hold half of them at most: those that answer are asked in
+/// their time, however many hang.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Places {
+    quick: usize,
+    new: usize,
+    slow: usize,
+}
+
+impl Places {
+    /// Whether a check of this pace may be asked now.
+    pub fn is_free(&self, pace: Pace) -> bool {
+        let not_quick = self.new + self.slow;
+        let free = not_quick + self.quick < AT_ONCE;
+        match pace {
+            Pace::Quick => free,
+            Pace::New => free && not_quick < NOT_QUICK,
+            Pace::Slow => free && not_quick < NOT_QUICK && self.slow < SLOW,
+        }
+    }
+
+    /// A check of this pace is being asked.
+    pub fn hold(&mut self, pace: Pace) {
+        match pace {
+            Pace::Quick => self.quick += 1,
+            Pace::New => self.new += 1,
+            Pace::Slow => self.slow += 1,
+        }
+    }
+}
+
 fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
@@ -76,6 +134,29 @@ mod tests {
         assert_eq!(first("a", every, Some(at(0)), at(10_000)), at(30_000));
         assert!(first("a", every, Some(at(0)), at(100_000)) >= at(100_000), "what was missed is not made up for");
         assert!(first("a", every, Some(at(9_000_000)), at(0)) <= at(30_000), "a clock that was set back");
+    }
+
+    #[test]
+    fn checks_that_hang_leave_places_to_those_that_answer() {
+        let mut places = Places::default();
+        let mut fill = |pace, most| {
+            for _ in 0..most {
+                assert!(places.is_free(pace), "{places:?}");
+                places.hold(pace);
+            }
+            assert!(!places.is_free(pace), "{places:?}");
+        };
+        fill(Pace::Slow, 8);
+        fill(Pace::New, 4);
+        fill(Pace::Quick, 4);
+    }
+
+    #[test]
+    fn who_takes_the_whole_timeout_or_seconds_is_slow() {
+        let millis = Duration::from_millis;
+        assert_eq!(Pace::of(millis(500), millis(500)), Pace::Slow);
+        assert_eq!(Pace::of(millis(1_999), millis(30_000)), Pace::Quick);
+        assert_eq!(Pace::of(millis(2_000), millis(30_000)), Pace::Slow);
     }
 
     #[test]

@@ -437,6 +437,9 @@ fn checks_of(system: &System, known: &[CheckKnown], now: DateTime<Utc>) -> BTree
         if now - found.asked_at > late {
             return Known::NotSince(found.asked_at);
         }
+        if let Some(since) = found.flaps_since {
+            return Known::Flaps { since };
+        }
         match found.hard {
             None => Known::Uncertain { asked: found.asked_at },
             Some((health, since)) => {

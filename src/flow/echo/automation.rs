@@ -115,8 +115,10 @@ async fn held(
         // They were pinged for the run that failed a moment ago.
         Brake::NoEffect => {
             let last = app.store.find_last_fired(trigger, service).await?;
-            !last.is_some_and(|(_, state)| matches!(state.as_str(), "failed" | "stuck"))
+            last.is_none_or(|(_, state)| state != "failed")
         }
+        // They were pinged when it got stuck.
+        Brake::Stuck => false,
         Brake::Cooldown | Brake::Busy | Brake::Paused => false,
     };
     let ping = if waits_for_a_person { people } else { Vec::new() };
