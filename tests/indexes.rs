@@ -26,8 +26,13 @@ async fn requests_are_found_without_reading_all_of_them() {
             "select id from request where state = 'pending' and expires_at <= now() order by expires_at, id",
             "request_expiry",
         ),
-        ("select min(expires_at) from request where state = 'pending'", "request_expiry"),
+        ("select expires_at from request where state = 'pending' order by expires_at, id limit 1", "request_expiry"),
         ("select id, run from request where state = 'pending' order by id limit 100", "request_waiting"),
+        (
+            "select id from request where state = 'pending' and digest = 'x' and differs is not distinct from null \
+             and id > 0 order by id limit 50",
+            "request_waiting_plan",
+        ),
         (
             "select id from request where code = '7K3F' order by (state = 'pending') desc, id desc limit 1",
             "request_by_code",

@@ -356,7 +356,7 @@ async fn the_story_in_two_browsers() {
 
     mei.press_line("resolve").await;
     for window in [&mei, &boss] {
-        window.reads("#talk", "INC-1 resolved after").await;
+        window.reads("#talk", "INC-1 resolved").await;
     }
     mei.press_line("report INC-1").await;
     mei.reads("#talk", "Now: resolved by mei").await;

@@ -544,26 +544,6 @@ async fn one_bad_row_does_not_stop_all_watching() {
     bot.finish().await;
 }
 
-/// Whoever answers for a trigger must have the right that it uses; when they have it, what fails still is looked at.
-#[tokio::test]
-async fn i12_a_trigger_whose_owner_may_run_nothing_does_nothing_until_they_may() {
-    let without = SYSTEM.replace("may_run: [group:support, group:managers]", "may_run: [group:managers]");
-    let bot = Bot::start(world("ask", LOOSE).file("system-a.yaml", &without)).await;
-    more_probes(&bot, 1).await;
-    break_it(&bot, 2);
-    let held = bot.hear("can do nothing").await;
-    insta::assert_snapshot!(plain(&held.text), @"PRODUCTION · service-down can do nothing about service-b: its owner mei may run nothing on system-a. mei, boss or lin: please look.");
-    more_probes(&bot, 2).await;
-    assert_eq!(runs(&bot).await, 0);
-    std::fs::write(bot.catalog("system-a.yaml"), SYSTEM).expect("a file");
-    let request = bot.hear("asks: start service-b").await;
-    bot.say("boss", "approved").thread(request.id.as_str()).await.done();
-    bot.hear("Service B is fine again").await;
-    assert_eq!(runs(&bot).await, 1);
-    bot.rest().await;
-    bot.finish().await;
-}
-
 /// A trigger that is declared while its check fails already looks at that failure.
 #[tokio::test]
 async fn i12_a_trigger_that_comes_late_looks_at_what_fails_already() {

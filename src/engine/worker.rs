@@ -125,10 +125,15 @@ impl Engine {
                     // Said once; from now on only their ends are waited for.
                     give_up_at = Some(Instant::now() + Duration::from_secs(3600));
                 }
-                Some(Finished { run, fence }) = done.recv() => {
-                    // A later claim of the same run has another fence and stays.
-                    if held.get(&run).is_some_and(|held| held.fence == fence) {
-                        held.remove(&run);
+                Some(first) = done.recv() => {
+                    // All that have ended: what is free is claimed at once, not one run with each look at the database.
+                    let mut next = Some(first);
+                    while let Some(Finished { run, fence }) = next {
+                        // A later claim of the same run has another fence and stays.
+                        if held.get(&run).is_some_and(|held| held.fence == fence) {
+                            held.remove(&run);
+                        }
+                        next = done.try_recv().ok();
                     }
                 }
                 () = runs.wait(Duration::from_secs(1)), if !stopping => {}

@@ -16,8 +16,8 @@ use super::turn::plan_of;
 use crate::engine::plan::plan;
 use crate::metrics::beats::{Loop, beat};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
-use crate::model::id::Digest;
-use crate::model::plan::Sealed;
+use crate::model::id::{Digest, RequestId};
+use crate::model::plan::{Plan, Sealed};
 use crate::runbook::{self, Diagnostics, Loaded};
 use crate::store::{Request, StoreError};
 use crate::text;
@@ -26,6 +26,8 @@ use crate::text;
 const SETTLE: Duration = Duration::from_millis(100);
 /// Where no file events arrive (network file systems), look now and then.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Requests that are compared without reading more.
+const PAGE: i64 = 50;
 
 /// Somebody asks for a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,29 +134,56 @@ async fn refuse(app: &App, problems: &Diagnostics, refused: &mut Option<Vec<Stri
 
 /// Tells the thread of every request that waits when the catalog would make another plan of it now. Once for each other
 /// plan.
+///
+/// This is looked at again and again, and very many may wait: each plan is made anew once, whoever asked for it.
 async fn tell_what_differs(app: &App) -> Result<(), StoreError> {
-    for request in app.store.list_pending_requests().await? {
-        // Each alone: one that cannot be read must not keep the others from being told.
-        if let Err(error) = tell_if_differs(app, &request).await {
-            tracing::error!(error = %text::chain(&error), request = %request.code, run.id = request.run.0, "a request could not be compared");
-        }
+    for (digest, told) in app.store.list_waiting_plans().await? {
+        tell_of_plan(app, digest, told).await?;
     }
     Ok(())
 }
 
-async fn tell_if_differs(app: &App, request: &Request) -> Result<(), StoreError> {
-    let Some(run) = app.store.find_run(request.run).await? else { return Ok(()) };
-    let asked = plan_of(&run)?;
-    let in_use = app.in_use();
-    let now = in_use
-        .catalog
-        .runbooks
-        .get(&asked.runbook)
-        .and_then(|runbook| plan(&in_use.catalog, runbook, &asked.params, &app.world).ok())
-        .and_then(|plan| Sealed::seal(&plan).ok())
-        .map(|sealed| sealed.digest());
+/// The same for the requests that wait for one plan and were told of the same difference, or of none.
+async fn tell_of_plan(app: &App, digest: Digest, told: Option<Digest>) -> Result<(), StoreError> {
+    let mut now = None::<Option<Digest>>;
+    let mut after = RequestId(0);
+    loop {
+        let waiting = app.store.list_waiting_for(digest, told, after, PAGE).await?;
+        let Some(last) = waiting.last() else { return Ok(()) };
+        after = last.id;
+        for request in waiting {
+            // Each alone: one that cannot be read must not keep the others from being told.
+            match compare(app, &request, now).await {
+                Ok(Compared::Same) => return Ok(()),
+                Ok(Compared::Told(differs)) => now = Some(differs),
+                Ok(Compared::Gone) => {}
+                Err(error) => {
+                    tracing::error!(error = %text::chain(&error), request = %request.code, run.id = request.run.0, "a request could not be compared");
+                }
+            }
+        }
+    }
+}
+
+/// What came of a comparison.
+enum Compared {
+    /// The plan is the same, or its difference is known.
+    Same,
+    /// It differs, and the thread will be told: this is what it would be now.
+    Told(Option<Digest>),
+    /// There is no such run.
+    Gone,
+}
+
+/// Compares a request's plan with what the catalog would make of it; `now` is that, if it has been made already.
+async fn compare(app: &App, request: &Request, now: Option<Option<Digest>>) -> Result<Compared, StoreError> {
+    let Some(run) = app.store.find_run(request.run).await? else { return Ok(Compared::Gone) };
+    let now = match now {
+        Some(now) => now,
+        None => made_now(app, &plan_of(&run)?),
+    };
     if now == Some(request.digest) || told(request, now) {
-        return Ok(());
+        return Ok(Compared::Same);
     }
     let mut tx = app.store.begin().await?;
     tx.set_request_differs(request.id, now).await?;
@@ -167,7 +196,16 @@ async fn tell_if_differs(app: &App, request: &Request) -> Result<(), StoreError>
     };
     let what = Happened::RequestDiffers { request: request.id, code: request.code, run: run.id, now };
     tx.record(NewEvent { scope, cause: run.cause, record: Record { what, rows: Vec::new() } });
-    tx.commit().await
+    tx.commit().await?;
+    Ok(Compared::Told(now))
+}
+
+/// The digest of the plan that the catalog in force would make; `None`: it would make none.
+fn made_now(app: &App, asked: &Plan) -> Option<Digest> {
+    let in_use = app.in_use();
+    let runbook = in_use.catalog.runbooks.get(&asked.runbook)?;
+    let plan = plan(&in_use.catalog, runbook, &asked.params, &app.world).ok()?;
+    Some(Sealed::seal(&plan).ok()?.digest())
 }
 
 /// Whether the thread was told of exactly this difference already.

@@ -24,7 +24,6 @@ use crate::engine::plan::{fill, plan, plan_check};
 use crate::engine::probe::Asker;
 use crate::metrics;
 use crate::metrics::beats::{Loop, beat};
-use crate::model::allowed::{Verb, allowed};
 use crate::model::catalog::{Catalog, FoundCheck, Trigger, TriggerMode};
 use crate::model::chat::Account;
 use crate::model::event::{Brake, CheckResult, Happened, Health, NewEvent, Record, Scope};
@@ -523,21 +522,10 @@ impl Context<'_> {
         plan(catalog, runbook, &params, &self.app.world).map_err(|refusal| text::chain(&refusal))
     }
 
-    /// The plan, if whoever answers for the trigger may have it run: a right that was taken away counts at once.
-    fn owned(&self, trigger: &Trigger, plan: Plan) -> Result<Plan, String> {
-        let catalog = &self.in_use.catalog;
-        let system = catalog.systems.get(&plan.system);
-        if system.is_some_and(|system| allowed(catalog, &trigger.owner, Verb::Run, system)) {
-            Ok(plan)
-        } else {
-            Err(text::automation::owner_may_not(&trigger.owner, &plan.system))
-        }
-    }
-
     async fn fire(&self, tx: &mut Tx, trigger: &Trigger, mut brake: BrakeRow) -> Result<(), StoreError> {
         let service = &self.watched.service;
         brake.again_at = None;
-        let plan = match self.plan(trigger).and_then(|plan| self.owned(trigger, plan)) {
+        let plan = match self.plan(trigger) {
             Ok(plan) => plan,
             Err(why) => {
                 tx.put_brake(&brake).await?;

@@ -134,7 +134,7 @@ pub struct Observer {
     connection: PgConnection,
 }
 
-/// A run that somebody drives, as it stood.
+/// A run that a bot has claimed, as it stood.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 pub struct Driven {
     run: i64,
@@ -162,12 +162,12 @@ impl Observer {
         Ok(Self { connection: PgConnection::connect_with(options).await? })
     }
 
-    /// The runs of which a step is under way.
+    /// The runs that a bot has claimed.
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn driven(&mut self) -> Result<Vec<Driven>> {
-        let driven = "select id as run, version, fence from run where state = 'running' order by id";
+        let driven = "select id as run, version, fence from run where holder is not null order by id";
         Ok(sqlx::query_as(driven).fetch_all(&mut self.connection).await?)
     }
 
@@ -224,8 +224,11 @@ impl Observer {
                 from one cross join generate_series(1, cardinality($1::text[])) n
                 returning id, room
             ), numbered as (select id, room, row_number() over (order by id) as n from made)
-            insert into request (code, run, digest, requesters, state, stage, room, thread, asked_at, expires_at, posted_at)
-            select t.code, numbered.id, digest, requesters, state, stage, numbered.room, thread, asked_at, expires_at, asked_at
+            insert into request (code, run, digest, requesters, state, stage, room, thread, asked_at, expires_at, posted_at,
+                differs)
+            select t.code, numbered.id, digest, requesters, state, stage, numbered.room, thread, asked_at, expires_at, asked_at,
+                -- No catalog makes this plan, and their threads know.
+                decode(repeat('00', 32), 'hex')
             from numbered join unnest($1::text[]) with ordinality as t (code, n) using (n)
                 cross join (select r.* from request r join one on one.id = r.run) as first
             "#,

@@ -154,6 +154,8 @@ pub struct KnownCheck {
     pub check: CheckName,
     /// What is certain and since when; `None` before the first certain result.
     pub hard: Option<(Health, DateTime<Utc>)>,
+    /// Since when it changes too often to be believed, if it does.
+    pub flaps_since: Option<DateTime<Utc>>,
     /// What the newest result said.
     pub soft: Health,
     /// How many in a row have said so.
@@ -561,7 +563,8 @@ impl Store {
     pub async fn list_known_checks(&self) -> Result<Vec<KnownCheck>> {
         let rows = sqlx::query!(
             r#"
-            select system, service, check_name, hard, hard_since, soft, soft_count, asked_at, detail
+            select system, service, check_name, hard, hard_since, soft, soft_count, asked_at, detail,
+                flaps_since
             from check_state order by system, service, check_name
             "#
         )
@@ -584,6 +587,7 @@ impl Store {
                     service: ServiceName::new(row.service),
                     check: CheckName::new(row.check_name),
                     hard,
+                    flaps_since: row.flaps_since,
                     soft,
                     soft_count: row.soft_count,
                     asked_at: row.asked_at,

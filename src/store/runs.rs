@@ -396,6 +396,50 @@ impl Store {
         requests_by_id(&self.pool, &ids).await
     }
 
+    /// The plans for which requests wait, each with what their threads were told that it would be now, if anything.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or a row contradicts the model.
+    pub async fn list_waiting_plans(&self) -> Result<Vec<(Digest, Option<Digest>)>> {
+        let rows = sqlx::query!("select distinct digest, differs from request where state = 'pending'")
+            .fetch_all(&self.pool)
+            .await?;
+        let name = || "a request that waits".to_owned();
+        rows.into_iter()
+            .map(|row| {
+                let differs = row.differs.map(|differs| digest(name(), "differs", &differs)).transpose()?;
+                Ok((digest(name(), "digest", &row.digest)?, differs))
+            })
+            .collect()
+    }
+
+    /// The requests that wait for a plan and whose threads were told the same of it, after a number, oldest first.
+    ///
+    /// # Errors
+    /// As [`Store::find_run`].
+    pub async fn list_waiting_for(
+        &self,
+        plan: Digest,
+        told: Option<Digest>,
+        after: RequestId,
+        limit: i64,
+    ) -> Result<Vec<Request>> {
+        let ids = sqlx::query_scalar!(
+            r#"
+            select id from request
+            where state = 'pending' and digest = $1 and differs is not distinct from $2 and id > $3
+            order by id limit $4
+            "#,
+            &plan.0[..],
+            told.as_ref().map(|told| &told.0[..]),
+            after.0,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        requests_by_id(&self.pool, &ids).await
+    }
+
     /// The numbers of the requests that wait past their time, the longest past it first.
     ///
     /// # Errors
@@ -415,9 +459,11 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn next_expiry(&self) -> Result<Option<DateTime<Utc>>> {
-        Ok(sqlx::query_scalar!("select min(expires_at) from request where state = 'pending'")
-            .fetch_one(&self.loops)
-            .await?)
+        // Not `min`, which on a small table may be planned as a walk over all that wait, and stay so.
+        let next = sqlx::query_scalar!(
+            "select expires_at from request where state = 'pending' order by expires_at, id limit 1"
+        );
+        Ok(next.fetch_optional(&self.loops).await?)
     }
 
     /// How far the consequences of a line have come: one query, asked again and again by whoever waits.

@@ -48,11 +48,6 @@ pub fn run_stuck(run: RunId) -> String {
     format!("its last run is stuck: somebody must look, `judge run {run} …` says what came of it")
 }
 
-/// Why no plan is made: whoever answers for it may not have it run.
-pub fn owner_may_not(owner: &PersonId, system: &SystemName) -> String {
-    format!("its owner {owner} may run nothing on {system}")
-}
-
 /// Why it is busy: the system has another run that started by itself.
 pub fn one_at_a_time(system: &SystemName) -> String {
     format!("another run of {system} that started by itself is under way")

@@ -987,8 +987,8 @@ mod tests {
             paused: Some(PersonId::new("boss")),
             held: vec![(TriggerName::new("service-c-down"), "3 runs within 10 min is its limit".into())],
         };
-        insta::assert_snapshot!(kept_back(&brakes), @r#"
-     Automation is paused by boss: `resume` lets it go on. service-c-down has stopped itself (3 runs within 10 min is its limit): `resume service-c-down` lets it go on.
+        insta::assert_snapshot!(kept_back(&brakes).trim(), @r#"
+    Automation is paused by boss: `resume` lets it go on. service-c-down has stopped itself (3 runs within 10 min is its limit): `resume service-c-down` lets it go on.
     "#);
         assert_eq!(kept_back(&Brakes::default()), "");
     }

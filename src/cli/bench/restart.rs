@@ -102,7 +102,7 @@ async fn in_flight(measures: &mut Measures, ground: &Ground, round: u16) -> anyh
     observer.close().await?;
     tracing::info!(all, done, in_flight = driven.len(), succeeded, stuck, effects = told.len(), "after kill -9");
 
-    measures.add("in_flight", "steps under way at kill -9 (others wait for a turn)", "runs", driven.len() as f64);
+    measures.add("in_flight", "runs claimed at kill -9 (others wait for a turn)", "runs", driven.len() as f64);
     measures.add("resumed", "after kill -9: start -> each of them driven on", "ms", millis(resumed));
     measures.add("runs_over", "after kill -9: start -> all runs over or stuck", "ms", millis(over));
     measures.add("stuck", "of them stuck, as nobody saw their step end", "runs", stuck as f64);

@@ -17,8 +17,8 @@ use crate::model::event::Health;
 use crate::model::plan::PlanStep;
 use crate::model::run::Outcome;
 
-/// What came of asking. The texts and the output are not redacted twice: [`redacted`] does the first, the redactor of the
-/// stream the second.
+/// What came of asking. The output was redacted as it was read; the texts may name what was asked for, and are redacted by
+/// whoever passes them on.
 #[derive(Debug)]
 pub(super) enum Asked {
     /// It answered as expected.

@@ -133,6 +133,7 @@ fn check_row(
                     td {
                         // What was certain long ago is not what is: a state that nobody has asked for is unknown.
                         @if old { (health(Health::Unknown)) }
+                        @else if let Some(since) = known.flaps_since { (health(Health::Unknown)) ", flaps since " (at(visitor, since)) }
                         @else if let Some((hard, since)) = known.hard { (health(hard)) " since " (at(visitor, since)) }
                         @else { (health(Health::Unknown)) ", nothing certain yet" }
                         @if !old && known.hard.map(|(hard, _)| hard) != Some(known.soft) {
