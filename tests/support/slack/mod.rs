@@ -255,6 +255,11 @@ impl Slack {
         self.limited(None, time);
     }
 
+    /// No limit stands any more.
+    pub(crate) fn unlimited(&self) {
+        self.inner.state().limits.clear();
+    }
+
     fn limited(&self, method: Option<String>, time: Duration) {
         self.inner.state().limits.push(Limit { method, until: Instant::now() + time });
     }
