@@ -7,6 +7,8 @@ mod slack;
 mod app;
 #[path = "slack_fake/blocks.rs"]
 mod blocks;
+#[path = "slack_fake/client.rs"]
+mod client;
 #[path = "slack_fake/faults.rs"]
 mod faults;
 #[path = "slack_fake/people.rs"]

@@ -34,11 +34,16 @@ async fn a_limit_answers_429_until_it_is_over() {
     assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &"30".parse().expect("a value")));
     let body: Value = answer.json().await.expect("JSON");
     assert_eq!(body, json!({"ok": false, "error": "ratelimited"}));
-    slack.limit("chat.postMessage", Duration::from_millis(200));
+    let long = Duration::from_secs(3600);
+    slack.limit("chat.postMessage", long);
     assert_eq!(call(&slack, "chat.postMessage", arguments.clone()).await["error"], "ratelimited");
     assert_eq!(call(&slack, "auth.test", json!({})).await["ok"], true);
-    slack.limit_all(Duration::from_millis(200));
+    slack.unlimited();
+    slack.limit_all(long);
     assert_eq!(call(&slack, "auth.test", json!({})).await["error"], "ratelimited");
+    slack.unlimited();
+    // One that ends by itself.
+    slack.limit_all(Duration::from_millis(100));
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     while call(&slack, "chat.postMessage", arguments.clone()).await["ok"] != true {
         tick.tick().await;

@@ -259,3 +259,39 @@ async fn what_was_said_before_stands_before() {
     assert_eq!(slack.events(), ["message", "message", "brand_new"]);
     slack.finish();
 }
+
+#[tokio::test]
+async fn what_others_send_tells_what_they_are() {
+    let (slack, incidents) = workspace().await;
+    slack.user("hubot", Kind::Bot);
+    slack.user("zed", Kind::Stranger("T0OTHER".to_owned()));
+    let shared = slack.channel("shared", Room::Public, &["zed", "hubot", "countersign"]);
+    slack.say("zed", &shared, "hello");
+    slack.say("hubot", &shared, "beep");
+    slack.integration(&incidents, "build 7 failed");
+    let ts = slack.say("mei", &incidents, "see https://example.org/");
+    slack.unfurl(&incidents, ts);
+    let told: Vec<Value> = slack.deliveries().into_iter().map(|one| one.body).collect();
+    assert_eq!((&told[0]["event"]["user_team"], &told[0]["is_ext_shared_channel"]), (&json!("T0OTHER"), &json!(true)));
+    assert_eq!((&told[1]["event"]["bot_id"], &told[1]["event"]["user"]), (&json!("B0HUBOT"), &json!("U0HUBOT")));
+    assert_eq!(told[2]["event"]["subtype"], "bot_message");
+    assert!(told[2]["event"].get("user").is_none() && told[2]["event"].get("client_msg_id").is_none());
+    let change = &told[4]["event"];
+    assert_eq!(change["subtype"], "message_changed");
+    assert_eq!(change["message"]["text"], change["previous_message"]["text"]);
+    assert!(change["message"].get("edited").is_none() && change["message"]["attachments"][0].is_object());
+    slack.finish();
+}
+
+#[tokio::test]
+async fn replies_are_noticed_by_those_who_follow_the_thread() {
+    let (slack, incidents) = workspace().await;
+    let root = slack.say("mei", &incidents, "start b");
+    let reply = |text: &str| json!({"channel": incidents, "text": text, "thread_ts": root.to_string()});
+    posted(&slack, reply("step 1")).await;
+    posted(&slack, reply("<@U0ANA> may I?")).await;
+    posted(&slack, reply("step 2")).await;
+    let count = |person: &str| (slack.pushes(person).len(), slack.thread_notices(person).len());
+    assert_eq!((count("mei"), count("ana"), count("gus")), ((0, 3), (1, 1), (0, 0)));
+    slack.finish();
+}

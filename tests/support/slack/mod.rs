@@ -255,6 +255,11 @@ impl Slack {
         self.limited(None, time);
     }
 
+    /// No limit stands any more.
+    pub(crate) fn unlimited(&self) {
+        self.inner.state().limits.clear();
+    }
+
     fn limited(&self, method: Option<String>, time: Duration) {
         self.inner.state().limits.push(Limit { method, until: Instant::now() + time });
     }
@@ -401,12 +406,12 @@ impl Slack {
 
     // Sockets.
 
-    /// How many are open.
+    /// How many are open and were not told to go.
     pub(crate) fn sockets(&self) -> usize {
-        self.inner.state().sockets.len()
+        self.inner.state().sockets.values().filter(|socket| !socket.leaving).count()
     }
 
-    /// Waits until so many are open.
+    /// Waits until so many are open that were not told to go.
     pub(crate) async fn connected(&self, count: usize) {
         self.until(&format!("{count} sockets"), |slack| (slack.sockets() == count).then_some(())).await;
     }
@@ -558,6 +563,14 @@ impl Slack {
         let state = self.inner.state();
         let id = state.world.user(person).unwrap_or_else(|| panic!("nobody is called {person}")).id.clone();
         state.pushes.iter().filter(|push| push.user == id).cloned().collect()
+    }
+
+    /// Every reply in a thread that somebody follows (wrote in, or is mentioned in) and that mentions them not. Slack
+    /// tells people of these too unless they have switched it off; they are no [`Self::pushes`].
+    pub(crate) fn thread_notices(&self, person: &str) -> Vec<Push> {
+        let state = self.inner.state();
+        let id = state.world.user(person).unwrap_or_else(|| panic!("nobody is called {person}")).id.clone();
+        state.thread_notices.iter().filter(|push| push.user == id).cloned().collect()
     }
 
     /// What is pinned in a channel, its topic, whether it is archived, and who is in it by name.

@@ -147,6 +147,29 @@ impl Slack {
         });
     }
 
+    /// An old integration writes: no user, and the subtype of its kind.
+    pub(crate) fn integration(&self, channel: &str, text: &str) -> Ts {
+        let mut state = self.inner.state();
+        let channel = state.place(channel);
+        let message = Message {
+            text: text.to_owned(),
+            subtype: Some("bot_message"),
+            bot: Some("B0OLD".to_owned()),
+            ..Message::default()
+        };
+        state.post(&channel.id, message)
+    }
+
+    /// Slack adds the preview of a link to what somebody wrote: a change that is no edit.
+    pub(crate) fn unfurl(&self, channel: &str, ts: Ts) {
+        let mut state = self.inner.state();
+        let channel = state.place(channel);
+        assert!(channel.messages.contains_key(&ts), "no message {ts}");
+        let preview = json!({"id": 1, "from_url": "https://example.org/", "original_url": "https://example.org/",
+                             "fallback": "Example", "title": "Example", "title_link": "https://example.org/"});
+        state.change(&channel.id, ts, |message| message.attachments.push(preview));
+    }
+
     /// Somebody deletes what they wrote, or an administrator what anybody wrote.
     pub(crate) fn delete(&self, channel: &str, ts: Ts) {
         let mut state = self.inner.state();

@@ -185,6 +185,8 @@ pub(super) struct State {
     pub(super) buckets: BTreeMap<String, (f64, Instant)>,
     pub(super) ephemerals: Vec<Ephemeral>,
     pub(super) pushes: Vec<Push>,
+    /// Replies in threads that somebody follows, without those that push anyway.
+    pub(super) thread_notices: Vec<Push>,
     pub(super) triggers: BTreeMap<String, Trigger>,
     pub(super) views: BTreeMap<String, View>,
     pub(super) responses: BTreeMap<String, ResponseUrl>,
@@ -233,6 +235,7 @@ impl State {
             buckets: BTreeMap::new(),
             ephemerals: Vec::new(),
             pushes: Vec::new(),
+            thread_notices: Vec::new(),
             triggers: BTreeMap::new(),
             views: BTreeMap::new(),
             responses: BTreeMap::new(),
@@ -315,19 +318,21 @@ impl State {
         for (index, block) in message.blocks.iter_mut().enumerate() {
             fill_ids(block, message.ts, index);
         }
-        if let Some(user) = self.world.users.get(&message.user)
-            && let Kind::Stranger(team) = &user.kind
-        {
-            message.team = Some(team.clone());
+        match self.world.users.get(&message.user).map(|user| &user.kind) {
+            Some(Kind::Stranger(team)) => message.team = Some(team.clone()),
+            Some(Kind::Bot) => message.bot = Some(format!("B{}", message.user.trim_start_matches('U'))),
+            Some(Kind::Person | Kind::Guest) | None => {}
         }
         let ts = message.ts;
         let Some(channel) = self.world.channels.get_mut(channel_id) else { return ts };
         channel.messages.insert(ts, message.clone());
         let channel = channel.clone();
         let text = self.world.seen(&message).notification;
-        for user in self.world.pushed(&channel, &message) {
-            self.pushes.push(Push { user, channel: channel_id.to_owned(), ts, text: text.clone() });
-        }
+        let reached = self.world.pushed(&channel, &message);
+        let following = self.world.followers(&channel, &message);
+        let push = |user: &String| Push { user: user.clone(), channel: channel_id.to_owned(), ts, text: text.clone() };
+        self.pushes.extend(reached.iter().map(push));
+        self.thread_notices.extend(following.difference(&reached).map(push));
         let mut event = message.wire(Metadata::Told);
         event["channel"] = json!(channel_id);
         event["channel_type"] = json!(channel.room.channel_type());

@@ -227,8 +227,12 @@ pub(crate) struct Message {
     pub(crate) edited: Option<(String, Ts)>,
     pub(crate) subtype: Option<&'static str>,
     pub(crate) files: Vec<Value>,
-    /// The team of the writer, told when it is another.
+    /// The team of the writer, when it is another.
     pub(crate) team: Option<String>,
+    /// The bot that wrote it, when it is another.
+    pub(crate) bot: Option<String>,
+    /// What is shown beneath it: previews of links.
+    pub(crate) attachments: Vec<Value>,
 }
 
 impl Message {
@@ -236,7 +240,10 @@ impl Message {
     pub(crate) fn wire(&self, metadata: Metadata) -> Value {
         let mut wire = Map::new();
         wire.insert("type".to_owned(), json!("message"));
-        wire.insert("user".to_owned(), json!(self.user));
+        // An old integration is no user.
+        if !self.user.is_empty() {
+            wire.insert("user".to_owned(), json!(self.user));
+        }
         wire.insert("text".to_owned(), json!(self.text));
         wire.insert("ts".to_owned(), json!(self.ts.to_string()));
         wire.insert("team".to_owned(), json!(self.team.as_deref().unwrap_or(TEAM)));
@@ -245,6 +252,13 @@ impl Message {
         }
         if !self.blocks.is_empty() {
             wire.insert("blocks".to_owned(), json!(self.blocks));
+        }
+        if !self.attachments.is_empty() {
+            wire.insert("attachments".to_owned(), json!(self.attachments));
+        }
+        if let Some(team) = &self.team {
+            wire.insert("user_team".to_owned(), json!(team));
+            wire.insert("source_team".to_owned(), json!(team));
         }
         if !self.files.is_empty() {
             wire.insert("files".to_owned(), json!(self.files));
@@ -264,6 +278,9 @@ impl Message {
                 json!({"id": BOT_ID, "app_id": APP, "name": "countersign", "deleted": false, "team_id": TEAM,
                        "updated": 1_700_000_000, "icons": {}}),
             );
+        } else if let Some(bot) = &self.bot {
+            wire.insert("bot_id".to_owned(), json!(bot));
+            wire.insert("app_id".to_owned(), json!("A0OTHER"));
         } else if self.subtype.is_none() {
             wire.insert("client_msg_id".to_owned(), json!(format!("00000000-0000-4000-8000-{:012x}", self.ts.0 >> 4)));
         }
@@ -525,6 +542,31 @@ impl World {
         }
         reached.remove(&message.user);
         reached
+    }
+}
+
+impl World {
+    /// Who follows the thread that a message is a reply in: those who wrote in it before or are mentioned in it. Slack
+    /// tells them of every reply unless they have switched that off.
+    pub(crate) fn followers(&self, channel: &Channel, message: &Message) -> BTreeSet<String> {
+        let Some(root) = message.thread.filter(|root| *root != message.ts) else { return BTreeSet::new() };
+        let thread = channel.messages.values().filter(|other| other.ts == root || other.thread == Some(root));
+        let mut following = BTreeSet::new();
+        for other in thread {
+            if other.ts != message.ts {
+                following.insert(other.user.clone());
+            }
+            for mark in marks(&other.text) {
+                let user = mark.strip_prefix('@').map(|user| user.split_once('|').map_or(user, |(user, _)| user));
+                following.extend(user.map(ToOwned::to_owned));
+            }
+        }
+        let here = |id: &String| {
+            let account = self.users.get(id);
+            channel.members.contains(id) && account.is_some_and(|user| !user.deleted && user.kind != Kind::Bot)
+        };
+        following.retain(|id| *id != message.user && here(id));
+        following
     }
 }
 
