@@ -261,14 +261,15 @@ heir)
     sleep 1000 &
     child=$!
     timeout 1000 sleep 1000 &
-    # Until it has a child it would not pass a signal on.
+    # Until it has a child it would not pass a signal on; and for a moment after that it does not know of it.
     for _ in $(seq 100); do
-        [ -z "$(cat "/proc/$!/task/$!/children" 2>/dev/null)" ] || break
+        grandchild=$(cat "/proc/$!/task/$!/children" 2>/dev/null)
+        [ -z "$grandchild" ] || break
         sleep 0.02
     done
     echo "$$ $child $!" > "$side/family-$name"
     while [ ! -e "$side/go-$name" ]; do sleep 0.02; done
-    kill $child $!
+    kill $child $! $grandchild 2>/dev/null || :
     echo "$name ok" ;;
 leaver)
     setsid sleep 1000 > /dev/null 2>&1 &
