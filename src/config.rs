@@ -1,7 +1,7 @@
 //! Settings: a file, the environment, flags; later ones win. Unknown keys are refused.
 //!
-//! What lives here: reading and merging. What does not: acting on any of it (`cli::up`). Secrets are not settings: they
-//! belong to the catalog, which names where their values come from.
+//! What lives here: reading and merging. What does not: acting on any of it (`cli::up`). Secrets are not settings: what
+//! runbooks need belongs to the catalog, and for what the bot itself needs a setting names where the value comes from.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -31,6 +31,41 @@ struct File {
     names: Vec<String>,
     time_zone: Option<String>,
     lease: Option<String>,
+    #[serde(default)]
+    slack: Vec<SlackFile>,
+}
+
+/// One workspace of Slack, as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SlackFile {
+    workspace: Option<String>,
+    bot_token: Option<SecretFile>,
+    app_token: Option<SecretFile>,
+    signing_secret: Option<SecretFile>,
+    listen: Option<String>,
+    api: Option<String>,
+}
+
+/// Where a secret of the bot's own is, as written: `env: NAME` or `file: PATH`. Any other text is taken as well, and
+/// refused later (`place`): an error of the reader's would show the line, and somebody may have written the secret there.
+#[derive(Debug)]
+enum SecretFile {
+    Env(String),
+    File(PathBuf),
+    Neither,
+}
+
+impl<'de> Deserialize<'de> for SecretFile {
+    fn deserialize<D: serde::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(reader)?;
+        let text = |key: &str| value.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+        Ok(match (value.as_object().map(serde_json::Map::len), text("env"), text("file")) {
+            (Some(1), Some(name), None) => Self::Env(name),
+            (Some(1), None, Some(path)) => Self::File(path.into()),
+            _ => Self::Neither,
+        })
+    }
 }
 
 /// What was said on the command line or by environment variables.
@@ -67,6 +102,80 @@ pub struct Settings {
     /// 5 minutes. Another process on the same database waits this long before it takes over from one that it cannot
     /// prove dead.
     pub lease: Duration,
+    /// The workspaces of Slack. With any of them this is no trial: everybody speaks for themselves.
+    pub slack: Vec<SlackSettings>,
+}
+
+/// One workspace of Slack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlackSettings {
+    /// Which workspace the bot's token must belong to; `None`: whichever it does.
+    pub workspace: Option<String>,
+    /// The bot's token (`xoxb-…`).
+    pub bot_token: SecretPlace,
+    /// How the bot hears.
+    pub hears: SlackHears,
+    /// Where a server stands that speaks as Slack's Web API does; `None`: Slack itself.
+    pub api: Option<String>,
+}
+
+/// How the bot hears what is said in Slack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SlackHears {
+    /// Through a socket that it opens (Socket Mode): nothing has to reach it from outside.
+    Socket {
+        /// The app's own token (`xapp-…`).
+        app_token: SecretPlace,
+    },
+    /// By requests that Slack makes (Events API over HTTP).
+    Requests {
+        /// Where it listens for them.
+        listen: SocketAddr,
+        /// What Slack signs them with.
+        signing_secret: SecretPlace,
+    },
+}
+
+/// Where a secret of the bot's own is. Never the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretPlace {
+    /// In an environment variable.
+    Env(String),
+    /// In a file, which holds nothing else.
+    File(PathBuf),
+}
+
+impl std::fmt::Display for SecretPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the environment variable {name}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+        }
+    }
+}
+
+impl SecretPlace {
+    /// Reads it. `what` says what it is, and `begins` how every such secret begins; it may be empty.
+    ///
+    /// # Errors
+    /// One sentence that says where it was looked for. It never holds any part of the value.
+    pub fn read(&self, what: &str, begins: &str) -> anyhow::Result<String> {
+        let value = match self {
+            Self::Env(name) => std::env::var(name)
+                .with_context(|| format!("{what} is not there: {self} is not set, or is not text"))?,
+            Self::File(path) => {
+                std::fs::read_to_string(path).with_context(|| format!("{what} cannot be read: {self}"))?
+            }
+        };
+        let value = value.trim();
+        if value.is_empty() {
+            bail!("{what} is not there: {self} is empty");
+        }
+        if !value.starts_with(begins) {
+            bail!("{self} does not hold {what}, which begins with `{begins}`");
+        }
+        Ok(value.to_owned())
+    }
 }
 
 /// Where the database is.
@@ -132,7 +241,54 @@ impl Settings {
             names: file.names,
             time_zone,
             lease,
+            slack: file.slack.into_iter().map(read_slack).collect::<anyhow::Result<_>>()?,
         })
+    }
+}
+
+fn read_slack(file: SlackFile) -> anyhow::Result<SlackSettings> {
+    let hears = match (file.listen, file.app_token, file.signing_secret) {
+        (Some(_), Some(_), _) => {
+            bail!(
+                "slack: `listen` is for requests that Slack makes, `app_token` for a socket that the bot opens; keep one"
+            )
+        }
+        (None, _, Some(_)) => bail!(
+            "slack: `signing_secret` is for requests that Slack makes; say with `listen` where they come, such as 127.0.0.1:7374"
+        ),
+        (Some(listen), None, secret) => SlackHears::Requests {
+            listen: listen.parse().map_err(|_| {
+                anyhow::anyhow!("slack: cannot listen at `{listen}`: say an address and a port, such as 127.0.0.1:7374")
+            })?,
+            signing_secret: place("signing_secret", secret, "SLACK_SIGNING_SECRET")?,
+        },
+        (None, app_token, None) => SlackHears::Socket { app_token: place("app_token", app_token, "SLACK_APP_TOKEN")? },
+    };
+    if let Some(api) = &file.api {
+        let local = ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"].iter().any(|at| api.starts_with(at));
+        if !api.starts_with("https://") && !local {
+            bail!("slack: `api: {api}` would send the bot's token over the network as plain text; use https://");
+        }
+    }
+    Ok(SlackSettings {
+        workspace: file.workspace,
+        bot_token: place("bot_token", file.bot_token, "SLACK_BOT_TOKEN")?,
+        hears,
+        api: file.api,
+    })
+}
+
+/// Where a secret is: as written, else in the variable that everybody uses for it.
+fn place(key: &str, file: Option<SecretFile>, variable: &str) -> anyhow::Result<SecretPlace> {
+    match file {
+        None => Ok(SecretPlace::Env(variable.to_owned())),
+        Some(SecretFile::Env(name)) => Ok(SecretPlace::Env(name)),
+        Some(SecretFile::File(path)) => Ok(SecretPlace::File(path)),
+        Some(SecretFile::Neither) => {
+            bail!(
+                "slack: {key}: say where it is, as `{{env: NAME}}` or `{{file: PATH}}`; the secret itself does not belong here"
+            )
+        }
     }
 }
 
@@ -176,6 +332,63 @@ mod tests {
         assert_eq!(lease("data: /x\n"), Duration::from_secs(15));
         assert_eq!(lease("data: /x\nlease: 2s\n"), Duration::from_secs(2));
         assert_eq!(lease("data: /x\nlease: 5m\n"), Duration::from_secs(300));
+    }
+
+    #[test]
+    fn a_workspace_needs_no_more_than_its_two_tokens_in_the_usual_variables() {
+        let slack = |content: &str| with_file(content, Flags::default()).expect("settings").slack;
+        let env = |name: &str| SecretPlace::Env(name.to_owned());
+        assert_eq!(slack("data: /x\n"), []);
+        let usual = slack("data: /x\nslack: [{}]\n").remove(0);
+        assert_eq!(usual.bot_token, env("SLACK_BOT_TOKEN"));
+        assert_eq!(usual.hears, SlackHears::Socket { app_token: env("SLACK_APP_TOKEN") });
+        assert_eq!((usual.workspace, usual.api), (None, None));
+        let called = slack(
+            "data: /x\nslack:\n  - workspace: T1\n    listen: 127.0.0.1:7374\n    bot_token: {file: /run/t}\n    \
+             signing_secret: {env: S}\n    api: http://127.0.0.1:9/api\n",
+        )
+        .remove(0);
+        let listen = "127.0.0.1:7374".parse().expect("an address");
+        assert_eq!(called.hears, SlackHears::Requests { listen, signing_secret: env("S") });
+        assert_eq!(called.bot_token, SecretPlace::File("/run/t".into()));
+        assert_eq!(called.workspace.as_deref(), Some("T1"));
+    }
+
+    #[test]
+    fn a_workspace_that_cannot_be_is_refused_in_words() {
+        let wrong = |entry: &str| {
+            let content = format!("data: /x\nslack: [{entry}]\n");
+            format!("{:#}", with_file(&content, Flags::default()).expect_err(entry))
+        };
+        let both = wrong("{listen: '127.0.0.1:1', app_token: {env: A}}");
+        assert!(both.contains("keep one"), "{both}");
+        let nowhere = wrong("{signing_secret: {env: A}}");
+        assert!(nowhere.contains("say with `listen`"), "{nowhere}");
+        let vague = wrong("{bot_token: {}}");
+        assert!(vague.contains("bot_token: say where it is"), "{vague}");
+        let plain = wrong("{api: 'http://slack.example/api'}");
+        assert!(plain.contains("as plain text"), "{plain}");
+        let inline = wrong("{bot_token: xoxb-1-hidden}");
+        assert!(inline.contains("bot_token: say where it is") && !inline.contains("hidden"), "{inline}");
+        assert!(wrong("{listen: here}").contains("cannot listen at `here`"));
+        assert!(wrong("{colour: red}").contains("colour"));
+    }
+
+    #[test]
+    fn a_secret_is_read_without_its_line_end_and_never_shown() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("token");
+        let read = |content: &str| {
+            std::fs::write(&path, content).expect("a file");
+            SecretPlace::File(path.clone()).read("the bot's token", "xoxb-").map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(read("xoxb-1\n"), Ok("xoxb-1".to_owned()));
+        let other = read("xapp-secret\n").expect_err("another token");
+        assert!(other.contains("does not hold the bot's token, which begins with `xoxb-`"), "{other}");
+        assert!(!other.contains("secret"), "{other}");
+        assert!(read(" \n").expect_err("empty").contains("is empty"));
+        let unset = SecretPlace::Env("COUNTERSIGN_TEST_UNSET".to_owned()).read("the bot's token", "xoxb-");
+        assert!(format!("{:#}", unset.expect_err("unset")).contains("COUNTERSIGN_TEST_UNSET is not set"));
     }
 
     #[test]

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::chat::slack::api::Slack as Adapter;
+use countersign::chat::slack::hand_over::{Door, Names};
 use countersign::chat::slack::manifest::{COMMAND, EVENTS, SCOPES};
-use countersign::chat::slack::socket::{Listener, Names, Patience};
-use countersign::chat::slack::text::{WHY, WhyWords};
+use countersign::chat::slack::socket::{Listener, Patience};
+use countersign::chat::slack::text::WHY;
 use countersign::chat::{Adapter as _, Delivery, Inbound, Outgoing, ReceiveError, Received, SendError};
-use countersign::model::chat::{Button, Incoming, Message, RoomAddress, Said};
+use countersign::model::chat::{Button, Incoming, Message, RoomAddress, Said, WhyWords};
 use countersign::model::id::{InboxId, MessageId, OutboxId, ThreadId};
 use countersign::store::Clock;
 use futures_util::FutureExt as _;
@@ -66,7 +67,8 @@ impl Scene {
             WhyWords { title: "Deny".into(), question: "Why?".into(), send: "deny".into(), cancel: "back".into() };
         let patience = Patience { shortest_pause: Duration::from_millis(10), ..Patience::default() };
         let ear = Arc::new(Ear(ear));
-        let listener = Listener::new(adapter.clone(), APP_TOKEN.to_owned(), ear, names, clock, words, patience);
+        let door = Door { slack: adapter.clone(), inbound: ear, names, clock, words };
+        let listener = Listener::new(door, APP_TOKEN.to_owned(), patience);
         let (stop, stops) = watch::channel(false);
         let listener = tokio::spawn(listener.run(stops));
         slack.connected(1).await;
@@ -133,7 +135,9 @@ async fn what_people_do_is_heard_as_they_did_it() {
     scene.slack.rename("mei", &channel, "incidents-old");
     scene.slack.leave("boss", &channel);
     scene.slack.drop_sockets();
-    scene.slack.connected(1).await;
+    let anew =
+        |slack: &Slack| (slack.calls_of("apps.connections.open").len() == 2 && slack.sockets() == 1).then_some(());
+    scene.slack.until("a socket anew", anew).await;
     scene.slack.say("mei", &channel, "still there");
     assert_eq!(scene.next().await, "slack:T0ACME:U0MEI ToRoom still there");
     scene.end().await;

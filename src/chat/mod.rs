@@ -9,6 +9,7 @@
 //! ([`SendError::Unknown`], after which [`Adapter::find`] looks for it by its key before it is sent again); both limit
 //! length ([`Limits`]).
 
+pub mod hearing;
 pub mod room;
 pub mod sender;
 pub mod slack;

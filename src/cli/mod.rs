@@ -18,6 +18,7 @@ pub mod tail;
 mod trial;
 pub mod up;
 pub mod validate;
+mod workspaces;
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;

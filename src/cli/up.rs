@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::LogFormat;
 use super::place::local_world;
+use super::workspaces::{self, Workspace};
 use crate::chat::room::LocalRoom;
 use crate::chat::{Adapter, sender};
 use crate::config::{Database, Flags, Settings};
@@ -90,15 +91,17 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         Ok(loaded) => loaded,
         Err(problems) => bail!("the catalog in {} is not sound:\n{problems}", settings.catalog.display()),
     };
+    let (workspaces, chat_secrets) = workspaces::open(&settings.slack).await?;
     make_private(&settings.data)?;
     let token = Token::create_or_read(&settings.data)?;
     let exe = std::env::current_exe().context("this program's own file cannot be found")?;
     let (database, demo) = tokio::join!(open_database(&settings), start_demo(&settings, &exe, &loaded.catalog));
     let (store, managed) = database?;
     let demo = demo?;
-    let own_secrets = own_secrets(&settings, &token, managed.as_ref());
+    let mut own_secrets = own_secrets(&settings, &token, managed.as_ref());
+    own_secrets.extend(chat_secrets);
     let key = web::entry_key(&token);
-    let started = Bot::start(&settings, loaded, store.clone(), token, own_secrets, demo.as_ref()).await;
+    let started = Bot::start(&settings, loaded, store.clone(), token, own_secrets, demo.as_ref(), workspaces).await;
     let mut bot = match started {
         Ok(bot) => bot,
         Err(error) => {
@@ -298,6 +301,7 @@ impl Bot {
         token: Token,
         own_secrets: Vec<(SecretName, Vec<u8>)>,
         demo: Option<&demo::Demo>,
+        workspaces: Vec<Workspace>,
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await.with_context(|| {
             format!(
@@ -307,14 +311,19 @@ impl Bot {
         })?;
         let address = listener.local_addr()?;
         let me = store.insert_worker(&ProcessIdentity::own()?).await?;
-        let genesis = ledger::open(&store, Trial::Yes).await?;
+        // With people of a real workspace everybody speaks for themselves: the trial's own room is closed then.
+        let trial = if workspaces.is_empty() { Trial::Yes } else { Trial::No };
+        let genesis = ledger::open(&store, trial).await?;
         bury_the_dead(&store, me).await?;
         let world = local_world()?;
         let path = std::env::join_paths(&world.search_path)?;
         let (fingerprint, runbooks) = (loaded.fingerprint, loaded.catalog.runbooks.len());
         let root = loaded.catalog.root.clone();
         let room = Arc::new(LocalRoom::new(store.clock().clone()));
-        let adapters: Vec<Arc<dyn Adapter>> = vec![room.clone()];
+        let adapters: Vec<Arc<dyn Adapter>> = match trial {
+            Trial::Yes => vec![room.clone()],
+            Trial::No => workspaces.iter().map(|workspace| Arc::clone(&workspace.slack) as Arc<dyn Adapter>).collect(),
+        };
         let times = Times::in_zone(settings.time_zone);
         let app = Arc::new(App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets));
         let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
@@ -348,7 +357,7 @@ impl Bot {
             catalog: Arc::new(move || Arc::clone(&in_use.in_use().catalog)),
             mending_line: Arc::new(move |system, service| mending_line(&mends.in_use().catalog, system, service)),
             times,
-            trial: Some(super::trial::trial(&app, demo.map(demo::Demo::dir))),
+            trial: (trial == Trial::Yes).then(|| super::trial::trial(&app, demo.map(demo::Demo::dir))),
             planner: Arc::new(move |asked| {
                 let params = asked.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                 make_plan(&planner.in_use().catalog, &asked.runbook, params, &planner.world)
@@ -358,19 +367,22 @@ impl Bot {
             silent_at_most: settings.lease * 4 + DATABASE_PATIENCE,
         };
         let serve = web::serve(listener, state, taking_stops.clone());
-        let (tell_ended, ended) = mpsc::channel(8);
+        let (tell_ended, ended) = mpsc::channel(8 + workspaces.len());
         let serve = async move {
             if let Err(error) = serve.await {
                 tracing::error!(%error, "the server has ended");
             }
         };
-        let taking = vec![
+        let mut taking = vec![
             part("server", &tell_ended, serve),
             part("engine", &tell_ended, engine.run(taking_stops.clone())),
             part("watch", &tell_ended, watch(app.clone(), asker, me, settings.lease, taking_stops.clone())),
             part("housekeeping", &tell_ended, housekeeping(app.clone(), me, taking_stops.clone())),
-            part("catalog's watch", &tell_ended, watch_catalog(app.clone(), root, reloads, taking_stops)),
+            part("catalog's watch", &tell_ended, watch_catalog(app.clone(), root, reloads, taking_stops.clone())),
         ];
+        for workspace in workspaces {
+            taking.push(part("ear for Slack", &tell_ended, workspace.listen(app.clone(), taking_stops.clone())));
+        }
         let sequencer = ledger::sequencer::run(store.clone(), me, settings.lease, telling_stops.clone());
         let telling = vec![
             part("sequencer", &tell_ended, sequencer),

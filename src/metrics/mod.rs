@@ -286,8 +286,18 @@ pub fn line(line: Line, took: Duration) {
 }
 
 /// What may come of something that Slack delivers: it was said, it is news of a room, or it is neither and why.
-pub const SLACK: [&str; 9] =
-    ["said", "news", "not_kept", "own", "other_workspace", "org_wide", "no_words", "unknown", "unreadable"];
+pub const SLACK: [&str; 10] = [
+    "said",
+    "news",
+    "not_kept",
+    "own",
+    "other_workspace",
+    "org_wide",
+    "no_words",
+    "unknown",
+    "unreadable",
+    "not_slack",
+];
 
 /// Counts something that Slack delivered; `outcome` is one of [`SLACK`], and anything else is not counted.
 pub fn slack(outcome: &str) {

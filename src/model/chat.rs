@@ -191,6 +191,19 @@ pub struct Button {
     pub command: String,
 }
 
+/// The words of the window that asks for a reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WhyWords {
+    /// What it is called, at most 24 characters.
+    pub title: String,
+    /// What it asks.
+    pub question: String,
+    /// What stands on the button that sends it, at most 24 characters.
+    pub send: String,
+    /// What stands on the button that does not, at most 24 characters.
+    pub cancel: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::plan::{and, environment, or, steps};
 use super::time::Times;
 use super::visible::{echo, visible};
-use crate::model::chat::Account;
+use crate::model::chat::{Account, WhyWords};
 use crate::model::code::Code;
 use crate::model::id::{PersonId, RunId};
 use crate::model::plan::Plan;
@@ -15,6 +15,16 @@ use crate::model::run::RunState;
 /// To `ping`.
 pub fn pong() -> String {
     "I am here.".to_owned()
+}
+
+/// The window in which a platform asks why, when somebody denies by a button.
+pub fn why_window() -> WhyWords {
+    WhyWords {
+        title: "Deny".to_owned(),
+        question: "Why? The room reads it.".to_owned(),
+        send: "Deny".to_owned(),
+        cancel: "Not now".to_owned(),
+    }
 }
 
 /// To somebody whom the catalog does not know.

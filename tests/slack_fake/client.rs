@@ -1,15 +1,14 @@
 //! The client library that an adapter is made of, against the workspace: it understands every answer and every payload,
 //! and what it sends is found right.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
-use slack_morphism::SlackHyperClient;
 use slack_morphism::errors::SlackClientError;
 use slack_morphism::prelude::*;
 
-use super::slack::{APP_TOKEN, BOT_TOKEN, Fault, Room, Slack};
+use super::slack::{BOT_TOKEN, Fault, Room, Slack};
 
 type Client = SlackClient<SlackClientHyperConnector<HttpConnector>>;
 

@@ -9,7 +9,7 @@
 //! be read: if its fate is unknown it is sent again, and at worst that person sees it twice. A change is made again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep_until};
 use super::inbound::Own;
 use super::text::{self, BODY, BUTTONS, Post};
 use super::{PLATFORM, is_user_id};
+use crate::chat::hearing::Hearing;
 use crate::chat::{Adapter, Limits, Outgoing, SendError};
 use crate::model::chat::RoomAddress;
 use crate::model::id::MessageId;
@@ -58,6 +59,7 @@ pub struct Slack {
     client: SlackHyperClient,
     token: SlackApiToken,
     own: Own,
+    hearing: Arc<Hearing>,
     /// What each channel still takes at once.
     pace: Mutex<HashMap<String, Bucket>>,
     /// Until when something may still appear: for all channels, as another process may have died right before this one
@@ -71,9 +73,12 @@ pub enum ConnectError {
     /// The machine has no certificates to check Slack's with.
     #[error("this machine's certificates cannot be read, so Slack's cannot be checked; install ca-certificates")]
     Certificates(#[source] std::io::Error),
-    /// Slack does not accept the token, or does not answer.
+    /// Slack does not accept the token.
     #[error("Slack does not let the bot in: {0}")]
     Refused(SendError),
+    /// Slack does not answer, or not now: worth another try.
+    #[error("Slack cannot be reached: {0}")]
+    Unreachable(SendError),
     /// An answer that is none.
     #[error("Slack's answer to auth.test cannot be read")]
     Answer(#[source] serde_json::Error),
@@ -95,21 +100,30 @@ impl Slack {
             .with_slack_api_url(api.trim_end_matches('/'));
         let client = SlackClient::new(connector);
         let token = SlackApiToken::new(SlackApiTokenValue(token));
-        let answer: Value = client
-            .open_session(&token)
-            .http_session_api
-            .http_post("auth.test", &json!({}), None)
-            .await
-            .map_err(|error| ConnectError::Refused(meaning(&error)))?;
+        let answer: Value =
+            client.open_session(&token).http_session_api.http_post("auth.test", &json!({}), None).await.map_err(
+                |error| match (&error, meaning(&error)) {
+                    (SlackClientError::ApiError(_), meant @ (SendError::Unknown(_) | SendError::Refused(_))) => {
+                        ConnectError::Refused(meant)
+                    }
+                    (_, meant) => ConnectError::Unreachable(meant),
+                },
+            )?;
         let own: WhoAmI = serde_json::from_value(answer).map_err(ConnectError::Answer)?;
         let own = Own { team: own.team_id, user: own.user_id, bot: own.bot_id };
         let settled = Mutex::new((Instant::now() + SETTLES_WITHIN, HashMap::new()));
-        Ok(Self { client, token, own, pace: Mutex::default(), settled })
+        let hearing = Arc::new(Hearing::new(format!("{PLATFORM}:{}", own.team)));
+        Ok(Self { client, token, own, hearing, pace: Mutex::default(), settled })
     }
 
     /// Who the bot is there.
     pub fn own(&self) -> &Own {
         &self.own
+    }
+
+    /// Whether what is said there arrives here.
+    pub fn hearing(&self) -> &Arc<Hearing> {
+        &self.hearing
     }
 
     /// Asks for a place at which to listen, with the app's own token. It can be used once.

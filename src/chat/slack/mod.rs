@@ -2,12 +2,14 @@
 //!
 //! What lives here: everything that knows Slack's shapes. What does not: what is said (`text`, `flow`) and who may say it.
 //! No type of Slack's leaves this folder. Reading what came in (`inbound`), setting what goes out (`text`) and the app's
-//! manifest are pure; `api` is what speaks to Slack, `socket` what
-//! listens.
+//! manifest are pure; `api` is what speaks to Slack, `socket` and `requests` are what listens, and `hand_over` is where both
+//! meet.
 
 pub mod api;
+pub mod hand_over;
 pub mod inbound;
 pub mod manifest;
+pub mod requests;
 pub mod signed;
 pub mod socket;
 pub mod text;

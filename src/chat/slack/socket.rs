@@ -7,7 +7,6 @@
 //! Keeps I6 on Slack's side: a delivery is acknowledged only after everything in it is durable. What could not be kept
 //! is not acknowledged, so that Slack delivers it again. Deliveries are dealt with one after the other, as they came.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -20,17 +19,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::PLATFORM;
-use super::api::Slack;
-use super::inbound::{Reader, RoomNews, Taken};
-use super::text::{WhyWords, why_view};
-use crate::chat::{Inbound, SendError};
+use super::hand_over::{Delivered, Door, Kept};
 use crate::metrics;
-use crate::model::chat::{Account, Incoming};
-use crate::store::Clock;
-
-/// The catalog's name for an account, if somebody has it.
-pub type Names = Arc<dyn Fn(&Account) -> Option<String> + Send + Sync>;
 
 /// How patient a listener is.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +35,6 @@ pub struct Patience {
     pub shortest_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
-    /// How long opening a window may take: it has to be there within 3 s of the press.
-    pub window_within: Duration,
 }
 
 impl Default for Patience {
@@ -57,19 +45,14 @@ impl Default for Patience {
             deaf_after: Duration::from_secs(15),
             shortest_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(30),
-            window_within: Duration::from_secs(2),
         }
     }
 }
 
 /// What listens to one workspace.
 pub struct Listener {
-    slack: Arc<Slack>,
+    door: Door,
     app: SlackApiToken,
-    inbound: Arc<dyn Inbound>,
-    names: Names,
-    clock: Clock,
-    words: WhyWords,
     patience: Patience,
 }
 
@@ -99,18 +82,9 @@ struct Frame {
 }
 
 impl Listener {
-    /// Something that listens as the app whose token it is (`xapp-…`). `words` are those of the window that asks why.
-    pub fn new(
-        slack: Arc<Slack>,
-        app_token: String,
-        inbound: Arc<dyn Inbound>,
-        names: Names,
-        clock: Clock,
-        words: WhyWords,
-        patience: Patience,
-    ) -> Self {
-        let app = SlackApiToken::new(SlackApiTokenValue(app_token));
-        Self { slack, app, inbound, names, clock, words, patience }
+    /// Something that listens as the app whose token it is (`xapp-…`), and hands over through a door.
+    pub fn new(door: Door, app_token: String, patience: Patience) -> Self {
+        Self { door, app: SlackApiToken::new(SlackApiTokenValue(app_token)), patience }
     }
 
     /// Listens until told to stop. What breaks is logged and opened again: it never ends by itself.
@@ -118,7 +92,9 @@ impl Listener {
         let mut failures = 0;
         while !*stop.borrow() {
             let began = Instant::now();
-            let pause = match self.listen(&mut stop).await {
+            let ended = self.listen(&mut stop).await;
+            self.door.slack.hearing().lost();
+            let pause = match ended {
                 Ended::Stopped => return,
                 Ended::Anew => Duration::ZERO,
                 Ended::Broken(why) => {
@@ -160,7 +136,7 @@ impl Listener {
     }
 
     async fn open(&self) -> Result<Socket, String> {
-        let place = self.slack.open_socket(&self.app).await.map_err(|error| error.to_string())?;
+        let place = self.door.slack.open_socket(&self.app).await.map_err(|error| error.to_string())?;
         // The place holds a ticket: it is not to be logged.
         let (socket, _) = connect_async(place).await.map_err(|error| plain(&error))?;
         Ok(socket)
@@ -191,6 +167,7 @@ impl Listener {
                 message = socket.next() => message,
             };
             heard = Instant::now();
+            self.door.slack.hearing().heard();
             let text = match message {
                 None | Some(Ok(Message::Close(_))) => return Ended::Anew,
                 Some(Err(error)) => return Ended::Broken(plain(&error)),
@@ -218,7 +195,9 @@ impl Listener {
                         tracing::warn!(kind = frame.kind, "a frame of Slack's has no envelope");
                         continue;
                     };
-                    if self.take(&frame).await == Kept::No {
+                    let again = frame.retry_attempt.unwrap_or(0) > 0;
+                    let delivered = Delivered { kind: &frame.kind, payload: &frame.payload, again };
+                    if self.door.take(delivered).await == Kept::No {
                         continue;
                     }
                     let receipt = json!({"envelope_id": envelope}).to_string();
@@ -232,88 +211,6 @@ impl Listener {
             heard = Instant::now();
         }
     }
-
-    /// Hands over what is in a frame, in order.
-    async fn take(&self, frame: &Frame) -> Kept {
-        let name = |id: &str| {
-            let workspace = self.slack.own().team.clone();
-            (self.names)(&Account { platform: PLATFORM.to_owned(), workspace, id: id.to_owned() })
-        };
-        // Read in a block of its own: what reads is not kept while something is waited for.
-        let taken =
-            Reader { own: self.slack.own(), name: &name, now: self.clock.now() }.frame(&frame.kind, &frame.payload);
-        for taken in taken {
-            let kept = match taken {
-                Taken::Said(incoming) => self.receive(incoming).await,
-                Taken::AskWhy { trigger, kept, press } => match self.ask_why(&trigger, &kept, frame).await {
-                    Asked::Yes => Kept::Yes,
-                    Asked::No => self.receive(press).await,
-                },
-                Taken::Room(RoomNews { room, key, at: _, what }) => {
-                    metrics::slack("news");
-                    tracing::info!(%room, key, ?what, "news of a room");
-                    Kept::Yes
-                }
-                Taken::Noted(note) => {
-                    metrics::slack(note.name());
-                    tracing::debug!(?note, kind = frame.kind, "a delivery that nobody said");
-                    Kept::Yes
-                }
-            };
-            if kept == Kept::No {
-                return Kept::No;
-            }
-        }
-        Kept::Yes
-    }
-
-    async fn receive(&self, incoming: Incoming) -> Kept {
-        match self.inbound.receive(incoming).await {
-            Ok(_) => {
-                metrics::slack("said");
-                Kept::Yes
-            }
-            // Said where it failed.
-            Err(_) => {
-                metrics::slack("not_kept");
-                Kept::No
-            }
-        }
-    }
-
-    /// Opens the window that asks why. If that is not possible the press alone has to do: whoever denies wants to deny.
-    async fn ask_why(&self, trigger: &str, kept: &str, frame: &Frame) -> Asked {
-        let opening = self.slack.open_view(trigger, why_view(&self.words, kept));
-        match timeout(self.patience.window_within, opening).await {
-            Ok(Ok(())) => Asked::Yes,
-            // Delivered again, after the window was opened: its answer is what counts.
-            Ok(Err(SendError::Refused(why))) if why.contains("exchanged") || frame.retry_attempt.unwrap_or(0) > 0 => {
-                Asked::Yes
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the window that asks why cannot be opened; the press counts without a reason");
-                Asked::No
-            }
-            Err(_) => {
-                tracing::warn!("the window that asks why did not open in time; the press counts without a reason");
-                Asked::No
-            }
-        }
-    }
-}
-
-/// Whether everything in a delivery is durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kept {
-    Yes,
-    No,
-}
-
-/// Whether somebody is asked for a reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Yes,
-    No,
 }
 
 /// An error of the socket's, without the place that was opened.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{PLATFORM, is_user_id};
 use crate::chat::sender::split;
-use crate::model::chat::{Account, Button, Message};
+use crate::model::chat::{Account, Button, Message, WhyWords};
 
 /// The most characters of a message's body. Slack takes about four times as many, in a way that it does not document;
 /// this many are on a phone's screen without being folded away for long, and a plan is more messages rather than less.
@@ -291,19 +291,6 @@ fn cut(text: &str, most: usize) -> String {
         None => text.to_owned(),
         Some(_) => text.chars().take(most - 1).chain(CUT.chars()).collect(),
     }
-}
-
-/// The words of the window that asks for a reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WhyWords {
-    /// What it is called, at most 24 characters.
-    pub title: String,
-    /// What it asks.
-    pub question: String,
-    /// What stands on the button that sends it, at most 24 characters.
-    pub send: String,
-    /// What stands on the button that does not, at most 24 characters.
-    pub cancel: String,
 }
 
 /// The window that asks for a reason. `kept` comes back with the answer; Slack takes at most 3,000 characters of it.

@@ -1,7 +1,7 @@
 //! The listener against a socket on this machine that says what it is told.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -13,11 +13,14 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_tungstenite::accept_async;
 
+use super::super::api::Slack;
+use super::super::hand_over::Names;
 use super::super::inbound::Note;
 use super::*;
-use crate::chat::{Delivery, ReceiveError, Received};
-use crate::model::chat::Said;
+use crate::chat::{Delivery, Inbound, ReceiveError, Received};
+use crate::model::chat::{Incoming, Said, WhyWords};
 use crate::model::id::InboxId;
+use crate::store::Clock;
 
 /// Keeps what it receives, unless it is told to fail.
 #[derive(Default)]
@@ -100,7 +103,8 @@ async fn fake(window: &'static str, deaf_after: Duration) -> Fake {
     };
     let (stop, stops) = watch::channel(false);
     let names: Names = Arc::new(|account| (account.to_string() == "slack:T1:U2").then(|| "boss".to_owned()));
-    let listener = Listener::new(Arc::new(slack), "xapp-1".to_owned(), memory.clone(), names, clock, words, patience);
+    let door = Door { slack: Arc::new(slack), inbound: memory.clone(), names, clock, words };
+    let listener = Listener::new(door, "xapp-1".to_owned(), patience);
     let listener = tokio::spawn(listener.run(stops));
     Fake { sockets, calls, memory, stop, listener }
 }
