@@ -28,17 +28,17 @@ async fn the_scene(hears: Hears) {
     assert_eq!(bot.slack.pushes("boss").len(), 1, "whoever is asked is pushed once");
 
     // Who is not asked, who asks themselves, whom nobody knows, and what only sounds like it.
-    bot.reply("zed", asked.ts, "approved");
-    bot.reply("mei", asked.ts, "approved");
-    bot.reply("boss", asked.ts, "ok");
-    bot.reply("mei", asked.ts, "looks dead to me?");
-    page.push(bot.rest().await);
+    for (who, words) in [("zed", "approved"), ("mei", "approved"), ("boss", "ok"), ("mei", "looks dead to me?")] {
+        bot.reply(who, asked.ts, words);
+        page.push(format!("{who} says {words}\n{}", bot.rest().await));
+    }
 
     bot.reply("boss", asked.ts, "approved");
     page.push(bot.rest().await);
     bot.bot.until_run(asked.run, "succeeded").await;
 
     bot.say("mei", "run system a health check");
+    page.push(bot.rest().await);
     bot.reply("lin", asked.ts, "approved");
     page.push(bot.rest().await);
     insta::assert_snapshot!("the_scene", page.join("\n\n"));
@@ -61,9 +61,10 @@ async fn pressed(hears: Hears) {
     bot.say("mei", "start service b");
     let asked = bot.request().await;
     bot.rest().await;
-    bot.slack.press("mei", &bot.room, asked.ts, "approve");
-    bot.slack.press("zed", &bot.room, asked.ts, "approve");
-    page.push(bot.rest().await);
+    for who in ["mei", "zed"] {
+        bot.slack.press(who, &bot.room, asked.ts, "approve");
+        page.push(format!("{who} presses approve\n{}", bot.rest().await));
+    }
     // Denying by a button asks why.
     bot.slack.press("lin", &bot.room, asked.ts, "deny");
     let window = bot.slack.until("a window", |slack| slack.views("lin").pop()).await;
@@ -110,6 +111,6 @@ async fn only_slack_may_call() {
     ] {
         assert_eq!(bot.slack.forge("mei", &bot.room, "ping", forgery).await, status, "{forgery:?}");
     }
-    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(bot.rest().await, @r#"system-a: I am here."#);
     bot.finish().await;
 }
