@@ -10,6 +10,7 @@ mod support;
 use std::time::Duration;
 
 use slack_bot::{Hears, SlackBot};
+use support::browser::Browser;
 use support::world::Catalog;
 
 async fn the_scene(hears: Hears) {
@@ -93,6 +94,64 @@ async fn nobody_speaks_for_others_beside_a_workspace() {
     assert!(!refused.status.success());
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("there is no such room here"), "{said}");
+    bot.finish().await;
+}
+
+/// Beside a workspace the pages show, to whoever has the key, and do nothing.
+#[tokio::test]
+async fn the_pages_only_show() {
+    let bot = SlackBot::start(Catalog::unwatched(), Hears::Socket).await;
+    bot.say("mei", "start service b");
+    let asked = bot.request().await;
+    bot.rest().await;
+    let chooser = Browser::come_in(&bot.bot).await.page("/people").await;
+    assert!(chooser.contains("Through whose eyes?") && !chooser.contains("zed"), "{chooser}");
+    let boss = Browser::of(&bot.bot, "boss").await;
+    for path in [format!("/runs/{}", asked.run), "/requests".to_owned(), "/systems".to_owned(), "/".to_owned()] {
+        let page = boss.get(&path).await.text().await.expect("a page");
+        for form in page.split("<form").skip(1) {
+            let action = form.split("action=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+            assert!(!action.contains("/rooms/") && !action.contains("/trial/"), "{path}: {action}");
+        }
+    }
+    let run = boss.page(&format!("/runs/{}", asked.run)).await;
+    assert!(run.contains("demo-ctl start service-b"), "the plan is shown: {run}");
+    let token = boss.token_on("/people").await;
+    for (path, command) in [("presses", "command"), ("lines", "text")] {
+        for room in ["system-a", bot.room.as_str()] {
+            let fields = [("token", token.as_str()), ("id", "1"), ("interaction", "1"), ("message", "m1")];
+            let mut fields = fields.to_vec();
+            let approve = format!("approve {}", asked.code);
+            fields.push((command, &approve));
+            let answer = boss.post(&format!("/rooms/{room}/{path}"), &fields).await;
+            assert_eq!(answer.status(), reqwest::StatusCode::FORBIDDEN);
+        }
+    }
+    let waits = bot.bot.db().number("select count(*) from request where state = 'pending'").await;
+    assert_eq!(waits, 1, "nobody decided");
+    bot.finish().await;
+}
+
+/// A room that no workspace has is said at the start, and at a reload keeps the catalog before it.
+#[tokio::test]
+async fn a_room_of_nowhere_is_not_taken() {
+    let mut bot = SlackBot::start(Catalog::unwatched(), Hears::Socket).await;
+    let rooms = bot.bot.catalog("rooms.yaml");
+    let text = std::fs::read_to_string(&rooms).expect("a file");
+    bot.bot.expect_error("the catalog is not loaded");
+    std::fs::write(
+        &rooms,
+        format!("{text}  far: {{address: \"slack:T0FAR:C1\"}}\n  old: {{address: \"local:trial:x\"}}\n"),
+    )
+    .expect("a file");
+    bot.hear("The catalog was changed and is not loaded").await;
+    insta::assert_snapshot!(bot.slack.of_bot(&bot.room)[0].text, @r#"
+    The catalog was changed and is not loaded; the one before keeps serving:
+    The room far is at slack:T0FAR:C1, and the settings name no workspace slack:T0FAR.
+    The room old is at local:trial:x, and the trial's own room is closed once there is a chat workspace.
+    "#);
+    std::fs::write(&rooms, text).expect("a file");
+    bot.hear("The catalog is loaded again").await;
     bot.finish().await;
 }
 
