@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::catalog::{Catalog, Subject};
+use super::catalog::{Catalog, Person, Subject};
 use super::chat::{Account, UserGroup};
 use super::id::{GroupName, PersonId};
 
@@ -50,40 +50,66 @@ pub enum Sight {
 
 /// Why nobody knows who is in a user group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blind {
-    /// When the platform last said it; `None`: not since the bot began to ask.
-    pub last: Option<DateTime<Utc>>,
+pub enum Blind {
+    /// The platform was not asked yet.
+    NotAsked,
+    /// It was asked and does not say.
+    Silent {
+        /// When it last did; `None`: never since the bot began to ask.
+        last: Option<DateTime<Utc>>,
+        /// What it answers instead, if it answers.
+        why: Option<String>,
+    },
+    /// It says that it has no such group, or none in use.
+    Gone,
+}
+
+impl Blind {
     /// What the platform answers instead, if it answers.
-    pub why: Option<String>,
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::NotAsked => None,
+            Self::Silent { why, .. } => why.as_deref(),
+            Self::Gone => Some("there is no such user group, or it is not in use"),
+        }
+    }
 }
 
 /// What platforms have said of their user groups.
 #[derive(Debug, Clone, Default)]
 pub struct Sightings(BTreeMap<UserGroup, Sighting>);
 
-#[derive(Debug, Clone, Default)]
-struct Sighting {
-    /// What was said last, and when that was asked.
-    said: Option<(DateTime<Utc>, BTreeSet<Account>)>,
-    /// What went wrong since.
-    why: Option<String>,
+/// What one platform said of one group.
+#[derive(Debug, Clone)]
+enum Sighting {
+    /// These are in it, as of when that was asked; and what went wrong since.
+    Said { asked_at: DateTime<Utc>, accounts: BTreeSet<Account>, why: Option<String> },
+    /// It has never said, and why.
+    Never { why: Option<String> },
+    /// There is none.
+    Gone,
 }
 
 impl Sightings {
     /// The platform named its members. `asked_at` is from before it was asked: an answer is never taken for newer than
     /// it can be.
     pub fn seen(&mut self, group: &UserGroup, asked_at: DateTime<Utc>, accounts: BTreeSet<Account>) {
-        self.0.insert(group.clone(), Sighting { said: Some((asked_at, accounts)), why: None });
+        self.0.insert(group.clone(), Sighting::Said { asked_at, accounts, why: None });
     }
 
     /// The platform says that it has no such group, or none in use: what it said before holds no longer.
-    pub fn gone(&mut self, group: &UserGroup, why: String) {
-        self.0.insert(group.clone(), Sighting { said: None, why: Some(why) });
+    pub fn gone(&mut self, group: &UserGroup) {
+        self.0.insert(group.clone(), Sighting::Gone);
     }
 
     /// It was asked and did not say: what it said before holds for the rest of its time.
-    pub fn unanswered(&mut self, group: &UserGroup, why: String) {
-        self.0.entry(group.clone()).or_default().why = Some(why);
+    pub fn unanswered(&mut self, group: &UserGroup, now_why: Option<String>) {
+        match self.0.get_mut(group) {
+            Some(Sighting::Said { why, .. }) => *why = now_why,
+            Some(Sighting::Never { .. } | Sighting::Gone) | None => {
+                self.0.insert(group.clone(), Sighting::Never { why: now_why });
+            }
+        }
     }
 
     /// Forgets what no catalog asks for any more.
@@ -101,22 +127,22 @@ impl Catalog {
         let mut catalog = self.clone();
         for group in catalog.groups.values_mut() {
             let Kept::Platform { user_group, sight } = &mut group.kept else { continue };
-            let sighting = sightings.0.get(user_group);
-            let said = sighting.and_then(|sighting| sighting.said.as_ref());
-            match said.map(|(at, accounts)| (*at, *at + good_for, accounts)) {
-                Some((_, until, accounts)) if now < until => {
-                    let is_in = |person: &PersonId| {
-                        self.people.get(person).is_some_and(|it| it.accounts.iter().any(|own| accounts.contains(own)))
-                    };
-                    group.members = self.people.keys().filter(|person| is_in(person)).cloned().collect();
-                    *sight = Sight::Clear { until };
+            group.members = BTreeSet::new();
+            *sight = Sight::Blind(match sightings.0.get(user_group) {
+                None => Blind::NotAsked,
+                Some(Sighting::Gone) => Blind::Gone,
+                Some(Sighting::Never { why }) => Blind::Silent { last: None, why: why.clone() },
+                Some(Sighting::Said { asked_at, accounts, why }) => {
+                    let until = *asked_at + good_for;
+                    if now < until {
+                        let is_in = |person: &&Person| person.accounts.iter().any(|own| accounts.contains(own));
+                        group.members = self.people.values().filter(is_in).map(|person| person.name.clone()).collect();
+                        *sight = Sight::Clear { until };
+                        continue;
+                    }
+                    Blind::Silent { last: Some(*asked_at), why: why.clone() }
                 }
-                known => {
-                    group.members = BTreeSet::new();
-                    let why = sighting.and_then(|sighting| sighting.why.clone());
-                    *sight = Sight::Blind(Blind { last: known.map(|(at, _, _)| at), why });
-                }
-            }
+            });
         }
         catalog
     }
@@ -188,7 +214,6 @@ pub struct Unseen<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::catalog::Person;
 
     fn moment(minutes: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_000_000 + minutes * 60, 0).expect("a time")
@@ -215,7 +240,7 @@ mod tests {
             catalog.people.insert(name.clone(), Person { name, accounts });
         }
         let listed = Group { members: BTreeSet::from([PersonId::new("mei")]), kept: Kept::Catalog };
-        let sight = Sight::Blind(Blind { last: None, why: None });
+        let sight = Sight::Blind(Blind::NotAsked);
         let kept = Kept::Platform { user_group: managers(), sight };
         catalog.groups.insert(GroupName::new("support"), listed);
         catalog.groups.insert(GroupName::new("managers"), Group { members: BTreeSet::new(), kept });
@@ -255,7 +280,7 @@ mod tests {
     fn what_is_too_old_is_nobody() {
         let mut sightings = Sightings::default();
         sightings.seen(&managers(), moment(0), accounts(&["slack:T0ACME:U0BOSS"]));
-        sightings.unanswered(&managers(), "no answer".to_owned());
+        sightings.unanswered(&managers(), Some("no answer".to_owned()));
         let before = moment(5) - TimeDelta::microseconds(1);
         assert_eq!(names(&catalog().with_members(&sightings, before, GOOD_FOR)), "boss");
         let after = catalog().with_members(&sightings, moment(5), GOOD_FOR);
@@ -263,7 +288,7 @@ mod tests {
         assert_eq!(after.members_good_until(), None);
         let [unseen] = after.all_unseen()[..] else { panic!("one group cannot be seen") };
         assert_eq!(unseen.name.as_str(), "managers");
-        assert_eq!(*unseen.blind, Blind { last: Some(moment(0)), why: Some("no answer".to_owned()) });
+        assert_eq!(*unseen.blind, Blind::Silent { last: Some(moment(0)), why: Some("no answer".to_owned()) });
         assert_eq!(after.unseen(&subjects(&["group:support", "person:mei"])).len(), 0, "only what was asked about");
     }
 
@@ -271,7 +296,7 @@ mod tests {
     fn a_group_that_is_gone_has_no_members_from_then_on() {
         let mut sightings = Sightings::default();
         sightings.seen(&managers(), moment(0), accounts(&["slack:T0ACME:U0BOSS"]));
-        sightings.gone(&managers(), "no_such_subteam".to_owned());
+        sightings.gone(&managers());
         assert_eq!(names(&catalog().with_members(&sightings, moment(1), GOOD_FOR)), "");
         sightings.seen(&managers(), moment(2), accounts(&["slack:T0ACME:U0BOSS"]));
         assert_eq!(names(&catalog().with_members(&sightings, moment(2), GOOD_FOR)), "boss", "and comes back");

@@ -107,7 +107,7 @@ impl Checker {
             );
             self.problem(input, Problem::new(written.place, message).hint("give people their accounts there"));
         }
-        let sight = Sight::Blind(Blind { last: None, why: None });
+        let sight = Sight::Blind(Blind::NotAsked);
         Some(Group { members: BTreeSet::new(), kept: Kept::Platform { user_group, sight } })
     }
 
