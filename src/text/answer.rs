@@ -56,21 +56,24 @@ pub fn unseen(groups: &[Unseen<'_>], now: DateTime<Utc>) -> String {
         .map(|unseen| {
             let Unseen { name, user_group, blind } = unseen;
             let platform = capital(&visible(&user_group.platform));
-            let because = |why: &Option<String>| {
-                why.as_deref().map(|why| format!(" ({})", visible(why))).unwrap_or_default()
-            };
             let why = match blind {
                 Blind::NotAsked => format!("{platform} has not been asked yet. Say it again in a moment."),
                 Blind::Gone => format!(
                     "{platform} has no user group {} in use. Ask an operator to correct people.yaml.",
                     visible(&user_group.id)
                 ),
-                Blind::Silent { last: None, why } => {
-                    format!("{platform} has not answered yet{}. Ask an operator.", because(why))
-                }
-                Blind::Silent { last: Some(last), why } => {
-                    let silent = u64::try_from((now - *last).num_milliseconds()).unwrap_or_default();
-                    format!("{platform} has not answered for {}{}. Ask an operator.", lasted(silent), because(why))
+                Blind::Silent { last, why } => {
+                    let since = last.map_or_else(
+                        || "yet".to_owned(),
+                        |last| {
+                            let silent = u64::try_from((now - last).num_milliseconds()).unwrap_or_default();
+                            format!("for {}", lasted(silent))
+                        },
+                    );
+                    match why {
+                        Some(why) => format!("{platform} has not told it {since} ({}). Ask an operator.", visible(why)),
+                        None => format!("{platform} has not answered {since}. Ask an operator."),
+                    }
                 }
             };
             format!(" I cannot see who is in {name} just now: {why}")
@@ -338,9 +341,9 @@ mod tests {
         insta::assert_snapshot!(said.join("\n"), @"
          I cannot see who is in managers just now: Slack has not been asked yet. Say it again in a moment.
          I cannot see who is in managers just now: Slack has no user group S0MANAGERS in use. Ask an operator to correct people.yaml.
-         I cannot see who is in managers just now: Slack has not answered yet (the connection failed). Ask an operator.
+         I cannot see who is in managers just now: Slack has not told it yet (the connection failed). Ask an operator.
          I cannot see who is in managers just now: Slack has not answered for 6 min. Ask an operator.
-         I cannot see who is in managers just now: Slack has not answered for 1 h 1 min (missing_scope: the app lacks a right). Ask an operator.
+         I cannot see who is in managers just now: Slack has not told it for 1 h 1 min (missing_scope: the app lacks a right). Ask an operator.
         ");
         assert_eq!(unseen(&[], now), "");
     }

@@ -603,6 +603,10 @@ mod tests {
         boss let service-down go on for service-b.
         boss paused all automation: maintenance.
         boss let automation go on.
+        countersign sees in managers (slack:T0ACME:S0MANAGERS): boss and kim.
+        countersign sees in managers (slack:T0ACME:S0MANAGERS): nobody. Left: boss and kim.
+        countersign cannot see who is in managers (slack:T0ACME:S0MANAGERS), so nobody is.
+        countersign cannot see who is in managers (slack:T0ACME:S0MANAGERS), so nobody is: the connection failed.
         countersign set its clock back by 3 s.
         ");
     }

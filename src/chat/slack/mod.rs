@@ -6,6 +6,7 @@
 //! meet.
 
 pub mod api;
+pub mod checkup;
 pub mod hand_over;
 pub mod inbound;
 pub mod manifest;
