@@ -538,6 +538,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
         trial: None,
         planner: Arc::new(|_| Err("no plans in this test".to_owned())),
         names: Vec::new(),
+        hearings: Vec::new(),
         silent_at_most: Duration::from_secs(60),
     };
     let serving = tokio::spawn(web::serve(listener, state, stopped));

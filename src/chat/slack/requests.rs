@@ -4,6 +4,9 @@
 //! Slack's (`signed`), and what it means (`inbound`). It has a port of its own so that it can be opened to the world
 //! without the pages.
 //!
+//! It hears as long as it serves: nobody may have anything to say for days, and Slack gives no sign of itself then. That
+//! something between Slack and here is broken cannot be seen from here; Slack says so afterwards, by delivering again.
+//!
 //! Keeps I6 as the socket does: Slack is told that it arrived only after everything in it is durable. What could not be
 //! kept is answered with 503, so that Slack delivers it again.
 
@@ -42,13 +45,17 @@ pub async fn serve(
     secret: String,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
+    let hearing = door.slack.hearing().clone();
     let called = std::sync::Arc::new(Called { door, secret });
     let app = Router::new().route(PATH, post(take)).layer(DefaultBodyLimit::max(MOST_BODY)).with_state(called);
     let stopped = async move {
         // An error means that the sender is gone: then the process ends as well.
         let _ended = stop.wait_for(|stop| *stop).await;
     };
-    axum::serve(listener, app).with_graceful_shutdown(stopped).await
+    hearing.heard();
+    let served = axum::serve(listener, app).with_graceful_shutdown(stopped).await;
+    hearing.lost();
+    served
 }
 
 async fn take(State(called): State<std::sync::Arc<Called>>, headers: HeaderMap, body: Bytes) -> Response {
