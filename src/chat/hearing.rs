@@ -67,8 +67,9 @@ impl Hearing {
     }
 
     /// A declared room turned out to be closed to the bot, by its channel: it is not in there, or the room is archived.
-    pub fn close_room(&self, channel: &str) {
-        self.closed.lock().unwrap_or_else(PoisonError::into_inner).insert(channel.to_owned());
+    /// Returns whether that is news.
+    pub fn close_room(&self, channel: &str) -> bool {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).insert(channel.to_owned())
     }
 
     /// A room is open to it.

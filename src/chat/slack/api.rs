@@ -147,7 +147,7 @@ impl Slack {
         session.http_session_api.http_post(method, &request, None).await.map_err(|error| meaning(&error))
     }
 
-    async fn get(&self, method: &str, fields: &[(&str, Option<String>)]) -> Result<Value, SendError> {
+    pub(super) async fn get(&self, method: &str, fields: &[(&str, Option<String>)]) -> Result<Value, SendError> {
         let session = self.client.open_session(&self.token);
         let fields = fields.to_vec();
         session.http_session_api.http_get(method, &fields, None).await.map_err(|error| meaning(&error))

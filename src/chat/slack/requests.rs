@@ -19,6 +19,7 @@ use axum::routing::post;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::away::HOLDS;
 use super::hand_over::{Delivered as Delivery, Door, Kept};
 use super::signed::{self, Delivered};
 use crate::metrics;
@@ -45,7 +46,7 @@ pub async fn serve(
     secret: String,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    let hearing = door.slack.hearing().clone();
+    let (hearing, away) = (door.slack.hearing().clone(), door.away.clone());
     let called = std::sync::Arc::new(Called { door, secret });
     let app = Router::new().route(PATH, post(take)).layer(DefaultBodyLimit::max(MOST_BODY)).with_state(called);
     let stopped = async move {
@@ -53,6 +54,11 @@ pub async fn serve(
         let _ended = stop.wait_for(|stop| *stop).await;
     };
     hearing.heard();
+    if let Some(away) = &away {
+        away.heard();
+        // Whoever calls meanwhile is taken when it serves: what was said before comes first.
+        drop(tokio::time::timeout(HOLDS, away.whole()).await);
+    }
     let served = axum::serve(listener, app).with_graceful_shutdown(stopped).await;
     hearing.lost();
     served
@@ -82,6 +88,10 @@ async fn take(State(called): State<std::sync::Arc<Called>>, headers: HeaderMap, 
         Delivered::Frame { kind, payload } => (kind, payload),
     };
     let again = headers.contains_key("x-slack-retry-num");
+    if let Some(away) = called.door.away.as_ref().filter(|_| again) {
+        // Something between Slack and here was broken: this came after all, others may have been given up.
+        away.suspect();
+    }
     match called.door.take(Delivery { kind, payload: &payload, again }).await {
         Kept::Yes => StatusCode::OK.into_response(),
         Kept::No => StatusCode::SERVICE_UNAVAILABLE.into_response(),

@@ -45,7 +45,9 @@ fn shown(taken: &[Taken]) -> String {
         match taken {
             Taken::Said(incoming) => writeln!(text, "{}", line(incoming)),
             Taken::AskWhy { trigger, kept, press } => writeln!(text, "ask why {trigger} {kept} {}", line(press)),
-            Taken::Room(RoomNews { room, key, at, what }) => writeln!(text, "{room} {key} {} {what:?}", at.timestamp()),
+            Taken::Room(RoomNews { room, key, at, account, what }) => {
+                writeln!(text, "{room} {key} {} {account} {what:?}", at.timestamp())
+            }
             Taken::Noted(note) => writeln!(text, "noted {} {note:?}", note.name()),
         }
         .expect("a string");
