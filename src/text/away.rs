@@ -50,7 +50,7 @@ pub fn recorded(room: &str, away: &Away<'_>, times: &Times, now: DateTime<Utc>) 
 
 fn unread(away: &Away<'_>, times: &Times, now: DateTime<Utc>) -> String {
     let unread = away.unread_until.map(|until| {
-        format!(" More was said than I read: what is older than {} is not recorded.", times.at(until, now))
+        format!(" More was said than I read: what was said before {} is not recorded.", times.at(until, now))
     });
     unread.unwrap_or_default()
 }
@@ -109,6 +109,12 @@ mod tests {
         let night = Away { from: at("22:01") - TimeDelta::days(1), ..away };
         let shown: Vec<String> = [away, all, quiet, short, much, night].iter().map(said).collect();
         insta::assert_snapshot!(shown.join("\n"), @r"
+        I was away 22:01–22:14 UTC. Not done: mei 22:03 `start service b`; boss 22:05 `approved`. Say it again if still wanted.
+        I was away 22:01–22:14 UTC. Not done: mei 22:03 `start service b`; boss 22:05 `approved`; mei 22:06 `stop service b` (edited); and 7 more. Say it again if still wanted.
+        I was away 22:01–22:14 UTC. Nothing said meanwhile is left undone.
+        Something was said here that I did not hear in time. Not done: mei 22:03 `start service b`; boss 22:05 `approved`. Say it again if still wanted.
+        I was away 22:01–22:14 UTC. More was said than I read: what was said before 22:04 UTC is not recorded. If you asked for something then, say it again.
+        I was away 2026-11-20 22:01 UTC to 22:14 UTC. Not done: mei 22:03 `start service b`; boss 22:05 `approved`. Say it again if still wanted.
         ");
     }
 

@@ -626,6 +626,16 @@ mod tests {
         boss let service-down go on for service-b.
         boss paused all automation: maintenance.
         boss let automation go on.
+        mei in system-a, at 05:40 +08 and read later, not acted on: start service b
+        countersign did not hear system-a 05:40–06:01 +08. Not done: mei 05:41 `start service b`; and 2 more.
+        countersign did not hear system-a 05:40–06:01 +08. More was said than I read: what was said before 05:50 +08 is not recorded.
+        mei joined system-a.
+        slack:T1:U9 left system-a.
+        countersign was invited to system-a and hears it from now on.
+        countersign was taken out of system-a and hears nothing there any more.
+        countersign saw system-a get the name incidents-old.
+        mei archived system-a: nothing can be said there any more.
+        mei brought system-a back.
         countersign set its clock back by 3 s.
         ");
     }
