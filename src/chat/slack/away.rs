@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -232,7 +232,7 @@ impl Away {
         };
         // Looked at last: a room that is whole now was heard without a break when the ear was asked.
         let rooms: Vec<RoomAddress> = self.state().whole.iter().cloned().collect();
-        let Ok(silence) = chrono::TimeDelta::from_std(silence) else { return };
+        let Ok(silence) = TimeDelta::from_std(silence) else { return };
         if rooms.is_empty() {
             return;
         }
@@ -363,7 +363,9 @@ impl Away {
         for _ in 0..most {
             let mut fields = vec![
                 ("channel", Some(room.channel.clone())),
+                // Both bounds: then the newest come first, and what is too much is what is oldest.
                 ("oldest", Some(stamp(since))),
+                ("latest", Some(stamp(self.clock.now() + TimeDelta::days(1)))),
                 ("limit", Some(PAGE.to_string())),
                 ("cursor", cursor.take()),
             ];
