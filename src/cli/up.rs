@@ -25,7 +25,8 @@ use crate::config::{Database, Flags, Settings};
 use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
 use crate::flow::{
-    App, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, make_plan, mending_line, room_sink, watch, watch_catalog,
+    App, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, make_plan, mending_line, room_sink, watch,
+    watch_catalog,
 };
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, Probe, StepAction};
@@ -379,6 +380,7 @@ impl Bot {
                 make_plan(&planner.in_use().catalog, &asked.runbook, params, &planner.world)
             }),
             names: settings.names.clone(),
+            hearings: workspaces.iter().map(|workspace| workspace.slack.hearing().clone()).collect(),
             // By then everything that this process held is lost to it, so that starting it again ends nothing that goes on.
             silent_at_most: settings.lease * 4 + DATABASE_PATIENCE,
         };
