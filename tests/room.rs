@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use countersign::chat::room::LocalRoom;
-use countersign::chat::{Adapter, Delivery, Inbound, Limits, Outgoing, ReceiveError, Received, SendError, sender};
+use countersign::chat::{Adapter, Delivery, Inbound, Limits, Outgoing, ReceiveError, Received, SendError, Used, sender};
 use countersign::cli::client::{Client, ServerArgs};
 use countersign::cli::say;
 use countersign::model::chat::{Account, Incoming, Message, RoomAddress, Said};
@@ -171,7 +171,7 @@ impl Adapter for Platform {
     }
 
     fn limits(&self) -> Limits {
-        Limits { text: 4000, buttons: 0 }
+        Limits { text: 4000, buttons: 0, used: Used::Hidden }
     }
 
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {

@@ -45,7 +45,7 @@ pub use look::{
     AutomationSeen, Conversation, Entry, GivenAnswer, KnownCheck, LedgerFilter, LedgerFrom, LineEntry, Mark,
     MessageEntry, Older,
 };
-pub use outbox::{Backlog, OutboxRow};
+pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
 pub use plain::PlainLine;
 pub(crate) use rows::subject;
 pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};

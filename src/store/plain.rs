@@ -5,6 +5,7 @@
 //! before inserts nothing at all (I4, I6).
 
 use super::append::{MESSAGE_SCHEMA, commitment};
+use super::outbox::OnlyInstead;
 use super::{LineOutcome, OutboxRow, Result, Store, Topic};
 use crate::metrics;
 use crate::model::chat::{Incoming, Message, Said};
@@ -107,6 +108,7 @@ impl Store {
                 cause: Some(id),
                 edits: None,
                 target_is_open: false,
+                only_instead: OnlyInstead::No,
                 tries: 0,
                 message,
                 created_at: now,

@@ -10,6 +10,7 @@ pub mod command;
 pub mod echo;
 pub mod flaps;
 pub mod incident;
+pub mod life;
 pub mod plan;
 pub mod report;
 pub mod time;

@@ -1,0 +1,8 @@
+-- A row may change the message of another row of its room: buttons that have done their work go, and whoever scrolls sees
+-- how it ended. The other row names the message once it was sent; until then this one waits, and if the other was given up
+-- this one is dropped.
+
+alter table outbox add column changes bigint references outbox;
+
+-- The messages by which a request was shown, and a run's root.
+create index outbox_subject on outbox (subject, id) where subject is not null and not edits;
