@@ -210,6 +210,11 @@ impl TestDb {
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&mut self.connection().await).await.expect("a number")
     }
+
+    /// One text, past everything of ours.
+    pub(crate) async fn text(&self, sql: &'static str) -> String {
+        sqlx::query_scalar(sql).fetch_one(&mut self.connection().await).await.expect("a text")
+    }
 }
 
 impl Drop for TestDb {

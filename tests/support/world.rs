@@ -178,6 +178,25 @@ impl Catalog {
         self
     }
 
+    /// The same world in a workspace of Slack: its two rooms are these channels, and everybody has an account there.
+    pub(crate) fn in_slack(mut self, team: &str, room: &str, other: &str) -> Self {
+        let files = self.files.as_mut().expect("the shipped catalog stays as it is");
+        for text in files.values_mut() {
+            let local = "local:trial:";
+            let mut moved = text
+                .replace(&format!("{local}{ROOM}"), &format!("slack:{team}:{room}"))
+                .replace(&format!("{local}{OTHER_ROOM}"), &format!("slack:{team}:{other}"));
+            while let Some(at) = moved.find(local) {
+                let rest = &moved[at + local.len()..];
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+                let account = format!("slack:{team}:U0{}", rest[..end].to_uppercase());
+                moved.replace_range(at..at + local.len() + end, &account);
+            }
+            *text = moved;
+        }
+        self
+    }
+
     /// How long requests wait.
     pub(crate) fn expires(self, expires: &str) -> Self {
         let policy = format!(

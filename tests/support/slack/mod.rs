@@ -521,6 +521,32 @@ impl Slack {
         self.messages(channel).into_iter().filter(|seen| seen.by == "countersign").collect()
     }
 
+    /// Everything that the bot wrote: where (a channel's name, `direct NAME`, or `only NAME` for what one person alone was
+    /// shown), and the message.
+    pub(crate) fn everything_of_bot(&self) -> Vec<(String, Seen)> {
+        let (channels, people): (Vec<Channel>, Vec<String>) = {
+            let state = self.inner.state();
+            let people = state.world.users.values().map(|user| user.name.clone()).collect();
+            (state.world.channels.values().cloned().collect(), people)
+        };
+        let mut all = Vec::new();
+        for channel in channels {
+            let place = match &channel.room {
+                Room::Direct => {
+                    let state = self.inner.state();
+                    let other = channel.members.iter().find(|member| *member != BOT);
+                    format!("direct {}", other.map_or_else(|| "nobody".to_owned(), |other| state.world.name(other)))
+                }
+                Room::Public | Room::Private => channel.name.clone(),
+            };
+            all.extend(self.of_bot(&channel.id).into_iter().map(|seen| (place.clone(), seen)));
+        }
+        for person in people {
+            all.extend(self.whispers(&person).into_iter().map(|seen| (format!("only {person}"), seen)));
+        }
+        all
+    }
+
     /// A channel as a page: replies under their root, who wrote and what it says.
     pub(crate) fn transcript(&self, channel: &str) -> String {
         let messages = self.messages(channel);
