@@ -6,3 +6,5 @@ alter table outbox add column changes bigint references outbox;
 
 -- The messages by which a request was shown, and a run's root.
 create index outbox_subject on outbox (subject, id) where subject is not null and not edits;
+-- What was shown to one person alone: to it a word without a code is bound in their direct messages.
+create index outbox_direct on outbox (room, id) where role = 'direct' and not edits;

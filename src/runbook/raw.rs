@@ -119,7 +119,7 @@ raw! {
     /// People and groups.
     People { people: Option<At<Pairs<Person>>>, groups: Option<At<Pairs<At<Vec<At<String>>>>>> }
     /// A person.
-    Person { accounts: Words }
+    Person { accounts: Words, ask: Word }
     /// Rooms.
     Rooms { rooms: Option<At<Pairs<Room>>> }
     /// A room.

@@ -15,6 +15,9 @@ use crate::model::id::{InboxId, OutboxId, Position, RequestId, ThreadId};
 /// The version of outbox messages that this binary writes.
 pub(super) const MESSAGE_SCHEMA: i16 = 1;
 
+/// The role of a message that shows a request in the direct messages of somebody who is asked.
+pub const DIRECT: &str = "direct";
+
 /// Something to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {

@@ -34,7 +34,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 pub use advance::{Advance, AdvanceError, AdvanceTx, Ended, Started};
 pub(crate) use append::commitment;
-pub use append::{NewMessage, Origin, Place};
+pub use append::{DIRECT, NewMessage, Origin, Place};
 pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
@@ -49,7 +49,7 @@ pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
 pub use plain::PlainLine;
 pub(crate) use rows::subject;
 pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
-pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun};
+pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
     AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck, IncidentCheck,
