@@ -1,0 +1,435 @@
+//! The life of a run's messages in Slack: buttons go when they have done their work, the first message says how the run
+//! stands, whoever must know is pushed and nobody else, approvers are asked where they want to be, and what is said to the
+//! bot alone acts where people see it.
+
+#[path = "support/slack/mod.rs"]
+mod slack;
+#[path = "support/slack_bot.rs"]
+mod slack_bot;
+mod support;
+
+use std::time::Duration;
+
+use slack::{Fault, Kind, Room, Seen, Slack};
+use slack_bot::{Asked, Hears, SlackBot};
+use support::bot::plain;
+use support::world::{Catalog, step};
+
+fn roll_out() -> Catalog {
+    Catalog::made().runbook("roll-out", &[step("copy", "ok"), step("verify", "ok")])
+}
+
+/// Somebody of the made catalog wants to be asked otherwise.
+fn asking(catalog: Catalog, person: &str, ask: &str) -> Catalog {
+    let (from, to) = match person {
+        "boss" => ("\"local:trial:boss2\"]}", format!("\"local:trial:boss2\"], ask: {ask}}}")),
+        _ => ("\"local:trial:lin\"]}", format!("\"local:trial:lin\"], ask: {ask}}}")),
+    };
+    catalog.edited("people.yaml", from, &to)
+}
+
+async fn start(catalog: Catalog) -> SlackBot {
+    SlackBot::start(catalog, Hears::Socket).await
+}
+
+/// The first line of a message, as it is now, and its buttons.
+fn head(seen: &Seen) -> String {
+    let buttons: Vec<&str> = seen.buttons.iter().map(|button| button.label.as_str()).collect();
+    let line = seen.text.lines().next().unwrap_or_default();
+    plain(&if buttons.is_empty() { line.to_owned() } else { format!("{line} [{}]", buttons.join("] [")) })
+}
+
+/// The run's first message as it is now.
+fn root(bot: &SlackBot, asked: &Asked) -> Seen {
+    bot.slack.of_bot(&bot.room).into_iter().find(|seen| seen.ts == asked.ts).expect("the root")
+}
+
+/// What the bot wrote to somebody alone.
+fn direct(bot: &SlackBot, person: &str) -> Vec<Seen> {
+    let channel = bot.slack.direct(person);
+    bot.slack.of_bot(&channel)
+}
+
+async fn ask(bot: &SlackBot, line: &str) -> Asked {
+    bot.say("mei", line);
+    let asked = bot.request().await;
+    bot.rest().await;
+    asked
+}
+
+// ---- buttons and roots ----
+
+#[tokio::test]
+async fn a_run_says_in_its_first_message_how_it_stands() {
+    let bot = start(roll_out()).await;
+    let asked = ask(&bot, "roll out").await;
+    let before = root(&bot, &asked);
+    insta::assert_snapshot!(head(&before), @"");
+    let approve = before.buttons[0].clone();
+    bot.reply("boss", asked.ts, "approved");
+    bot.bot.until_run(asked.run, "succeeded").await;
+    bot.calm().await;
+    let after = root(&bot, &asked);
+    insta::assert_snapshot!(head(&after), @"");
+    // The plan stands whole below it, and pings nobody any more.
+    let plan = before.text.replace("\n@boss @lin", "");
+    assert!(after.text.ends_with(&plan), "{}\n---\n{}", after.text, before.text);
+    // A telephone that was slow still shows the button.
+    bot.slack.press_late("lin", &bot.room, asked.ts, &approve);
+    bot.rest().await;
+    bot.slack.press_late("boss", &bot.room, asked.ts, &approve);
+    insta::assert_snapshot!(bot.rest().await, @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn every_way_in_which_a_request_ends_takes_its_buttons() {
+    let bot = start(roll_out()).await;
+    let mut heads = Vec::new();
+    for (who, word) in [("boss", "deny because not tonight"), ("boss", "deny"), ("mei", "withdraw"), ("mei", "stop")] {
+        let asked = ask(&bot, "roll out").await;
+        assert_eq!(root(&bot, &asked).buttons.len(), 2);
+        let old = root(&bot, &asked).buttons[1].clone();
+        bot.reply(who, asked.ts, word);
+        bot.rest().await;
+        heads.push(head(&root(&bot, &asked)));
+        bot.slack.press_late("lin", &bot.room, asked.ts, &old);
+        // Denying asks why, whatever became of it.
+        let window = bot.slack.until("a window", |slack| slack.views("lin").pop()).await;
+        bot.slack.submit(&window.id, &[("countersign-why", "countersign-why", "no")]);
+        heads.push(bot.rest().await);
+    }
+    insta::assert_snapshot!(heads.join("\n"), @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_request_that_expires_loses_its_buttons() {
+    let bot = start(roll_out().expires("3s")).await;
+    bot.say("mei", "roll out");
+    let asked = bot.request().await;
+    bot.hear("expired at").await;
+    bot.rest().await;
+    insta::assert_snapshot!(head(&root(&bot, &asked)), @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_run_that_was_asked_for_in_a_thread_says_it_there() {
+    let bot = start(roll_out()).await;
+    let talk = bot.say("lin", "it is slow again");
+    bot.reply("mei", talk, "roll out");
+    let asked = bot.request().await;
+    bot.rest().await;
+    bot.reply("boss", talk, "approved");
+    bot.bot.until_run(asked.run, "succeeded").await;
+    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(head(&root(&bot, &asked)), @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_plan_of_several_messages_loses_its_buttons_where_they_stand() {
+    let many: Vec<_> = (0..40).map(|n| step(&format!("step-{n:02}-{}", "x".repeat(60)), "ok")).collect();
+    let bot = start(Catalog::made().runbook("roll-out", &many)).await;
+    bot.say("mei", "roll out");
+    bot.calm().await;
+    let shown = bot.slack.of_bot(&bot.room);
+    assert!(shown.len() > 2, "{}", shown.len());
+    bot.rest().await;
+    let (first, last) = (shown[0].clone(), shown[shown.len() - 1].clone());
+    assert_eq!((first.buttons.len(), last.buttons.len()), (0, 2));
+    assert_eq!(last.thread, Some(first.ts));
+    bot.slack.press("lin", &bot.room, last.ts, "approve");
+    bot.rest().await;
+    let now = bot.slack.of_bot(&bot.room);
+    let of = |ts| now.iter().find(|seen| seen.ts == ts).expect("it is there").clone();
+    insta::assert_snapshot!(format!("{}\n{}", head(&of(first.ts)), head(&of(last.ts))), @"");
+    assert!(of(last.ts).text.ends_with(&last.text), "nothing of the plan is lost");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_stuck_says_so_until_it_is_not() {
+    let catalog = Catalog::made().runbook("roll-out", &[step("copy", "ok"), step("restart", "wait")]);
+    let mut bot = start(catalog).await;
+    let asked = ask(&bot, "roll out").await;
+    bot.reply("boss", asked.ts, "approved");
+    bot.bot.until_effect("restart", 1).await;
+    bot.bot.kill().await;
+    bot.bot.restart().await;
+    bot.hears(Hears::Socket).await;
+    bot.bot.until_run(asked.run, "stuck").await;
+    let mut heads = Vec::new();
+    bot.rest().await;
+    heads.push(head(&root(&bot, &asked)));
+    let pushed = |person: &str| bot.slack.pushes(person).len();
+    // Who asked: granted, stuck. Who must act: asked, stuck.
+    assert_eq!([pushed("mei"), pushed("boss"), pushed("lin")], [2, 2, 2]);
+
+    // A retry that comes to nothing leaves it as it was.
+    bot.reply("mei", asked.ts, "retry");
+    bot.rest().await;
+    let retry = bot.slack.of_bot(&bot.room).into_iter().rfind(|seen| !seen.buttons.is_empty()).expect("a request");
+    bot.reply("boss", asked.ts, "deny because look first");
+    bot.rest().await;
+    let now = bot.slack.of_bot(&bot.room).into_iter().find(|seen| seen.ts == retry.ts).expect("it is there");
+    heads.extend([head(&retry), head(&now), head(&root(&bot, &asked))]);
+
+    bot.reply("mei", asked.ts, "retry");
+    bot.rest().await;
+    bot.bot.release("restart");
+    let retry = bot.slack.of_bot(&bot.room).into_iter().rfind(|seen| !seen.buttons.is_empty()).expect("a request");
+    bot.slack.press("lin", &bot.room, retry.ts, "approve");
+    bot.bot.until_run(asked.run, "succeeded").await;
+    bot.rest().await;
+    let now = bot.slack.of_bot(&bot.room).into_iter().find(|seen| seen.ts == retry.ts).expect("it is there");
+    heads.extend([head(&now), head(&root(&bot, &asked))]);
+    insta::assert_snapshot!(heads.join("\n"), @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_run_that_failed_or_was_stopped_says_so() {
+    let catalog = Catalog::made()
+        .runbook("roll-out", &[step("copy", "ok"), step("verify", "fail")])
+        .runbook("hang-on", &[step("hang", "hang")]);
+    let bot = start(catalog).await;
+    let mut heads = Vec::new();
+    let asked = ask(&bot, "roll out").await;
+    bot.reply("boss", asked.ts, "approved");
+    bot.bot.until_run(asked.run, "failed").await;
+    bot.rest().await;
+    heads.push(head(&root(&bot, &asked)));
+    let asked = ask(&bot, "hang on").await;
+    bot.reply("boss", asked.ts, "approved");
+    bot.bot.until_effect("hang", 1).await;
+    bot.reply("lin", asked.ts, "stop");
+    bot.bot.until_run(asked.run, "stopped").await;
+    bot.rest().await;
+    heads.push(head(&root(&bot, &asked)));
+    insta::assert_snapshot!(heads.join("\n"), @"");
+    bot.finish().await;
+}
+
+// ---- pushes ----
+
+#[tokio::test]
+async fn a_run_of_twelve_steps_pushes_once_to_the_approver_and_twice_to_the_requester() {
+    let steps: Vec<_> = (1..=12).map(|n| step(&format!("step-{n}"), "ok")).collect();
+    let bot = start(Catalog::made().runbook("roll-out", &steps)).await;
+    let asked = ask(&bot, "roll out").await;
+    bot.slack.press("boss", &bot.room, asked.ts, "approve");
+    bot.bot.until_run(asked.run, "succeeded").await;
+    bot.rest().await;
+    let pushes = |person: &str| bot.slack.pushes(person).iter().map(|push| plain(&push.text)).collect::<Vec<_>>();
+    assert_eq!([pushes("boss").len(), pushes("lin").len(), pushes("zed").len()], [1, 1, 0]);
+    insta::assert_snapshot!(pushes("mei").join("\n"), @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn who_asked_is_told_how_it_ended_and_nobody_else() {
+    let bot = start(roll_out().expires("4s")).await;
+    let pushed = |people: [&str; 3]| people.map(|person| bot.slack.pushes(person).len());
+    let asked = ask(&bot, "roll out").await;
+    bot.reply("boss", asked.ts, "deny");
+    bot.rest().await;
+    assert_eq!(pushed(["mei", "boss", "lin"]), [1, 1, 1]);
+    ask(&bot, "roll out").await;
+    bot.hear("expired at").await;
+    bot.rest().await;
+    assert_eq!(pushed(["mei", "boss", "lin"]), [2, 2, 2]);
+    let asked = ask(&bot, "roll out").await;
+    bot.reply("mei", asked.ts, "withdraw");
+    bot.rest().await;
+    assert_eq!(pushed(["mei", "boss", "lin"]), [2, 3, 3]);
+    bot.finish().await;
+}
+
+// ---- asked directly ----
+
+#[tokio::test]
+async fn two_are_asked_directly_and_one_decides() {
+    let bot = start(asking(asking(roll_out(), "boss", "direct"), "lin", "both")).await;
+    bot.say("mei", "roll out");
+    let asked = bot.request().await;
+    insta::assert_snapshot!(bot.rest().await, @"");
+    // Directly or by mention, and who wants both gets both.
+    assert_eq!([bot.slack.pushes("boss").len(), bot.slack.pushes("lin").len()], [1, 2]);
+    let old = direct(&bot, "lin").pop().expect("a direct message").buttons[0].clone();
+    let shown = direct(&bot, "boss").pop().expect("a direct message");
+    bot.slack.press("boss", &bot.slack.direct("boss"), shown.ts, "approve");
+    bot.bot.until_run(asked.run, "succeeded").await;
+    bot.rest().await;
+    let heads: Vec<String> =
+        ["boss", "lin"].iter().flat_map(|person| direct(&bot, person)).chain([root(&bot, &asked)]).map(|seen| head(&seen)).collect();
+    insta::assert_snapshot!(heads.join("\n"), @"");
+    assert_eq!([bot.slack.pushes("boss").len(), bot.slack.pushes("lin").len()], [1, 2], "changes push nobody");
+    // The other's button, on a telephone that was slow.
+    let shown = direct(&bot, "lin").pop().expect("a direct message");
+    bot.slack.press_late("lin", &bot.slack.direct("lin"), shown.ts, &old);
+    insta::assert_snapshot!(bot.rest().await, @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_bare_word_to_the_bot_alone_is_never_ambiguous() {
+    let catalog = roll_out().runbook("tidy-up", &[step("tidy", "ok")]);
+    let bot = start(asking(catalog, "boss", "direct")).await;
+    let mut page = Vec::new();
+    bot.slack.tell_directly("boss", "approved");
+    page.push(format!("none: {}", bot.rest().await));
+    let first = ask(&bot, "roll out").await;
+    bot.slack.tell_directly("boss", "ok");
+    page.push(format!("nearly: {}", bot.rest().await));
+    ask(&bot, "tidy up").await;
+    bot.slack.tell_directly("boss", "approved");
+    page.push(format!("two: {}", bot.rest().await));
+    // In the thread of one of them the word means that one.
+    let shown = direct(&bot, "boss");
+    let of_first = shown.iter().find(|seen| seen.text.contains(&first.code)).expect("it was shown");
+    bot.slack.reply("boss", &bot.slack.direct("boss"), of_first.ts, "deny because not now");
+    page.push(format!("in its thread: {}", bot.rest().await));
+    bot.slack.tell_directly("boss", "approved");
+    page.push(format!("one: {}", bot.rest().await));
+    // Who was not asked here is not answered by a guess.
+    let third = ask(&bot, "tidy up").await;
+    bot.slack.tell_directly("lin", "approved");
+    page.push(format!("not shown here: {}", bot.rest().await));
+    bot.slack.tell_directly("lin", &format!("approve {}", third.code));
+    page.push(format!("by its code: {}", bot.rest().await));
+    insta::assert_snapshot!(page.join("\n\n"), @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_stranger_decides_nothing_directly() {
+    let bot = start(asking(roll_out(), "boss", "direct")).await;
+    let asked = ask(&bot, "roll out").await;
+    bot.slack.tell_directly("zed", "approved");
+    bot.slack.tell_directly("zed", &format!("approve {}", asked.code));
+    insta::assert_snapshot!(bot.rest().await, @"");
+    // And who asked is told the same as in the room.
+    bot.slack.tell_directly("mei", &format!("approve {}", asked.code));
+    insta::assert_snapshot!(bot.rest().await, @"");
+    assert_eq!(root(&bot, &asked).buttons.len(), 2);
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn who_cannot_be_reached_directly_keeps_nobody_waiting() {
+    let slack = Slack::start().await;
+    slack.people(&slack_bot::PEOPLE);
+    let members: Vec<&str> = slack_bot::PEOPLE.into_iter().chain(["countersign"]).collect();
+    let room = slack.channel("system-a", Room::Public, &members);
+    let other = slack.channel("system-z", Room::Private, &members);
+    slack.deactivate("boss");
+    slack.forgive("conversations.open", "user_disabled");
+    let bot =
+        SlackBot::start_in(slack, room, other, asking(roll_out(), "boss", "direct"), Hears::Socket, "").await;
+    let asked = ask(&bot, "roll out").await;
+    bot.reply("lin", asked.ts, "approved");
+    bot.bot.until_run(asked.run, "succeeded").await;
+    bot.rest().await;
+    insta::assert_snapshot!(head(&root(&bot, &asked)), @"");
+    bot.finish().await;
+}
+
+// ---- commands from elsewhere ----
+
+#[tokio::test]
+async fn what_is_asked_for_directly_is_shown_where_those_who_decide_see_it() {
+    let bot = start(roll_out()).await;
+    bot.slack.tell_directly("mei", "roll out");
+    let asked = bot.request().await;
+    insta::assert_snapshot!(bot.rest().await, @"");
+    bot.slack.tell_directly("mei", "roll out");
+    bot.slack.tell_directly("mei", "requests");
+    bot.slack.tell_directly("mei", "status");
+    bot.slack.tell_directly("mei", "is service b running");
+    insta::assert_snapshot!(bot.rest().await, @"");
+    bot.slack.tell_directly("mei", "withdraw");
+    insta::assert_snapshot!(bot.rest().await, @"");
+    bot.bot.until_run(asked.run, "withdrawn").await;
+    bot.slack.tell_directly("mei", "again");
+    insta::assert_snapshot!(bot.rest().await, @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_slash_command_where_the_bot_is_not_is_answered_to_its_speaker() {
+    let bot = start(roll_out()).await;
+    let far = bot.slack.channel("far-away", Room::Public, &["mei", "zed"]);
+    bot.slack.command("mei", &far, "/countersign", "is service b running");
+    bot.slack.command("mei", &far, "/countersign", "ping");
+    bot.slack.command("zed", &far, "/countersign", "status");
+    insta::assert_snapshot!(bot.rest().await, @"");
+    bot.slack.command("mei", &far, "/countersign", "roll out");
+    let asked = bot.request().await;
+    bot.rest().await;
+    bot.slack.command("boss", &bot.other, "/countersign", &format!("approve {}", asked.code));
+    insta::assert_snapshot!(bot.rest().await, @"");
+    assert_eq!(bot.slack.of_bot(&far).len(), 0);
+    bot.finish().await;
+}
+
+// ---- what goes wrong ----
+
+#[tokio::test]
+async fn a_message_whose_arrival_was_in_doubt_is_changed_where_it_arrived() {
+    let bot = start(roll_out()).await;
+    bot.bot.db();
+    bot.slack.next("chat.postMessage", Fault::LostAfter);
+    let asked = ask(&bot, "roll out").await;
+    assert_eq!(bot.slack.of_bot(&bot.room).len(), 1, "once");
+    bot.reply("boss", asked.ts, "approved");
+    bot.bot.until_run(asked.run, "succeeded").await;
+    bot.rest().await;
+    insta::assert_snapshot!(head(&root(&bot, &asked)), @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_gone_keeps_nothing_from_being_told() {
+    let bot = start(roll_out()).await;
+    let asked = ask(&bot, "roll out").await;
+    bot.slack.delete(&bot.room, asked.ts);
+    bot.slack.forgive("chat.update", "message_not_found");
+    bot.slack.forgive("chat.postMessage", "thread_not_found");
+    bot.say("boss", &format!("approve {}", asked.code));
+    bot.bot.until_run(asked.run, "succeeded").await;
+    bot.say("mei", "ping");
+    bot.hear("I am here.").await;
+    bot.rest().await;
+    bot.slack.pardon();
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_process_that_dies_between_outcome_and_change_leaves_the_change_to_the_next() {
+    let mut bot = start(roll_out()).await;
+    let asked = ask(&bot, "roll out").await;
+    bot.slack.limit("chat.update", Duration::from_secs(3_600));
+    bot.reply("boss", asked.ts, "deny because not tonight");
+    bot.hear("boss denied").await;
+    assert_eq!(root(&bot, &asked).buttons.len(), 2);
+    bot.bot.kill().await;
+    bot.slack.unlimited();
+    bot.bot.db().tamper("update outbox set next_try_at = created_at where sent_at is null").await;
+    bot.bot.restart().await;
+    bot.hears(Hears::Socket).await;
+    bot.rest().await;
+    insta::assert_snapshot!(head(&root(&bot, &asked)), @"");
+    bot.finish().await;
+}
+
+/// Somebody from elsewhere who is in the room is nobody here.
+#[tokio::test]
+async fn an_account_of_another_workspace_is_not_spoken_to_directly() {
+    let bot = start(roll_out()).await;
+    bot.slack.user("eve", Kind::Stranger("T0OTHER".to_owned()));
+    bot.slack.tell_directly("eve", "status");
+    insta::assert_snapshot!(bot.rest().await, @"");
+    bot.finish().await;
+}
