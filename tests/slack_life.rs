@@ -39,6 +39,38 @@ fn head(seen: &Seen) -> String {
     plain(&if buttons.is_empty() { line.to_owned() } else { format!("{line} [{}]", buttons.join("] [")) })
 }
 
+/// What the bot said since somebody looked, room by room, without the steps of its plans.
+async fn said(bot: &SlackBot) -> String {
+    let page = bot.rest().await;
+    let of_plan = |line: &str| {
+        let marked = line.split_once(" ! ").is_some_and(|(number, _)| number.chars().all(|c| c.is_ascii_digit()));
+        marked || line.starts_with("           (is ") || line.starts_with("Why: A test wants it.")
+    };
+    let place = |line: &str| {
+        let (place, _) = line.split_once(": ")?;
+        let place = place.trim_end_matches(" >");
+        let room = ["direct ", "only ", "system-"].iter().any(|known| place.starts_with(known));
+        room.then(|| place.to_owned())
+    };
+    let mut messages: Vec<(String, Vec<&str>)> = Vec::new();
+    for line in page.lines().filter(|line| !of_plan(line)) {
+        match (place(line), messages.last_mut()) {
+            (Some(place), _) => messages.push((place, vec![line])),
+            (None, Some((_, lines))) => lines.push(line),
+            (None, None) => messages.push((String::new(), vec![line])),
+        }
+    }
+    // Which of two rooms is told first is nobody's business.
+    messages.sort_by(|one, other| one.0.cmp(&other.0));
+    messages.iter().map(|(_, lines)| lines.join("\n")).collect::<Vec<_>>().join("\n")
+}
+
+/// A request without its buttons and without whom it mentions.
+fn plan_in(seen: &Seen) -> String {
+    let kept = |line: &&str| !line.starts_with('[') && !line.starts_with('@');
+    seen.text.lines().filter(kept).collect::<Vec<_>>().join("\n")
+}
+
 /// The run's first message as it is now.
 fn root(bot: &SlackBot, asked: &Asked) -> Seen {
     bot.slack.of_bot(&bot.room).into_iter().find(|seen| seen.ts == asked.ts).expect("the root")
@@ -64,21 +96,21 @@ async fn a_run_says_in_its_first_message_how_it_stands() {
     let bot = start(roll_out()).await;
     let asked = ask(&bot, "roll out").await;
     let before = root(&bot, &asked);
-    insta::assert_snapshot!(head(&before), @"");
+    insta::assert_snapshot!(head(&before), @"PRODUCTION · mei asks: roll out on HOST · 2 changes, no undo · until TIME · CODE [approve] [deny]");
     let approve = before.buttons[0].clone();
     bot.reply("boss", asked.ts, "approved");
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.calm().await;
     let after = root(&bot, &asked);
-    insta::assert_snapshot!(head(&after), @"");
+    insta::assert_snapshot!(head(&after), @"Done in LASTED, approved by boss.");
     // The plan stands whole below it, and pings nobody any more.
-    let plan = before.text.replace("\n@boss @boss2 @lin", "");
-    assert!(after.text.ends_with(&plan), "{}\n---\n{}", after.text, before.text);
+    assert!(after.text.ends_with(&plan_in(&before)), "{}\n---\n{}", after.text, before.text);
+    assert_eq!(after.text, plan_in(&after), "nobody is mentioned");
     // A telephone that was slow still shows the button.
     bot.slack.press_late("lin", &bot.room, asked.ts, &approve);
     bot.rest().await;
     bot.slack.press_late("boss", &bot.room, asked.ts, &approve);
-    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"");
     bot.finish().await;
 }
 
@@ -97,9 +129,18 @@ async fn every_way_in_which_a_request_ends_takes_its_buttons() {
         // Denying asks why, whatever became of it.
         let window = bot.slack.until("a window", |slack| slack.views("lin").pop()).await;
         bot.slack.submit(&window.id, &[("countersign-why", "countersign-why", "no")]);
-        heads.push(bot.rest().await);
+        heads.push(said(&bot).await);
     }
-    insta::assert_snapshot!(heads.join("\n"), @"");
+    insta::assert_snapshot!(heads.join("\n"), @"
+    Denied by boss: not tonight.
+    system-a >: CODE was denied by boss. Your answer changes nothing. again asks anew.
+    Denied by boss.
+    system-a >: CODE was denied by boss. Your answer changes nothing. again asks anew.
+    Withdrawn by mei.
+    system-a >: CODE was withdrawn by mei. Your answer changes nothing. again asks anew.
+    Stopped by mei.
+    system-a >: CODE was withdrawn by mei. Your answer changes nothing. again asks anew.
+    ");
     bot.finish().await;
 }
 
@@ -110,7 +151,7 @@ async fn a_request_that_expires_loses_its_buttons() {
     let asked = bot.request().await;
     bot.hear("expired at").await;
     bot.rest().await;
-    insta::assert_snapshot!(head(&root(&bot, &asked)), @"");
+    insta::assert_snapshot!(head(&root(&bot, &asked)), @"Expired TIME, nobody decided.");
     bot.finish().await;
 }
 
@@ -123,8 +164,8 @@ async fn a_run_that_was_asked_for_in_a_thread_says_it_there() {
     bot.rest().await;
     bot.reply("boss", talk, "approved");
     bot.bot.until_run(asked.run, "succeeded").await;
-    insta::assert_snapshot!(bot.rest().await, @"");
-    insta::assert_snapshot!(head(&root(&bot, &asked)), @"");
+    insta::assert_snapshot!(said(&bot).await, @"");
+    insta::assert_snapshot!(head(&root(&bot, &asked)), @"Done in LASTED, approved by boss.");
     bot.finish().await;
 }
 
@@ -144,9 +185,11 @@ async fn a_plan_of_several_messages_loses_its_buttons_where_they_stand() {
     bot.rest().await;
     let now = bot.slack.of_bot(&bot.room);
     let of = |ts| now.iter().find(|seen| seen.ts == ts).expect("it is there").clone();
-    insta::assert_snapshot!(format!("{}\n{}", head(&of(first.ts)), head(&of(last.ts))), @"");
-    let text = of(last.ts).text;
-    assert!(text.ends_with(&last.text), "nothing of the plan is lost:\n{}\n---\n{text}", last.text);
+    insta::assert_snapshot!(format!("{}\n{}", head(&of(first.ts)), head(&of(last.ts))), @"
+    Done in LASTED, approved by lin.
+    Approved by lin at TIME.
+    ");
+    assert!(of(last.ts).text.ends_with(&plan_in(&last)), "nothing of the plan is lost");
     bot.finish().await;
 }
 
@@ -187,7 +230,14 @@ async fn a_run_that_is_stuck_says_so_until_it_is_not() {
     bot.rest().await;
     let now = bot.slack.of_bot(&bot.room).into_iter().find(|seen| seen.ts == retry.ts).expect("it is there");
     heads.extend([head(&now), head(&root(&bot, &asked))]);
-    insta::assert_snapshot!(heads.join("\n"), @"");
+    insta::assert_snapshot!(heads.join("\n"), @"
+    Stuck at step 2 (restart): somebody has to look.
+    PRODUCTION · mei asks: retry step 2 of run 1 (roll out) on HOST · 2 changes, no undo · until TIME · CODE [approve] [deny]
+    Denied by boss: look first.
+    Stuck at step 2 (restart): somebody has to look.
+    Approved by lin at TIME.
+    Done in LASTED, approved by lin.
+    ");
     bot.finish().await;
 }
 
@@ -210,7 +260,10 @@ async fn a_run_that_failed_or_was_stopped_says_so() {
     bot.bot.until_run(asked.run, "stopped").await;
     bot.rest().await;
     heads.push(head(&root(&bot, &asked)));
-    insta::assert_snapshot!(heads.join("\n"), @"");
+    insta::assert_snapshot!(heads.join("\n"), @"
+    Failed at step 2 (verify).
+    Stopped by lin.
+    ");
     bot.finish().await;
 }
 
@@ -226,7 +279,10 @@ async fn a_run_of_twelve_steps_pushes_once_to_the_approver_and_twice_to_the_requ
     bot.rest().await;
     let pushes = |person: &str| bot.slack.pushes(person).iter().map(|push| plain(&push.text)).collect::<Vec<_>>();
     assert_eq!([pushes("boss").len(), pushes("lin").len(), pushes("zed").len()], [1, 1, 0]);
-    insta::assert_snapshot!(pushes("mei").join("\n"), @"");
+    insta::assert_snapshot!(pushes("mei").join("\n"), @"
+    boss approved roll out (CODE). Starting. Ledger N · DIGEST @mei
+    mei: roll out is done. LASTED. Ledger N · DIGEST @mei
+    ");
     bot.finish().await;
 }
 
@@ -256,7 +312,7 @@ async fn two_are_asked_directly_and_one_decides() {
     let bot = start(asking(asking(roll_out(), "boss", "direct"), "lin", "both")).await;
     bot.say("mei", "roll out");
     let asked = bot.request().await;
-    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"");
     // Directly or by mention, and who wants both gets both.
     assert_eq!([bot.slack.pushes("boss").len(), bot.slack.pushes("lin").len()], [1, 2]);
     let old = direct(&bot, "lin").pop().expect("a direct message").buttons[0].clone();
@@ -266,12 +322,16 @@ async fn two_are_asked_directly_and_one_decides() {
     bot.rest().await;
     let heads: Vec<String> =
         ["boss", "lin"].iter().flat_map(|person| direct(&bot, person)).chain([root(&bot, &asked)]).map(|seen| head(&seen)).collect();
-    insta::assert_snapshot!(heads.join("\n"), @"");
+    insta::assert_snapshot!(heads.join("\n"), @"
+    Done in LASTED, approved by boss.
+    Done in LASTED, approved by boss.
+    Done in LASTED, approved by boss.
+    ");
     assert_eq!([bot.slack.pushes("boss").len(), bot.slack.pushes("lin").len()], [1, 2], "changes push nobody");
     // The other's button, on a telephone that was slow.
     let shown = direct(&bot, "lin").pop().expect("a direct message");
     bot.slack.press_late("lin", &bot.slack.direct("lin"), shown.ts, &old);
-    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"");
     bot.finish().await;
 }
 
@@ -281,26 +341,26 @@ async fn a_bare_word_to_the_bot_alone_is_never_ambiguous() {
     let bot = start(asking(catalog, "boss", "direct")).await;
     let mut page = Vec::new();
     bot.slack.tell_directly("boss", "approved");
-    page.push(format!("none: {}", bot.rest().await));
+    page.push(format!("none: {}", said(&bot).await));
     let first = ask(&bot, "roll out").await;
     bot.slack.tell_directly("boss", "ok");
-    page.push(format!("nearly: {}", bot.rest().await));
+    page.push(format!("nearly: {}", said(&bot).await));
     ask(&bot, "tidy up").await;
     bot.slack.tell_directly("boss", "approved");
-    page.push(format!("two: {}", bot.rest().await));
+    page.push(format!("two: {}", said(&bot).await));
     // In the thread of one of them the word means that one.
     let shown = direct(&bot, "boss");
     let of_first = shown.iter().find(|seen| seen.text.contains(&first.code)).expect("it was shown");
     bot.slack.reply("boss", &bot.slack.direct("boss"), of_first.ts, "deny because not now");
-    page.push(format!("in its thread: {}", bot.rest().await));
+    page.push(format!("in its thread: {}", said(&bot).await));
     bot.slack.tell_directly("boss", "approved");
-    page.push(format!("one: {}", bot.rest().await));
+    page.push(format!("one: {}", said(&bot).await));
     // Who was not asked here is not answered by a guess.
     let third = ask(&bot, "tidy up").await;
     bot.slack.tell_directly("lin", "approved");
-    page.push(format!("not shown here: {}", bot.rest().await));
+    page.push(format!("not shown here: {}", said(&bot).await));
     bot.slack.tell_directly("lin", &format!("approve {}", third.code));
-    page.push(format!("by its code: {}", bot.rest().await));
+    page.push(format!("by its code: {}", said(&bot).await));
     insta::assert_snapshot!(page.join("\n\n"), @"");
     bot.finish().await;
 }
@@ -311,10 +371,10 @@ async fn a_stranger_decides_nothing_directly() {
     let asked = ask(&bot, "roll out").await;
     bot.slack.tell_directly("zed", "approved");
     bot.slack.tell_directly("zed", &format!("approve {}", asked.code));
-    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"");
     // And who asked is told the same as in the room.
     bot.slack.tell_directly("mei", &format!("approve {}", asked.code));
-    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"");
     assert_eq!(root(&bot, &asked).buttons.len(), 2);
     bot.finish().await;
 }
@@ -334,7 +394,7 @@ async fn who_cannot_be_reached_directly_keeps_nobody_waiting() {
     bot.reply("lin", asked.ts, "approved");
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
-    insta::assert_snapshot!(head(&root(&bot, &asked)), @"");
+    insta::assert_snapshot!(head(&root(&bot, &asked)), @"Done in LASTED, approved by lin.");
     bot.finish().await;
 }
 
@@ -345,17 +405,19 @@ async fn what_is_asked_for_directly_is_shown_where_those_who_decide_see_it() {
     let bot = start(roll_out()).await;
     bot.slack.tell_directly("mei", "roll out");
     let asked = bot.request().await;
-    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"");
     bot.slack.tell_directly("mei", "roll out");
-    bot.slack.tell_directly("mei", "requests");
-    bot.slack.tell_directly("mei", "status");
-    bot.slack.tell_directly("mei", "is service b running");
-    insta::assert_snapshot!(bot.rest().await, @"");
+    let mut page = vec![said(&bot).await];
+    for line in ["requests", "status", "is service b running"] {
+        bot.slack.tell_directly("mei", line);
+        page.push(said(&bot).await);
+    }
+    insta::assert_snapshot!(page.join("\n"), @"");
     bot.slack.tell_directly("mei", "withdraw");
-    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"");
     bot.bot.until_run(asked.run, "withdrawn").await;
     bot.slack.tell_directly("mei", "again");
-    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"");
     bot.finish().await;
 }
 
@@ -363,15 +425,17 @@ async fn what_is_asked_for_directly_is_shown_where_those_who_decide_see_it() {
 async fn a_slash_command_where_the_bot_is_not_is_answered_to_its_speaker() {
     let bot = start(roll_out()).await;
     let far = bot.slack.channel("far-away", Room::Public, &["mei", "zed"]);
-    bot.slack.command("mei", &far, "/countersign", "is service b running");
-    bot.slack.command("mei", &far, "/countersign", "ping");
-    bot.slack.command("zed", &far, "/countersign", "status");
-    insta::assert_snapshot!(bot.rest().await, @"");
+    let mut page = Vec::new();
+    for (person, line) in [("mei", "is service b running"), ("mei", "ping"), ("zed", "status")] {
+        bot.slack.command(person, &far, "/countersign", line);
+        page.push(said(&bot).await);
+    }
+    insta::assert_snapshot!(page.join("\n"), @"");
     bot.slack.command("mei", &far, "/countersign", "roll out");
     let asked = bot.request().await;
     bot.rest().await;
     bot.slack.command("boss", &bot.other, "/countersign", &format!("approve {}", asked.code));
-    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"");
     assert_eq!(bot.slack.of_bot(&far).len(), 0);
     bot.finish().await;
 }
@@ -388,7 +452,7 @@ async fn a_message_whose_arrival_was_in_doubt_is_changed_where_it_arrived() {
     bot.reply("boss", asked.ts, "approved");
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
-    insta::assert_snapshot!(head(&root(&bot, &asked)), @"");
+    insta::assert_snapshot!(head(&root(&bot, &asked)), @"Done in LASTED, approved by boss.");
     bot.finish().await;
 }
 
@@ -423,7 +487,7 @@ async fn a_process_that_dies_between_outcome_and_change_leaves_the_change_to_the
     bot.bot.restart().await;
     bot.hears(Hears::Socket).await;
     bot.rest().await;
-    insta::assert_snapshot!(head(&root(&bot, &asked)), @"");
+    insta::assert_snapshot!(head(&root(&bot, &asked)), @"Denied by boss: not tonight.");
     bot.finish().await;
 }
 
@@ -433,6 +497,6 @@ async fn an_account_of_another_workspace_is_not_spoken_to_directly() {
     let bot = start(roll_out()).await;
     bot.slack.user("eve", Kind::Stranger("T0OTHER".to_owned()));
     bot.slack.tell_directly("eve", "status");
-    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"");
     bot.finish().await;
 }
