@@ -8,7 +8,17 @@ mod slack;
 mod slack_bot;
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use countersign::chat::{Adapter, Limits, Outgoing, SendError, Used, sender};
+use countersign::model::chat::{Message, RoomAddress};
+use countersign::model::id::{MessageId, Position};
+use countersign::store::{NewMessage, OnlyInstead, Origin, OutboxRow, Place, Store};
+use countersign::sys::ProcessIdentity;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 use slack::{Fault, Kind, Room, Seen, Slack};
 use slack_bot::{Asked, Hears, SlackBot};
@@ -380,7 +390,7 @@ async fn a_stranger_decides_nothing_directly() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_reached_directly_keeps_nobody_waiting() {
+async fn who_cannot_be_reached_directly_is_called_in_the_room() {
     let slack = Slack::start().await;
     slack.people(&slack_bot::PEOPLE);
     let members: Vec<&str> = slack_bot::PEOPLE.into_iter().chain(["countersign"]).collect();
@@ -391,10 +401,15 @@ async fn who_cannot_be_reached_directly_keeps_nobody_waiting() {
     let bot =
         SlackBot::start_in(slack, room, other, asking(roll_out(), "boss", "direct"), Hears::Socket, "").await;
     let asked = ask(&bot, "roll out").await;
+    let called = bot.hear("cannot be reached").await;
+    insta::assert_snapshot!(plain(&called.text), @"");
+    assert_eq!(called.thread, Some(asked.ts));
     bot.reply("lin", asked.ts, "approved");
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
     insta::assert_snapshot!(head(&root(&bot, &asked)), @"Done in LASTED, approved by lin.");
+    let calls = bot.slack.of_bot(&bot.room).iter().filter(|seen| seen.text.contains("cannot be reached")).count();
+    assert_eq!(calls, 1, "once");
     bot.finish().await;
 }
 
@@ -489,6 +504,103 @@ async fn a_process_that_dies_between_outcome_and_change_leaves_the_change_to_the
     bot.rest().await;
     insta::assert_snapshot!(head(&root(&bot, &asked)), @"Denied by boss: not tonight.");
     bot.finish().await;
+}
+
+// ---- the outbox ----
+
+fn to_say(part: i32, place: Place, text: &str) -> NewMessage {
+    NewMessage {
+        room: "slack:T0ACME:C1".parse().expect("an address"),
+        place,
+        origin: Origin::Event(Position(1)),
+        part,
+        cause: None,
+        role: None,
+        edits: false,
+        message: Message::to_room(text),
+    }
+}
+
+/// A message and a change of it, in the outbox.
+async fn with_a_change(store: &Store) -> (RoomAddress, OutboxRow) {
+    let message = to_say(0, Place::Room, "a request");
+    let room = message.room.clone();
+    let mut tx = store.begin().await.expect("a transaction");
+    tx.say(message);
+    tx.commit().await.expect("committed");
+    let first = store.list_unsent(&room, 9).await.expect("rows").pop().expect("a row");
+    let mut tx = store.begin().await.expect("a transaction");
+    tx.say(to_say(1, Place::Instead(first.id), "decided"));
+    tx.commit().await.expect("committed");
+    (room, first)
+}
+
+#[tokio::test]
+async fn a_change_waits_for_the_message_that_it_changes() {
+    let db = support::database().await;
+    let (room, first) = with_a_change(&db.store).await;
+    let rows = db.store.list_unsent(&room, 9).await.expect("rows");
+    let seen: Vec<_> = rows.iter().map(|row| (row.target_is_open, row.only_instead, row.edits.clone())).collect();
+    assert_eq!(seen, [(false, OnlyInstead::No, None), (true, OnlyInstead::Yes, None)]);
+    db.store.set_sent_plain(&[(first.id, MessageId::new("17.5"))]).await.expect("marked");
+    let rows = db.store.list_unsent(&room, 9).await.expect("rows");
+    let seen: Vec<_> = rows.iter().map(|row| (row.target_is_open, row.only_instead, row.edits.clone())).collect();
+    assert_eq!(seen, [(false, OnlyInstead::Yes, Some(MessageId::new("17.5")))]);
+    // Changed again: it is still the first message that is changed.
+    let mut tx = db.store.begin().await.expect("a transaction");
+    tx.say(to_say(2, Place::Instead(first.id), "done"));
+    tx.commit().await.expect("committed");
+    let rows = db.store.list_unsent(&room, 9).await.expect("rows");
+    assert!(rows.iter().all(|row| row.edits == Some(MessageId::new("17.5"))), "{rows:?}");
+}
+
+/// A platform that refuses the first message, and notes what it is handed.
+#[derive(Default)]
+struct Refusing(std::sync::Mutex<Vec<String>>);
+
+impl Adapter for Refusing {
+    fn serves(&self, _: &RoomAddress) -> bool {
+        true
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { text: 100, buttons: 5, used: Used::Stay { edited: 100 } }
+    }
+
+    fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {
+        let mut handed = self.0.lock().expect("no panic before");
+        handed.push(message.message.text.clone());
+        let refused = handed.len() == 1;
+        let name = MessageId::new(format!("m{}", message.id));
+        async move { if refused { Err(SendError::Refused("gone".to_owned())) } else { Ok(name) } }.boxed()
+    }
+
+    fn find<'a>(&'a self, _: &'a Outgoing) -> BoxFuture<'a, Result<Option<MessageId>, SendError>> {
+        async { Ok(None) }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_what_was_given_up_is_not_said() {
+    let db = support::database().await;
+    let (room, _) = with_a_change(&db.store).await;
+    let mut tx = db.store.begin().await.expect("a transaction");
+    tx.say(to_say(2, Place::Room, "something else"));
+    tx.commit().await.expect("committed");
+    let platform = Arc::new(Refusing::default());
+    let me = db.store.insert_worker(&ProcessIdentity::own().expect("a process")).await.expect("a worker");
+    let (stop, stops) = watch::channel(false);
+    let adapters: Vec<Arc<dyn Adapter>> = vec![platform.clone()];
+    let sender = tokio::spawn(sender::run(db.store.clone(), adapters, me, Duration::from_secs(9), stops));
+    support::until("everything was sent or given up", async || {
+        db.store.list_unsent(&room, 9).await.expect("rows").is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(*platform.0.lock().expect("no panic before"), ["a request", "something else"]);
+    let why = db.text("select failed from outbox where changes is not null").await;
+    assert_eq!(why, "what it changes was given up");
+    stop.send(true).expect("it listens");
+    sender.await.expect("it ends");
 }
 
 /// Somebody from elsewhere who is in the room is nobody here.

@@ -505,3 +505,42 @@ enum Edits {
     Yes,
     No,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::OutboxId;
+
+    fn message(place: Place, role: Option<(&str, &'static str)>, edits: bool, text: &str) -> NewMessage {
+        NewMessage {
+            room: "slack:T1:C2".parse().expect("an address"),
+            place,
+            origin: Origin::Event(Position(1)),
+            part: 0,
+            cause: None,
+            role: role.map(|(subject, role)| (subject.to_owned(), role)),
+            edits,
+            message: Message::to_room(text),
+        }
+    }
+
+    #[test]
+    fn of_several_changes_of_a_message_the_last_is_told() {
+        let progress = |text| message(Place::Room, Some(("run:1:2", "progress")), true, text);
+        let instead = |of, text| message(Place::Instead(OutboxId(of)), None, true, text);
+        let news = |text| message(Place::Room, None, false, text);
+        let folded = fold(vec![
+            instead(1, "approved"),
+            instead(2, "approved"),
+            news("starting"),
+            progress("1 started"),
+            progress("1 done"),
+            news("done"),
+            instead(1, "done"),
+            instead(3, "done"),
+        ]);
+        let told: Vec<&str> = folded.iter().map(|message| message.message.text.as_str()).collect();
+        assert_eq!(told, ["approved", "starting", "1 done", "done", "done", "done"]);
+        assert_eq!(folded.first().map(|message| message.place.clone()), Some(Place::Instead(OutboxId(2))));
+    }
+}

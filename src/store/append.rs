@@ -63,6 +63,8 @@ pub enum Origin {
     Request(RequestId),
     /// It echoes a place in the ledger.
     Event(Position),
+    /// It says in the room what could not be said by direct message.
+    Undelivered(OutboxId),
 }
 
 impl std::fmt::Display for Origin {
@@ -71,6 +73,7 @@ impl std::fmt::Display for Origin {
             Self::Line(line) => write!(f, "line:{line}"),
             Self::Request(request) => write!(f, "request:{request}"),
             Self::Event(position) => write!(f, "event:{position}"),
+            Self::Undelivered(message) => write!(f, "undelivered:{message}"),
         }
     }
 }

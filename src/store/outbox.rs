@@ -361,6 +361,30 @@ impl Store {
             .collect()
     }
 
+    /// Copies of requests that wait which could not be delivered to somebody's direct messages, and of which the room has
+    /// not been told: the first message of each.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or a row contradicts the model.
+    pub async fn list_undelivered(&self) -> Result<Vec<(OutboxId, RoomAddress, RequestId)>> {
+        let rows = sqlx::query!(
+            r#"
+            select min(o.id) as "id!", o.room, q.id as "request!"
+            from outbox o join request q on o.subject = 'request:' || q.id and q.state = 'pending'
+            where o.role = 'direct' and o.failed is not null and not o.edits
+            group by o.room, q.id
+            having not exists (select from outbox told where told.origin = 'undelivered:' || min(o.id))
+            order by 1
+            "#
+        )
+        .fetch_all(&self.loops)
+        .await?;
+        let wrong = |id| super::Inconsistent::at(format!("outbox {id}"), "room");
+        rows.into_iter()
+            .map(|row| Ok((OutboxId(row.id), row.room.parse().map_err(|_| wrong(row.id))?, RequestId(row.request))))
+            .collect()
+    }
+
     /// What has been recorded and not yet told: events that wait for the sequencer, chained events that wait for the room's
     /// sink, messages that wait to be sent.
     ///

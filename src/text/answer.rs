@@ -116,6 +116,11 @@ pub fn nothing_waits() -> String {
     "Nothing waits for approval here. `requests` lists what waits in this room.".to_owned()
 }
 
+/// To the room, when somebody who wants to be asked by direct message cannot be.
+pub fn undelivered(person: &str, code: &Code) -> String {
+    format!("{} cannot be reached by direct message. {code} waits for you here.", echo(person))
+}
+
 /// To a decision in direct messages where nothing was shown that waits.
 pub fn nothing_waits_directly() -> String {
     "Nothing that was shown here waits for you. `requests` lists what waits; with its code, as in `approve 7K3F`, it can be \
