@@ -8,5 +8,5 @@ alter table outbox add column changes bigint references outbox;
 create index outbox_subject on outbox (subject, id) where subject is not null and not edits;
 -- What was shown to one person alone: to it a word without a code is bound in their direct messages.
 create index outbox_direct on outbox (room, id) where role = 'direct' and not edits;
--- Of these, what could not be delivered: then the room tells them.
-create index outbox_undelivered on outbox (id) where role = 'direct' and failed is not null;
+-- Of these, what has not been delivered: then the room tells them.
+create index outbox_undelivered on outbox (id) where role = 'direct' and sent_at is null and not edits;

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use countersign::chat::room::LocalRoom;
-use countersign::chat::{Adapter, Delivery, Inbound, Limits, Outgoing, ReceiveError, Received, SendError, Used, sender};
+use countersign::chat::{
+    Adapter, Delivery, Inbound, Limits, Outgoing, ReceiveError, Received, SendError, Used, sender,
+};
 use countersign::cli::client::{Client, ServerArgs};
 use countersign::cli::say;
 use countersign::model::chat::{Account, Incoming, Message, RoomAddress, Said};

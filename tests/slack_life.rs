@@ -120,7 +120,7 @@ async fn a_run_says_in_its_first_message_how_it_stands() {
     bot.slack.press_late("lin", &bot.room, asked.ts, &approve);
     bot.rest().await;
     bot.slack.press_late("boss", &bot.room, asked.ts, &approve);
-    insta::assert_snapshot!(said(&bot).await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"system-a >: CODE is approved already, by boss. Your answer changes nothing.");
     bot.finish().await;
 }
 
@@ -174,7 +174,17 @@ async fn a_run_that_was_asked_for_in_a_thread_says_it_there() {
     bot.rest().await;
     bot.reply("boss", talk, "approved");
     bot.bot.until_run(asked.run, "succeeded").await;
-    insta::assert_snapshot!(said(&bot).await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"
+    system-a >: Done in LASTED, approved by boss.
+    PRODUCTION · mei asks: roll out on HOST · 2 changes, no undo · until TIME · CODE
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 1 · policy managers · asked of boss and lin
+    system-a >: boss approved roll out (CODE). Starting. Ledger N · DIGEST
+    1 done    run    ./step.sh copy ok   LASTED   copy ok
+    2 done    run    ./step.sh verify ok   LASTED   verify ok
+    system-a >: mei: roll out is done. LASTED. Ledger N · DIGEST
+    @mei
+    ");
     insta::assert_snapshot!(head(&root(&bot, &asked)), @"Done in LASTED, approved by boss.");
     bot.finish().await;
 }
@@ -322,7 +332,23 @@ async fn two_are_asked_directly_and_one_decides() {
     let bot = start(asking(asking(roll_out(), "boss", "direct"), "lin", "both")).await;
     bot.say("mei", "roll out");
     let asked = bot.request().await;
-    insta::assert_snapshot!(said(&bot).await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"
+    direct boss: PRODUCTION · mei asks: roll out on HOST · 2 changes, no undo · until TIME · CODE
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 1 · policy managers · asked of boss and lin
+    Asked in system-a: what comes of it is told there.
+    [approve] [deny]
+    direct lin: PRODUCTION · mei asks: roll out on HOST · 2 changes, no undo · until TIME · CODE
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 1 · policy managers · asked of boss and lin
+    Asked in system-a: what comes of it is told there.
+    [approve] [deny]
+    system-a: PRODUCTION · mei asks: roll out on HOST · 2 changes, no undo · until TIME · CODE
+    @lin
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 1 · policy managers · asked of boss and lin
+    [approve] [deny]
+    ");
     // Directly or by mention, and who wants both gets both.
     assert_eq!([bot.slack.pushes("boss").len(), bot.slack.pushes("lin").len()], [1, 2]);
     let old = direct(&bot, "lin").pop().expect("a direct message").buttons[0].clone();
@@ -330,8 +356,12 @@ async fn two_are_asked_directly_and_one_decides() {
     bot.slack.press("boss", &bot.slack.direct("boss"), shown.ts, "approve");
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
-    let heads: Vec<String> =
-        ["boss", "lin"].iter().flat_map(|person| direct(&bot, person)).chain([root(&bot, &asked)]).map(|seen| head(&seen)).collect();
+    let heads: Vec<String> = ["boss", "lin"]
+        .iter()
+        .flat_map(|person| direct(&bot, person))
+        .chain([root(&bot, &asked)])
+        .map(|seen| head(&seen))
+        .collect();
     insta::assert_snapshot!(heads.join("\n"), @"
     Done in LASTED, approved by boss.
     Done in LASTED, approved by boss.
@@ -341,7 +371,7 @@ async fn two_are_asked_directly_and_one_decides() {
     // The other's button, on a telephone that was slow.
     let shown = direct(&bot, "lin").pop().expect("a direct message");
     bot.slack.press_late("lin", &bot.slack.direct("lin"), shown.ts, &old);
-    insta::assert_snapshot!(said(&bot).await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"direct lin >: CODE is approved already, by boss. Your answer changes nothing.");
     bot.finish().await;
 }
 
@@ -371,7 +401,58 @@ async fn a_bare_word_to_the_bot_alone_is_never_ambiguous() {
     page.push(format!("not shown here: {}", said(&bot).await));
     bot.slack.tell_directly("lin", &format!("approve {}", third.code));
     page.push(format!("by its code: {}", said(&bot).await));
-    insta::assert_snapshot!(page.join("\n\n"), @"");
+    insta::assert_snapshot!(page.join("\n\n"), @"
+    none: direct boss: Nothing that was shown here waits for you. requests lists what waits; with its code, as in approve CODE, it can be decided here.
+
+    nearly: direct boss: Not approved yet. Send approved or deny because ….
+
+    two: direct boss: 2 requests wait here. Say which: approve CODE (roll out) or approve CODE (tidy up).
+
+    in its thread: direct boss: Denied by boss: not now.
+    PRODUCTION · mei asks: roll out on HOST · 2 changes, no undo · until TIME · CODE
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 1 · policy managers · asked of boss and lin
+    Asked in system-a: what comes of it is told there.
+    direct boss >: Done. What comes of it is told in system-a.
+    system-a: Denied by boss: not now.
+    PRODUCTION · mei asks: roll out on HOST · 2 changes, no undo · until TIME · CODE
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 1 · policy managers · asked of boss and lin
+    system-a >: mei: boss denied roll out (CODE): not now. Nothing was done. Ledger N · DIGEST
+    @mei
+
+    one: direct boss: Done in LASTED, approved by boss.
+    PRODUCTION · mei asks: tidy up on HOST · 1 change, no undo · until TIME · CODE
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 2 · policy managers · asked of boss and lin
+    Asked in system-a: what comes of it is told there.
+    direct boss: Done. What comes of it is told in system-a.
+    system-a: Done in LASTED, approved by boss.
+    PRODUCTION · mei asks: tidy up on HOST · 1 change, no undo · until TIME · CODE
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 2 · policy managers · asked of boss and lin
+    system-a >: boss approved tidy up (CODE). Starting. Ledger N · DIGEST
+    1 done    run    ./step.sh tidy ok   LASTED   tidy ok
+    system-a >: mei: tidy up is done. LASTED. Ledger N · DIGEST
+    @mei
+
+    not shown here: direct lin: Nothing that was shown here waits for you. requests lists what waits; with its code, as in approve CODE, it can be decided here.
+
+    by its code: direct boss: Done in LASTED, approved by lin.
+    PRODUCTION · mei asks: tidy up on HOST · 1 change, no undo · until TIME · CODE
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 3 · policy managers · asked of boss and lin
+    Asked in system-a: what comes of it is told there.
+    direct lin: Done. What comes of it is told in system-a.
+    system-a: Done in LASTED, approved by lin.
+    PRODUCTION · mei asks: tidy up on HOST · 1 change, no undo · until TIME · CODE
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 3 · policy managers · asked of boss and lin
+    system-a >: lin approved tidy up (CODE). Starting. Ledger N · DIGEST
+    1 done    run    ./step.sh tidy ok   LASTED   tidy ok
+    system-a >: mei: tidy up is done. LASTED. Ledger N · DIGEST
+    @mei
+    ");
     bot.finish().await;
 }
 
@@ -381,10 +462,13 @@ async fn a_stranger_decides_nothing_directly() {
     let asked = ask(&bot, "roll out").await;
     bot.slack.tell_directly("zed", "approved");
     bot.slack.tell_directly("zed", &format!("approve {}", asked.code));
-    insta::assert_snapshot!(said(&bot).await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"
+    direct zed: U0ZED (slack:T0ACME:U0ZED) is not known here. Ask an operator to add you to people.yaml.
+    direct zed: U0ZED (slack:T0ACME:U0ZED) is not known here. Ask an operator to add you to people.yaml.
+    ");
     // And who asked is told the same as in the room.
     bot.slack.tell_directly("mei", &format!("approve {}", asked.code));
-    insta::assert_snapshot!(said(&bot).await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"direct mei: mei, it is your own request: someone else must approve. Asked: boss and lin.");
     assert_eq!(root(&bot, &asked).buttons.len(), 2);
     bot.finish().await;
 }
@@ -398,17 +482,17 @@ async fn who_cannot_be_reached_directly_is_called_in_the_room() {
     let other = slack.channel("system-z", Room::Private, &members);
     slack.deactivate("boss");
     slack.forgive("conversations.open", "user_disabled");
-    let bot =
-        SlackBot::start_in(slack, room, other, asking(roll_out(), "boss", "direct"), Hears::Socket, "").await;
-    let asked = ask(&bot, "roll out").await;
-    let called = bot.hear("cannot be reached").await;
+    let bot = SlackBot::start_in(slack, room, other, asking(roll_out(), "boss", "direct"), Hears::Socket, "").await;
+    bot.say("mei", "roll out");
+    let asked = bot.request().await;
+    let called = bot.hear("was not reached").await;
     insta::assert_snapshot!(plain(&called.text), @"");
     assert_eq!(called.thread, Some(asked.ts));
     bot.reply("lin", asked.ts, "approved");
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
     insta::assert_snapshot!(head(&root(&bot, &asked)), @"Done in LASTED, approved by lin.");
-    let calls = bot.slack.of_bot(&bot.room).iter().filter(|seen| seen.text.contains("cannot be reached")).count();
+    let calls = bot.slack.of_bot(&bot.room).iter().filter(|seen| seen.text.contains("was not reached")).count();
     assert_eq!(calls, 1, "once");
     bot.finish().await;
 }
@@ -420,19 +504,50 @@ async fn what_is_asked_for_directly_is_shown_where_those_who_decide_see_it() {
     let bot = start(roll_out()).await;
     bot.slack.tell_directly("mei", "roll out");
     let asked = bot.request().await;
-    insta::assert_snapshot!(said(&bot).await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"
+    direct mei: Asked in system-a: CODE. boss or lin decides there.
+    system-a: PRODUCTION · mei asks: roll out on HOST · 2 changes, no undo · until TIME · CODE
+    @boss @boss2 @lin
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 1 · policy managers · asked of boss and lin
+    [approve] [deny]
+    ");
     bot.slack.tell_directly("mei", "roll out");
     let mut page = vec![said(&bot).await];
     for line in ["requests", "status", "is service b running"] {
         bot.slack.tell_directly("mei", line);
         page.push(said(&bot).await);
     }
-    insta::assert_snapshot!(page.join("\n"), @"");
+    insta::assert_snapshot!(page.join("\n"), @"
+    direct mei: Already waiting for boss or lin since TIME, CODE. again asks anew.
+    direct mei: CODE  mei asks: roll out · until TIME · asked of boss and lin
+    direct mei: PRODUCTION · System A
+    Service B: not checked by itself: ask is service b ok.
+    SCRATCH · System Z
+    Service Y: not checked by itself: ask is service y ok.
+    No incident is open here.
+    CODE waits for boss or lin until TIME   roll out
+    direct mei: Service B is running. Checked at TIME by running: exit 0.
+    ");
     bot.slack.tell_directly("mei", "withdraw");
-    insta::assert_snapshot!(said(&bot).await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"
+    direct mei: Done. What comes of it is told in system-a.
+    system-a: Withdrawn by mei.
+    PRODUCTION · mei asks: roll out on HOST · 2 changes, no undo · until TIME · CODE
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 1 · policy managers · asked of boss and lin
+    system-a >: mei withdrew roll out (CODE). Nothing was done.
+    ");
     bot.bot.until_run(asked.run, "withdrawn").await;
     bot.slack.tell_directly("mei", "again");
-    insta::assert_snapshot!(said(&bot).await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"
+    direct mei: Asked in system-a: CODE. boss or lin decides there.
+    system-a: PRODUCTION · mei asks: roll out on HOST · 2 changes, no undo · until TIME · CODE
+    @boss @boss2 @lin
+    approved or deny because … here, boss or lin.
+    Plan DIGEST · run 3 · policy managers · asked of boss and lin
+    [approve] [deny]
+    ");
     bot.finish().await;
 }
 
@@ -445,12 +560,16 @@ async fn a_slash_command_where_the_bot_is_not_is_answered_to_its_speaker() {
         bot.slack.command(person, &far, "/countersign", line);
         page.push(said(&bot).await);
     }
-    insta::assert_snapshot!(page.join("\n"), @"");
+    insta::assert_snapshot!(page.join("\n"), @"
+    direct mei: Service B is running. Checked at TIME by running: exit 0.
+    direct mei: I am here.
+    direct zed: U0ZED (slack:T0ACME:U0ZED) is not known here. Ask an operator to add you to people.yaml.
+    ");
     bot.slack.command("mei", &far, "/countersign", "roll out");
     let asked = bot.request().await;
     bot.rest().await;
     bot.slack.command("boss", &bot.other, "/countersign", &format!("approve {}", asked.code));
-    insta::assert_snapshot!(said(&bot).await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"system-z: No request has the code CODE. requests lists what waits in this room.");
     assert_eq!(bot.slack.of_bot(&far).len(), 0);
     bot.finish().await;
 }
@@ -609,6 +728,6 @@ async fn an_account_of_another_workspace_is_not_spoken_to_directly() {
     let bot = start(roll_out()).await;
     bot.slack.user("eve", Kind::Stranger("T0OTHER".to_owned()));
     bot.slack.tell_directly("eve", "status");
-    insta::assert_snapshot!(said(&bot).await, @"");
+    insta::assert_snapshot!(said(&bot).await, @"direct eve: U0EVE (slack:T0OTHER:U0EVE) is not known here. Ask an operator to add you to people.yaml.");
     bot.finish().await;
 }

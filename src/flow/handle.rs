@@ -176,8 +176,7 @@ impl App {
             let (person, text) = (person.as_ref(), text.as_deref());
             let Answered { room, thread } = Answered::to(self, &in_use.catalog, incoming);
             let (answered_in, answered_thread) = (&room, thread.as_ref());
-            let plain =
-                PlainLine { incoming, person, text, outcome, record, answers, answered_in, answered_thread };
+            let plain = PlainLine { incoming, person, text, outcome, record, answers, answered_in, answered_thread };
             if let Some(line) = self.store.insert_plain_line(plain).await? {
                 return Ok(Taken::first(line, outcome));
             }

@@ -22,6 +22,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often the database's clock is compared with ours.
 const CLOCK_EVERY: u32 = 60;
 
+/// How long a direct message may be on its way before the room is told.
+const REACHED_WITHIN: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
+
 /// Keeps house until told to stop.
 pub async fn housekeeping(app: Arc<App>, me: WorkerId, mut stop: watch::Receiver<bool>) {
     let mut requests = app.store.hub().listen(Topic::Requests);
@@ -94,7 +97,8 @@ async fn round(app: &App, me: WorkerId, rounds: u32) -> Result<Duration, StoreEr
             tracing::error!(error = %text::chain(&error), %request, "a request could not be ended");
         }
     }
-    for (message, direct, request) in app.store.list_undelivered().await? {
+    let before = app.store.clock().now() - REACHED_WITHIN;
+    for (message, direct, request) in app.store.list_undelivered(before).await? {
         if let Err(error) = tell_undelivered(app, message, &direct, request).await {
             tracing::error!(error = %text::chain(&error), %request, "a room could not be told who was not reached");
         }

@@ -361,21 +361,23 @@ impl Store {
             .collect()
     }
 
-    /// Copies of requests that wait which could not be delivered to somebody's direct messages, and of which the room has
-    /// not been told: the first message of each.
+    /// Copies of requests that wait which were given up on their way to somebody's direct messages, or have been on it since
+    /// before a time, and of which the room has not been told: the first message of each.
     ///
     /// # Errors
     /// When the database cannot be asked, or a row contradicts the model.
-    pub async fn list_undelivered(&self) -> Result<Vec<(OutboxId, RoomAddress, RequestId)>> {
+    pub async fn list_undelivered(&self, before: DateTime<Utc>) -> Result<Vec<(OutboxId, RoomAddress, RequestId)>> {
         let rows = sqlx::query!(
             r#"
             select min(o.id) as "id!", o.room, q.id as "request!"
             from outbox o join request q on o.subject = 'request:' || q.id and q.state = 'pending'
-            where o.role = 'direct' and o.failed is not null and not o.edits
+            where o.role = 'direct' and o.sent_at is null and not o.edits
+                and (o.failed is not null or o.created_at < $1)
             group by o.room, q.id
             having not exists (select from outbox told where told.origin = 'undelivered:' || min(o.id))
             order by 1
-            "#
+            "#,
+            before
         )
         .fetch_all(&self.loops)
         .await?;

@@ -116,9 +116,9 @@ pub fn nothing_waits() -> String {
     "Nothing waits for approval here. `requests` lists what waits in this room.".to_owned()
 }
 
-/// To the room, when somebody who wants to be asked by direct message cannot be.
+/// To the room, when somebody who wants to be asked by direct message was not reached.
 pub fn undelivered(person: &str, code: &Code) -> String {
-    format!("{} cannot be reached by direct message. {code} waits for you here.", echo(person))
+    format!("{} was not reached by direct message. {code} waits for you here.", echo(person))
 }
 
 /// To a decision in direct messages where nothing was shown that waits.

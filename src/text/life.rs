@@ -59,7 +59,9 @@ pub fn run(plan: Option<&Plan>, events: &[Event], times: &Times, now: DateTime<U
                 approved.clone_from(by);
                 let retried = retries.iter().find(|(retry, _)| retry == id);
                 line = match (retried, request(what, event.at, times, now)) {
-                    (Some((_, step)), Some(granted)) => Some(format!("{granted} Step {step}{} is tried again.", name(*step))),
+                    (Some((_, step)), Some(granted)) => {
+                        Some(format!("{granted} Step {step}{} is tried again.", name(*step)))
+                    }
                     (_, granted) => granted,
                 };
             }
@@ -187,8 +189,12 @@ mod tests {
             after(json!({"kind": "run_failed", "run": run, "step": 2, "why": "exit 1"})),
             after(stuck()),
             after(json!({"kind": "run_stopping", "run": run, "by": "mei"})),
-            after(json!({"kind": "run_stopped", "run": run, "by": "mei", "done": [], "unknown": [], "not_started": []})),
-            after(json!({"kind": "attempt_started", "run": run, "step": 1, "number": 1, "digest": "00".repeat(32), "grant": 3})),
+            after(
+                json!({"kind": "run_stopped", "run": run, "by": "mei", "done": [], "unknown": [], "not_started": []}),
+            ),
+            after(
+                json!({"kind": "attempt_started", "run": run, "step": 1, "number": 1, "digest": "00".repeat(32), "grant": 3}),
+            ),
         ];
         insta::assert_snapshot!(samples.join("\n"), @"
         Done in 8 s, approved by boss.

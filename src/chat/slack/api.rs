@@ -172,10 +172,7 @@ impl Slack {
         let channel = answer["channel"]["id"].as_str().map(str::to_owned);
         let channel = channel
             .ok_or_else(|| SendError::Unknown("conversations.open was answered without a channel".to_owned()))?;
-        self.directs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(room.channel.clone(), channel.clone());
+        self.directs.lock().unwrap_or_else(PoisonError::into_inner).insert(room.channel.clone(), channel.clone());
         Ok(channel)
     }
 

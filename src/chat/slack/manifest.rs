@@ -31,7 +31,10 @@ pub const SCOPES: &[Asked] = &[
     ),
     asked("groups:history", "the same in private channels"),
     asked("im:history", "the same in direct messages to it"),
-    asked("im:write", "show a request to those who want to be asked directly, and answer a command where it may not speak"),
+    asked(
+        "im:write",
+        "show a request to those who want to be asked directly, and answer a command where it may not speak",
+    ),
     asked("channels:read", "be told who joins or leaves a public channel, and when it is renamed or archived"),
     asked("groups:read", "the same in private channels"),
 ];

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::decide::shown_directly;
 use super::super::turn::{Answered, Turn, accounts, is_known, plan_of};
 use super::super::{App, InUse};
+use super::decide::shown_directly;
 use crate::chat::sender::split;
 use crate::command::Anew;
 use crate::engine::plan::{plan, plan_is};
@@ -414,9 +414,8 @@ impl<'a> Asking<'a> {
 
     /// Where somebody is spoken to alone: by their first account in the room's workspace, or else by the first that can be.
     fn direct(&self, person: &Person) -> Option<RoomAddress> {
-        let here = |account: &&Account| {
-            account.platform == self.room.platform && account.workspace == self.room.workspace
-        };
+        let here =
+            |account: &&Account| account.platform == self.room.platform && account.workspace == self.room.workspace;
         let (near, far): (Vec<_>, Vec<_>) = person.accounts.iter().partition(here);
         near.into_iter().chain(far).find_map(|account| self.app.direct(account))
     }
