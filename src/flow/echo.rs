@@ -148,6 +148,8 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::Decided { .. }
         | Happened::GrantEnded { .. }
         | Happened::IncidentNoted { .. }
+        | Happened::GroupSeen { .. }
+        | Happened::GroupUnseen { .. }
         | Happened::ClockJumped { .. } => Ok(Vec::new()),
         Happened::TriggerFired { .. }
         | Happened::TriggerHeld { .. }
@@ -377,6 +379,8 @@ impl Teller<'_> {
             | Happened::TriggerReleased { .. }
             | Happened::AutomationPaused { .. }
             | Happened::AutomationResumed { .. }
+            | Happened::GroupSeen { .. }
+            | Happened::GroupUnseen { .. }
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;

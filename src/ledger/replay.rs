@@ -435,6 +435,8 @@ impl Replay {
             | Happened::CheckFlaps { .. }
             | Happened::CheckSteady { .. }
             | Happened::IncidentNoted { .. }
+            | Happened::GroupSeen { .. }
+            | Happened::GroupUnseen { .. }
             | Happened::ClockJumped { .. } => {}
             Happened::IncidentOpened { incident, service, title, check: _, by, room, since } => {
                 let facts = IncidentFacts {

@@ -10,10 +10,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Stage, TriggerMode};
-use super::chat::{Account, RoomAddress};
+use super::chat::{Account, RoomAddress, UserGroup};
 use super::code::Code;
 use super::id::{
-    CheckName, Digest, EventId, GrantId, InboxId, IncidentId, MessageId, PersonId, Position, RequestId, RunId,
+    CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PersonId, Position, RequestId, RunId,
     RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
 };
 use super::request::Answer;
@@ -568,6 +568,28 @@ pub enum Happened {
         /// Who.
         by: PersonId,
     },
+    /// A platform said who is in a group, and it is another answer than before or the first since this process began.
+    GroupSeen {
+        /// The group.
+        group: GroupName,
+        /// Where it is kept.
+        user_group: UserGroup,
+        /// The people of the catalog who are in it.
+        members: Vec<PersonId>,
+        /// Who was not in it when this process last saw it.
+        came: Vec<PersonId>,
+        /// Who was, and is no longer.
+        left: Vec<PersonId>,
+    },
+    /// Nobody knows who is in a group any more: from now on nobody has a right by it.
+    GroupUnseen {
+        /// The group.
+        group: GroupName,
+        /// Where it is kept.
+        user_group: UserGroup,
+        /// What the platform answers instead, if it answers.
+        why: Option<String>,
+    },
     /// The database's clock and ours parted by more than two seconds; ours was set anew.
     ClockJumped {
         /// By how many milliseconds; positive is forward.
@@ -618,6 +640,8 @@ impl Happened {
             Self::TriggerReleased { .. } => "trigger_released",
             Self::AutomationPaused { .. } => "automation_paused",
             Self::AutomationResumed { .. } => "automation_resumed",
+            Self::GroupSeen { .. } => "group_seen",
+            Self::GroupUnseen { .. } => "group_unseen",
             Self::ClockJumped { .. } => "clock_jumped",
         }
     }

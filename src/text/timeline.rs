@@ -283,6 +283,18 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             told(by, format!("paused all automation{}", because(reason.as_deref())))
         }
         Happened::AutomationResumed { by } => told(by, "let automation go on.".to_owned()),
+        Happened::GroupSeen { group, user_group, members, came, left } => {
+            let (id, members) = (visible(&user_group.to_string()), and(members));
+            let changed = |word: &str, people: &[PersonId]| match people {
+                [] => String::new(),
+                people => format!(" {word}: {}.", and(people)),
+            };
+            bot(format!("sees in {group} ({id}): {members}.{}{}", changed("Came", came), changed("Left", left)))
+        }
+        Happened::GroupUnseen { group, user_group, why } => {
+            let why = why.as_deref().map(shown).unwrap_or_default();
+            bot(format!("cannot see who is in {group} ({}), so nobody is{}", visible(&user_group.to_string()), colon(&why)))
+        }
         Happened::ClockJumped { millis } => {
             let way = if *millis < 0 { "back" } else { "forward" };
             bot(format!("set its clock {way} by {}.", lasted(millis.unsigned_abs())))
@@ -520,6 +532,13 @@ mod tests {
             json!({"kind": "trigger_released", "trigger": "service-down", "service": "service-b", "by": "boss"}),
             json!({"kind": "automation_paused", "by": "boss", "reason": "maintenance"}),
             json!({"kind": "automation_resumed", "by": "boss"}),
+            json!({"kind": "group_seen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
+                "members": ["boss", "kim"], "came": [], "left": []}),
+            json!({"kind": "group_seen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
+                "members": [], "came": [], "left": ["boss", "kim"]}),
+            json!({"kind": "group_unseen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS", "why": null}),
+            json!({"kind": "group_unseen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
+                "why": "the connection failed"}),
             json!({"kind": "clock_jumped", "millis": -3000}),
         ]
     }
@@ -584,6 +603,10 @@ mod tests {
         boss let service-down go on for service-b.
         boss paused all automation: maintenance.
         boss let automation go on.
+        countersign sees in managers (slack:T0ACME:S0MANAGERS): boss and kim.
+        countersign sees in managers (slack:T0ACME:S0MANAGERS): nobody. Left: boss and kim.
+        countersign cannot see who is in managers (slack:T0ACME:S0MANAGERS), so nobody is.
+        countersign cannot see who is in managers (slack:T0ACME:S0MANAGERS), so nobody is: the connection failed.
         countersign set its clock back by 3 s.
         ");
     }
