@@ -259,7 +259,7 @@ brakes: {cooldown: 10m, at_most: {runs: 3, per: 1h}, flapping: {changes: 4, per:
         r#"
 people:
   mei: {accounts: ["local:trial:mei"]}
-  boss: {accounts: ["local:trial:boss"]}
+  boss: {accounts: ["slack:T1:U2"], ask: both}
 groups: {ops: [mei, boss]}
 "#,
     ),

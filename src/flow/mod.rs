@@ -17,12 +17,12 @@ mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use crate::chat::{Adapter, Limits};
+use crate::chat::{Adapter, Limits, Used};
 use crate::command;
 use crate::engine::plan::{LocalWorld, World, plan};
 use crate::engine::{Secrets, SecretsSource};
 use crate::model::catalog::{Catalog, Subject};
-use crate::model::chat::RoomAddress;
+use crate::model::chat::{Account, RoomAddress};
 use crate::model::group::Sightings;
 use crate::model::id::{Digest, SecretName, ServiceName, SystemName};
 use crate::model::plan::Sealed;
@@ -169,7 +169,12 @@ impl App {
         self.adapters
             .iter()
             .find(|adapter| adapter.serves(room))
-            .map_or(Limits { text: 2_000, buttons: 0 }, |adapter| adapter.limits())
+            .map_or(Limits { text: 2_000, buttons: 0, used: Used::Hidden }, |adapter| adapter.limits())
+    }
+
+    /// Where an account is spoken to alone, if a platform here does that.
+    fn direct(&self, account: &Account) -> Option<RoomAddress> {
+        self.adapters.iter().find_map(|adapter| adapter.direct(account))
     }
 }
 

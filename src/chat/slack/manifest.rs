@@ -31,6 +31,10 @@ pub const SCOPES: &[Asked] = &[
     ),
     asked("groups:history", "the same in private channels"),
     asked("im:history", "the same in direct messages to it"),
+    asked(
+        "im:write",
+        "show a request to those who want to be asked directly, and answer a command where it may not speak",
+    ),
     asked("channels:read", "be told who joins or leaves a public channel, and when it is renamed or archived"),
     asked("groups:read", "the same in private channels"),
 ];
@@ -145,7 +149,7 @@ mod tests {
         let by_events: BTreeSet<&str> = EVENTS.iter().map(|(_, scope)| *scope).collect();
         assert!(by_events.is_subset(&scopes), "{by_events:?}");
         // What is not there for an event is there for what the bot says, or for its command.
-        assert_eq!(scopes.difference(&by_events).copied().collect::<Vec<_>>(), ["chat:write", "commands"]);
+        assert_eq!(scopes.difference(&by_events).copied().collect::<Vec<_>>(), ["chat:write", "commands", "im:write"]);
         let listed = |path: &str| read().pointer(path).and_then(Value::as_array).map_or(0, Vec::len);
         assert_eq!(listed("/oauth_config/scopes/bot"), SCOPES.len());
         assert_eq!(listed("/settings/event_subscriptions/bot_events"), EVENTS.len());
@@ -184,6 +188,7 @@ mod tests {
               - channels:history  # hear public channels that it was invited to, and look for its own message after a crash
               - groups:history    # the same in private channels
               - im:history        # the same in direct messages to it
+              - im:write          # show a request to those who want to be asked directly, and answer a command where it may not speak
               - channels:read     # be told who joins or leaves a public channel, and when it is renamed or archived
               - groups:read       # the same in private channels
         settings:
