@@ -286,8 +286,10 @@ fn read_slack(file: SlackFile) -> anyhow::Result<SlackSettings> {
         (None, app_token, None) => SlackHears::Socket { app_token: place("app_token", app_token, "SLACK_APP_TOKEN")? },
     };
     if let Some(api) = &file.api {
-        let local = ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"].iter().any(|at| api.starts_with(at));
-        if !api.starts_with("https://") && !local {
+        let url = reqwest::Url::parse(api).map_err(|_| anyhow::anyhow!("slack: `api: {api}` is not an address"))?;
+        let host = url.host_str().unwrap_or_default();
+        let local = ["127.0.0.1", "[::1]", "localhost"].contains(&host) && url.username().is_empty();
+        if url.scheme() != "https" && !(url.scheme() == "http" && local) {
             bail!("slack: `api: {api}` would send the bot's token over the network as plain text; use https://");
         }
     }
@@ -344,7 +346,11 @@ fn read_lease(text: &str) -> anyhow::Result<Duration> {
 fn read_file(path: &Path) -> anyhow::Result<File> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("the settings file {} cannot be read", path.display()))?;
-    serde_yaml::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+    // Without the line itself: somebody may have written a token into it.
+    serde_yaml::from_str(&text).map_err(|error| {
+        let at = error.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
+        anyhow::anyhow!("{}{at}: {}", path.display(), error.without_snippet())
+    })
 }
 
 #[cfg(test)]
@@ -408,8 +414,12 @@ mod tests {
         assert!(nowhere.contains("say with `listen`"), "{nowhere}");
         let vague = wrong("{bot_token: {}}");
         assert!(vague.contains("bot_token: say where it is"), "{vague}");
-        let plain = wrong("{api: 'http://slack.example/api'}");
-        assert!(plain.contains("as plain text"), "{plain}");
+        for api in ["http://slack.example/api", "http://127.0.0.1:1@slack.example/api", "ftp://127.0.0.1/api"] {
+            let plain = wrong(&format!("{{api: '{api}'}}"));
+            assert!(plain.contains("as plain text"), "{plain}");
+        }
+        let unknown = wrong("{bot-token: xoxb-1-hidden}");
+        assert!(unknown.contains("bot-token") && !unknown.contains("hidden"), "{unknown}");
         let inline = wrong("{bot_token: xoxb-1-hidden}");
         assert!(inline.contains("bot_token: say where it is") && !inline.contains("hidden"), "{inline}");
         assert!(wrong("{listen: here}").contains("cannot listen at `here`"));

@@ -185,6 +185,29 @@ async fn a_room_of_nowhere_is_not_taken() {
     bot.finish().await;
 }
 
+/// Whoever opens a connection and says nothing, or half of it, holds up neither Slack nor the end.
+#[tokio::test]
+async fn a_connection_that_says_nothing_holds_nothing_up() {
+    use tokio::io::AsyncWriteExt as _;
+    let bot = SlackBot::start(Catalog::unwatched(), Hears::Requests).await;
+    let address = bot.listens_at();
+    let mut open = Vec::new();
+    for said in [
+        "",
+        "POST /slack/events HTTP/1.1\r\nHost: x\r\n",
+        "POST /slack/events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.expect("a connection");
+        stream.write_all(said.as_bytes()).await.expect("sent");
+        open.push(stream);
+    }
+    bot.say("mei", "ping");
+    bot.hear("I am here.").await;
+    // It ends within ten seconds, with exit code 0, or this fails.
+    bot.finish().await;
+    drop(open);
+}
+
 #[tokio::test]
 async fn only_slack_may_call() {
     let bot = SlackBot::start(Catalog::unwatched(), Hears::Requests).await;

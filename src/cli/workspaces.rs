@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::chat::SendError;
 use crate::chat::slack::api::{ConnectError, SLACK, Slack};
 use crate::chat::slack::away::{Away, Ear};
 use crate::chat::slack::hand_over::{Door, Names};
@@ -21,6 +22,8 @@ use crate::text;
 
 /// How long a workspace that does not answer is waited for at the start.
 const REACHED_WITHIN: Duration = Duration::from_secs(30);
+/// How long one answer may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -33,6 +36,16 @@ pub(super) struct Workspace {
 enum Hears {
     Socket { app_token: String },
     Requests { listener: TcpListener, secret: String },
+}
+
+impl Hears {
+    /// What makes an app of Slack's this one.
+    fn by(&self) -> &str {
+        match self {
+            Self::Socket { app_token } => app_token,
+            Self::Requests { secret, .. } => secret,
+        }
+    }
 }
 
 /// Opens every workspace of the settings.
@@ -62,6 +75,12 @@ pub(super) async fn open(settings: &[SlackSettings]) -> anyhow::Result<(Vec<Work
                 Hears::Requests { listener, secret }
             }
         };
+        if workspaces.iter().any(|other| other.hears.by() == hears.by()) {
+            bail!(
+                "two entries of `slack` in the settings hear by the same app: Slack would tell either of them what is \
+                 said in both, and each would lose half; make an app for each workspace, and name its token in its entry"
+            );
+        }
         let slack = reach(entry.api.as_deref().unwrap_or(SLACK), &bot_token).await?;
         let team = &slack.own().team;
         if let Some(wanted) = entry.workspace.as_ref().filter(|wanted| *wanted != team) {
@@ -83,7 +102,9 @@ pub(super) async fn open(settings: &[SlackSettings]) -> anyhow::Result<(Vec<Work
 async fn reach(api: &str, token: &str) -> anyhow::Result<Slack> {
     let began = tokio::time::Instant::now();
     loop {
-        match Slack::connect(api, token.to_owned()).await {
+        let asked = tokio::time::timeout(ANSWERS_WITHIN, Slack::connect(api, token.to_owned())).await;
+        let silent = || ConnectError::Unreachable(SendError::Unknown("it does not answer".to_owned()));
+        match asked.unwrap_or_else(|_| Err(silent())) {
             Ok(slack) => return Ok(slack),
             Err(error @ ConnectError::Unreachable(_)) if began.elapsed() < REACHED_WITHIN => {
                 tracing::warn!(%error, "trying again");
@@ -113,11 +134,7 @@ impl Workspace {
         let hears = async {
             match self.hears {
                 Hears::Socket { app_token } => Listener::new(door, app_token, Patience::default()).run(stop).await,
-                Hears::Requests { listener, secret } => {
-                    if let Err(error) = requests::serve(listener, door, secret, stop).await {
-                        tracing::error!(%error, "nothing listens to Slack's requests any more");
-                    }
-                }
+                Hears::Requests { listener, secret } => requests::serve(listener, door, secret, stop).await,
             }
         };
         // The one that listens decides when this is over; both end when told to stop.

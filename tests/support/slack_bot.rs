@@ -39,6 +39,8 @@ pub(crate) struct SlackBot {
     /// The channel of system-z.
     pub(crate) other: String,
     secrets: tempfile::TempDir,
+    /// Where it listens for requests, if it does.
+    listens: String,
     /// What the test has read: where, which message, and what it said then.
     read: Mutex<HashSet<(String, Ts, String)>>,
 }
@@ -71,10 +73,12 @@ impl SlackBot {
             path.display().to_string()
         };
         let bot_token = keep("bot", BOT_TOKEN);
+        let mut listens = String::new();
         let ear = match hears {
             Hears::Socket => format!("app_token: {{file: {}}}", keep("app", APP_TOKEN)),
             Hears::Requests => {
                 let port = free_port();
+                listens = format!("127.0.0.1:{port}");
                 slack.mode(Mode::Http(format!("http://127.0.0.1:{port}/slack/events")));
                 format!("listen: 127.0.0.1:{port}\n    signing_secret: {{file: {}}}", keep("signing", SECRET))
             }
@@ -85,7 +89,7 @@ impl SlackBot {
         );
         let catalog = catalog.in_slack(TEAM, &room, &other);
         let bot = Bot::start_with(catalog, &settings).await;
-        let own = Self { slack, bot, room, other, secrets, read: Mutex::default() };
+        let own = Self { slack, bot, room, other, secrets, listens, read: Mutex::default() };
         own.hears(hears).await;
         own
     }
@@ -97,6 +101,11 @@ impl SlackBot {
             // It listens before it says that it is ready.
             Hears::Requests => {}
         }
+    }
+
+    /// Where it listens for requests.
+    pub(crate) fn listens_at(&self) -> String {
+        self.listens.clone()
     }
 
     /// Somebody says something in the room of system-a.

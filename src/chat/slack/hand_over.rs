@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::PLATFORM;
 use super::api::Slack;
 use super::away::Away;
-use super::inbound::{Reader, Taken};
+use super::inbound::{Note, Reader, Taken};
 use super::text::why_view;
 use crate::chat::{Inbound, NewsReceived, SendError};
 use crate::metrics;
@@ -49,8 +49,6 @@ pub struct Delivered<'a> {
     pub kind: &'a str,
     /// What is in it.
     pub payload: &'a Value,
-    /// Whether Slack says that it delivered this before.
-    pub again: bool,
 }
 
 impl Door {
@@ -66,14 +64,31 @@ impl Door {
         for taken in taken {
             let kept = match taken {
                 Taken::Said(incoming) => self.receive(incoming).await,
-                Taken::AskWhy { trigger, kept, press } => match self.ask_why(&trigger, &kept, delivered.again).await {
+                // Whom the catalog does not know is not asked why: it would hold up everybody else.
+                Taken::AskWhy { press, .. } if (self.names)(&press.account).is_none() => self.receive(press).await,
+                Taken::AskWhy { trigger, kept, press } => match self.ask_why(&trigger, &kept).await {
                     Asked::Yes => Kept::Yes,
                     Asked::No => self.receive(press).await,
                 },
                 Taken::Room(news) => self.news(news).await,
                 Taken::Noted(note) => {
                     metrics::slack(note.name());
-                    tracing::debug!(?note, kind = delivered.kind, "a delivery that nobody said");
+                    match &note {
+                        // What it was, never what it held.
+                        Note::Unreadable(what) | Note::Unknown(what) => {
+                            tracing::warn!(
+                                what,
+                                kind = delivered.kind,
+                                "a delivery of Slack's that says nothing to the bot"
+                            );
+                        }
+                        Note::OtherWorkspace => {
+                            tracing::warn!("a delivery for another workspace: each workspace wants an app of its own");
+                        }
+                        Note::Own | Note::OrgWide | Note::NoWords => {
+                            tracing::debug!(note = note.name(), kind = delivered.kind, "a delivery that nobody said");
+                        }
+                    }
                     Kept::Yes
                 }
             };
@@ -143,12 +158,13 @@ impl Door {
     }
 
     /// Opens the window that asks why. If that is not possible the press alone has to do: whoever denies wants to deny.
-    async fn ask_why(&self, trigger: &str, kept: &str, again: bool) -> Asked {
+    async fn ask_why(&self, trigger: &str, kept: &str) -> Asked {
         let opening = self.slack.open_view(trigger, why_view(&self.words, kept));
         match timeout(WINDOW_WITHIN, opening).await {
             Ok(Ok(())) => Asked::Yes,
-            // Delivered again, after the window was opened: its answer is what counts.
-            Ok(Err(SendError::Refused(why))) if why.contains("exchanged") || again => Asked::Yes,
+            // Delivered again, after the window was opened: its answer is what counts. Nothing else proves that there is
+            // one, and a denial twice is harmless where a lost one is not.
+            Ok(Err(SendError::Refused(why))) if why.contains("exchanged") => Asked::Yes,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the window that asks why cannot be opened; the press counts without a reason");
                 Asked::No

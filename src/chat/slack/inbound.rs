@@ -92,6 +92,9 @@ pub struct Reader<'a> {
     pub now: DateTime<Utc>,
 }
 
+/// What an account is called that Slack does not name: it is never in a catalog, where ids are capitals and digits.
+const UNNAMED: &str = "unnamed";
+
 /// What became of a message.
 #[derive(Debug, Clone, Copy)]
 enum Revision<'a> {
@@ -122,7 +125,18 @@ impl Reader<'_> {
     }
 
     fn read_event(&self, payload: &Value, taken: &mut Vec<Taken>) -> Read<Vec<Taken>> {
-        let callback: Callback = shape("event_callback", payload)?;
+        let mut callback: Callback = shape("event_callback", payload)?;
+        if callback.is_ext_shared_channel {
+            // Who is not said to be of a workspace could be of any.
+            for message in ["", "/message", "/previous_message"] {
+                if let Some(message) = callback.event.pointer_mut(message).and_then(Value::as_object_mut)
+                    && message.contains_key("ts")
+                    && !["team", "user_team"].iter().any(|name| message.get(*name).is_some_and(Value::is_string))
+                {
+                    message.insert("user_team".to_owned(), Value::from(UNNAMED));
+                }
+            }
+        }
         if callback.kind != "event_callback" {
             return Err(Note::Unknown(format!("event {}", callback.kind)));
         }
@@ -440,7 +454,14 @@ impl Reader<'_> {
             return Err(Note::Own);
         }
         let team = message.user_team.as_deref().or(message.team.as_deref());
-        let id = message.bot_id.as_deref().or(message.user.as_deref());
+        let through = message.app_id.is_some() || !message.bot_profile.is_null();
+        let through = through || message.subtype.as_deref() == Some("bot_message");
+        let id = match (&message.bot_id, &message.app_id) {
+            (Some(bot), _) => Some(bot.as_str()),
+            // A program that Slack does not name is nobody, whomever it writes as.
+            (None, app) if through => Some(app.as_deref().unwrap_or(UNNAMED)),
+            (None, _) => message.user.as_deref(),
+        };
         id.map(|id| self.account(team, id)).ok_or_else(|| missing("message", "user"))
     }
 
@@ -496,7 +517,9 @@ fn missing(what: &str, field: &str) -> Note {
 }
 
 fn shape<T: DeserializeOwned>(what: &str, value: &Value) -> Read<T> {
-    T::deserialize(value).map_err(|error| Note::Unreadable(format!("{what}: {error}")))
+    // Where, and not the reader's own words: those hold what somebody typed.
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| Note::Unreadable(format!("{what}: `{}` is missing or of another kind", error.path())))
 }
 
 /// Reads Slack's time: seconds, and after a full stop a fraction that makes it unique in its channel.
@@ -528,6 +551,9 @@ struct Callback {
     context_team_id: Option<String>,
     authorizations: Option<Vec<Installed>>,
     event_time: Option<i64>,
+    /// Whether people of other workspaces are in the channel.
+    #[serde(default, deserialize_with = "or_default")]
+    is_ext_shared_channel: bool,
     #[serde(default)]
     event: Value,
 }
@@ -545,6 +571,9 @@ struct Words {
     channel_type: Option<String>,
     user: Option<String>,
     bot_id: Option<String>,
+    app_id: Option<String>,
+    #[serde(default)]
+    bot_profile: Value,
     user_team: Option<String>,
     team: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
@@ -597,7 +626,9 @@ impl File {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Attachment {
+    #[serde(deserialize_with = "or_default")]
     is_share: bool,
+    #[serde(deserialize_with = "or_default")]
     is_msg_unfurl: bool,
 }
 
@@ -659,7 +690,7 @@ struct Pressed {
     container: Container,
     message: Option<Parent>,
     trigger_id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     actions: Vec<Action>,
 }
 

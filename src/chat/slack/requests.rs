@@ -10,18 +10,27 @@
 //! Keeps I6 as the socket does: Slack is told that it arrived only after everything in it is durable. What could not be
 //! kept is answered with 503, so that Slack delivers it again.
 
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 use super::away::HOLDS;
 use super::hand_over::{Delivered as Delivery, Door, Kept};
-use super::signed::{self, Delivered};
+use super::signed::{self, Delivered, NotSlack};
 use crate::metrics;
 
 /// Where Slack is told to call.
@@ -30,46 +39,113 @@ pub const PATH: &str = "/slack/events";
 /// Bytes of a request's body. Slack's own are a tenth of it.
 const MOST_BODY: usize = 1024 * 1024;
 
+/// Connections at once. Slack uses a few; more wait to be taken.
+const MOST_CONNECTIONS: usize = 256;
+
+/// How long a connection may take to say what it wants, each time.
+const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a request's body may take.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long open connections have at the end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often at most a request of somebody else is logged. All are counted.
+const WARN_EVERY: Duration = Duration::from_secs(1);
+
 struct Called {
     door: Door,
     secret: String,
+    warned: Mutex<Option<Instant>>,
 }
 
-/// Serves Slack's requests until told to stop; what is being answered then is answered. `secret` is the app's signing
-/// secret.
-///
-/// # Errors
-/// When the listener breaks.
-pub async fn serve(
-    listener: TcpListener,
-    door: Door,
-    secret: String,
-    mut stop: watch::Receiver<bool>,
-) -> std::io::Result<()> {
+impl Called {
+    fn warn_of(&self, error: NotSlack) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            *warned = Some(Instant::now());
+            tracing::warn!(%error, "a request that is not taken");
+        }
+    }
+}
+
+/// Serves Slack's requests until told to stop; what is being answered then has a few seconds. `secret` is the app's
+/// signing secret. A connection that says nothing, or not all of it, is ended; so many at once are taken and no more.
+pub async fn serve(listener: TcpListener, door: Door, secret: String, mut stop: watch::Receiver<bool>) {
     let (hearing, away) = (door.slack.hearing().clone(), door.away.clone());
-    let called = std::sync::Arc::new(Called { door, secret });
-    let app = Router::new().route(PATH, post(take)).layer(DefaultBodyLimit::max(MOST_BODY)).with_state(called);
-    let stopped = async move {
-        // An error means that the sender is gone: then the process ends as well.
-        let _ended = stop.wait_for(|stop| *stop).await;
-    };
+    let called = Arc::new(Called { door, secret, warned: Mutex::default() });
+    let app = Router::new().route(PATH, post(take)).with_state(called);
     hearing.heard();
     if let Some(away) = &away {
         away.heard();
         // Whoever calls meanwhile is taken when it serves: what was said before comes first.
-        drop(tokio::time::timeout(HOLDS, away.whole()).await);
+        drop(timeout(HOLDS, away.whole()).await);
     }
-    let served = axum::serve(listener, app).with_graceful_shutdown(stopped).await;
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut open = JoinSet::new();
+    loop {
+        let accepted = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            // An error means that the sender is gone: then the process ends as well.
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
+            taken = accepted => taken,
+            Some(_) = open.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let service = TowerToHyperService::new(app.clone());
+                let mut stop = stop.clone();
+                open.spawn(async move {
+                    let _place = place;
+                    let mut http = http1::Builder::new();
+                    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+                    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+                    let served = tokio::select! {
+                        served = connection.as_mut() => Some(served),
+                        () = async { drop(stop.wait_for(|stop| *stop).await) } => None,
+                    };
+                    let served = match served {
+                        Some(served) => served,
+                        // One that waits for the next request ends now, one that is being answered afterwards.
+                        None => {
+                            connection.as_mut().graceful_shutdown();
+                            connection.await
+                        }
+                    };
+                    if let Err(error) = served {
+                        tracing::debug!(%error, "a connection of Slack's ended early");
+                    }
+                });
+            }
+            Err(error) => {
+                // Often too many open files: others may close theirs meanwhile.
+                tracing::warn!(%error, "a connection of Slack's could not be taken");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    let answered = async { while open.join_next().await.is_some() {} };
+    if timeout(GRACE, answered).await.is_err() {
+        tracing::debug!("connections that are idle, or slow, are ended");
+    }
     hearing.lost();
-    served
 }
 
-async fn take(State(called): State<std::sync::Arc<Called>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn take(State(called): State<Arc<Called>>, headers: HeaderMap, body: Body) -> Response {
+    let body = match timeout(BODY_WITHIN, to_bytes(body, MOST_BODY)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+    };
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (at, signature) = (header("x-slack-request-timestamp"), header("x-slack-signature"));
     if let Err(error) = signed::verify(&called.secret, at, signature, &body, called.door.clock.now()) {
         metrics::slack("not_slack");
-        tracing::warn!(%error, "a request that is not taken");
+        called.warn_of(error);
         // Whoever is not Slack learns nothing.
         return StatusCode::UNAUTHORIZED.into_response();
     }
@@ -87,13 +163,14 @@ async fn take(State(called): State<std::sync::Arc<Called>>, headers: HeaderMap, 
         Delivered::Probe => return StatusCode::OK.into_response(),
         Delivered::Frame { kind, payload } => (kind, payload),
     };
-    let again = headers.contains_key("x-slack-retry-num");
-    if let Some(away) = called.door.away.as_ref().filter(|_| again) {
+    if let Some(away) = called.door.away.as_ref().filter(|_| headers.contains_key("x-slack-retry-num")) {
         // Something between Slack and here was broken: this came after all, others may have been given up.
         away.suspect();
     }
-    match called.door.take(Delivery { kind, payload: &payload, again }).await {
-        Kept::Yes => StatusCode::OK.into_response(),
-        Kept::No => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    // In a task of its own: Slack hangs up after three seconds, and that must not stop it half-way.
+    let taking = tokio::spawn(async move { called.door.take(Delivery { kind, payload: &payload }).await });
+    match taking.await {
+        Ok(Kept::Yes) => StatusCode::OK.into_response(),
+        Ok(Kept::No) | Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

@@ -80,7 +80,6 @@ struct Frame {
     envelope_id: Option<String>,
     #[serde(default)]
     payload: Value,
-    retry_attempt: Option<u32>,
     reason: Option<String>,
 }
 
@@ -162,14 +161,15 @@ impl Listener {
             tracing::warn!(kind = frame.kind, "a frame of Slack's has no envelope");
             return Ok(());
         };
-        let again = frame.retry_attempt.unwrap_or(0) > 0;
-        let delivered = Delivered { kind: &frame.kind, payload: &frame.payload, again };
-        if self.door.take(delivered).await == Kept::No {
+        if self.door.take(Delivered { kind: &frame.kind, payload: &frame.payload }).await == Kept::No {
             return Ok(());
         }
         let receipt = json!({"envelope_id": envelope}).to_string();
         // If it fails, it is delivered again and does nothing then.
-        socket.send(Message::Text(receipt.into())).await.map_err(|error| Ended::Broken(plain(&error)))
+        match timeout(self.patience.asks_every, socket.send(Message::Text(receipt.into()))).await {
+            Ok(sent) => sent.map_err(|error| Ended::Broken(plain(&error))),
+            Err(_) => Err(Ended::Broken("nothing can be sent".to_owned())),
+        }
     }
 
     async fn serve(&self, mut socket: Socket, stop: &mut watch::Receiver<bool>) -> Ended {

@@ -198,6 +198,40 @@ fn i9_nobody_speaks_as_somebody_else() {
     assert_eq!(account("message_stranger"), "slack:T9:U9", "somebody of another workspace who is called boss");
 }
 
+/// Whom Slack does not name, or not with a workspace, is never somebody of the catalog.
+#[test]
+fn i9_who_is_not_named_is_nobody() {
+    let account = |payload: &Value| match read_as("T1", payload).into_iter().next() {
+        Some(Taken::Said(incoming)) => incoming.account.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let plain = sample("message");
+    assert!(account(&plain).starts_with("slack:T1:U"), "{}", account(&plain));
+    for (field, value) in [("subtype", json!("bot_message")), ("bot_profile", json!({"name": "boss"}))] {
+        let mut through_a_program = plain.clone();
+        through_a_program["event"][field] = value;
+        assert_eq!(account(&through_a_program), "slack:T1:unnamed", "{field}");
+    }
+    let mut by_an_app = plain.clone();
+    by_an_app["event"]["app_id"] = json!("A1");
+    assert_eq!(account(&by_an_app), "slack:T1:A1");
+    let mut shared = plain.clone();
+    shared["is_ext_shared_channel"] = json!(true);
+    assert_eq!(account(&shared), account(&plain), "a workspace is named");
+    for field in ["team", "user_team"] {
+        shared["event"][field] = Value::Null;
+    }
+    assert!(account(&shared).starts_with("slack:unnamed:U"), "{}", account(&shared));
+}
+
+#[test]
+fn what_cannot_be_read_is_told_by_its_place_and_not_its_words() {
+    let mut payload = sample("message");
+    payload["event"]["ts"] = json!(["a secret"]);
+    let Some(Taken::Noted(Note::Unreadable(what))) = read_as("T1", &payload).pop() else { panic!("it cannot be read") };
+    assert!(what.contains("`ts`") && !what.contains("secret"), "{what}");
+}
+
 #[test]
 fn what_nobody_said_says_nothing() {
     for name in [
