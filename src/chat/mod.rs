@@ -14,12 +14,14 @@ pub mod room;
 pub mod sender;
 pub mod slack;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::model::chat::{Incoming, Message, RoomAddress, RoomNews};
+use crate::model::chat::{Account, Incoming, Message, RoomAddress, RoomNews, UserGroup};
 use crate::model::id::{InboxId, MessageId, OutboxId, ThreadId};
 
 /// One chat platform's workspace.
@@ -35,6 +37,12 @@ pub trait Adapter: Send + Sync {
 
     /// Looks for a message whose fate is unknown, by its key. A double that got through is removed.
     fn find<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<Option<MessageId>, SendError>>;
+
+    /// The accounts in a user group that the platform keeps; `None`: it has no such group, or none in use. A platform
+    /// without user groups has none. On an error nobody knows who is in it.
+    fn members_of<'a>(&'a self, _group: &'a UserGroup) -> BoxFuture<'a, Result<Option<BTreeSet<Account>>, SendError>> {
+        std::future::ready(Ok(None)).boxed()
+    }
 }
 
 /// What fits into one message of a platform.

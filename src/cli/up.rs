@@ -25,7 +25,8 @@ use crate::config::{Database, Flags, Settings};
 use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
 use crate::flow::{
-    App, CurrentSecrets, Reload, housekeeping, make_plan, mending_line, room_sink, watch, watch_catalog,
+    App, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, make_plan, mending_line, room_sink, watch,
+    watch_catalog,
 };
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, Probe, StepAction};
@@ -33,7 +34,7 @@ use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::SecretName;
 use crate::store::managed::{self, Managed, ManagedOptions};
 use crate::store::{Store, WorkerId};
-use crate::sys::{Liveness, ProcessIdentity};
+use crate::sys::{Liveness, ProcessIdentity, close_to_others};
 use crate::text::time::Times;
 use crate::web::{self, Speaking, Token, WebState};
 use crate::{demo, runbook};
@@ -76,6 +77,11 @@ pub struct Args {
 /// When it cannot start: one sentence that says what to do.
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     super::start_logging(args.log_format)?;
+    // Tokens of chat workspaces and the database's password are in its memory and perhaps in its environment, and steps
+    // run as the same user.
+    if let Err(error) = close_to_others() {
+        tracing::warn!(%error, "this process cannot be closed to others of its user: a step could read its environment");
+    }
     let settings = Settings::read(Flags {
         config: args.config,
         catalog: args.catalog,
@@ -325,7 +331,10 @@ impl Bot {
             Trial::No => workspaces.iter().map(|workspace| Arc::clone(&workspace.slack) as Arc<dyn Adapter>).collect(),
         };
         let times = Times::in_zone(settings.time_zone);
-        let app = Arc::new(App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets));
+        let app = App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets).asking_for_user_groups(
+            UserGroupTimes { every: settings.user_groups_every, good_for: settings.user_groups_good_for },
+        );
+        let app = Arc::new(app);
         let unserved = app.unserved(&app.in_use().catalog);
         if !unserved.is_empty() {
             bail!("the catalog in {} does not fit the settings:\n{}", settings.catalog.display(), unserved.join("\n"));
@@ -376,13 +385,15 @@ impl Bot {
             silent_at_most: settings.lease * 4 + DATABASE_PATIENCE,
         };
         let serve = web::serve(listener, state, taking_stops.clone());
-        let (tell_ended, ended) = mpsc::channel(8 + workspaces.len());
+        let (tell_ended, ended) = mpsc::channel(9 + workspaces.len());
         let serve = async move {
             if let Err(error) = serve.await {
                 tracing::error!(%error, "the server has ended");
             }
         };
+        let membership = Membership::begin(app.clone()).await;
         let mut taking = vec![
+            part("look at user groups", &tell_ended, membership.run(taking_stops.clone())),
             part("server", &tell_ended, serve),
             part("engine", &tell_ended, engine.run(taking_stops.clone())),
             part("watch", &tell_ended, watch(app.clone(), asker, me, settings.lease, taking_stops.clone())),

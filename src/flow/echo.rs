@@ -143,6 +143,8 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::GrantEnded { .. }
         | Happened::IncidentNoted { .. }
         | Happened::RoomChanged { .. }
+        | Happened::GroupSeen { .. }
+        | Happened::GroupUnseen { .. }
         | Happened::ClockJumped { .. } => Ok(Vec::new()),
         Happened::WasAway { room, from, to, not_done, more, unread_until } => {
             let gap = text::away::Away { from: *from, to: *to, not_done, more: *more, unread_until: *unread_until };
@@ -346,6 +348,8 @@ impl Teller<'_> {
             | Happened::AutomationResumed { .. }
             | Happened::WasAway { .. }
             | Happened::RoomChanged { .. }
+            | Happened::GroupSeen { .. }
+            | Happened::GroupUnseen { .. }
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;

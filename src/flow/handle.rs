@@ -309,7 +309,10 @@ impl App {
                 let answer = match command {
                     Command::Ping => text::answer::pong().to_owned(),
                     Command::Help { topic } => commands::help(&in_use.catalog, person, topic.as_deref()),
-                    Command::WhoAmI => commands::whoami(&in_use.catalog, person, &incoming.account),
+                    Command::WhoAmI => {
+                        let unseen = text::answer::unseen(&in_use.catalog.all_unseen(), self.steady.now());
+                        commands::whoami(&in_use.catalog, person, &incoming.account) + &unseen
+                    }
                     Command::Is { .. }
                     | Command::Run { .. }
                     | Command::Again

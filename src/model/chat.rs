@@ -34,6 +34,17 @@ pub struct RoomAddress {
     pub channel: String,
 }
 
+/// A group of accounts that the platform keeps: `platform:workspace:id`. Ids are the platform's stable ones, never names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserGroup {
+    /// `slack`.
+    pub platform: String,
+    /// The workspace.
+    pub workspace: String,
+    /// The platform's stable id of it.
+    pub id: String,
+}
+
 /// An address that is not three non-empty parts joined by colons.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an address: write it as platform:workspace:id")]
@@ -78,6 +89,7 @@ macro_rules! address {
 }
 address!(Account, id);
 address!(RoomAddress, channel);
+address!(UserGroup, id);
 
 /// Something that came in. Unique by what was said, not by its delivery (I6): `key` is the same for every
 /// delivery of the same thing.

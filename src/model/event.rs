@@ -10,11 +10,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Stage, TriggerMode};
-use super::chat::{Account, RoomAddress, RoomChange};
+use super::chat::{Account, RoomAddress, RoomChange, UserGroup};
 use super::code::Code;
 use super::id::{
-    CheckName, Digest, EventId, GrantId, InboxId, IncidentId, MessageId, PersonId, Position, RequestId, RunId,
-    RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
+    CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PersonId, Position, RequestId,
+    RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
 };
 use super::request::Answer;
 use super::run::{Outcome, Verdict};
@@ -603,6 +603,28 @@ pub enum Happened {
         /// What.
         change: RoomChange,
     },
+    /// A platform said who is in a group, and it is another answer than before or the first since this process began.
+    GroupSeen {
+        /// The group.
+        group: GroupName,
+        /// Where it is kept.
+        user_group: UserGroup,
+        /// The people of the catalog who are in it.
+        members: Vec<PersonId>,
+        /// Who was not in it when this process last saw it.
+        came: Vec<PersonId>,
+        /// Who was, and is no longer.
+        left: Vec<PersonId>,
+    },
+    /// Nobody knows who is in a group any more: from now on nobody has a right by it.
+    GroupUnseen {
+        /// The group.
+        group: GroupName,
+        /// Where it is kept.
+        user_group: UserGroup,
+        /// What the platform answers instead, if it answers.
+        why: Option<String>,
+    },
     /// The database's clock and ours parted by more than two seconds; ours was set anew.
     ClockJumped {
         /// By how many milliseconds; positive is forward.
@@ -655,6 +677,8 @@ impl Happened {
             Self::AutomationResumed { .. } => "automation_resumed",
             Self::WasAway { .. } => "was_away",
             Self::RoomChanged { .. } => "room_changed",
+            Self::GroupSeen { .. } => "group_seen",
+            Self::GroupUnseen { .. } => "group_unseen",
             Self::ClockJumped { .. } => "clock_jumped",
         }
     }

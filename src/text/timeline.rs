@@ -291,6 +291,22 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::RoomChanged { room, at: _, account, person, change } => {
             room_changed(&channel(room), account, person.as_ref(), change)
         }
+        Happened::GroupSeen { group, user_group, members, came, left } => {
+            let (id, members) = (visible(&user_group.to_string()), and(members));
+            let changed = |word: &str, people: &[PersonId]| match people {
+                [] => String::new(),
+                people => format!(" {word}: {}.", and(people)),
+            };
+            bot(format!("sees in {group} ({id}): {members}.{}{}", changed("Came", came), changed("Left", left)))
+        }
+        Happened::GroupUnseen { group, user_group, why } => {
+            let why = why.as_deref().map(shown).unwrap_or_default();
+            bot(format!(
+                "cannot see who is in {group} ({}), so nobody is{}",
+                visible(&user_group.to_string()),
+                colon(&why)
+            ))
+        }
         Happened::ClockJumped { millis } => {
             let way = if *millis < 0 { "back" } else { "forward" };
             bot(format!("set its clock {way} by {}.", lasted(millis.unsigned_abs())))
@@ -562,6 +578,13 @@ mod tests {
                 "change": {"change": "archived"}}),
             json!({"kind": "room_changed", "room": room, "at": later, "account": mei, "person": "mei",
                 "change": {"change": "unarchived"}}),
+            json!({"kind": "group_seen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
+                "members": ["boss", "kim"], "came": [], "left": []}),
+            json!({"kind": "group_seen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
+                "members": [], "came": [], "left": ["boss", "kim"]}),
+            json!({"kind": "group_unseen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS", "why": null}),
+            json!({"kind": "group_unseen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
+                "why": "the connection failed"}),
             json!({"kind": "clock_jumped", "millis": -3000}),
         ]
     }
@@ -636,6 +659,10 @@ mod tests {
         countersign saw system-a get the name incidents-old.
         mei archived system-a: nothing can be said there any more.
         mei brought system-a back.
+        countersign sees in managers (slack:T0ACME:S0MANAGERS): boss and kim.
+        countersign sees in managers (slack:T0ACME:S0MANAGERS): nobody. Left: boss and kim.
+        countersign cannot see who is in managers (slack:T0ACME:S0MANAGERS), so nobody is.
+        countersign cannot see who is in managers (slack:T0ACME:S0MANAGERS), so nobody is: the connection failed.
         countersign set its clock back by 3 s.
         ");
     }

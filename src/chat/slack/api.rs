@@ -8,7 +8,7 @@
 //! the key and was written by this bot; the rest is removed. A message that only one person sees leaves nothing that could
 //! be read: if its fate is unknown it is sent again, and at worst that person sees it twice. A change is made again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use super::text::{self, BODY, BUTTONS, Post};
 use super::{PLATFORM, is_user_id};
 use crate::chat::hearing::Hearing;
 use crate::chat::{Adapter, Limits, Outgoing, SendError};
-use crate::model::chat::RoomAddress;
+use crate::model::chat::{Account, RoomAddress, UserGroup};
 use crate::model::id::MessageId;
 
 /// Where Slack is.
@@ -310,6 +310,10 @@ impl Adapter for Slack {
 
     fn find<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<Option<MessageId>, SendError>> {
         self.find_posts(message).boxed()
+    }
+
+    fn members_of<'a>(&'a self, group: &'a UserGroup) -> BoxFuture<'a, Result<Option<BTreeSet<Account>>, SendError>> {
+        self.accounts_in(group).boxed()
     }
 }
 
