@@ -142,9 +142,9 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::Decided { .. }
         | Happened::GrantEnded { .. }
         | Happened::IncidentNoted { .. }
-        | Happened::RoomChanged { .. }
         | Happened::GroupSeen { .. }
         | Happened::GroupUnseen { .. }
+        | Happened::RoomChanged { .. }
         | Happened::ClockJumped { .. } => Ok(Vec::new()),
         Happened::WasAway { room, from, to, not_done, more, unread_until } => {
             let gap = text::away::Away { from: *from, to: *to, not_done, more: *more, unread_until: *unread_until };
@@ -346,10 +346,10 @@ impl Teller<'_> {
             | Happened::TriggerReleased { .. }
             | Happened::AutomationPaused { .. }
             | Happened::AutomationResumed { .. }
-            | Happened::WasAway { .. }
-            | Happened::RoomChanged { .. }
             | Happened::GroupSeen { .. }
             | Happened::GroupUnseen { .. }
+            | Happened::WasAway { .. }
+            | Happened::RoomChanged { .. }
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;

@@ -439,10 +439,10 @@ impl Replay {
             | Happened::CheckFlaps { .. }
             | Happened::CheckSteady { .. }
             | Happened::IncidentNoted { .. }
-            | Happened::WasAway { .. }
-            | Happened::RoomChanged { .. }
             | Happened::GroupSeen { .. }
             | Happened::GroupUnseen { .. }
+            | Happened::WasAway { .. }
+            | Happened::RoomChanged { .. }
             | Happened::ClockJumped { .. } => {}
             Happened::IncidentOpened { incident, service, title, check: _, by, room, since } => {
                 let facts = IncidentFacts {

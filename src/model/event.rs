@@ -571,6 +571,28 @@ pub enum Happened {
         /// Who.
         by: PersonId,
     },
+    /// A platform said who is in a group, and it is another answer than before or the first since this process began.
+    GroupSeen {
+        /// The group.
+        group: GroupName,
+        /// Where it is kept.
+        user_group: UserGroup,
+        /// The people of the catalog who are in it.
+        members: Vec<PersonId>,
+        /// Who was not in it when this process last saw it.
+        came: Vec<PersonId>,
+        /// Who was, and is no longer.
+        left: Vec<PersonId>,
+    },
+    /// Nobody knows who is in a group any more: from now on nobody has a right by it.
+    GroupUnseen {
+        /// The group.
+        group: GroupName,
+        /// Where it is kept.
+        user_group: UserGroup,
+        /// What the platform answers instead, if it answers.
+        why: Option<String>,
+    },
     /// The bot did not hear a room for a while, and has read what was said there meanwhile; or found in its history what
     /// it should have heard before.
     WasAway {
@@ -602,28 +624,6 @@ pub enum Happened {
         person: Option<PersonId>,
         /// What.
         change: RoomChange,
-    },
-    /// A platform said who is in a group, and it is another answer than before or the first since this process began.
-    GroupSeen {
-        /// The group.
-        group: GroupName,
-        /// Where it is kept.
-        user_group: UserGroup,
-        /// The people of the catalog who are in it.
-        members: Vec<PersonId>,
-        /// Who was not in it when this process last saw it.
-        came: Vec<PersonId>,
-        /// Who was, and is no longer.
-        left: Vec<PersonId>,
-    },
-    /// Nobody knows who is in a group any more: from now on nobody has a right by it.
-    GroupUnseen {
-        /// The group.
-        group: GroupName,
-        /// Where it is kept.
-        user_group: UserGroup,
-        /// What the platform answers instead, if it answers.
-        why: Option<String>,
     },
     /// The database's clock and ours parted by more than two seconds; ours was set anew.
     ClockJumped {
@@ -675,10 +675,10 @@ impl Happened {
             Self::TriggerReleased { .. } => "trigger_released",
             Self::AutomationPaused { .. } => "automation_paused",
             Self::AutomationResumed { .. } => "automation_resumed",
-            Self::WasAway { .. } => "was_away",
-            Self::RoomChanged { .. } => "room_changed",
             Self::GroupSeen { .. } => "group_seen",
             Self::GroupUnseen { .. } => "group_unseen",
+            Self::WasAway { .. } => "was_away",
+            Self::RoomChanged { .. } => "room_changed",
             Self::ClockJumped { .. } => "clock_jumped",
         }
     }

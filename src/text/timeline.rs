@@ -284,13 +284,6 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             told(by, format!("paused all automation{}", because(reason.as_deref())))
         }
         Happened::AutomationResumed { by } => told(by, "let automation go on.".to_owned()),
-        Happened::WasAway { room, from, to, not_done, more, unread_until } => {
-            let away = super::away::Away { from: *from, to: *to, not_done, more: *more, unread_until: *unread_until };
-            bot(super::away::recorded(&channel(room), &away, times, now))
-        }
-        Happened::RoomChanged { room, at: _, account, person, change } => {
-            room_changed(&channel(room), account, person.as_ref(), change)
-        }
         Happened::GroupSeen { group, user_group, members, came, left } => {
             let (id, members) = (visible(&user_group.to_string()), and(members));
             let changed = |word: &str, people: &[PersonId]| match people {
@@ -306,6 +299,13 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 visible(&user_group.to_string()),
                 colon(&why)
             ))
+        }
+        Happened::WasAway { room, from, to, not_done, more, unread_until } => {
+            let away = super::away::Away { from: *from, to: *to, not_done, more: *more, unread_until: *unread_until };
+            bot(super::away::recorded(&channel(room), &away, times, now))
+        }
+        Happened::RoomChanged { room, at: _, account, person, change } => {
+            room_changed(&channel(room), account, person.as_ref(), change)
         }
         Happened::ClockJumped { millis } => {
             let way = if *millis < 0 { "back" } else { "forward" };
@@ -557,6 +557,13 @@ mod tests {
             json!({"kind": "trigger_released", "trigger": "service-down", "service": "service-b", "by": "boss"}),
             json!({"kind": "automation_paused", "by": "boss", "reason": "maintenance"}),
             json!({"kind": "automation_resumed", "by": "boss"}),
+            json!({"kind": "group_seen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
+                "members": ["boss", "kim"], "came": [], "left": []}),
+            json!({"kind": "group_seen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
+                "members": [], "came": [], "left": ["boss", "kim"]}),
+            json!({"kind": "group_unseen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS", "why": null}),
+            json!({"kind": "group_unseen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
+                "why": "the connection failed"}),
             json!({"kind": "line_said", "room": room, "thread": null, "key": "line:4", "account": mei, "person": "mei",
                 "text": "start service b", "outcome": "recorded", "answer": [], "said_at": "2026-11-21T21:40:00Z"}),
             json!({"kind": "was_away", "room": room, "from": "2026-11-21T21:40:00Z", "to": "2026-11-21T22:01:00Z",
@@ -578,13 +585,6 @@ mod tests {
                 "change": {"change": "archived"}}),
             json!({"kind": "room_changed", "room": room, "at": later, "account": mei, "person": "mei",
                 "change": {"change": "unarchived"}}),
-            json!({"kind": "group_seen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
-                "members": ["boss", "kim"], "came": [], "left": []}),
-            json!({"kind": "group_seen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
-                "members": [], "came": [], "left": ["boss", "kim"]}),
-            json!({"kind": "group_unseen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS", "why": null}),
-            json!({"kind": "group_unseen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
-                "why": "the connection failed"}),
             json!({"kind": "clock_jumped", "millis": -3000}),
         ]
     }
@@ -649,6 +649,10 @@ mod tests {
         boss let service-down go on for service-b.
         boss paused all automation: maintenance.
         boss let automation go on.
+        countersign sees in managers (slack:T0ACME:S0MANAGERS): boss and kim.
+        countersign sees in managers (slack:T0ACME:S0MANAGERS): nobody. Left: boss and kim.
+        countersign cannot see who is in managers (slack:T0ACME:S0MANAGERS), so nobody is.
+        countersign cannot see who is in managers (slack:T0ACME:S0MANAGERS), so nobody is: the connection failed.
         mei in system-a, at 05:40 +08 and read later, not acted on: start service b
         countersign did not hear system-a 05:40–06:01 +08. Not done: mei 05:41 `start service b`; and 2 more.
         countersign did not hear system-a 05:40–06:01 +08. More was said than I read: what was said before 05:50 +08 is not recorded.
@@ -659,10 +663,6 @@ mod tests {
         countersign saw system-a get the name incidents-old.
         mei archived system-a: nothing can be said there any more.
         mei brought system-a back.
-        countersign sees in managers (slack:T0ACME:S0MANAGERS): boss and kim.
-        countersign sees in managers (slack:T0ACME:S0MANAGERS): nobody. Left: boss and kim.
-        countersign cannot see who is in managers (slack:T0ACME:S0MANAGERS), so nobody is.
-        countersign cannot see who is in managers (slack:T0ACME:S0MANAGERS), so nobody is: the connection failed.
         countersign set its clock back by 3 s.
         ");
     }
