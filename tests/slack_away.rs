@@ -68,7 +68,8 @@ impl SlackBot {
         let (position, hash) = verified.head.expect("a head");
         let verification = Verification { sound: true, position, hash, findings: Vec::new(), total: 0 };
         let times = Times::in_zone(chrono_tz::Tz::UTC);
-        let report = report::gather(store, incident, verification, &times).await.expect("gathered").expect("it is there");
+        let report =
+            report::gather(store, incident, verification, &times).await.expect("gathered").expect("it is there");
         let lines: Vec<String> = report.timeline.iter().map(|row| format!("{} {}", row.actor, row.words)).collect();
         lines.join("\n")
     }
