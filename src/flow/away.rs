@@ -27,14 +27,17 @@ const OVERLAP: TimeDelta = TimeDelta::hours(1);
 const WORTH_TELLING: TimeDelta = TimeDelta::minutes(2);
 /// How much of what was not done is named.
 const NAMED: usize = 10;
-/// Threads that are asked for in each room.
-const THREADS: i64 = 20;
+/// Threads that are asked for in each room: those in which something waits or goes on, and those in which people wrote not
+/// long before the gap.
+const THREADS: i64 = 12;
+const LIVELY_FOR: TimeDelta = TimeDelta::hours(6);
 /// How far our clock and the database's may be apart for an age to be believed. Housekeeping brings them together.
 const CLOCKS_APART: i64 = 2_000;
 
 impl Attendance for App {
     fn gaps<'a>(&'a self, workspace: &'a str) -> BoxFuture<'a, Result<Vec<Gap>, ReceiveError>> {
-        self.list_gaps(workspace).map(kept).boxed()
+        // Said by whoever asked, who asks again.
+        self.list_gaps(workspace).map(|gaps| gaps.map_err(|error| ReceiveError(error.into()))).boxed()
     }
 
     fn caught_up<'a>(&'a self, found: FoundInRoom) -> BoxFuture<'a, Result<(), ReceiveError>> {
@@ -75,7 +78,7 @@ impl App {
             let heard = self.store.find_room_heard(room).await?;
             let since = heard.map(|heard| heard.known_from.max(heard.heard_until - OVERLAP));
             let threads = match since {
-                Some(_) => self.store.list_lively_threads(room, THREADS).await?,
+                Some(since) => self.store.list_lively_threads(room, since - LIVELY_FOR, THREADS).await?,
                 None => Vec::new(),
             };
             gaps.push(Gap { room: room.clone(), since, threads });

@@ -61,41 +61,35 @@ impl App {
         self.take(incoming, Heard::Later).await
     }
 
-    fn take<'a>(
-        &'a self,
-        incoming: &'a Incoming,
-        heard: Heard,
-    ) -> impl Future<Output = Result<Received, ReceiveError>> + Send + 'a {
-        async move {
-            let began = Instant::now();
-            let trace = match incoming.trace {
-                Some(trace) => trace,
-                None => begin_trace().map_err(|error| ReceiveError(error.into()))?,
-            };
-            // Everything that is logged on the way carries these, errors too when nothing else is logged.
-            let span = tracing::error_span!(
-                "line",
-                trace_id = %trace.id(),
-                line.room = %incoming.room,
-                line.key = %incoming.what.key(),
-                run.id = tracing::field::Empty,
-                incident.id = tracing::field::Empty,
-            );
-            let received = self.receive_until_kept(incoming, heard, trace).instrument(span.clone()).await;
-            let took = began.elapsed();
-            let line = received.as_ref().map_or(Line::Failed, |taken| taken.line);
-            metrics::line(line, took);
-            let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            span.in_scope(|| match line {
-                Line::Answered | Line::Refused => tracing::info!(outcome = line.name(), millis, "a line was taken"),
-                Line::Talk | Line::Recorded | Line::Again => {
-                    tracing::debug!(outcome = line.name(), millis, "a line was taken");
-                }
-                // Said where it failed.
-                Line::Failed => {}
-            });
-            received.map(|taken| taken.received)
-        }
+    async fn take(&self, incoming: &Incoming, heard: Heard) -> Result<Received, ReceiveError> {
+        let began = Instant::now();
+        let trace = match incoming.trace {
+            Some(trace) => trace,
+            None => begin_trace().map_err(|error| ReceiveError(error.into()))?,
+        };
+        // Everything that is logged on the way carries these, errors too when nothing else is logged.
+        let span = tracing::error_span!(
+            "line",
+            trace_id = %trace.id(),
+            line.room = %incoming.room,
+            line.key = %incoming.what.key(),
+            run.id = tracing::field::Empty,
+            incident.id = tracing::field::Empty,
+        );
+        let received = self.receive_until_kept(incoming, heard, trace).instrument(span.clone()).await;
+        let took = began.elapsed();
+        let line = received.as_ref().map_or(Line::Failed, |taken| taken.line);
+        metrics::line(line, took);
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        span.in_scope(|| match line {
+            Line::Answered | Line::Refused => tracing::info!(outcome = line.name(), millis, "a line was taken"),
+            Line::Talk | Line::Recorded | Line::Again => {
+                tracing::debug!(outcome = line.name(), millis, "a line was taken");
+            }
+            // Said where it failed.
+            Line::Failed => {}
+        });
+        received.map(|taken| taken.received)
     }
 }
 

@@ -29,7 +29,7 @@ use crate::store::{
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 14] = [
+const STATELESS: [&str; 16] = [
     "ledger_created",
     "check_turned",
     "check_flaps",
@@ -40,6 +40,8 @@ const STATELESS: [&str; 14] = [
     "catalog_loaded",
     "catalog_refused",
     "request_differs",
+    "group_seen",
+    "group_unseen",
     "was_away",
     "room_changed",
     "clock_jumped",

@@ -84,11 +84,16 @@ impl Store {
     }
 
     /// Threads of a room in which somebody may have written while nobody listened: those of requests that wait and of runs
-    /// that are not over, and those in which people wrote last. The newest first within each kind; at most `limit`.
+    /// that are not over, and those in which people wrote since a moment. The newest first within each kind; at most `limit`.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn list_lively_threads(&self, room: &RoomAddress, limit: i64) -> Result<Vec<ThreadId>> {
+    pub async fn list_lively_threads(
+        &self,
+        room: &RoomAddress,
+        since: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<ThreadId>> {
         let threads = sqlx::query_scalar!(
             r#"
             with waiting as (
@@ -102,8 +107,8 @@ impl Store {
                 order by r.id desc limit $2
             ), spoken as (
                 select thread, max(id) as id from (
-                    select thread, id from inbox where room = $1 and thread is not null order by id desc limit 200
-                ) recent group by thread
+                    select thread, id, said_at from inbox where room = $1 and thread is not null order by id desc limit 200
+                ) recent where said_at > $3 group by thread
             )
             select thread as "thread!" from (
                 select thread, min(rank) as rank, max(id) as id from (
@@ -114,7 +119,8 @@ impl Store {
             ) once order by rank, id desc limit $2
             "#,
             room.to_string(),
-            limit
+            limit,
+            since
         )
         .fetch_all(&self.loops)
         .await?;

@@ -88,7 +88,7 @@ async fn readyz(State(web): State<Shared>) -> Response {
 
 async fn show_metrics(State(web): State<Shared>) -> Result<Response, Refusal> {
     let vitals = web.latest.vitals(&web.state.store).await;
-    let heard: Vec<Heard> = web.state.hearings.iter().map(|hearing| heard(hearing)).collect();
+    let heard: Vec<Heard> = web.state.hearings.iter().map(heard).collect();
     let text = metrics::render(vitals.as_deref(), &web.state.store.connections(), &heard)
         .map_err(|error| Refusal::failed(&error))?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")], text).into_response())

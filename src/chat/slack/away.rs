@@ -237,7 +237,7 @@ impl Away {
             return;
         }
         if let Err(error) = self.attendance.present(&rooms, at - silence).await {
-            tracing::debug!(error = ?error.0, "it could not be noted up to when rooms were heard");
+            tracing::debug!(error = format!("{:#}", error.0), "it could not be noted up to when rooms were heard");
         }
     }
 
@@ -247,7 +247,7 @@ impl Away {
         let gaps = match self.attendance.gaps(self.slack.hearing().workspace()).await {
             Ok(gaps) => gaps,
             Err(error) => {
-                tracing::warn!(error = %error.0, "it is not known what was missed; trying again");
+                tracing::warn!(error = format!("{:#}", error.0), "it is not known what was missed; trying again");
                 return Err(None);
             }
         };
@@ -463,45 +463,4 @@ fn threads(asked: &[&str], messages: &[Value], since: DateTime<Utc>) -> Vec<Stri
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn at(text: &str) -> DateTime<Utc> {
-        time(text).expect("a time")
-    }
-
-    #[test]
-    fn a_moment_is_written_as_it_is_read() {
-        for text in ["1700000000.000000", "1700000000.000100", "1700000001.999999"] {
-            assert_eq!(stamp(at(text)), text);
-        }
-    }
-
-    #[test]
-    fn threads_that_were_asked_for_come_before_those_that_are_found() {
-        let since = at("1700000100.000000");
-        let messages = [
-            json!({"ts": "1700000050.000000", "latest_reply": "1700000099.000000"}),
-            json!({"ts": "1700000110.000000", "thread_ts": "1700000110.000000", "latest_reply": "1700000120.000000"}),
-            json!({"ts": "1700000111.000000", "latest_reply": "1700000130.000000"}),
-            json!({"ts": "1700000112.000000"}),
-        ];
-        assert_eq!(
-            threads(&["1600000000.000000", "1700000110.000000"], &messages, since),
-            ["1600000000.000000", "1700000110.000000", "1700000111.000000"]
-        );
-        let many: Vec<String> = (0..100).map(|number| format!("16000000{number:02}.000000")).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(threads(&many, &messages, since).len(), THREADS);
-    }
-
-    #[test]
-    fn an_edit_is_as_old_as_the_edit() {
-        let edited = json!({"ts": "1700000000.000000", "edited": {"user": "U1", "ts": "1700000009.000000"}});
-        assert_eq!(said_at(&edited), Some(at("1700000009.000000")));
-        assert_eq!(said_at(&json!({"ts": "1700000000.000000"})), Some(at("1700000000.000000")));
-        assert_eq!(said_at(&json!({})), None);
-    }
-}
+mod tests;
