@@ -254,7 +254,8 @@ mod tests {
         fn nothing_of_a_text_is_cut(text in "[a-z\n]{0,60}", most in 0_usize..80) {
             let whole = with_state("Done.", &text, most);
             prop_assert_eq!(whole.is_some(), text.chars().count() + 6 <= most);
-            prop_assert!(whole.is_none_or(|whole| whole == format!("Done.\n{text}")));
+            let right = format!("Done.\n{text}");
+            prop_assert!(whole.is_none_or(|whole| whole == right));
         }
     }
 }
