@@ -181,21 +181,13 @@ impl Checkup {
     pub async fn user_group(&self, token: &str, team: &str, group: &str) -> Result<BTreeSet<Account>, Trouble> {
         let (_, answer) = self.ask(token, "usergroups.users.list", &[("usergroup", group)]).await?;
         let users = answer["users"].as_array().ok_or(Trouble::Unreadable(200))?;
-        let account = |id: &str| Account {
-            platform: PLATFORM.to_owned(),
-            workspace: team.to_owned(),
-            id: id.to_owned(),
-        };
+        let account =
+            |id: &str| Account { platform: PLATFORM.to_owned(), workspace: team.to_owned(), id: id.to_owned() };
         Ok(users.iter().filter_map(Value::as_str).map(account).collect())
     }
 
     /// Asks, again when Slack asks to wait.
-    async fn ask(
-        &self,
-        token: &str,
-        method: &str,
-        fields: &[(&str, &str)],
-    ) -> Result<(HeaderMap, Value), Trouble> {
+    async fn ask(&self, token: &str, method: &str, fields: &[(&str, &str)]) -> Result<(HeaderMap, Value), Trouble> {
         let form: String = url_form(fields);
         for _ in 0..TRIES {
             let request = self
