@@ -380,6 +380,7 @@ impl Bot {
                 make_plan(&planner.in_use().catalog, &asked.runbook, params, &planner.world)
             }),
             names: settings.names.clone(),
+            hearings: workspaces.iter().map(|workspace| workspace.slack.hearing().clone()).collect(),
             // By then everything that this process held is lost to it, so that starting it again ends nothing that goes on.
             silent_at_most: settings.lease * 4 + DATABASE_PATIENCE,
         };
