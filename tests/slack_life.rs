@@ -484,10 +484,12 @@ async fn who_cannot_be_reached_directly_is_called_in_the_room() {
     slack.forgive("conversations.open", "user_disabled");
     let bot = SlackBot::start_in(slack, room, other, asking(roll_out(), "boss", "direct"), Hears::Socket, "").await;
     bot.say("mei", "roll out");
-    let asked = bot.request().await;
     let called = bot.hear("was not reached").await;
-    insta::assert_snapshot!(plain(&called.text), @"");
-    assert_eq!(called.thread, Some(asked.ts));
+    insta::assert_snapshot!(plain(&called.text), @"
+    boss was not reached by direct message. CODE waits for you here.
+    @boss @boss2
+    ");
+    let asked = Asked { ts: called.thread.expect("it stands in the request's thread"), ..bot.request().await };
     bot.reply("lin", asked.ts, "approved");
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;

@@ -67,10 +67,10 @@ pub fn run(plan: Option<&Plan>, events: &[Event], times: &Times, now: DateTime<U
             }
             Happened::RequestDenied { request: id, .. }
             | Happened::RequestExpired { request: id, .. }
-            | Happened::RequestWithdrawn { request: id, .. } => {
-                if retries.iter().all(|(retry, _)| retry != id) {
-                    line = request(what, event.at, times, now);
-                }
+            | Happened::RequestWithdrawn { request: id, .. }
+                if retries.iter().all(|(retry, _)| retry != id) =>
+            {
+                line = request(what, event.at, times, now);
             }
             Happened::AttemptJudged { step, by, verdict: Verdict::Worked, .. } => {
                 line = Some(format!("{by} judged that step {step}{} worked. It goes on.", name(*step)));
