@@ -317,11 +317,11 @@ fn place(key: &str, file: Option<SecretFile>, variable: &str) -> anyhow::Result<
 fn read_user_groups(file: &UserGroupsFile) -> anyhow::Result<(Duration, Duration)> {
     let read = |key: &str, text: &Option<String>| match text {
         None => Ok(None),
-        Some(text) => humantime::parse_duration(text)
-            .ok()
-            .filter(|time| GOOD_FOR.contains(time))
-            .map(Some)
-            .with_context(|| format!("user_groups: `{key}: {text}` is not a time from 1s to 5m; say one such as 1m")),
+        Some(text) => {
+            humantime::parse_duration(text).ok().filter(|time| GOOD_FOR.contains(time)).map(Some).with_context(|| {
+                format!("user_groups: `{key}: {text}` is not a time from 1s to 5m; say one such as 1m")
+            })
+        }
     };
     let good_for = read("good_for", &file.good_for)?.unwrap_or(*GOOD_FOR.end());
     let every = read("every", &file.every)?.unwrap_or((good_for / 2).min(Duration::from_secs(60)));

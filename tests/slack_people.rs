@@ -19,9 +19,11 @@ use support::world::{Catalog, OTHER_ROOM, ROOM};
 fn catalog() -> Catalog {
     let listed = "  managers: [boss, lin]";
     let one = r#"boss: {accounts: ["local:trial:boss"]}"#;
-    Catalog::unwatched()
-        .edited("people.yaml", listed, "  managers: {members_of: \"slack:T0ACME:S0MANAGERS\"}")
-        .edited("people.yaml", one, r#"boss: {accounts: ["local:trial:boss", "local:trial:boss2"]}"#)
+    Catalog::unwatched().edited("people.yaml", listed, "  managers: {members_of: \"slack:T0ACME:S0MANAGERS\"}").edited(
+        "people.yaml",
+        one,
+        r#"boss: {accounts: ["local:trial:boss", "local:trial:boss2"]}"#,
+    )
 }
 
 /// So that what is too old is so within the test.
@@ -237,8 +239,7 @@ async fn i9_nobody_of_slack_is_anybody_here_by_themselves() {
     slack.user("visitor", Kind::Guest);
     // The same id as boss has here, in another workspace, would be another account; here a stranger has one of their own.
     slack.user("partner", Kind::Stranger("T0OTHER".to_owned()));
-    let members: Vec<&str> =
-        PEOPLE.into_iter().chain(["robot", "visitor", "partner", "countersign"]).collect();
+    let members: Vec<&str> = PEOPLE.into_iter().chain(["robot", "visitor", "partner", "countersign"]).collect();
     let room = slack.channel(ROOM, Room::Public, &members);
     let other = slack.channel(OTHER_ROOM, Room::Private, &members);
     // All of them are in the user group too: that makes nobody somebody.

@@ -39,10 +39,7 @@ pub trait Adapter: Send + Sync {
 
     /// The accounts in a user group that the platform keeps; `None`: it has no such group, or none in use. A platform
     /// without user groups has none. On an error nobody knows who is in it.
-    fn members_of<'a>(
-        &'a self,
-        _group: &'a UserGroup,
-    ) -> BoxFuture<'a, Result<Option<BTreeSet<Account>>, SendError>> {
+    fn members_of<'a>(&'a self, _group: &'a UserGroup) -> BoxFuture<'a, Result<Option<BTreeSet<Account>>, SendError>> {
         std::future::ready(Ok(None)).boxed()
     }
 }

@@ -98,7 +98,8 @@ async fn look(args: Args) -> Vec<Finding> {
     let clock = database(&settings, &mut findings).await;
     listening(&settings, &mut findings).await;
     match settings.slack.as_slice() {
-        [] => findings.push(Finding::note("slack", "the settings name no workspace: `up` starts a trial with a local room")),
+        [] => findings
+            .push(Finding::note("slack", "the settings name no workspace: `up` starts a trial with a local room")),
         workspaces => {
             let mut teams = Vec::new();
             for entry in workspaces {
@@ -142,7 +143,11 @@ async fn catalog(root: &Path, findings: &mut Vec<Finding>) -> Option<Catalog> {
         }
         Err(problems) => {
             let first = problems.lines().next().unwrap_or_default();
-            let says = format!("{}, the first: {first}. `countersign validate {}` shows all", problems.count(), root.display());
+            let says = format!(
+                "{}, the first: {first}. `countersign validate {}` shows all",
+                problems.count(),
+                root.display()
+            );
             findings.push(Finding::wrong("catalog", says));
             None
         }
@@ -151,7 +156,10 @@ async fn catalog(root: &Path, findings: &mut Vec<Finding>) -> Option<Catalog> {
 
 /// The database; and the clock that the bot would go by, which is the database's.
 async fn database(settings: &Settings, findings: &mut Vec<Finding>) -> Clock {
-    #[expect(clippy::disallowed_methods, reason = "the managed database, which is not started here, has this machine's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the managed database, which is not started here, has this machine's clock"
+    )]
     let machine = Clock::starting_at(Utc::now());
     let about = "database";
     match &settings.database {
@@ -173,7 +181,10 @@ async fn database(settings: &Settings, findings: &mut Vec<Finding>) -> Clock {
             let connected = tokio::time::timeout(DATABASE_ANSWERS_WITHIN, Store::connect_as_is(options)).await;
             match connected {
                 Err(_) => {
-                    findings.push(Finding::wrong(about, "it does not answer within 12 s: is it there, and is this machine let in?"));
+                    findings.push(Finding::wrong(
+                        about,
+                        "it does not answer within 12 s: is it there, and is this machine let in?",
+                    ));
                     machine
                 }
                 Ok(Err(error)) => {
@@ -195,7 +206,9 @@ async fn schema(store: &Store, settings: &Settings) -> Finding {
     let about = "database";
     match store.is_current().await {
         Err(error) => Finding::wrong(about, text::chain(&error)),
-        Ok(false) => Finding::note(about, "it answers; its tables are not this program's yet: `up` makes or changes them"),
+        Ok(false) => {
+            Finding::note(about, "it answers; its tables are not this program's yet: `up` makes or changes them")
+        }
         Ok(true) => match ledger::begun(store).await {
             Err(error) => Finding::wrong(about, text::chain(&error)),
             Ok(Some(Trial::Yes)) if !settings.slack.is_empty() => Finding::wrong(
@@ -341,10 +354,8 @@ impl Workspace<'_> {
             Ok(installed) => {
                 let (team, name) = (&installed.team, &installed.name);
                 match self.entry.workspace.as_ref().filter(|wanted| *wanted != team) {
-                    Some(wanted) => self.wrong(
-                        about,
-                        format!("it is of the workspace {team} ({name}), and the settings say {wanted}"),
-                    ),
+                    Some(wanted) => self
+                        .wrong(about, format!("it is of the workspace {team} ({name}), and the settings say {wanted}")),
                     None => self.ok(about, format!("of the workspace {team} ({name}), as {}", installed.user)),
                 }
                 Some(installed)
@@ -424,7 +435,10 @@ impl Workspace<'_> {
                 match TcpListener::bind(listen).await {
                     Ok(_) => self.ok(about, say::free(&listen.to_string())),
                     Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                        self.note(about, format!("something listens at {listen} already: a running bot, if it is yours"));
+                        self.note(
+                            about,
+                            format!("something listens at {listen} already: a running bot, if it is yours"),
+                        );
                     }
                     Err(error) => self.wrong(about, format!("nobody can listen at {listen}: {error}")),
                 }
@@ -448,7 +462,8 @@ impl Workspace<'_> {
                         let invite = format!("`/invite <@{}>`", installed.user);
                         self.wrong(about, format!("the bot is not in {named}: say {invite} there"));
                     } else if channel.shared {
-                        let says = "people of other workspaces are in it, read all that is said there, and are nobody here";
+                        let says =
+                            "people of other workspaces are in it, read all that is said there, and are nobody here";
                         self.note(about, format!("{named}: {says}"));
                     } else {
                         self.ok(about, named);
@@ -474,9 +489,15 @@ impl Workspace<'_> {
                             self.wrong(&about, format!("{account} is switched off: take it out of people.yaml"));
                         } else if let Some(of) = of {
                             let right = format!("slack:{of}:{}", account.id);
-                            self.wrong(&about, format!("{account} is of another workspace: as {right} it would be known"));
+                            self.wrong(
+                                &about,
+                                format!("{account} is of another workspace: as {right} it would be known"),
+                            );
                         } else if member.bot {
-                            self.wrong(&about, format!("{account} is an app's: whoever controls that app would be {}", person.name));
+                            self.wrong(
+                                &about,
+                                format!("{account} is an app's: whoever controls that app would be {}", person.name),
+                            );
                         } else if member.guest {
                             self.note(&about, format!("{account} is a guest's"));
                         } else {
@@ -498,7 +519,9 @@ impl Workspace<'_> {
 
     async fn groups(&mut self, checkup: &Checkup, token: &str, catalog: &Catalog, team: &str) {
         for (name, group) in &catalog.groups {
-            let Kept::Platform { user_group: UserGroup { platform, workspace, id }, .. } = &group.kept else { continue };
+            let Kept::Platform { user_group: UserGroup { platform, workspace, id }, .. } = &group.kept else {
+                continue;
+            };
             if platform != PLATFORM || workspace != team {
                 continue;
             }

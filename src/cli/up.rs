@@ -25,7 +25,8 @@ use crate::config::{Database, Flags, Settings};
 use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
 use crate::flow::{
-    App, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, make_plan, mending_line, room_sink, watch, watch_catalog,
+    App, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, make_plan, mending_line, room_sink, watch,
+    watch_catalog,
 };
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, Probe, StepAction};

@@ -13,8 +13,8 @@ use super::catalog::{Stage, TriggerMode};
 use super::chat::{Account, RoomAddress, UserGroup};
 use super::code::Code;
 use super::id::{
-    CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PersonId, Position, RequestId, RunId,
-    RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
+    CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PersonId, Position, RequestId,
+    RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
 };
 use super::request::Answer;
 use super::run::{Outcome, Verdict};

@@ -151,7 +151,9 @@ pub fn no_channel(code: &str, id: &str, bot: &str) -> String {
 pub fn no_account(code: &str, account: &str) -> String {
     match code {
         "user_not_found" | "user_not_visible" => {
-            format!("Slack has no {account}: `whoami`, said by that person in Slack, tells the right one for people.yaml")
+            format!(
+                "Slack has no {account}: `whoami`, said by that person in Slack, tells the right one for people.yaml"
+            )
         }
         "missing_scope" => format!("{account} was not looked at: the app lacks users:read"),
         other => format!("Slack does not tell of {account}: {other}"),

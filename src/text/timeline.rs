@@ -293,7 +293,11 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         }
         Happened::GroupUnseen { group, user_group, why } => {
             let why = why.as_deref().map(shown).unwrap_or_default();
-            bot(format!("cannot see who is in {group} ({}), so nobody is{}", visible(&user_group.to_string()), colon(&why)))
+            bot(format!(
+                "cannot see who is in {group} ({}), so nobody is{}",
+                visible(&user_group.to_string()),
+                colon(&why)
+            ))
         }
         Happened::ClockJumped { millis } => {
             let way = if *millis < 0 { "back" } else { "forward" };

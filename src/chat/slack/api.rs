@@ -312,10 +312,7 @@ impl Adapter for Slack {
         self.find_posts(message).boxed()
     }
 
-    fn members_of<'a>(
-        &'a self,
-        group: &'a UserGroup,
-    ) -> BoxFuture<'a, Result<Option<BTreeSet<Account>>, SendError>> {
+    fn members_of<'a>(&'a self, group: &'a UserGroup) -> BoxFuture<'a, Result<Option<BTreeSet<Account>>, SendError>> {
         self.accounts_in(group).boxed()
     }
 }

@@ -24,10 +24,6 @@ const MOST_WAIT: Duration = Duration::from_secs(60);
 /// Bytes of an answer that are read. A user group of ten thousand has a tenth of it.
 const MOST_ANSWER: usize = 4 * 1024 * 1024;
 
-/// The methods that are asked here, beyond those of the adapter.
-pub const METHODS: [&str; 5] =
-    ["auth.test", "apps.connections.open", "conversations.info", "users.info", "usergroups.users.list"];
-
 /// Slack, to be looked at.
 #[derive(Debug, Clone)]
 pub struct Checkup {
@@ -181,21 +177,13 @@ impl Checkup {
     pub async fn user_group(&self, token: &str, team: &str, group: &str) -> Result<BTreeSet<Account>, Trouble> {
         let (_, answer) = self.ask(token, "usergroups.users.list", &[("usergroup", group)]).await?;
         let users = answer["users"].as_array().ok_or(Trouble::Unreadable(200))?;
-        let account = |id: &str| Account {
-            platform: PLATFORM.to_owned(),
-            workspace: team.to_owned(),
-            id: id.to_owned(),
-        };
+        let account =
+            |id: &str| Account { platform: PLATFORM.to_owned(), workspace: team.to_owned(), id: id.to_owned() };
         Ok(users.iter().filter_map(Value::as_str).map(account).collect())
     }
 
     /// Asks, again when Slack asks to wait.
-    async fn ask(
-        &self,
-        token: &str,
-        method: &str,
-        fields: &[(&str, &str)],
-    ) -> Result<(HeaderMap, Value), Trouble> {
+    async fn ask(&self, token: &str, method: &str, fields: &[(&str, &str)]) -> Result<(HeaderMap, Value), Trouble> {
         let form: String = url_form(fields);
         for _ in 0..TRIES {
             let request = self

@@ -27,13 +27,12 @@ impl Slack {
             Err(SendError::Refused(why)) if GONE.iter().any(|gone| why.starts_with(gone)) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let users = answer["users"].as_array().and_then(|users| {
-            users.iter().map(|id| id.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>()
-        });
+        let users = answer["users"]
+            .as_array()
+            .and_then(|users| users.iter().map(|id| id.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>());
         // Half an answer is none.
         let users = users.ok_or_else(|| SendError::Unknown(format!("{METHOD} was answered in another shape")))?;
-        let account =
-            |id: String| Account { platform: PLATFORM.to_owned(), workspace: self.own().team.clone(), id };
+        let account = |id: String| Account { platform: PLATFORM.to_owned(), workspace: self.own().team.clone(), id };
         Ok(Some(users.into_iter().map(account).collect()))
     }
 }
