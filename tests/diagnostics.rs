@@ -872,6 +872,34 @@ groups:
     }
 }
 
+mod groups_that_slack_keeps {
+    use super::told;
+
+    fn groups(groups: &str) -> String {
+        let people = "people:\n  mei: {accounts: [\"slack:T0ACME:U0MEI\"]}\n  boss: {accounts: [\"local:trial:boss\"]}\n";
+        told(&[("people.yaml", &format!("{people}groups:\n  support: [mei]\n{groups}"))])
+    }
+
+    #[test]
+    fn one_that_is_right() {
+        insta::assert_snapshot!(groups("  managers: {members_of: \"slack:T0ACME:S0MANAGERS\"}\n"), @"");
+    }
+
+    #[test]
+    fn what_names_no_user_group() {
+        insta::assert_snapshot!(groups("  managers: {members_of: \"@managers\"}\n"), @"");
+        insta::assert_snapshot!(groups("  managers: {member_of: \"slack:T0ACME:S0MANAGERS\"}\n"), @"");
+        insta::assert_snapshot!(groups("  managers: {}\n"), @"");
+        insta::assert_snapshot!(groups("  managers: 7\n"), @"");
+        insta::assert_snapshot!(groups("  managers: {members_of: \"discord:1:2\"}\n"), @"");
+    }
+
+    #[test]
+    fn one_in_which_nobody_can_be() {
+        insta::assert_snapshot!(groups("  managers: {members_of: \"slack:T0BETA:S0MANAGERS\"}\n"), @"");
+    }
+}
+
 mod rights {
     use super::told;
 

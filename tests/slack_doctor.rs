@@ -146,7 +146,24 @@ const ROLL_OUT: &str = "runbook: roll-out\ntitle: Roll out\nsay: [\"roll out\"]\
 async fn all_is_well() {
     let practice = Practice::open().await;
     let (code, text) = practice.doctor(&[]).await;
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    ok     settings: DIR/countersign.yaml
+    ok     catalog: DIR/catalog: 1 runbook, 2 systems, 3 people, 2 rooms; all sound
+    ok     database: it answers, and its tables are this program's
+    ok     listen: a free port is taken
+    ok     bot token: of the workspace T0ACME (Acme), as U0BOT
+    ok     rights: all 9 of the manifest
+    ok     clock: within 1 s of Slack's
+    ok     app token: it may open a socket
+    ok     room system-a: #system-a (C0ROOM)
+    ok     room system-z: #system-z (C0OTHER)
+    ok     person boss: slack:T0ACME:U0BOSS
+    ok     person lin: slack:T0ACME:U0LIN
+    ok     person mei: slack:T0ACME:U0MEI
+    ok     group managers: S0MANAGERS: boss, lin
+    ok     user groups: asked every 1 min, believed for 5 min
+    15 ok, nothing wrong.
+    ");
     assert_eq!(code, 0);
     let (_, json) = practice.doctor(&["--json"]).await;
     let lines: Vec<serde_json::Value> =
@@ -181,7 +198,27 @@ async fn settings_and_catalog() {
     practice.catalog(Practice::fitting());
     practice.settings("app_token: {file: DIR/app}", "user_groups: {every: 10m}\n");
     page.push(practice.finds().await);
-    insta::assert_snapshot!(page.join("\n\n"), @"");
+    insta::assert_snapshot!(page.join("\n\n"), @r"
+    wrong  settings: DIR/countersign.yaml: error: line 1 column 1: unknown field `colour`, expected one of catalog, data, database, listen, beyond_loopback, names, time_zone, lease, slack, user_groups
+    0 ok, 1 wrong.
+
+    wrong  catalog: 1 problem in 1 file, the first: /nowhere: the catalog cannot be read: No such file or directory (os error 2). Give the catalog's folder with --catalog. `countersign validate /nowhere` shows all
+
+    note   slack: the settings name no workspace: `up` starts a trial with a local room
+
+    wrong  catalog: 1 problem in 1 file, the first: more.yaml:1: there is no person `nobody` (expected `boss`, `lin` or `mei`). `countersign validate DIR/catalog` shows all
+    7 ok, 1 wrong.
+
+    wrong  catalog: secret key: /nowhere/key cannot be read: No such file or directory (os error 2)
+    wrong  room far: slack:T0BETA:C1: no entry of `slack` in the settings is the workspace T0BETA
+    wrong  room near: local:x:y: the trial's own room is closed beside a workspace; write an address such as slack:T1:C2
+    note   person kim: no account in a workspace of the settings: cannot speak, cannot be asked
+    wrong  group far: slack:T0BETA:S1: no entry of `slack` in the settings is the workspace T0BETA
+    15 ok, 1 note, 4 wrong.
+
+    wrong  settings: user_groups: `every: 10m` is not a time from 1s to 5m; say one such as 1m
+    0 ok, 1 wrong.
+    ");
     practice.close();
 }
 
@@ -216,7 +253,46 @@ async fn tokens_and_rights() {
     page.push(practice.finds().await);
     practice.slack.revoke();
     page.push(practice.finds().await);
-    insta::assert_snapshot!(page.join("\n\n"), @"");
+    insta::assert_snapshot!(page.join("\n\n"), @r#"
+    bot xoxb-other:
+    wrong  bot token: Slack does not know this token. Copy it again: "OAuth & Permissions" has the bot's, "Basic Information" the app's own
+    6 ok, 1 wrong.
+
+    bot xapp-fake:
+    wrong  bot token: the file DIR/bot does not hold the Slack bot's token, which begins with `xoxb-`
+    6 ok, 1 wrong.
+
+    bot  :
+    wrong  bot token: the Slack bot's token is not there: the file DIR/bot is empty
+    6 ok, 1 wrong.
+
+    app xapp-other:
+    wrong  app token: Slack does not know this token. Copy it again: "OAuth & Permissions" has the bot's, "Basic Information" the app's own
+    14 ok, 1 wrong.
+
+    app xoxb-fake:
+    wrong  app token: the file DIR/app does not hold the Slack app's own token, which begins with `xapp-`
+    14 ok, 1 wrong.
+
+    wrong  app token: the Slack app's own token cannot be read: the file DIR/nothing: No such file or directory (os error 2)
+    14 ok, 1 wrong.
+
+    wrong  bot token: it is of the workspace T0ACME (Acme), and the settings say T0BETA
+    14 ok, 1 wrong.
+
+    wrong  bot token: two entries of `slack` are the same workspace, T0ACME
+    25 ok, 1 wrong.
+
+    wrong  rights: the app lacks usergroups:read (see who is in the user groups that people.yaml names, and in no other); users:read (let `countersign doctor` find accounts of people.yaml that are switched off or an app's). Give it the manifest of `countersign slack manifest` ("App Manifest") and install it again
+    note   rights: it has rights that nothing here needs: admin. Take them away in the app's settings
+    wrong  person boss: slack:T0ACME:U0BOSS was not looked at: the app lacks users:read
+    wrong  group managers: not looked at, and nobody is in it for the bot: the app lacks usergroups:read
+    10 ok, 1 note, 3 wrong.
+
+    wrong  bot token: Slack says token_revoked: install the app again and give the bot its new token
+    wrong  app token: Slack says token_revoked: install the app again and give the bot its new token
+    5 ok, 2 wrong.
+    "#);
     practice.close();
 }
 
@@ -249,7 +325,26 @@ async fn rooms_people_and_groups() {
         format!("rooms: {{shared: {{address: \"slack:{TEAM}:{shared}\"}}, no: {{address: \"slack:{TEAM}:C404\"}}}}\n");
     practice.catalog(Practice::fitting().file("people2.yaml", people).file("rooms2.yaml", &rooms));
     page.push(practice.finds().await.replace(&shared, "C0SHARED"));
-    insta::assert_snapshot!(page.join("\n\n"), @"");
+    insta::assert_snapshot!(page.join("\n\n"), @r#"
+    wrong  room system-a: the bot is not in #system-a (C0ROOM): say `/invite <@U0BOT>` there
+    wrong  room system-z: #system-z (C0OTHER) is archived: take it out of the archive, or name another
+    13 ok, 2 wrong.
+
+    wrong  room system-z: Slack has no channel C0OTHER, or it is private and the bot is not in it: check the id in rooms.yaml, or say `/invite <@U0BOT>` there
+    wrong  person lin: slack:T0ACME:U0LIN is switched off: take it out of people.yaml
+    13 ok, 2 wrong.
+
+    wrong  room no: Slack has no channel C404, or it is private and the bot is not in it: check the id in rooms.yaml, or say `/invite <@U0BOT>` there
+    note   room shared: #shared (C0SHARED): people of other workspaces are in it, read all that is said there, and are nobody here
+    wrong  room system-z: Slack has no channel C0OTHER, or it is private and the bot is not in it: check the id in rooms.yaml, or say `/invite <@U0BOT>` there
+    note   person ann: slack:T0ACME:U0VISITOR is a guest's
+    wrong  person bob: slack:T0ACME:U0PARTNER is of another workspace: as slack:T0OTHER:U0PARTNER it would be known
+    wrong  person joe: Slack has no slack:T0ACME:U0JOE: `whoami`, said by that person in Slack, tells the right one for people.yaml
+    wrong  person kim: slack:T0ACME:U0ROBOT is an app's: whoever controls that app would be kim
+    wrong  person lin: slack:T0ACME:U0LIN is switched off: take it out of people.yaml
+    wrong  group gone: Slack has no user group S0GONE in use, so nobody is in it. Its id stands at the end of the address under "People", "User groups"
+    13 ok, 2 notes, 7 wrong.
+    "#);
     practice.close();
 }
 
@@ -283,7 +378,33 @@ async fn ways_and_clocks() {
     practice.slack.down();
     page.push(practice.finds().await);
     practice.slack.up();
-    insta::assert_snapshot!(page.join("\n\n"), @"");
+    insta::assert_snapshot!(page.join("\n\n"), @r"
+    wrong  clock: about 1 min behind Slack's: requests that Slack signs are refused from 5 min on, and commands count as old. Set the clock of the database's machine, best by NTP
+    14 ok, 1 wrong.
+
+    wrong  clock: about 7 min ahead of Slack's: requests that Slack signs are refused from 5 min on, and commands count as old. Set the clock of the database's machine, best by NTP
+    14 ok, 1 wrong.
+
+    wrong  person boss: Slack was asked for slack:T0ACME:U0BOSS, and it asks to wait; run this again in some minutes
+    wrong  group managers: Slack was asked for it, and there is no way to it (HTTP 503)
+    13 ok, 2 wrong.
+
+    note   requests: something listens at TAKEN already: a running bot, if it is yours
+    15 ok, 1 note, nothing wrong.
+
+    wrong  signing secret: the Slack app's signing secret is not there: the environment variable NO_SUCH_VARIABLE is not set, or is not text: environment variable not found
+    15 ok, 1 wrong.
+
+    wrong  listen: something else listens at TAKEN: `--listen` takes another port
+    14 ok, 1 wrong.
+
+    wrong  database: it cannot be used: the database did not do it: pool timed out while waiting for an open connection
+    14 ok, 1 wrong.
+
+    wrong  bot token: Slack at API: there is no way to it (the connection broke off)
+    wrong  app token: Slack at API: there is no way to it (the connection broke off)
+    5 ok, 2 wrong.
+    ");
     practice.close();
 }
 
@@ -291,6 +412,9 @@ async fn ways_and_clocks() {
 async fn a_ledger_that_a_trial_began_is_none_for_slack() {
     let practice = Practice::open().await;
     countersign::ledger::open(&practice.db.store, countersign::ledger::Trial::Yes).await.expect("begun");
-    insta::assert_snapshot!(practice.finds().await, @"");
+    insta::assert_snapshot!(practice.finds().await, @r"
+    wrong  database: its ledger was begun by a trial, in which one person may speak as several: Slack needs a database of its own
+    14 ok, 1 wrong.
+    ");
     practice.close();
 }

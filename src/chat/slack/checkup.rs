@@ -205,6 +205,9 @@ impl Checkup {
                 tokio::time::sleep(wait).await;
                 continue;
             }
+            if status >= 500 {
+                return Err(Trouble::NoWay(format!("HTTP {status}")));
+            }
             let headers = response.headers().clone();
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await.map_err(no_way)? {
