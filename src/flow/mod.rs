@@ -4,6 +4,7 @@
 //! other housekeeping; reloading the catalog. What does not: SQL (`store`), words (`text`), who agreed (`approval`), what
 //! runs (`engine`).
 
+mod away;
 mod commands;
 mod echo;
 mod echo_incident;

@@ -8,6 +8,7 @@
 
 mod advance;
 mod append;
+mod away;
 mod clock;
 pub mod floor;
 mod history;
@@ -35,6 +36,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 pub use advance::{Advance, AdvanceError, AdvanceTx, Ended, Started};
 pub(crate) use append::commitment;
 pub use append::{NewMessage, Origin, Place};
+pub use away::{ClosedGap, RoomHeard};
 pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};

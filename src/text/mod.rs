@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod automation;
+pub mod away;
 pub mod command;
 pub mod doctor;
 pub mod echo;
