@@ -815,6 +815,35 @@ services:
     }
 
     #[test]
+    fn a_way_to_ask_that_there_is_not() {
+        insta::assert_snapshot!(told(&[("people.yaml", r#"people:
+  mei: {accounts: ["slack:T1:U1"], ask: dirct}
+  boss: {accounts: ["local:trial:boss"], ask: both}
+groups:
+  support: [mei]
+  managers: [boss]
+"#)]), @r#"
+    error: `dirct` is no way to ask somebody
+     --> people.yaml:2:41
+      |
+    2 |   mei: {accounts: ["slack:T1:U1"], ask: dirct}
+      |                                         ^^^^^ expected `thread` (mentioned in the room), `direct` (by direct message) or `both`
+      |
+      = help: did you mean `direct`?
+
+    error: the trial's room has no direct messages, and this person speaks nowhere else
+     --> people.yaml:3:47
+      |
+    3 |   boss: {accounts: ["local:trial:boss"], ask: both}
+      |                                               ^^^^
+      |
+      = help: leave `ask` out
+
+    2 problems in 1 file; the catalog is not loaded
+    "#);
+    }
+
+    #[test]
     fn one_account_of_two_people() {
         insta::assert_snapshot!(told(&[("people.yaml", r#"people:
   mei: {accounts: ["local:trial:mei"]}

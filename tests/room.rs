@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use countersign::chat::room::LocalRoom;
 use countersign::chat::{
-    Adapter, Delivery, Inbound, Limits, NewsReceived, Outgoing, ReceiveError, Received, SendError, sender,
+    Adapter, Delivery, Inbound, Limits, NewsReceived, Outgoing, ReceiveError, Received, SendError, Used, sender,
 };
 use countersign::cli::client::{Client, ServerArgs};
 use countersign::cli::say;
@@ -173,7 +173,7 @@ impl Adapter for Platform {
     }
 
     fn limits(&self) -> Limits {
-        Limits { text: 4000, buttons: 0 }
+        Limits { text: 4000, buttons: 0, used: Used::Hidden }
     }
 
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {

@@ -200,3 +200,49 @@ async fn i5_what_arrived_without_an_answer_is_found_and_a_double_goes() {
     assert_eq!(scene.adapter.send(&other).await, Err(SendError::RetryAfter(Duration::from_secs(30))));
     scene.end().await;
 }
+
+#[tokio::test]
+async fn i5_somebody_is_written_to_alone_and_it_is_found_and_changed_there() {
+    let scene = Scene::new().await;
+    let boss = format!("slack:{TEAM}:U0BOSS").parse().expect("an account");
+    let room = scene.adapter.direct(&boss).expect("direct messages");
+    assert_eq!(room.to_string(), format!("slack:{TEAM}:U0BOSS"));
+    for other in ["slack:T0OTHER:U0BOSS", "discord:T0ACME:U0BOSS", "slack:T0ACME:B0TOOL", "slack:T0ACME:C0BOSS"] {
+        assert_eq!(scene.adapter.direct(&other.parse().expect("an account")), None, "{other}");
+    }
+    let message = Outgoing { room: room.clone(), ..scene.outgoing("k1", request()) };
+    scene.slack.next("chat.postMessage", Fault::LostAfter);
+    assert!(matches!(scene.adapter.send(&message).await, Err(SendError::Unknown(_))));
+    let found = scene.adapter.find(&message).await.expect("an answer").expect("it arrived");
+    let change = Outgoing {
+        edits: Some(found.clone()),
+        room: room.clone(),
+        ..scene.outgoing("k2", Message::to_room("Denied."))
+    };
+    assert_eq!(scene.adapter.send(&change).await, Ok(found));
+    let told = Outgoing { room, ..scene.outgoing("k3", Message::only_to(boss, "Not approved yet.")) };
+    scene.adapter.send(&told).await.expect("sent");
+    let channel = scene.slack.direct("boss");
+    let said: Vec<String> = scene.slack.of_bot(&channel).into_iter().map(|seen| seen.text).collect();
+    assert_eq!(said, ["Denied.", "Not approved yet."]);
+    assert_eq!(scene.slack.calls_of("conversations.open").len(), 1, "Slack is asked once");
+    assert!(scene.slack.of_bot(&scene.channel).is_empty());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn who_has_no_direct_messages_is_given_up_and_an_outage_is_not() {
+    let scene = Scene::new().await;
+    scene.slack.deactivate("boss");
+    scene.slack.forgive("conversations.open", "user_disabled");
+    let to = |id: &str| {
+        let room = format!("slack:{TEAM}:{id}").parse().expect("an address");
+        Outgoing { room, ..scene.outgoing("k1", request()) }
+    };
+    let refused = scene.adapter.send(&to("U0BOSS")).await;
+    assert_eq!(refused, Err(SendError::Refused("user_disabled: the account is switched off".to_owned())));
+    scene.slack.next("conversations.open", Fault::Status(503));
+    assert!(matches!(scene.adapter.send(&to("U0MEI")).await, Err(SendError::Unknown(_))));
+    assert!(scene.adapter.send(&to("U0MEI")).await.is_ok());
+    scene.end().await;
+}

@@ -32,6 +32,12 @@ pub trait Adapter: Send + Sync {
     /// What fits into one message.
     fn limits(&self) -> Limits;
 
+    /// The room in which the platform takes messages to one account alone; `None`: it has no direct messages, or the account
+    /// is not of its workspace. What the account says there comes with whatever address the platform has for it.
+    fn direct(&self, _account: &Account) -> Option<RoomAddress> {
+        None
+    }
+
     /// Posts a message, or changes one. When it returns a name, the platform has it.
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>>;
 
@@ -52,6 +58,20 @@ pub struct Limits {
     pub text: usize,
     /// Buttons under one message; 0 means that the platform has none and words must do.
     pub buttons: usize,
+    /// What becomes of buttons that have done their work.
+    pub used: Used,
+}
+
+/// What becomes of buttons that have done their work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Used {
+    /// Whoever shows the room works out which buttons still do something.
+    Hidden,
+    /// They stay until their message is changed.
+    Stay {
+        /// Characters of a message that takes another's place. It cannot be more messages, so it may hold more than one.
+        edited: usize,
+    },
 }
 
 /// A message on its way out.

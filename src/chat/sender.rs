@@ -22,7 +22,7 @@ use crate::metrics::beats::{Loop, beat};
 use crate::metrics::{self, Sending};
 use crate::model::chat::RoomAddress;
 use crate::model::id::{MessageId, OutboxId};
-use crate::store::{HandedOver, Listener, OutboxRow, Store, StoreError, Topic, WorkerId};
+use crate::store::{HandedOver, Listener, OnlyInstead, OutboxRow, Store, StoreError, Topic, WorkerId};
 
 /// How often it looks without being woken.
 const POLL: Duration = Duration::from_secs(1);
@@ -336,6 +336,16 @@ impl Channel<'_> {
                 // If nothing is left to mark, the other message was given up, and this one stands by itself.
                 break;
             }
+            match row.only_instead {
+                OnlyInstead::No => {}
+                // What it changes was given up after this row was read: read again, it knows.
+                OnlyInstead::Yes if row.target_is_open => break,
+                OnlyInstead::Yes => {}
+                OnlyInstead::OfNothing => {
+                    self.drop_row(row.id).await?;
+                    continue;
+                }
+            }
             if self.send_row(row).await?.is_break() {
                 break;
             }
@@ -457,6 +467,13 @@ impl Channel<'_> {
         self.sender.store.set_try_again(id, at.unwrap_or_else(|| clock.now() + LONGEST_PAUSE)).await?;
         self.try_at = Instant::now().checked_add(pause);
         Ok(ControlFlow::Break(()))
+    }
+
+    /// Takes a row out of what waits whose message would stand in the place of one that nobody can see.
+    async fn drop_row(&mut self, id: OutboxId) -> Result<(), StoreError> {
+        tracing::info!(room = %self.room, outbox = %id, "a change was dropped: what it changes was given up");
+        self.newest = self.newest.max(id);
+        self.sender.store.set_failed(id, "what it changes was given up").await
     }
 
     async fn give_up(&mut self, id: OutboxId, why: &str) -> Result<ControlFlow<()>, StoreError> {

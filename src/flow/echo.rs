@@ -4,6 +4,7 @@
 //! sink's cursor moves in the transaction that puts the messages into the outbox.
 
 mod automation;
+mod life;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 use super::App;
 use super::turn::{accounts, plan_of};
 use crate::metrics::beats::{Loop, beat};
-use crate::model::chat::{Message, RoomAddress};
+use crate::model::chat::{Account, Message, RoomAddress};
 use crate::model::event::{Event, Happened};
 use crate::model::id::{InboxId, PersonId, Position, TriggerName};
 use crate::model::plan::{Plan, Sealed, Telling};
@@ -111,6 +112,11 @@ async fn tell(app: &App, until: tokio::time::Instant, stop: &watch::Receiver<boo
 fn fold(messages: Vec<NewMessage>) -> Vec<NewMessage> {
     let mut kept: Vec<NewMessage> = Vec::with_capacity(messages.len());
     for message in messages {
+        if let Place::Instead(_) = message.place {
+            kept.retain(|old| old.place != message.place);
+            kept.push(message);
+            continue;
+        }
         let same =
             |old: &NewMessage| old.edits && message.edits && old.role == message.role && old.room == message.room;
         if kept.last().is_some_and(same) && kept.last().is_some_and(|old| old.cause == message.cause) {
@@ -185,14 +191,35 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
             let sealed = Sealed::from_stored(run.plan.clone());
             if sealed.digest() != run.digest {
                 // One plan that somebody changed must not silence every room.
-                return Ok(without_plan(app, &run, &event, &record.what));
+                let said = without_plan(app, &run, &event, &record.what);
+                let changed = life::tell(app, &run, None, life::Began::Asked, &event, position, &record.what).await;
+                return with_changes(said, changed, &run);
             }
             let by_itself = automation::by_itself(app, &run, position).await?;
             let plan = plan_of(&run)?;
+            let began = if by_itself.is_some() { life::Began::ByItself } else { life::Began::Asked };
+            let changed = life::tell(app, &run, Some(&plan), began, &event, position, &record.what).await;
             let teller = Teller { app, plan, run, by_itself, position, at: event.at, cause: event.cause };
-            teller.tell(&event, &record.what).await
+            let said = teller.tell(&event, &record.what).await?;
+            with_changes(said, changed, &teller.run)
         }
     }
+}
+
+/// What is said, with the changes of what was posted before. What cannot be changed keeps nobody from being told.
+fn with_changes(
+    mut said: Vec<NewMessage>,
+    changed: Result<Vec<NewMessage>, StoreError>,
+    run: &Run,
+) -> Result<Vec<NewMessage>, StoreError> {
+    match changed {
+        Ok(changed) => said.extend(changed),
+        Err(error @ StoreError::Database(_)) => return Err(error),
+        Err(error) => {
+            tracing::error!(error = %text::chain(&error), run.id = run.id.0, "a run's messages cannot be changed");
+        }
+    }
+    Ok(said)
 }
 
 /// What a room reads of a run whose stored plan is not the one that was planned: only how it ended, for the words of that
@@ -265,7 +292,18 @@ impl Teller<'_> {
             return Ok(said);
         }
         let said = match what {
-            Happened::RequestGranted { .. } => return self.progress(Edits::No).await,
+            Happened::RequestGranted { request, automatic, .. } => {
+                let mut said = self.progress(Edits::No).await?;
+                // Who asked is told that it goes on, and that they need not wait.
+                if automatic.is_none()
+                    && let Some(message) = said.first_mut()
+                {
+                    let request = self.app.store.find_request(*request).await?;
+                    let asked = request.and_then(|request| request.requesters.first().cloned());
+                    message.message.ping = self.accounts(&[asked.unwrap_or_else(|| requester.clone())]);
+                }
+                return Ok(said);
+            }
             Happened::AttemptStarted { .. }
             | Happened::AttemptEnded { .. }
             | Happened::AttemptProgress { .. }
@@ -315,12 +353,14 @@ impl Teller<'_> {
                 let who = in_use.catalog.people_in(&subjects.unwrap_or_default());
                 let who: Vec<PersonId> = who.into_iter().filter(|person| person != requester).collect();
                 let text = text::echo::stuck(&self.plan, self.run.id, requester, *step, why, &who, &place);
-                (text, who)
+                let told = who.into_iter().chain([requester.clone()]).collect();
+                (text, told)
             }
             Happened::RunStopping { by, .. } => (text::echo::stopping(&self.plan, by), Vec::new()),
             Happened::RunStopped { by, done, unknown, not_started, .. } => {
                 let text = text::echo::stopped(&self.plan, by, done, unknown, not_started, &place);
-                (text, vec![requester.clone()])
+                // Whoever stopped it knows.
+                (text, if by == requester { Vec::new() } else { vec![requester.clone()] })
             }
             Happened::LedgerCreated { .. }
             | Happened::LineSaid { .. }
@@ -354,6 +394,11 @@ impl Teller<'_> {
         };
         let (text, ping) = said;
         Ok(self.plain(&text, &ping))
+    }
+
+    /// By which accounts people are pinged in the run's room.
+    fn accounts(&self, people: &[PersonId]) -> Vec<Account> {
+        accounts(&self.app.in_use().catalog, people, &self.run.room)
     }
 
     /// What is told otherwise of a run that started by itself: in the room, where people are, and only what needs one.
@@ -391,7 +436,7 @@ impl Teller<'_> {
             .map(|(part, text)| {
                 let mut message = Message::to_room(text);
                 if part == 0 {
-                    message.ping = accounts(&self.app.in_use().catalog, ping, &self.run.room);
+                    message.ping = self.accounts(ping);
                 }
                 NewMessage { part, ..self.message(message, None, Edits::No) }
             })
@@ -472,4 +517,43 @@ fn checks(step: &crate::model::plan::PlanStep) -> bool {
 enum Edits {
     Yes,
     No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::OutboxId;
+
+    fn message(place: Place, role: Option<(&str, &'static str)>, edits: bool, text: &str) -> NewMessage {
+        NewMessage {
+            room: "slack:T1:C2".parse().expect("an address"),
+            place,
+            origin: Origin::Event(Position(1)),
+            part: 0,
+            cause: None,
+            role: role.map(|(subject, role)| (subject.to_owned(), role)),
+            edits,
+            message: Message::to_room(text),
+        }
+    }
+
+    #[test]
+    fn of_several_changes_of_a_message_the_last_is_told() {
+        let progress = |text| message(Place::Room, Some(("run:1:2", "progress")), true, text);
+        let instead = |of, text| message(Place::Instead(OutboxId(of)), None, true, text);
+        let news = |text| message(Place::Room, None, false, text);
+        let folded = fold(vec![
+            instead(1, "approved"),
+            instead(2, "approved"),
+            news("starting"),
+            progress("1 started"),
+            progress("1 done"),
+            news("done"),
+            instead(1, "done"),
+            instead(3, "done"),
+        ]);
+        let told: Vec<&str> = folded.iter().map(|message| message.message.text.as_str()).collect();
+        assert_eq!(told, ["approved", "starting", "1 done", "done", "done", "done"]);
+        assert_eq!(folded.first().map(|message| message.place.clone()), Some(Place::Instead(OutboxId(2))));
+    }
 }

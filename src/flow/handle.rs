@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tracing::Instrument;
 
 use super::commands;
-use super::turn::Turn;
+use super::turn::{Answered, Turn};
 use super::{App, InUse};
 use crate::chat::sender::split;
 use crate::chat::{Delivery, Inbound, NewsReceived, ReceiveError, Received};
@@ -176,7 +176,8 @@ impl App {
             return self.again(incoming).await;
         };
         let answer = Message::to_room(text::answer::broken());
-        tx.answer(line, &incoming.room, incoming.thread.as_ref(), answer);
+        let Answered { room, thread } = Answered::to(self, &in_use.catalog, incoming);
+        tx.answer(line, &room, thread.as_ref(), answer);
         tx.set_line_outcome(line, LineOutcome::Refused).await?;
         let record = said(incoming, heard, person, text, LineOutcome::Refused, tx.answers());
         tx.record(NewEvent { scope: Scope::default(), cause: Some(line), record });
@@ -204,7 +205,9 @@ impl App {
             let texts = answers.iter().map(|answer| answer.text.clone()).collect();
             let record = said(incoming, heard, person.clone(), text.clone(), outcome, texts);
             let (person, text) = (person.as_ref(), text.as_deref());
-            let plain = PlainLine { incoming, person, text, outcome, record, answers };
+            let Answered { room, thread } = Answered::to(self, &in_use.catalog, incoming);
+            let (answered_in, answered_thread) = (&room, thread.as_ref());
+            let plain = PlainLine { incoming, person, text, outcome, record, answers, answered_in, answered_thread };
             if let Some(line) = self.store.insert_plain_line(plain).await? {
                 return Ok(Taken::first(line, outcome));
             }
@@ -221,7 +224,8 @@ impl App {
             None => {
                 let (outcome, answer) = stranger(incoming, &parsed);
                 if let Some(answer) = answer {
-                    tx.answer(line, &incoming.room, incoming.thread.as_ref(), answer);
+                    let Answered { room, thread } = Answered::to(self, &in_use.catalog, incoming);
+                    tx.answer(line, &room, thread.as_ref(), answer);
                 }
                 (tx, outcome)
             }
@@ -353,7 +357,9 @@ impl App {
         parsed: Reading,
         text: Option<&str>,
     ) -> Result<(Tx, LineOutcome), StoreError> {
-        let mut turn = Turn { app: self, in_use, tx, incoming, line, person, outcome: LineOutcome::Answered };
+        let answered = Answered::to(self, &in_use.catalog, incoming);
+        let outcome = LineOutcome::Answered;
+        let mut turn = Turn { app: self, in_use, tx, incoming, line, person, outcome, answered, told_in: None };
         match parsed {
             Reading::Said(Parsed::Talk) => turn.outcome = LineOutcome::Talk,
             Reading::Said(Parsed::NearYes) => commands::near(&mut turn, commands::Near::Yes).await?,

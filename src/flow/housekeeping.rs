@@ -1,4 +1,4 @@
-//! What happens by itself: requests expire, dead predecessors are buried, the clock is compared.
+//! What happens by itself: requests expire, who cannot be reached directly is called in the room, dead predecessors are buried, the clock is compared.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,18 +6,24 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::App;
+use super::turn::accounts;
 use crate::approval::{self, End, Ending};
 use crate::engine::bury_the_dead;
 use crate::metrics::beats::{Loop, beat};
+use crate::model::catalog::Ask;
+use crate::model::chat::{Account, Message, RoomAddress};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
-use crate::model::id::RequestId;
-use crate::store::{StoreError, Topic, WorkerId};
+use crate::model::id::{OutboxId, RequestId};
+use crate::store::{NewMessage, Origin, Place, StoreError, Topic, WorkerId};
 use crate::text;
 
 /// How often at least everything is looked at.
 const EVERY: Duration = Duration::from_secs(1);
 /// How often the database's clock is compared with ours.
 const CLOCK_EVERY: u32 = 60;
+
+/// How long a direct message may be on its way before the room is told.
+const REACHED_WITHIN: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
 /// Keeps house until told to stop.
 pub async fn housekeeping(app: Arc<App>, me: WorkerId, mut stop: watch::Receiver<bool>) {
@@ -51,12 +57,50 @@ async fn expire(app: &App, request: RequestId) -> Result<(), StoreError> {
     tx.commit().await
 }
 
+/// Tells in the room whom a request could not reach by direct message: otherwise nobody would decide.
+async fn tell_undelivered(
+    app: &App,
+    message: OutboxId,
+    direct: &RoomAddress,
+    request: RequestId,
+) -> Result<(), StoreError> {
+    let Some(request) = app.store.find_request(request).await? else { return Ok(()) };
+    let in_use = app.in_use();
+    let account =
+        Account { platform: direct.platform.clone(), workspace: direct.workspace.clone(), id: direct.channel.clone() };
+    let person = in_use.catalog.person_of(&account);
+    let name = person.map_or_else(|| account.to_string(), |person| person.name.to_string());
+    let mut said = Message::to_room(text::answer::undelivered(&name, &request.code));
+    // Who wanted both was mentioned when it was asked.
+    if let Some(person) = person.filter(|person| person.ask != Ask::Both) {
+        said.ping = accounts(&in_use.catalog, std::slice::from_ref(&person.name), &request.room);
+    }
+    let mut tx = app.store.begin().await?;
+    tx.say(NewMessage {
+        room: request.room.clone(),
+        place: request.thread.map_or_else(|| Place::ThreadOf(crate::store::subject(request.run)), Place::Thread),
+        origin: Origin::Undelivered(message),
+        part: 0,
+        cause: None,
+        role: None,
+        edits: false,
+        message: said,
+    });
+    tx.commit().await
+}
+
 /// One round; returns how long the next can wait.
 async fn round(app: &App, me: WorkerId, rounds: u32) -> Result<Duration, StoreError> {
     for request in app.store.list_expired_requests().await? {
         // Each alone: one that cannot be read must not keep the others waiting.
         if let Err(error) = expire(app, request).await {
             tracing::error!(error = %text::chain(&error), %request, "a request could not be ended");
+        }
+    }
+    let before = app.store.clock().now() - REACHED_WITHIN;
+    for (message, direct, request) in app.store.list_undelivered(before).await? {
+        if let Err(error) = tell_undelivered(app, message, &direct, request).await {
+            tracing::error!(error = %text::chain(&error), %request, "a room could not be told who was not reached");
         }
     }
     if rounds.is_multiple_of(5) {

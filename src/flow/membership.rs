@@ -249,7 +249,7 @@ mod tests {
         for name in ["boss", "kim", "lin"] {
             let account = format!("slack:T0ACME:U0{}", name.to_uppercase()).parse().expect("an account");
             let name = PersonId::new(name);
-            catalog.people.insert(name.clone(), Person { name, accounts: vec![account] });
+            catalog.people.insert(name.clone(), Person { name, accounts: vec![account], ask: Default::default() });
         }
         let kept = Kept::Platform { user_group: managers(), sight: Sight::Blind(Blind::NotAsked) };
         catalog.groups.insert(GroupName::new("managers"), Group { members: BTreeSet::new(), kept });

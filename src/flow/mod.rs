@@ -17,12 +17,12 @@ mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use crate::chat::{Adapter, Limits};
+use crate::chat::{Adapter, Limits, Used};
 use crate::command;
 use crate::engine::plan::{LocalWorld, World, plan};
 use crate::engine::{Secrets, SecretsSource};
 use crate::model::catalog::{Catalog, Subject};
-use crate::model::chat::{RoomAddress, UserGroup};
+use crate::model::chat::{Account, RoomAddress, UserGroup};
 use crate::model::group::{Kept, Sightings};
 use crate::model::id::{Digest, SecretName, ServiceName, SystemName};
 use crate::model::plan::Sealed;
@@ -186,7 +186,12 @@ impl App {
 
     /// What fits into one message of a room.
     fn limits(&self, room: &RoomAddress) -> Limits {
-        self.serving(room).map_or(Limits { text: 2_000, buttons: 0 }, |adapter| adapter.limits())
+        self.serving(room).map_or(Limits { text: 2_000, buttons: 0, used: Used::Hidden }, |adapter| adapter.limits())
+    }
+
+    /// Where an account is spoken to alone, if a platform here does that.
+    fn direct(&self, account: &Account) -> Option<RoomAddress> {
+        self.adapters.iter().find_map(|adapter| adapter.direct(account))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{App, InUse};
 use crate::model::allowed::asked;
 use crate::model::catalog::{Catalog, Person, Subject, System};
-use crate::model::chat::{Incoming, Message, RoomAddress};
+use crate::model::chat::{Account, Addressed, Incoming, Message, RoomAddress, Said};
 use crate::model::id::{InboxId, PersonId, ThreadId};
 use crate::model::plan::{Plan, Sealed};
 use crate::store::{LineOutcome, Run, StoreError, Tx};
@@ -19,6 +19,44 @@ pub(super) struct Turn<'a> {
     pub(super) line: InboxId,
     pub(super) person: PersonId,
     pub(super) outcome: LineOutcome,
+    pub(super) answered: Answered,
+    /// The room that will tell what comes of the line, if that is another than the line's.
+    pub(super) told_in: Option<RoomAddress>,
+}
+
+/// Where a line is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub(super) room: RoomAddress,
+    pub(super) thread: Option<ThreadId>,
+}
+
+impl Answered {
+    /// Where it was said. In a channel that the catalog does not know a slash command may come from where the bot cannot
+    /// speak: that is answered to whoever gave it, alone.
+    pub(super) fn to(app: &App, catalog: &Catalog, incoming: &Incoming) -> Self {
+        let slash = matches!(incoming.what, Said::Line { address: Addressed::Slash, .. });
+        let direct = if slash && !is_known(catalog, &incoming.room) { app.direct(&incoming.account) } else { None };
+        match direct {
+            Some(room) => Self { room, thread: None },
+            None => Self { room: incoming.room.clone(), thread: incoming.thread.clone() },
+        }
+    }
+}
+
+/// Whether only the bot and the speaker read a line and its answer. Nowhere but in direct messages does the bot put buttons
+/// outside of the catalog's rooms.
+fn is_private(catalog: &Catalog, incoming: &Incoming) -> bool {
+    let alone = match incoming.what {
+        Said::Line { address: Addressed::Direct | Addressed::Slash, .. } | Said::Press { .. } => true,
+        Said::Line { address: Addressed::ToRoom | Addressed::Mention, .. } | Said::Edit { .. } => false,
+    };
+    alone && !is_known(catalog, &incoming.room)
+}
+
+/// Whether a room is one where people work together, so that what is asked there is seen by those whom it concerns.
+pub(super) fn is_known(catalog: &Catalog, room: &RoomAddress) -> bool {
+    catalog.room_at(room).is_some()
 }
 
 impl Turn<'_> {
@@ -34,11 +72,40 @@ impl Turn<'_> {
         self.incoming.thread.as_ref()
     }
 
-    /// Says something where the line was said. Long answers become several messages.
+    /// Whether only the speaker reads the answer. Then all rooms are spoken of, as far as the speaker may see them.
+    pub(super) fn is_private(&self) -> bool {
+        is_private(self.catalog(), self.incoming)
+    }
+
+    /// The rooms that a line is about: the one in which it was said, and for one that was said to the bot alone all others
+    /// too.
+    pub(super) fn rooms(&self) -> Vec<RoomAddress> {
+        let mut rooms = vec![self.room().clone()];
+        if self.is_private() {
+            rooms.extend(self.catalog().rooms.values().map(|room| room.address.clone()));
+            // What was asked by a slash command was answered there.
+            rooms.extend(self.app.direct(&self.incoming.account));
+        }
+        rooms
+    }
+
+    /// Notes in which room it is told what comes of the line.
+    pub(super) fn acts_in(&mut self, room: &RoomAddress) {
+        if room != self.room() {
+            self.told_in = Some(room.clone());
+        }
+    }
+
+    /// A room as people call it.
+    pub(super) fn name_of(&self, room: &RoomAddress) -> String {
+        self.catalog().room_at(room).map_or_else(|| room.to_string(), |room| room.name.to_string())
+    }
+
+    /// Answers the line. Long answers become several messages.
     pub(super) fn answer(&mut self, text: impl Into<String>) {
         let text = text.into();
-        for part in crate::chat::sender::split(&text, self.app.limits(self.room()).text) {
-            let (room, thread) = (self.incoming.room.clone(), self.incoming.thread.clone());
+        for part in crate::chat::sender::split(&text, self.app.limits(&self.answered.room).text) {
+            let Answered { room, thread } = self.answered.clone();
             self.tx.answer(self.line, &room, thread.as_ref(), Message::to_room(part));
         }
     }
@@ -60,7 +127,7 @@ impl Turn<'_> {
     pub(super) fn refuse_privately(&mut self, text: impl Into<String>) {
         self.outcome = LineOutcome::Refused;
         let message = Message::only_to(self.incoming.account.clone(), text);
-        let (room, thread) = (self.incoming.room.clone(), self.incoming.thread.clone());
+        let Answered { room, thread } = self.answered.clone();
         self.tx.answer(self.line, &room, thread.as_ref(), message);
     }
 
@@ -83,7 +150,7 @@ impl Turn<'_> {
 }
 
 /// The accounts of people on the platform of a room: whom a message there may ping.
-pub(super) fn accounts(catalog: &Catalog, people: &[PersonId], room: &RoomAddress) -> Vec<crate::model::chat::Account> {
+pub(super) fn accounts(catalog: &Catalog, people: &[PersonId], room: &RoomAddress) -> Vec<Account> {
     people
         .iter()
         .filter_map(|person| catalog.people.get(person))

@@ -611,6 +611,20 @@ pub struct Person {
     pub name: PersonId,
     /// Their accounts; each maps to one person only.
     pub accounts: Vec<Account>,
+    /// Where they want to be asked for their agreement.
+    pub ask: Ask,
+}
+
+/// Where somebody wants to be asked. It gives and takes no right: everybody who is asked may decide wherever they read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ask {
+    /// In the room, with everybody: they are mentioned there.
+    #[default]
+    Thread,
+    /// In their direct messages alone.
+    Direct,
+    /// In both.
+    Both,
 }
 
 /// A room.

@@ -237,7 +237,7 @@ mod tests {
         ] {
             let name = PersonId::new(name);
             let accounts = own.iter().map(|account| account.parse().expect("an account")).collect();
-            catalog.people.insert(name.clone(), Person { name, accounts });
+            catalog.people.insert(name.clone(), Person { name, accounts, ask: Default::default() });
         }
         let listed = Group { members: BTreeSet::from([PersonId::new("mei")]), kept: Kept::Catalog };
         let sight = Sight::Blind(Blind::NotAsked);

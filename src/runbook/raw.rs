@@ -122,7 +122,7 @@ raw! {
     /// A group that a chat platform keeps.
     MembersOf { members_of: Word }
     /// A person.
-    Person { accounts: Words }
+    Person { accounts: Words, ask: Word }
     /// Rooms.
     Rooms { rooms: Option<At<Pairs<Room>>> }
     /// A room.

@@ -189,6 +189,7 @@ const WORDS: &[Words] = &[
     ]),
     words("Person", "A person.", &[
         ("accounts", Must, Filled, "Where they speak: `platform:workspace:id`."),
+        ("ask", May, OneOf(&["thread", "direct", "both"]), "Where they are asked for their agreement. `thread` (also when it is not said): mentioned in the room. `direct`: by direct message alone. `both`: both."),
     ]),
     words("Rooms", "Rooms.", &[
         ("rooms", Must, Named, "Rooms by name: a label for this catalog."),

@@ -10,10 +10,13 @@ use sqlx::PgConnection;
 use super::Result;
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::event::{EVENT_SCHEMA, NewEvent};
-use crate::model::id::{InboxId, Position, RequestId, ThreadId};
+use crate::model::id::{InboxId, OutboxId, Position, RequestId, ThreadId};
 
 /// The version of outbox messages that this binary writes.
 pub(super) const MESSAGE_SCHEMA: i16 = 1;
+
+/// The role of a message that shows a request in the direct messages of somebody who is asked.
+pub const DIRECT: &str = "direct";
 
 /// Something to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +33,8 @@ pub struct NewMessage {
     pub cause: Option<InboxId>,
     /// What it is for its subject, such as `run:12` and `progress`.
     pub role: Option<(String, &'static str)>,
-    /// Whether it changes the message that has this role already.
+    /// Whether it changes the message that has this role already. What stands [instead](Place::Instead) of a message does
+    /// so whatever this says.
     pub edits: bool,
     /// What.
     pub message: Message,
@@ -45,6 +49,9 @@ pub enum Place {
     Thread(ThreadId),
     /// In the thread that hangs on the root message of a subject, which may not have been sent yet.
     ThreadOf(String),
+    /// In the place of another message of the same room, which may not have been sent yet. If that one is given up, so is
+    /// this.
+    Instead(OutboxId),
 }
 
 /// Why something is said.
@@ -56,6 +63,8 @@ pub enum Origin {
     Request(RequestId),
     /// It echoes a place in the ledger.
     Event(Position),
+    /// It says in the room what could not be said by direct message.
+    Undelivered(OutboxId),
 }
 
 impl std::fmt::Display for Origin {
@@ -64,6 +73,7 @@ impl std::fmt::Display for Origin {
             Self::Line(line) => write!(f, "line:{line}"),
             Self::Request(request) => write!(f, "request:{request}"),
             Self::Event(position) => write!(f, "event:{position}"),
+            Self::Undelivered(message) => write!(f, "undelivered:{message}"),
         }
     }
 }
@@ -130,6 +140,7 @@ pub(super) struct MessageColumns {
     subject: Vec<Option<String>>,
     role: Vec<Option<String>>,
     edits: Vec<bool>,
+    changes: Vec<Option<i64>>,
     message: Vec<String>,
 }
 
@@ -137,10 +148,11 @@ impl MessageColumns {
     pub(super) fn of<'a>(messages: impl IntoIterator<Item = &'a NewMessage>) -> Result<Self> {
         let mut columns = Self::default();
         for message in messages {
-            let (thread, thread_of) = match &message.place {
-                Place::Room => (None, None),
-                Place::Thread(thread) => (Some(thread.to_string()), None),
-                Place::ThreadOf(subject) => (None, Some(subject.clone())),
+            let (thread, thread_of, changes) = match &message.place {
+                Place::Room => (None, None, None),
+                Place::Thread(thread) => (Some(thread.to_string()), None, None),
+                Place::ThreadOf(subject) => (None, Some(subject.clone()), None),
+                Place::Instead(other) => (None, None, Some(other.0)),
             };
             let (subject, role) = match &message.role {
                 Some((subject, role)) => (Some(subject.clone()), Some((*role).to_owned())),
@@ -154,7 +166,8 @@ impl MessageColumns {
             columns.cause.push(message.cause.map(|cause| cause.0));
             columns.subject.push(subject);
             columns.role.push(role);
-            columns.edits.push(message.edits);
+            columns.edits.push(message.edits || changes.is_some());
+            columns.changes.push(changes);
             columns.message.push(serde_json::to_string(&message.message)?);
         }
         Ok(columns)
@@ -192,11 +205,12 @@ pub(super) async fn append(
             insert into unsequenced (event) select id from e
         )
         insert into outbox (schema, room, thread, thread_of, origin, part, cause, subject, role, edits, message,
-            created_at, next_try_at)
-        select $13, room, thread, thread_of, origin, part, cause, subject, role, edits, message, $1, $1
+            created_at, next_try_at, changes)
+        select $13, room, thread, thread_of, origin, part, cause, subject, role, edits, message, $1, $1, changes
         from unnest($14::text[], $15::text[], $16::text[], $17::text[], $18::int[], $19::bigint[], $20::text[],
-            $21::text[], $22::bool[], $23::text[])
-            with ordinality as t (room, thread, thread_of, origin, part, cause, subject, role, edits, message, n)
+            $21::text[], $22::bool[], $23::text[], $24::bigint[])
+            with ordinality
+            as t (room, thread, thread_of, origin, part, cause, subject, role, edits, message, changes, n)
         order by n
         on conflict (origin, part, room) do nothing
         "#,
@@ -223,6 +237,7 @@ pub(super) async fn append(
         &m.role as &[Option<String>],
         &m.edits,
         &m.message,
+        &m.changes as &[Option<i64>],
     )
     .execute(connection)
     .await?;

@@ -131,6 +131,7 @@ mod tests {
     use super::*;
     use crate::model::chat::Message;
     use crate::model::id::OutboxId;
+    use crate::store::OnlyInstead;
 
     fn room() -> RoomAddress {
         "local:trial:ops".parse().expect("an address")
@@ -146,6 +147,7 @@ mod tests {
             cause: None,
             edits: None,
             target_is_open: false,
+            only_instead: OnlyInstead::No,
             tries: 0,
             message: Message::to_room("hello"),
             created_at: chrono::DateTime::UNIX_EPOCH,

@@ -35,7 +35,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 pub use advance::{Advance, AdvanceError, AdvanceTx, Ended, Started};
 pub(crate) use append::commitment;
-pub use append::{NewMessage, Origin, Place};
+pub use append::{DIRECT, NewMessage, Origin, Place};
 pub use away::{ClosedGap, RoomHeard};
 pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
@@ -47,11 +47,11 @@ pub use look::{
     AutomationSeen, Conversation, Entry, GivenAnswer, KnownCheck, LedgerFilter, LedgerFrom, LineEntry, Mark,
     MessageEntry, Older,
 };
-pub use outbox::{Backlog, OutboxRow};
+pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
 pub use plain::PlainLine;
 pub(crate) use rows::subject;
 pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
-pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun};
+pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
     AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck, IncidentCheck,

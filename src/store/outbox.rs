@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Result, Store, Topic};
 use crate::model::chat::{Message, RoomAddress};
-use crate::model::id::{InboxId, MessageId, OutboxId, ThreadId};
+use crate::model::id::{InboxId, MessageId, OutboxId, RequestId, RunId, ThreadId};
 
 /// A message that waits to be sent, or was.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct OutboxRow {
     pub edits: Option<MessageId>,
     /// Whether it changes a message that has not been sent.
     pub target_is_open: bool,
+    /// What is said is only worth saying in the place of another message, or not at all.
+    pub only_instead: OnlyInstead,
     /// How often it was tried.
     pub tries: i32,
     /// What.
@@ -37,6 +39,17 @@ pub struct OutboxRow {
     pub has_role: bool,
 }
 
+/// Whether a message that changes another may become one of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnlyInstead {
+    /// It may, when there is nothing to change.
+    No,
+    /// It stands in the place of another message, or waits until that was sent.
+    Yes,
+    /// It would stand in the place of a message that was given up: there is nothing to say.
+    OfNothing,
+}
+
 struct Row {
     id: i64,
     room: String,
@@ -46,7 +59,9 @@ struct Row {
     part: i32,
     cause: Option<i64>,
     edits: bool,
+    changes: Option<i64>,
     target: Option<String>,
+    target_failed: bool,
     tries: i32,
     message: String,
     created_at: DateTime<Utc>,
@@ -65,6 +80,11 @@ impl Row {
             key: format!("{}:{}", self.origin, self.part),
             cause: self.cause.map(InboxId),
             target_is_open: self.edits && self.target.is_none(),
+            only_instead: match (self.changes, self.target_failed) {
+                (None, _) => OnlyInstead::No,
+                (Some(_), false) => OnlyInstead::Yes,
+                (Some(_), true) => OnlyInstead::OfNothing,
+            },
             edits: self.target.filter(|_| self.edits).map(MessageId::new),
             tries: self.tries,
             message: serde_json::from_str(&self.message)?,
@@ -105,12 +125,14 @@ impl Store {
             r#"
             select o.id, o.room,
                 coalesce(o.thread, root.platform_message) as thread, o.thread_of, o.origin, o.part, o.cause, o.edits,
-                target.platform_message as "target?", o.tries, o.message, o.created_at, o.platform_message,
+                o.changes, coalesce(target.platform_message, other.platform_message) as "target?",
+                (o.changes is not null and (other.id is null or other.failed is not null)) as "target_failed!", o.tries, o.message, o.created_at, o.platform_message,
                 o.role is not null as "has_role!"
             from outbox o
                 left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
                 left join posted target on target.subject = o.subject and target.role = o.role and target.room = o.room
                     and o.edits
+                left join outbox other on other.id = o.changes and other.room = o.room
             where o.room = $1 and o.sent_at is null and o.failed is null
                 and not exists (select from outbox first where first.room = $1 and first.sent_at is null
                     and first.failed is null and first.id <= o.id and first.next_try_at > $2)
@@ -135,12 +157,14 @@ impl Store {
             r#"
             select o.id, o.room,
                 coalesce(o.thread, root.platform_message) as thread, o.thread_of, o.origin, o.part, o.cause, o.edits,
-                target.platform_message as "target?", o.tries, o.message, o.created_at, o.platform_message,
+                o.changes, coalesce(target.platform_message, other.platform_message) as "target?",
+                (o.changes is not null and (other.id is null or other.failed is not null)) as "target_failed!", o.tries, o.message, o.created_at, o.platform_message,
                 o.role is not null as "has_role!"
             from outbox o
                 left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
                 left join posted target on target.subject = o.subject and target.role = o.role and target.room = o.room
                     and o.edits
+                left join outbox other on other.id = o.changes and other.room = o.room
             where o.room = $1 and o.sent_at is not null and o.id > $2
             order by o.id limit $3
             "#,
@@ -175,12 +199,14 @@ impl Store {
             r#"
             select o.id, o.room,
                 coalesce(o.thread, root.platform_message) as thread, o.thread_of, o.origin, o.part, o.cause, o.edits,
-                target.platform_message as "target?", o.tries, o.message, o.created_at, o.platform_message,
+                o.changes, coalesce(target.platform_message, other.platform_message) as "target?",
+                (o.changes is not null and (other.id is null or other.failed is not null)) as "target_failed!", o.tries, o.message, o.created_at, o.platform_message,
                 o.role is not null as "has_role!"
             from outbox o
                 left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
                 left join posted target on target.subject = o.subject and target.role = o.role and target.room = o.room
                     and o.edits
+                left join outbox other on other.id = o.changes and other.room = o.room
             where o.cause = $1 and o.sent_at is not null and o.id > $2
             order by o.id
             "#,
@@ -253,11 +279,12 @@ impl Store {
                         where p.subject = 'run:' || q.run and p.role = 'root' and p.room = q.room))
                 where q.state = 'pending' and q.posted_at is null
                     -- Its parts: the run's root message when it asks to start, and whatever did not fit into that.
+                    -- A copy in somebody's direct messages is none of them.
                     and exists (select from outbox o where o.id = any($2)
-                        and (o.subject = 'request:' || q.id
+                        and ((o.subject = 'request:' || q.id and o.role = 'request')
                             or (q.retry_step is null and o.subject = 'run:' || q.run and o.role = 'root')))
                     and not exists (select from outbox o where o.sent_at is null
-                        and (o.subject = 'request:' || q.id
+                        and ((o.subject = 'request:' || q.id and o.role = 'request')
                             or (q.retry_step is null and o.subject = 'run:' || q.run and o.role = 'root')))
                 "#,
                 self.clock().now(),
@@ -292,6 +319,74 @@ impl Store {
         Ok(())
     }
 
+    /// Every message that shows a request of a run, in the order in which they are sent, without those that were given up:
+    /// the run's root message, what of the request stands in its thread, and the copies in direct messages.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or a row contradicts the model.
+    pub async fn list_shown(&self, run: RunId) -> Result<Vec<Shown>> {
+        let rows = sqlx::query!(
+            r#"
+            select q.id as "request!", q.retry_step is not null as "retries!", o.id as "id!", o.room as "room!",
+                o.role as "role!", o.message as "message!"
+            from request q join outbox o on o.subject = 'request:' || q.id and not o.edits
+            where q.run = $1 and o.role in ('request', 'direct') and o.failed is null
+            union all
+            select q.id, false, o.id, o.room, o.role, o.message
+            from request q join outbox o on o.subject = 'run:' || q.run and not o.edits
+            where q.run = $1 and q.retry_step is null and o.role = 'root' and o.failed is null
+            order by 3
+            "#,
+            run.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let wrong = |column| super::Inconsistent::at(format!("outbox {}", row.id), column);
+                Ok(Shown {
+                    id: OutboxId(row.id),
+                    room: row.room.parse().map_err(|_| wrong("room"))?,
+                    request: RequestId(row.request),
+                    retries: row.retries,
+                    shown_as: match row.role.as_str() {
+                        "root" => ShownAs::Root,
+                        "request" => ShownAs::Part,
+                        "direct" => ShownAs::Direct,
+                        _ => return Err(wrong("role").into()),
+                    },
+                    message: serde_json::from_str(&row.message)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Copies of requests that wait which were given up on their way to somebody's direct messages, or have been on it since
+    /// before a time, and of which the room has not been told: the first message of each.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or a row contradicts the model.
+    pub async fn list_undelivered(&self, before: DateTime<Utc>) -> Result<Vec<(OutboxId, RoomAddress, RequestId)>> {
+        let rows = sqlx::query!(
+            r#"
+            select min(o.id) as "id!", o.room, q.id as "request!"
+            from outbox o join request q on o.subject = 'request:' || q.id and q.state = 'pending'
+            where o.role = 'direct' and o.sent_at is null and not o.edits
+                and (o.failed is not null or o.created_at < $1)
+            group by o.room, q.id
+            having not exists (select from outbox told where told.origin = 'undelivered:' || min(o.id))
+            order by 1
+            "#,
+            before
+        )
+        .fetch_all(&self.loops)
+        .await?;
+        let wrong = |id| super::Inconsistent::at(format!("outbox {id}"), "room");
+        rows.into_iter()
+            .map(|row| Ok((OutboxId(row.id), row.room.parse().map_err(|_| wrong(row.id))?, RequestId(row.request))))
+            .collect()
+    }
+
     /// What has been recorded and not yet told: events that wait for the sequencer, chained events that wait for the room's
     /// sink, messages that wait to be sent.
     ///
@@ -310,6 +405,34 @@ impl Store {
         .await?;
         Ok(Backlog { unsequenced: row.unsequenced, untold: row.untold, unsent: row.unsent })
     }
+}
+
+/// A message that shows a request, or a part of one.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// Its number in the outbox.
+    pub id: OutboxId,
+    /// In which room.
+    pub room: RoomAddress,
+    /// Which request.
+    pub request: RequestId,
+    /// Whether that asks for another attempt of a step.
+    pub retries: bool,
+    /// As what.
+    pub shown_as: ShownAs,
+    /// What was said first.
+    pub message: Message,
+}
+
+/// As what a message shows a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShownAs {
+    /// As the message on which the run's thread hangs.
+    Root,
+    /// In a thread.
+    Part,
+    /// In the direct messages of somebody who is asked.
+    Direct,
 }
 
 /// What has been recorded and not yet told.

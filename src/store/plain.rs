@@ -5,9 +5,10 @@
 //! before inserts nothing at all (I4, I6).
 
 use super::append::{MESSAGE_SCHEMA, commitment};
+use super::outbox::OnlyInstead;
 use super::{LineOutcome, OutboxRow, Result, Store, Topic};
 use crate::metrics;
-use crate::model::chat::{Incoming, Message, Said};
+use crate::model::chat::{Incoming, Message, RoomAddress, Said};
 use crate::model::event::{EVENT_SCHEMA, Record};
 use crate::model::id::{InboxId, OutboxId, PersonId, ThreadId};
 
@@ -24,8 +25,12 @@ pub struct PlainLine<'a> {
     pub outcome: LineOutcome,
     /// The event that tells it.
     pub record: Record,
-    /// The answers, where it was said.
+    /// The answers.
     pub answers: Vec<Message>,
+    /// In which room they are given.
+    pub answered_in: &'a RoomAddress,
+    /// In which thread there.
+    pub answered_thread: Option<&'a ThreadId>,
 }
 
 impl Store {
@@ -65,13 +70,13 @@ impl Store {
                 insert into unsequenced (event) select id from e
             ), o as (
                 insert into outbox (schema, room, thread, origin, part, cause, edits, message, created_at, next_try_at)
-                select $16, $1, $3, 'line:' || line.id, n - 1, line.id, false, message, $7, $7
+                select $16, $18, $19, 'line:' || line.id, n - 1, line.id, false, message, $7, $7
                 from line cross join unnest($17::text[]) with ordinality as t (message, n) order by n
                 returning id, part
             )
             select id as "id!", array(select o.id from o order by part) as "answers!",
                 -- Before these answers, as every part of a statement sees what was there before it.
-                not exists (select from outbox where room = $1 and sent_at is null and failed is null) as "first!"
+                not exists (select from outbox where room = $18 and sent_at is null and failed is null) as "first!"
             from line
             "#,
             room,
@@ -91,6 +96,8 @@ impl Store {
             body,
             MESSAGE_SCHEMA,
             &messages,
+            line.answered_in.to_string(),
+            line.answered_thread.map(ThreadId::as_str),
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -100,13 +107,14 @@ impl Store {
         if !line.answers.is_empty() {
             let rows = row.answers.into_iter().zip(line.answers).zip(0..).map(|((outbox, message), part)| OutboxRow {
                 id: OutboxId(outbox),
-                room: incoming.room.clone(),
-                thread: incoming.thread.clone(),
+                room: line.answered_in.clone(),
+                thread: line.answered_thread.cloned(),
                 thread_is_open: false,
                 key: format!("line:{id}:{part}"),
                 cause: Some(id),
                 edits: None,
                 target_is_open: false,
+                only_instead: OnlyInstead::No,
                 tries: 0,
                 message,
                 created_at: now,
@@ -114,7 +122,7 @@ impl Store {
                 has_role: false,
             });
             // The answer first: whoever else wakes up competes with it.
-            if !(row.first && self.hub().hand_over(&incoming.room, rows.collect())) {
+            if !(row.first && self.hub().hand_over(line.answered_in, rows.collect())) {
                 self.hub().wake(Topic::Outbox);
             }
         }

@@ -619,6 +619,49 @@ impl Tx {
         requests_by_id(&mut *self.inner, &ids).await
     }
 
+    /// The requests that were shown in somebody's direct messages and wait, oldest first, and whether all of each is confirmed
+    /// to stand there; with a thread those of that thread alone, also what waits no more.
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn list_shown_directly(
+        &mut self,
+        room: &RoomAddress,
+        thread: Option<&ThreadId>,
+    ) -> Result<Vec<(Request, Whole)>> {
+        let rows = sqlx::query!(
+            r#"
+            select q.id as "id!", bool_and(o.sent_at is not null) as "whole!"
+            from outbox o join request q on o.subject = 'request:' || q.id
+            where o.room = $1 and o.role = 'direct' and not o.edits and (q.state = 'pending' or $2::text is not null)
+            group by q.id having $2::text is null or coalesce(bool_or(o.platform_message = $2), false)
+            order by q.id
+            "#,
+            room.to_string(),
+            thread.map(ThreadId::as_str),
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let requests = requests_by_id(&mut *self.inner, &ids).await?;
+        let whole = rows.into_iter().map(|row| if row.whole { Whole::Yes } else { Whole::No });
+        Ok(requests.into_iter().zip(whole).collect())
+    }
+
+    /// The requests that somebody asked for and that wait, oldest first.
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn list_pending_of(&mut self, person: &PersonId) -> Result<Vec<Request>> {
+        let ids = sqlx::query_scalar!(
+            "select id from request where state = 'pending' and $1 = any(requesters) order by id",
+            person.as_str(),
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        requests_by_id(&mut *self.inner, &ids).await
+    }
+
     /// The newest request with a code, waiting or not.
     ///
     /// # Errors
@@ -997,6 +1040,15 @@ impl Tx {
         let usual = row.usual.map(|seconds| TimeDelta::milliseconds((seconds * 1000.0) as i64));
         Ok(EarlierRuns { total: row.total, helped: row.helped, usual })
     }
+}
+
+/// Whether all of something stands where it was to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whole {
+    /// It does.
+    Yes,
+    /// A part of it does not yet, or was given up.
+    No,
 }
 
 /// How the last few runs of a plan went.

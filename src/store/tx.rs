@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{Postgres, Transaction};
 
-use super::append::{self, NewMessage, Origin, Place};
+use super::append::{self, DIRECT, NewMessage, Origin, Place};
 use super::{Result, Store, Topic};
 use crate::metrics;
 use crate::model::chat::{Incoming, Message, RoomAddress, RoomNews, Said};
@@ -157,15 +157,17 @@ impl Tx {
         });
     }
 
-    /// The number of the next message of an origin.
+    /// The number of the next message of an origin, whatever room it is for.
     pub fn next_part(&self, origin: Origin) -> i32 {
         let said = self.messages.iter().filter(|message| message.origin == origin).count();
         i32::try_from(said).unwrap_or(i32::MAX)
     }
 
-    /// The texts of what has been said in this transaction so far.
+    /// The texts of what has been said in this transaction so far. What is said again in somebody's direct messages is not
+    /// said twice.
     pub fn answers(&self) -> Vec<String> {
-        self.messages.iter().map(|message| message.message.text.clone()).collect()
+        let copy = |message: &&NewMessage| matches!(message.role, Some((_, DIRECT)));
+        self.messages.iter().filter(|message| !copy(message)).map(|message| message.message.text.clone()).collect()
     }
 
     /// Puts something that was said into the inbox. `None`: it was received before, and must not act again (I6). Two

@@ -130,6 +130,16 @@ pub fn already_going(run: RunId, state: &RunState, since: &str) -> String {
     }
 }
 
+/// To somebody who asks for what is decided in another room.
+pub fn asked_in(room: &str, code: &Code, asked: &[PersonId]) -> String {
+    format!("Asked in {room}: {code}. {} decides there.", or(asked))
+}
+
+/// To a command of which another room is told what comes of it.
+pub fn told_in(room: &str) -> String {
+    format!("Done. What comes of it is told in {room}.")
+}
+
 /// To `again` where nothing was asked before.
 pub fn nothing_to_repeat() -> String {
     "Nothing was asked here that could be asked again. Say what you want, or `help`.".to_owned()
@@ -138,6 +148,18 @@ pub fn nothing_to_repeat() -> String {
 /// To a decision where nothing waits.
 pub fn nothing_waits() -> String {
     "Nothing waits for approval here. `requests` lists what waits in this room.".to_owned()
+}
+
+/// To the room, when somebody who wants to be asked by direct message was not reached.
+pub fn undelivered(person: &str, code: &Code) -> String {
+    format!("{} was not reached by direct message. {code} waits for you here.", echo(person))
+}
+
+/// To a decision in direct messages where nothing was shown that waits.
+pub fn nothing_waits_directly() -> String {
+    "Nothing that was shown here waits for you. `requests` lists what waits; with its code, as in `approve 7K3F`, it can be \
+     decided here."
+        .to_owned()
 }
 
 /// To a decision that could mean several requests.
@@ -261,6 +283,16 @@ pub fn own_judgement(person: &PersonId, who: &[PersonId]) -> String {
 /// To `retry` while one is asked for.
 pub fn retry_waits(code: &Code) -> String {
     format!("A retry is asked for already, {code}. `requests` lists what waits in this room.")
+}
+
+/// To `requests` in direct messages, when there are more than are listed.
+pub fn more_requests(more: usize) -> String {
+    format!("and {more} more: `requests` in their rooms lists them.")
+}
+
+/// To `requests` in direct messages, when there is nothing.
+pub fn no_requests_anywhere() -> String {
+    "Nothing that you may see waits for approval.".to_owned()
 }
 
 /// To `requests`.

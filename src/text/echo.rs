@@ -376,7 +376,8 @@ pub fn catalog_loaded(runbooks: usize) -> String {
     format!("The catalog is loaded again: {count}.")
 }
 
-fn step_name(plan: &Plan, step: u32) -> String {
+/// ` (Verify)`, to stand after a step's number.
+pub(super) fn step_name(plan: &Plan, step: u32) -> String {
     usize::try_from(step)
         .ok()
         .and_then(|step| plan.steps.get(step.checked_sub(1)?))

@@ -67,6 +67,11 @@ pub fn request(text: &RequestText<'_>) -> String {
     lines.join("\n")
 }
 
+/// What stands under a request in somebody's direct messages.
+pub fn shown_directly(room: &str) -> String {
+    format!("Asked in {}: what comes of it is told there.", visible(room))
+}
+
 /// Who asks: a person, or a trigger with whoever answers for it.
 fn asker(requester: &PersonId, trigger: Option<&TriggerName>) -> String {
     match trigger {

@@ -23,10 +23,10 @@ use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient};
 use tokio::time::{Instant, sleep_until};
 
 use super::inbound::Own;
-use super::text::{self, BODY, BUTTONS, Post};
+use super::text::{self, BODY, BUTTONS, EDITED_BODY, Post};
 use super::{PLATFORM, is_user_id};
 use crate::chat::hearing::Hearing;
-use crate::chat::{Adapter, Limits, Outgoing, SendError};
+use crate::chat::{Adapter, Limits, Outgoing, SendError, Used};
 use crate::model::chat::{Account, RoomAddress, UserGroup};
 use crate::model::id::MessageId;
 
@@ -60,6 +60,8 @@ pub struct Slack {
     token: SlackApiToken,
     own: Own,
     hearing: Arc<Hearing>,
+    /// The channels of people's direct messages, by the person's id. A channel of two stays what it is.
+    directs: Mutex<HashMap<String, String>>,
     /// What each channel still takes at once.
     pace: Mutex<HashMap<String, Bucket>>,
     /// Until when something may still appear: for all channels, as another process may have died right before this one
@@ -113,7 +115,7 @@ impl Slack {
         let own = Own { team: own.team_id, user: own.user_id, bot: own.bot_id };
         let settled = Mutex::new((Instant::now() + SETTLES_WITHIN, HashMap::new()));
         let hearing = Arc::new(Hearing::new(format!("{PLATFORM}:{}", own.team)));
-        Ok(Self { client, token, own, hearing, pace: Mutex::default(), settled })
+        Ok(Self { client, token, own, hearing, directs: Mutex::default(), pace: Mutex::default(), settled })
     }
 
     /// Who the bot is there.
@@ -153,6 +155,27 @@ impl Slack {
         session.http_session_api.http_get(method, &fields, None).await.map_err(|error| meaning(&error))
     }
 
+    /// The channel that Slack knows a room by. The direct messages of somebody are addressed by who it is, and Slack has a
+    /// channel for them, which it names when it is asked for.
+    async fn channel_of(&self, room: &RoomAddress) -> Result<String, SendError> {
+        if !is_user_id(&room.channel) {
+            return Ok(room.channel.clone());
+        }
+        let known = {
+            let directs = self.directs.lock().unwrap_or_else(PoisonError::into_inner);
+            directs.get(&room.channel).cloned()
+        };
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let answer = self.post("conversations.open", json!({"users": room.channel})).await?;
+        let channel = answer["channel"]["id"].as_str().map(str::to_owned);
+        let channel = channel
+            .ok_or_else(|| SendError::Unknown("conversations.open was answered without a channel".to_owned()))?;
+        self.directs.lock().unwrap_or_else(PoisonError::into_inner).insert(room.channel.clone(), channel.clone());
+        Ok(channel)
+    }
+
     /// Waits until the channel takes another message.
     async fn wait_for(&self, channel: &str) {
         let at = {
@@ -166,7 +189,7 @@ impl Slack {
     }
 
     async fn send_posts(&self, outgoing: &Outgoing) -> Result<MessageId, SendError> {
-        let channel = &outgoing.room.channel;
+        let channel = &self.channel_of(&outgoing.room).await?;
         if let Some(edited) = &outgoing.edits {
             let Post { text, blocks } = text::edit(&outgoing.message);
             let request = json!({
@@ -214,10 +237,10 @@ impl Slack {
         if outgoing.edits.is_some() || alone(outgoing)?.is_some() {
             return Ok(None);
         }
-        let channel = outgoing.room.channel.as_str();
+        let channel = &self.channel_of(&outgoing.room).await?;
         let settled = {
             let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-            settled.1.get(channel).map_or(settled.0, |at| settled.0.max(*at))
+            settled.1.get(&outgoing.room.channel).map_or(settled.0, |at| settled.0.max(*at))
         };
         sleep_until(settled).await;
         let found = Found::of(self.written_with(outgoing, channel).await?);
@@ -292,7 +315,16 @@ impl Adapter for Slack {
     }
 
     fn limits(&self) -> Limits {
-        Limits { text: BODY, buttons: BUTTONS }
+        Limits { text: BODY, buttons: BUTTONS, used: Used::Stay { edited: EDITED_BODY } }
+    }
+
+    fn direct(&self, account: &Account) -> Option<RoomAddress> {
+        let here = account.platform == PLATFORM && account.workspace == self.own.team && is_user_id(&account.id);
+        here.then(|| RoomAddress {
+            platform: PLATFORM.to_owned(),
+            workspace: self.own.team.clone(),
+            channel: account.id.clone(),
+        })
     }
 
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {
@@ -321,7 +353,7 @@ impl Adapter for Slack {
 fn alone(outgoing: &Outgoing) -> Result<Option<&str>, SendError> {
     match &outgoing.message.only_to {
         None => Ok(None),
-        Some(_) if outgoing.room.channel.starts_with('D') => Ok(None),
+        Some(_) if outgoing.room.channel.starts_with('D') || is_user_id(&outgoing.room.channel) => Ok(None),
         Some(account) if account.platform == PLATFORM && is_user_id(&account.id) => Ok(Some(&account.id)),
         Some(account) => Err(SendError::Refused(format!("{account} is nobody whom Slack knows"))),
     }
@@ -477,6 +509,9 @@ fn meaning_of_code(code: &str) -> SendError {
         "user_not_in_channel" => refused("who alone should see it is not in the channel"),
         "message_not_found" => refused("the message that it changes is gone"),
         "thread_not_found" => refused("the thread that it belongs to is gone"),
+        "user_not_found" | "user_not_visible" | "users_not_found" => refused("there is nobody of this id here"),
+        "user_disabled" => refused("the account is switched off"),
+        "cannot_dm_bot" => refused("the account is a bot's, and bots have no direct messages with each other"),
         other => SendError::Refused(other.to_owned()),
     }
 }

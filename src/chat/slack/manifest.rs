@@ -34,6 +34,10 @@ pub const SCOPES: &[Asked] = &[
     ),
     asked("groups:history", "the same in private channels"),
     asked("im:history", "the same in direct messages to it"),
+    asked(
+        "im:write",
+        "show a request to those who want to be asked directly, and answer a command where it may not speak",
+    ),
     asked("channels:read", "be told who joins or leaves a public channel, and when it is renamed or archived"),
     asked("groups:read", "the same in private channels"),
     asked("usergroups:read", "see who is in the user groups that people.yaml names, and in no other"),
@@ -67,6 +71,7 @@ pub const METHODS: &[(&str, &[&str])] = &[
     ("conversations.history", &["channels:history", "groups:history", "im:history"]),
     ("conversations.replies", &["channels:history", "groups:history", "im:history"]),
     ("conversations.info", &["channels:read", "groups:read"]),
+    ("conversations.open", &["im:write"]),
     ("usergroups.users.list", &["usergroups:read"]),
     ("users.info", &["users:read"]),
     ("views.open", &[]),
@@ -353,6 +358,7 @@ mod tests {
               - channels:history  # hear public channels that it was invited to, and look for its own message after a crash
               - groups:history    # the same in private channels
               - im:history        # the same in direct messages to it
+              - im:write          # show a request to those who want to be asked directly, and answer a command where it may not speak
               - channels:read     # be told who joins or leaves a public channel, and when it is renamed or archived
               - groups:read       # the same in private channels
               - usergroups:read   # see who is in the user groups that people.yaml names, and in no other

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::turn::{Turn, accounts, plan_of};
+use super::super::turn::{Answered, Turn, accounts, is_known, plan_of};
 use super::super::{App, InUse};
+use super::decide::shown_directly;
 use crate::chat::sender::split;
 use crate::command::Anew;
 use crate::engine::plan::{plan, plan_is};
 use crate::model::allowed::{Verb, allowed, asked};
-use crate::model::catalog::{Runbook, System};
+use crate::model::catalog::{Ask, Person, Runbook, System};
 use crate::model::chat::{Account, Button, Message, RoomAddress};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
@@ -19,7 +20,9 @@ use crate::model::id::{
 };
 use crate::model::plan::{Plan, Sealed, Telling};
 use crate::model::run::RunState;
-use crate::store::{EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Result, Run, StoreError, Tx};
+use crate::store::{
+    DIRECT, EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
+};
 use crate::text;
 use crate::text::plan::RequestText;
 
@@ -60,11 +63,20 @@ pub(super) async fn command_run(
 
 /// `again`: the last request of this place, planned anew from the catalog as it is now.
 pub(super) async fn command_again(turn: &mut Turn<'_>) -> Result<()> {
-    let (room, thread) = (turn.room().clone(), turn.thread().cloned());
+    let thread = turn.thread().cloned();
     let person = turn.person.clone();
     // In a thread it is the thread's request that is meant; in the room, what the speaker asked last.
     let of = if thread.is_some() { None } else { Some(&person) };
-    let Some(request) = turn.tx.find_newest_request(&room, thread.as_ref(), of).await? else {
+    let mut newest = None::<Request>;
+    if thread.is_some() && turn.is_private() {
+        newest = shown_directly(turn).await?.pop().map(|(request, _)| request);
+    } else {
+        for room in turn.rooms() {
+            let found = turn.tx.find_newest_request(&room, thread.as_ref(), of).await?;
+            newest = [newest, found].into_iter().flatten().max_by_key(|request| request.id);
+        }
+    }
+    let Some(request) = newest else {
         turn.refuse(text::answer::nothing_to_repeat());
         return Ok(());
     };
@@ -146,13 +158,14 @@ pub(in crate::flow) enum Show {
 }
 
 impl<'a> Asking<'a> {
-    /// The speaker of a line asks, alone.
+    /// The speaker of a line asks, alone, where the line is answered.
     pub(super) fn of_line(turn: &'a mut Turn<'_>) -> Self {
+        let Answered { room, thread } = turn.answered.clone();
         Self {
             app: turn.app,
             in_use: turn.in_use.clone(),
-            room: turn.room().clone(),
-            thread: turn.thread().cloned(),
+            room,
+            thread,
             requesters: vec![turn.person.clone()],
             account: turn.incoming.account.clone(),
             cause: Some(turn.line),
@@ -318,23 +331,14 @@ impl<'a> Asking<'a> {
             now: self.tx.now(),
             times: self.app.times,
         });
-        let limits = self.app.limits(&self.room);
-        let parts = split(&whole, limits.text);
-        let ping = accounts(&self.in_use.catalog, &asked, &self.room);
-        let last = parts.len().saturating_sub(1);
         let origin = self.cause.map_or(Origin::Request(id), Origin::Line);
-        for (index, part) in parts.into_iter().enumerate() {
-            let mut message = Message::to_room(part);
-            if index == 0 {
-                message.ping = ping.clone();
-            }
-            // Under the last line of the plan, not before it.
-            if index == last && limits.buttons >= 2 {
-                message.buttons = vec![
-                    Button { label: "approve".to_owned(), command: format!("approve {code}") },
-                    Button { label: "deny".to_owned(), command: format!("deny {code}") },
-                ];
-            }
+        let (mentioned, directly) = self.ways(&asked);
+        let mut parts = self.parts(&self.room, &whole, code);
+        if let Some(first) = parts.first_mut() {
+            // The first alone: nobody is told twice of one thing.
+            first.ping = accounts(&self.in_use.catalog, &mentioned, &self.room);
+        }
+        for (index, message) in parts.into_iter().enumerate() {
             let starts_thread = index == 0 && self.thread.is_none();
             let (place, role) = if starts_thread {
                 (Place::Room, (run_subject(run), "root"))
@@ -354,14 +358,79 @@ impl<'a> Asking<'a> {
                 message,
             });
         }
+        let room = self.in_use.catalog.room_at(&self.room);
+        let room = room.map_or_else(|| self.room.to_string(), |room| room.name.to_string());
+        let whole = format!("{whole}\n{}", text::plan::shown_directly(&room));
+        for room in directly {
+            for message in self.parts(&room, &whole, code) {
+                let part = self.tx.next_part(origin);
+                self.tx.say(NewMessage {
+                    room: room.clone(),
+                    place: Place::Room,
+                    origin,
+                    part,
+                    cause: self.cause,
+                    role: Some((request_subject(id), DIRECT)),
+                    edits: false,
+                    message,
+                });
+            }
+        }
         Ok(())
+    }
+
+    /// A request as messages of a room: its buttons stand under the last line of the plan, not before it.
+    fn parts(&self, room: &RoomAddress, whole: &str, code: Code) -> Vec<Message> {
+        let limits = self.app.limits(room);
+        let mut parts: Vec<Message> = split(whole, limits.text).into_iter().map(Message::to_room).collect();
+        if let Some(last) = parts.last_mut()
+            && limits.buttons >= 2
+        {
+            last.buttons = vec![
+                Button { label: "approve".to_owned(), command: format!("approve {code}") },
+                Button { label: "deny".to_owned(), command: format!("deny {code}") },
+            ];
+        }
+        parts
+    }
+
+    /// How those who are asked hear of it: who is mentioned in the room, and the rooms of those who are asked directly.
+    fn ways(&self, asked: &[PersonId]) -> (Vec<PersonId>, Vec<RoomAddress>) {
+        let mut mentioned = Vec::new();
+        let mut directly = Vec::new();
+        for person in asked {
+            let known = self.in_use.catalog.people.get(person);
+            let ask = known.map_or(Ask::Thread, |person| person.ask);
+            let direct = match ask {
+                Ask::Thread => None,
+                Ask::Direct | Ask::Both => known.and_then(|person| self.direct(person)),
+            };
+            // Where there are no direct messages, the room is all there is.
+            if direct.is_none() || ask == Ask::Both {
+                mentioned.push(person.clone());
+            }
+            directly.extend(direct);
+        }
+        (mentioned, directly)
+    }
+
+    /// Where somebody is spoken to alone: by their first account in the room's workspace, or else by the first that can be.
+    fn direct(&self, person: &Person) -> Option<RoomAddress> {
+        let here =
+            |account: &&Account| account.platform == self.room.platform && account.workspace == self.room.workspace;
+        let (near, far): (Vec<_>, Vec<_>) = person.accounts.iter().partition(here);
+        near.into_iter().chain(far).find_map(|account| self.app.direct(account))
     }
 }
 
 /// Makes the run of a line, and the request if it needs one.
 async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
     let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
+    let elsewhere = elsewhere(turn, &plan)?;
     let mut asking = Asking::of_line(turn);
+    if let Some(room) = &elsewhere {
+        (asking.room, asking.thread) = (room.clone(), None);
+    }
     if anew == Anew::No && plan.privileged() {
         if let Some(run) = asking.find_open_run(&sealed).await? {
             return join(turn, &plan, &run).await;
@@ -374,7 +443,30 @@ async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
         let services = services(&asking.in_use, &plan);
         asking.incident = asking.tx.find_unresolved_incident_of(&plan.system, &services).await?;
     }
-    asking.make(&plan, &sealed, Show::Yes).await?;
+    let made = asking.make(&plan, &sealed, Show::Yes).await?;
+    if let Some(room) = elsewhere {
+        say_where(turn, &plan, made.run, &room).await?;
+    }
+    Ok(())
+}
+
+/// The room in which a request is shown that was asked for where nobody but the catalog's rooms would see it: its system's.
+fn elsewhere(turn: &Turn<'_>, plan: &Plan) -> Result<Option<RoomAddress>> {
+    let catalog = turn.catalog();
+    if !plan.privileged() || is_known(catalog, turn.room()) {
+        return Ok(None);
+    }
+    let room = catalog.systems.get(&plan.system).and_then(|system| catalog.rooms.get(&system.room));
+    let room = room.ok_or_else(|| StoreError::Refused(format!("system {} has no room", plan.system)))?;
+    Ok(Some(room.address.clone()))
+}
+
+/// Says where it was asked, and who decides, to whoever asked somewhere else.
+pub(super) async fn say_where(turn: &mut Turn<'_>, plan: &Plan, run: RunId, room: &RoomAddress) -> Result<()> {
+    let Some(request) = turn.tx.find_pending_of_run(run).await? else { return Ok(()) };
+    let asked = turn.asked(plan, 0, &request.requesters);
+    let room = turn.name_of(room);
+    turn.answer(text::answer::asked_in(&room, &request.code, &asked));
     Ok(())
 }
 

@@ -16,7 +16,8 @@ use crate::text;
 /// The systems that are talked about where the line was said.
 fn systems_here(turn: &Turn<'_>) -> Vec<System> {
     let catalog = turn.catalog();
-    let here = |system: &&System| catalog.rooms.get(&system.room).is_some_and(|room| room.address == *turn.room());
+    let of_room = |system: &System| catalog.rooms.get(&system.room).is_some_and(|room| room.address == *turn.room());
+    let here = |system: &&System| turn.is_private() || of_room(system);
     catalog.systems.values().filter(here).cloned().collect()
 }
 

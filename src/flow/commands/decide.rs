@@ -1,11 +1,13 @@
 //! Deciding: `approved`, `deny because …`, `withdraw`, and what only sounds like it.
 
 use super::super::turn::{Turn, plan_of};
+use super::look;
 use crate::approval::{self, Decide, DecideOutcome, End, EndOutcome, Ending};
+use crate::model::chat::{Addressed, Said};
 use crate::model::code::Code;
 use crate::model::id::{PersonId, RequestId};
 use crate::model::request::{Answer, RequestState};
-use crate::store::{Request, Result};
+use crate::store::{Request, Result, Whole};
 use crate::text;
 
 pub(super) async fn command_approve(turn: &mut Turn<'_>, code: Option<Code>) -> Result<()> {
@@ -84,14 +86,28 @@ fn stage(request: &Request) -> u32 {
 async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Option<RequestId>> {
     if let Some(code) = code {
         let found = turn.tx.find_request_by_code(&code).await?;
-        // A code of another room is nobody's business here.
-        return match found.filter(|request| request.room == *turn.room()) {
-            Some(request) => Ok(Some(request.id)),
+        // A code of another room is nobody's business here. Said to the bot alone it is the business of whomever it
+        // concerns.
+        let mine = match found {
+            Some(request) if request.room == *turn.room() => Some(request),
+            Some(request) if turn.is_private() && concerns(turn, &request).await? => Some(request),
+            Some(_) | None => None,
+        };
+        return Ok(match mine {
+            Some(request) => {
+                turn.acts_in(&request.room);
+                Some(request.id)
+            }
             None => {
                 turn.refuse(text::answer::no_such_code(&code));
-                Ok(None)
+                None
             }
-        };
+        });
+    }
+    if let Said::Line { address: Addressed::Direct, .. } = &turn.incoming.what
+        && turn.is_private()
+    {
+        return bind_directly(turn, word).await;
     }
     let (room, thread) = (turn.room().clone(), turn.thread().cloned());
     let waiting = turn.tx.list_pending_in(&room, thread.as_ref()).await?;
@@ -112,15 +128,78 @@ async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Opt
             }
         }
         several => {
-            let mut list = Vec::new();
-            for request in several {
-                let deed = match turn.tx.find_run(request.run).await? {
-                    Some(run) => text::plan::asked_deed(&plan_of(&run)?, run.id, request.retry_step),
-                    None => String::new(),
-                };
-                list.push((request.code, deed));
-            }
-            turn.refuse(text::answer::which_request(word, &list));
+            which(turn, several, word).await?;
+            Ok(None)
+        }
+    }
+}
+
+async fn which(turn: &mut Turn<'_>, several: &[Request], word: &str) -> Result<()> {
+    let mut list = Vec::new();
+    for request in several {
+        let deed = match turn.tx.find_run(request.run).await? {
+            Some(run) => text::plan::asked_deed(&plan_of(&run)?, run.id, request.retry_step),
+            None => String::new(),
+        };
+        list.push((request.code, deed));
+    }
+    turn.refuse(text::answer::which_request(word, &list));
+    Ok(())
+}
+
+/// Whether a request of another room is the speaker's to speak of: who asked, who is asked, who may look.
+async fn concerns(turn: &mut Turn<'_>, request: &Request) -> Result<bool> {
+    if request.requesters.contains(&turn.person) {
+        return Ok(true);
+    }
+    let Some(run) = turn.tx.find_run(request.run).await? else { return Ok(false) };
+    let asked = turn.asked(&plan_of(&run)?, stage(request), &request.requesters);
+    Ok(asked.contains(&turn.person) || look::may_see(turn, &run))
+}
+
+/// The requests that were shown in the speaker's direct messages and ask them now, or that the thread there is about.
+pub(super) async fn shown_directly(turn: &mut Turn<'_>) -> Result<Vec<(Request, Whole)>> {
+    let Some(direct) = turn.app.direct(&turn.incoming.account) else { return Ok(Vec::new()) };
+    let thread = turn.thread().cloned();
+    let shown = turn.tx.list_shown_directly(&direct, thread.as_ref()).await?;
+    if thread.is_some() {
+        return Ok(shown);
+    }
+    let mut mine = Vec::new();
+    for (request, whole) in shown {
+        let Some(run) = turn.tx.find_run(request.run).await? else { continue };
+        if turn.asked(&plan_of(&run)?, stage(&request), &request.requesters).contains(&turn.person) {
+            mine.push((request, whole));
+        }
+    }
+    Ok(mine)
+}
+
+/// What a word without a code means in direct messages: a decision, the only request that was shown there and is confirmed
+/// to stand there whole; a withdrawal, the only one that the speaker asked for.
+async fn bind_directly(turn: &mut Turn<'_>, word: &str) -> Result<Option<RequestId>> {
+    let shown: Vec<(Request, Whole)> = if word == "withdraw" && turn.thread().is_none() {
+        let person = turn.person.clone();
+        turn.tx.list_pending_of(&person).await?.into_iter().map(|request| (request, Whole::Yes)).collect()
+    } else {
+        shown_directly(turn).await?
+    };
+    match shown.as_slice() {
+        [] => {
+            turn.refuse(text::answer::nothing_waits_directly());
+            Ok(None)
+        }
+        [(request, Whole::Yes)] => {
+            turn.acts_in(&request.room);
+            Ok(Some(request.id))
+        }
+        [(request, Whole::No)] => {
+            turn.refuse(text::answer::not_posted(&request.code));
+            Ok(None)
+        }
+        several => {
+            let several: Vec<Request> = several.iter().map(|(request, _)| request.clone()).collect();
+            which(turn, &several, word).await?;
             Ok(None)
         }
     }
@@ -155,7 +234,15 @@ pub(in crate::flow) async fn near(turn: &mut Turn<'_>, near: Near) -> Result<()>
     turn.outcome = crate::store::LineOutcome::Talk;
     let (room, thread) = (turn.room().clone(), turn.thread().cloned());
     let mut mine = Vec::new();
-    for request in turn.tx.list_pending_in(&room, thread.as_ref()).await? {
+    let waiting = if turn.is_private() {
+        shown_directly(turn).await?.into_iter().map(|(request, _)| request).collect()
+    } else {
+        turn.tx.list_pending_in(&room, thread.as_ref()).await?
+    };
+    for request in waiting {
+        if !matches!(request.state, RequestState::Pending { .. }) {
+            continue;
+        }
         let Some(run) = turn.tx.find_run(request.run).await? else { continue };
         let plan = plan_of(&run)?;
         if turn.asked(&plan, stage(&request), &request.requesters).contains(&turn.person) {

@@ -49,10 +49,22 @@ fn may(turn: &Turn<'_>, verb: Verb, incident: &Incident) -> bool {
     system(turn, incident).is_some_and(|system| allowed(turn.catalog(), &turn.person, verb, system))
 }
 
+/// The resolved incidents of this room that `incidents` lists and that the speaker may see, the newest first.
+async fn resolved(turn: &mut Turn<'_>) -> Result<Vec<Incident>> {
+    let mut resolved = Vec::new();
+    for room in turn.rooms() {
+        resolved.extend(turn.tx.list_resolved_incidents(&room, RESOLVED_SHOWN).await?);
+    }
+    resolved.retain(|incident| may(turn, Verb::See, incident));
+    Ok(resolved)
+}
+
 /// The incidents of this room that are not resolved and that the speaker may see.
 async fn unresolved(turn: &mut Turn<'_>) -> Result<Vec<Incident>> {
-    let room = turn.room().clone();
-    let mut open = turn.tx.list_unresolved_incidents(&room).await?;
+    let mut open = Vec::new();
+    for room in turn.rooms() {
+        open.extend(turn.tx.list_unresolved_incidents(&room).await?);
+    }
     open.retain(|incident| may(turn, Verb::See, incident));
     Ok(open)
 }
@@ -60,17 +72,26 @@ async fn unresolved(turn: &mut Turn<'_>) -> Result<Vec<Incident>> {
 /// The incident that a number names, if it is this room's and the speaker may see it. That it exists elsewhere is not told.
 async fn named(turn: &mut Turn<'_>, id: IncidentId) -> Result<Option<Incident>> {
     let found = turn.tx.find_incident(id).await?;
-    let found = found.filter(|incident| incident.room == *turn.room() && may(turn, Verb::See, incident));
-    if found.is_none() {
-        turn.refuse(text::incident::no_such(id));
+    let here = |incident: &Incident| turn.is_private() || incident.room == *turn.room();
+    let found = found.filter(|incident| here(incident) && may(turn, Verb::See, incident));
+    match &found {
+        Some(incident) => turn.acts_in(&incident.room),
+        None => turn.refuse(text::incident::no_such(id)),
     }
     Ok(found)
 }
 
 async fn newest(turn: &mut Turn<'_>) -> Result<Option<Incident>> {
-    let room = turn.room().clone();
-    let found = turn.tx.find_newest_incident(&room).await?;
-    Ok(found.filter(|incident| may(turn, Verb::See, incident)))
+    let mut newest = None::<Incident>;
+    for room in turn.rooms() {
+        let found = turn.tx.find_newest_incident(&room).await?;
+        let found = found.filter(|incident| may(turn, Verb::See, incident));
+        newest = [newest, found].into_iter().flatten().max_by_key(|incident| incident.id);
+    }
+    if let Some(newest) = &newest {
+        turn.acts_in(&newest.room);
+    }
+    Ok(newest)
 }
 
 /// Finds the incident that a command means; refuses and returns `None` otherwise.
@@ -90,7 +111,13 @@ async fn bind(turn: &mut Turn<'_>, id: Option<IncidentId>, word: &str, otherwise
             }
             Ok(found)
         }
-        1 => Ok(open.pop()),
+        1 => {
+            let only = open.pop();
+            if let Some(only) = &only {
+                turn.acts_in(&only.room);
+            }
+            Ok(only)
+        }
         _ => {
             turn.refuse(text::incident::which(word, &open));
             Ok(None)
@@ -134,11 +161,14 @@ pub(super) async fn command_open(turn: &mut Turn<'_>, named: Option<SystemName>,
         turn.refuse_right(sentence, &subjects);
         return Ok(());
     }
+    // Where the system is talked about; in a room that is this one.
+    let room = turn.catalog().rooms.get(&system.room).map_or_else(|| turn.room().clone(), |room| room.address.clone());
+    turn.acts_in(&room);
     let opening = Opening {
         system: system.name.clone(),
         environment: system.environment.clone(),
         title: turn.in_use.secrets.redact(title),
-        room: turn.room().clone(),
+        room,
     };
     let (person, line) = (turn.person.clone(), turn.line);
     // Echoed from the ledger.
@@ -148,8 +178,9 @@ pub(super) async fn command_open(turn: &mut Turn<'_>, named: Option<SystemName>,
 
 /// The systems that are talked about in this room and that the speaker may see.
 fn systems_here(turn: &Turn<'_>) -> Vec<System> {
-    let Some(room) = turn.catalog().room_at(turn.room()) else { return Vec::new() };
-    let systems = turn.catalog().systems.values().filter(|system| system.room == room.name);
+    let room = turn.catalog().room_at(turn.room()).map(|room| &room.name);
+    let here = |system: &&System| turn.is_private() || room == Some(&system.room);
+    let systems = turn.catalog().systems.values().filter(here);
     systems.filter(|system| allowed(turn.catalog(), &turn.person, Verb::See, system)).cloned().collect()
 }
 
@@ -230,9 +261,7 @@ pub(super) async fn command_reopen(turn: &mut Turn<'_>, id: Option<IncidentId>, 
     let open = if id.is_none() { unresolved(turn).await?.len() } else { 0 };
     if open > 0 {
         // What is open needs no reopening, so it cannot be what is meant.
-        let room = turn.room().clone();
-        let mut resolved = turn.tx.list_resolved_incidents(&room, RESOLVED_SHOWN).await?;
-        resolved.retain(|incident| may(turn, Verb::See, incident));
+        let resolved = resolved(turn).await?;
         if open > 1 || !resolved.is_empty() {
             turn.refuse(text::incident::which_resolved(&resolved));
             return Ok(());
@@ -255,9 +284,7 @@ pub(super) async fn command_reopen(turn: &mut Turn<'_>, id: Option<IncidentId>, 
 
 pub(super) async fn command_incidents(turn: &mut Turn<'_>) -> Result<()> {
     let open = unresolved(turn).await?;
-    let room = turn.room().clone();
-    let mut resolved = turn.tx.list_resolved_incidents(&room, RESOLVED_SHOWN).await?;
-    resolved.retain(|incident| may(turn, Verb::See, incident));
+    let resolved = resolved(turn).await?;
     let said = text::incident::incidents(&open, &resolved, &turn.app.times, turn.tx.now());
     turn.answer(said);
     Ok(())
@@ -333,8 +360,7 @@ async fn brakes(turn: &mut Turn<'_>, incident: &Incident) -> Result<Brakes> {
 /// Who is asked by the request of the incident's runs that waits, if one does.
 async fn asked(turn: &mut Turn<'_>, incident: &Incident) -> Result<Vec<PersonId>> {
     let runs = turn.tx.list_incident_runs(incident.id).await?;
-    let room = turn.room().clone();
-    for request in turn.tx.list_pending_in(&room, None).await? {
+    for request in turn.tx.list_pending_in(&incident.room, None).await? {
         if !runs.contains(&request.run) {
             continue;
         }
@@ -394,9 +420,12 @@ pub(super) async fn command_status(turn: &mut Turn<'_>) -> Result<()> {
         })
         .collect();
     let mut under_way = UnderWay { incidents: unresolved(turn).await?, ..UnderWay::default() };
-    let room = turn.room().clone();
-    let pending = turn.tx.list_pending_in(&room, None).await?;
-    for run in turn.tx.list_open_runs(&room, None).await? {
+    let (mut pending, mut open) = (Vec::new(), Vec::new());
+    for room in turn.rooms() {
+        pending.extend(turn.tx.list_pending_in(&room, None).await?);
+        open.extend(turn.tx.list_open_runs(&room, None).await?);
+    }
+    for run in open {
         if !look::may_see(turn, &run) {
             continue;
         }

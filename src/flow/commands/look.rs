@@ -10,6 +10,9 @@ use crate::model::request::RequestState;
 use crate::store::{Result, Run};
 use crate::text;
 
+/// How many requests an answer to one person alone lists.
+const LISTED: usize = 30;
+
 /// What `help` says to a person.
 pub(in crate::flow) fn help(catalog: &Catalog, person: &PersonId, topic: Option<&str>) -> String {
     // A runbook is offered to whoever may run it on at least one of the systems that it can be for.
@@ -46,11 +49,19 @@ pub(in crate::flow) fn whoami(catalog: &Catalog, person: &PersonId, account: &Ac
 }
 
 pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
-    let room = turn.room().clone();
+    let mut waiting = Vec::new();
+    for room in turn.rooms() {
+        waiting.extend(turn.tx.list_pending_in(&room, None).await?);
+    }
     let mut list = Vec::new();
-    for request in turn.tx.list_pending_in(&room, None).await? {
+    let mut more = 0;
+    for request in waiting {
         let Some(run) = turn.tx.find_run(request.run).await? else { continue };
         if !may_see(turn, &run) {
+            continue;
+        }
+        if turn.is_private() && list.len() >= LISTED {
+            more += 1;
             continue;
         }
         let plan = plan_of(&run)?;
@@ -64,7 +75,14 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
         let deed = text::plan::asked_deed(&plan, run.id, request.retry_step);
         list.push((request.code, requester, deed, until, asked));
     }
-    turn.answer(text::answer::requests(&list));
+    let mut said = match turn.is_private() && list.is_empty() {
+        true => text::answer::no_requests_anywhere(),
+        false => text::answer::requests(&list),
+    };
+    if more > 0 {
+        said = format!("{said}\n{}", text::answer::more_requests(more));
+    }
+    turn.answer(said);
     Ok(())
 }
 
@@ -108,13 +126,14 @@ pub(super) async fn command_show(turn: &mut Turn<'_>, what: Shown) -> Result<()>
     Ok(())
 }
 
-/// A run of this room that the speaker may see; refuses and returns `None` otherwise. That it exists elsewhere is not
-/// told.
+/// A run of this room that the speaker may see; refuses and returns `None` otherwise. That it exists elsewhere is told to
+/// nobody but the speaker alone.
 pub(super) async fn find(turn: &mut Turn<'_>, id: RunId) -> Result<Option<Run>> {
     let run = turn.tx.find_run(id).await?;
-    let run = run.filter(|run| run.room == *turn.room() && may_see(turn, run));
-    if run.is_none() {
-        turn.refuse(text::answer::no_such_run(id));
+    let run = run.filter(|run| (turn.is_private() || run.room == *turn.room()) && may_see(turn, run));
+    match &run {
+        Some(run) => turn.acts_in(&run.room),
+        None => turn.refuse(text::answer::no_such_run(id)),
     }
     Ok(run)
 }

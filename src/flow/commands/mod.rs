@@ -9,7 +9,8 @@ mod unstick;
 
 use super::turn::Turn;
 use crate::command::Command;
-use crate::store::Result;
+use crate::model::chat::Said;
+use crate::store::{LineOutcome, Result};
 use crate::text;
 
 pub(super) use decide::{Near, near};
@@ -50,6 +51,14 @@ pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
         Command::Happened { incident } => incident::command_happened(turn, incident).await?,
         Command::Status => incident::command_status(turn).await?,
         Command::Report { incident } => incident::command_report(turn, incident).await?,
+    }
+    // Whoever speaks to the bot alone does not see what another room is told. A button says it by itself: its message is
+    // changed.
+    let silent = turn.outcome == LineOutcome::Answered && turn.tx.answers().is_empty();
+    let typed = matches!(turn.incoming.what, Said::Line { .. });
+    if let (true, true, Some(room)) = (silent, typed, turn.told_in.clone()) {
+        let room = turn.name_of(&room);
+        turn.answer(text::answer::told_in(&room));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Ending and freeing runs: `stop`, `judge`, `retry`.
 
 use super::super::turn::{Turn, plan_of};
+use super::decide::shown_directly;
 use super::{ask, look};
 use crate::engine::{self, JudgeOutcome, StopOutcome};
 use crate::model::allowed::{Verb, allowed};
@@ -16,8 +17,18 @@ async fn bind(turn: &mut Turn<'_>, run: Option<RunId>, word: &str, fits: fn(&Run
     if let Some(run) = run {
         return look::find(turn, run).await;
     }
-    let (room, thread) = (turn.room().clone(), turn.thread().cloned());
-    let mut open = turn.tx.list_open_runs(&room, thread.as_ref()).await?;
+    let thread = turn.thread().cloned();
+    let mut open = Vec::new();
+    if thread.is_some() && turn.is_private() {
+        // A thread of direct messages is about what was shown there.
+        for (request, _) in shown_directly(turn).await? {
+            open.extend(turn.tx.find_run(request.run).await?.filter(|run| !run.state.is_over()));
+        }
+    } else {
+        for room in turn.rooms() {
+            open.extend(turn.tx.list_open_runs(&room, thread.as_ref()).await?);
+        }
+    }
     open.retain(fits);
     open.retain(|run| look::may_see(turn, run));
     match open.len() {
@@ -25,7 +36,13 @@ async fn bind(turn: &mut Turn<'_>, run: Option<RunId>, word: &str, fits: fn(&Run
             turn.refuse(text::answer::no_open_run(word));
             Ok(None)
         }
-        1 => Ok(open.pop()),
+        1 => {
+            let run = open.pop();
+            if let Some(run) = &run {
+                turn.acts_in(&run.room);
+            }
+            Ok(run)
+        }
         _ => {
             let list = open.iter().map(|run| Ok((run.id, plan_of(run)?.deed))).collect::<Result<Vec<_>>>()?;
             turn.refuse(text::answer::which_run(word, &list));
@@ -135,9 +152,17 @@ pub(super) async fn command_retry(turn: &mut Turn<'_>, run: Option<RunId>) -> Re
     if run.requester != turn.person {
         requesters.push(run.requester.clone());
     }
+    let elsewhere = run.room != *turn.room();
     let mut asking = ask::Asking::of_line(turn);
+    if elsewhere {
+        // It is shown where its run is talked about.
+        (asking.room, asking.thread) = (run.room.clone(), run.thread.clone());
+    }
     asking.requesters = requesters;
     asking.incident = run.incident;
     asking.request(&plan, &sealed, run.id, Some(snag.step), ask::Show::Yes).await?;
+    if elsewhere {
+        ask::say_where(turn, &plan, run.id, &run.room).await?;
+    }
     Ok(())
 }

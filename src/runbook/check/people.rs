@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::model::catalog::{Person, Room, SecretSource};
+use crate::model::catalog::{Ask, Person, Room, SecretSource};
 use crate::model::chat::{Account, RoomAddress, UserGroup};
 use crate::model::group::{Blind, Group, Kept, Sight};
 use crate::model::id::{GroupName, PersonId, RoomName, SecretName};
@@ -47,9 +47,34 @@ impl Checker {
                     accounts.push(account);
                 }
             }
+            let ask = self.ask(input, &raw.ask, &accounts);
             let person = PersonId::new(&name.value);
-            self.catalog.people.insert(person.clone(), Person { name: person, accounts });
+            self.catalog.people.insert(person.clone(), Person { name: person, accounts, ask });
         }
+    }
+
+    /// Where somebody wants to be asked.
+    fn ask(&mut self, input: &Input, raw: &raw::Word, accounts: &[Account]) -> Ask {
+        let Some(written) = raw else { return Ask::default() };
+        let ask = match written.value.as_str() {
+            "thread" => Ask::Thread,
+            "direct" => Ask::Direct,
+            "both" => Ask::Both,
+            other => {
+                let problem =
+                    Problem::new(written.place, format!("{} is no way to ask somebody", words::quoted(other)))
+                        .label("expected `thread` (mentioned in the room), `direct` (by direct message) or `both`")
+                        .nearest(other, ["thread", "direct", "both"]);
+                self.problem(input, problem);
+                Ask::default()
+            }
+        };
+        let trial = |account: &Account| account.platform == "local";
+        if ask != Ask::Thread && !accounts.is_empty() && accounts.iter().all(trial) {
+            let message = "the trial's room has no direct messages, and this person speaks nowhere else";
+            self.problem(input, Problem::new(written.place, message).hint("leave `ask` out"));
+        }
+        ask
     }
 
     /// Members, once all people of all files are known.
