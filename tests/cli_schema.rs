@@ -259,8 +259,8 @@ brakes: {cooldown: 10m, at_most: {runs: 3, per: 1h}, flapping: {changes: 4, per:
         r#"
 people:
   mei: {accounts: ["local:trial:mei"]}
-  boss: {accounts: ["slack:T1:U2"], ask: both}
-groups: {ops: [mei, boss]}
+  boss: {accounts: ["local:trial:boss", "slack:T0ACME:U0BOSS"], ask: both}
+groups: {ops: [mei, boss], elsewhere: {members_of: "slack:T0ACME:S0ELSEWHERE"}}
 "#,
     ),
     ("rooms.yaml", r#"rooms: {ops: {address: "local:trial:ops"}}"#),

@@ -901,6 +901,88 @@ groups:
     }
 }
 
+mod groups_that_slack_keeps {
+    use super::told;
+
+    fn groups(groups: &str) -> String {
+        let people =
+            "people:\n  mei: {accounts: [\"slack:T0ACME:U0MEI\"]}\n  boss: {accounts: [\"local:trial:boss\"]}\n";
+        told(&[("people.yaml", &format!("{people}groups:\n  support: [mei]\n{groups}"))])
+    }
+
+    #[test]
+    fn what_names_no_user_group() {
+        insta::assert_snapshot!(groups("  managers: {members_of: \"@managers\"}\n"), @r#"
+        error: `@managers` is not an address
+         --> people.yaml:6:26
+          |
+        6 |   managers: {members_of: "@managers"}
+          |                          ^^^^^^^^^^^ expected platform:workspace:id
+          |
+          = help: the platform's stable id, such as `slack:T024BE7LD:U2147483697`
+
+        1 problem in 1 file; the catalog is not loaded
+        "#);
+        insta::assert_snapshot!(groups("  managers: {member_of: \"slack:T0ACME:S0MANAGERS\"}\n"), @r#"
+        error: `member_of` is not a key that can stand here
+         --> people.yaml:6:14
+          |
+        6 |   managers: {member_of: "slack:T0ACME:S0MANAGERS"}
+          |              ^^^^^^^^^ expected `members_of`
+          |
+          = help: did you mean `members_of`?
+
+        1 problem in 1 file; the catalog is not loaded
+        "#);
+        insta::assert_snapshot!(groups("  managers: {}\n"), @r#"
+        error: `members_of` is missing here
+         --> people.yaml:6:3
+          |
+        6 |   managers: {}
+          |   ^^^^^^^^
+          |
+          = help: say which user group: `members_of: "slack:T1:S2"`
+
+        1 problem in 1 file; the catalog is not loaded
+        "#);
+        insta::assert_snapshot!(groups("  managers: 7\n"), @r"
+        error: this has the wrong shape
+         --> people.yaml:6:3
+          |
+        6 |   managers: 7
+          |   ^^^^^^^^ expected a list of people, or {members_of: the-user-group}
+
+        1 problem in 1 file; the catalog is not loaded
+        ");
+        insta::assert_snapshot!(groups("  managers: {members_of: \"discord:1:2\"}\n"), @r#"
+        error: `discord` has no user groups that can be asked
+         --> people.yaml:6:26
+          |
+        6 |   managers: {members_of: "discord:1:2"}
+          |                          ^^^^^^^^^^^^^
+          |
+          = help: list the people here, or name a user group of Slack's: `slack:T1:S2`
+
+        1 problem in 1 file; the catalog is not loaded
+        "#);
+    }
+
+    #[test]
+    fn one_in_which_nobody_can_be() {
+        insta::assert_snapshot!(groups("  managers: {members_of: \"slack:T0BETA:S0MANAGERS\"}\n"), @r#"
+        error: nobody in this catalog has an account in slack:T0BETA, so nobody could ever be in this group
+         --> people.yaml:6:26
+          |
+        6 |   managers: {members_of: "slack:T0BETA:S0MANAGERS"}
+          |                          ^^^^^^^^^^^^^^^^^^^^^^^^^
+          |
+          = help: give people their accounts there
+
+        1 problem in 1 file; the catalog is not loaded
+        "#);
+    }
+}
+
 mod rights {
     use super::told;
 

@@ -108,7 +108,7 @@ async fn whoever_is_in_the_user_group_approves() {
     insta::assert_snapshot!(page.join("\n\n"), @r#"
     {"came":[],"group":"managers","kind":"group_seen","left":[],"members":["boss"],"user_group":"slack:T0ACME:S0MANAGERS"}
 
-    system-a >: U0ZED (slack:T0ACME:U0ZED) is not known here. Ask an operator to add you to people.yaml.
+    only zed >: U0ZED (slack:T0ACME:U0ZED) is not known here. Ask an operator to add you to people.yaml.
     system-a >: lin, CODE is not for you to decide. Asked: boss.
 
     {"came":["lin"],"group":"managers","kind":"group_seen","left":["boss"],"members":["lin"],"user_group":"slack:T0ACME:S0MANAGERS"}
@@ -177,6 +177,7 @@ async fn when_slack_is_silent_nobody_is_in_it_and_it_is_said() {
 
     system-a >: boss, CODE is not for you to decide. Asked: nobody. I cannot see who is in managers just now: Slack has not told it for LASTED (missing_scope: the app lacks a right; compare it with countersign slack manifest and install it again). Ask an operator.
     system-a: You are boss (slack:T0ACME:U0BOSS), in no group. I cannot see who is in managers just now: Slack has not told it for LASTED (missing_scope: the app lacks a right; compare it with countersign slack manifest and install it again). Ask an operator.
+    system-a: boss, you may not pause automation. Ask mei. I cannot see who is in managers just now: Slack has not told it for LASTED (missing_scope: the app lacks a right; compare it with countersign slack manifest and install it again). Ask an operator.
     system-a: Already waiting for nobody since TIME, CODE. again asks anew. I cannot see who is in managers just now: Slack has not told it for LASTED (missing_scope: the app lacks a right; compare it with countersign slack manifest and install it again). Ask an operator.
 
     {"came":[],"group":"managers","kind":"group_seen","left":[],"members":["boss"],"user_group":"slack:T0ACME:S0MANAGERS"}
@@ -189,6 +190,7 @@ async fn when_slack_is_silent_nobody_is_in_it_and_it_is_said() {
 #[tokio::test]
 async fn a_user_group_that_is_not_there_has_nobody() {
     let (slack, room, other) = workspace().await;
+    slack.forgive("usergroups.users.list", "no_such_subteam");
     let bot = start(slack, room, other, SOON).await;
     unseen(&bot, 1).await;
     let mut page = vec![newest(&bot).await];
@@ -200,7 +202,7 @@ async fn a_user_group_that_is_not_there_has_nobody() {
     page.extend(said.lines().filter(telling).map(str::to_owned));
     insta::assert_snapshot!(page.join("\n"), @r#"
     {"group":"managers","kind":"group_unseen","user_group":"slack:T0ACME:S0MANAGERS","why":"there is no such user group, or it is not in use"}
-               (is BIN/countersign; gets COUNTERSIGN_DEMO)Plan DIGEST · run 1 · policy managers · asked of nobody
+    Plan DIGEST · run 1 · policy managers · asked of nobody
     I cannot see who is in managers just now: Slack has no user group S0MANAGERS in use. Ask an operator to correct people.yaml.
     system-a >: boss, CODE is not for you to decide. Asked: nobody. I cannot see who is in managers just now: Slack has no user group S0MANAGERS in use. Ask an operator to correct people.yaml.
     "#);
@@ -225,9 +227,7 @@ async fn what_went_wrong_once_is_asked_again_at_once_or_in_its_turn() {
     assert!(said.contains("I cannot see who is in managers just now: Slack has not told it yet"), "{said}");
     seen(&bot, 1).await;
     bot.say("boss", "whoami");
-    insta::assert_snapshot!(bot.rest().await, @r"
-    system-a: You are boss (slack:T0ACME:U0BOSS), in managers.
-    ");
+    insta::assert_snapshot!(bot.rest().await, @"system-a: You are boss (slack:T0ACME:U0BOSS), in managers.");
     bot.finish().await;
 }
 
@@ -285,34 +285,28 @@ async fn i9_nobody_of_slack_is_anybody_here_by_themselves() {
     assert_eq!((decisions, runs), (0, 1), "nobody decided, and nobody else asked");
     insta::assert_snapshot!(page.join("\n\n"), @r"
     robot:
-    system-a >: B0ROBOT (slack:T0ACME:B0ROBOT) is not known here. Ask an operator to add you to people.yaml.
-    system-a >: U0ROBOT (slack:T0ACME:U0ROBOT) is not known here. Ask an operator to add you to people.yaml.
-    system-a: B0ROBOT (slack:T0ACME:B0ROBOT) is not known here. Ask an operator to add you to people.yaml.
-    system-a: You are slack:T0ACME:B0ROBOT, and that is all I know. Ask an operator to add you to people.yaml.
+    only robot >: U0ROBOT (slack:T0ACME:U0ROBOT) is not known here. Ask an operator to add you to people.yaml.
 
     visitor:
-    system-a >: U0VISITOR (slack:T0ACME:U0VISITOR) is not known here. Ask an operator to add you to people.yaml.
-    system-a >: U0VISITOR (slack:T0ACME:U0VISITOR) is not known here. Ask an operator to add you to people.yaml.
-    system-a: U0VISITOR (slack:T0ACME:U0VISITOR) is not known here. Ask an operator to add you to people.yaml.
-    system-a: You are slack:T0ACME:U0VISITOR, and that is all I know. Ask an operator to add you to people.yaml.
+    only visitor >: U0VISITOR (slack:T0ACME:U0VISITOR) is not known here. Ask an operator to add you to people.yaml.
+    only visitor >: U0VISITOR (slack:T0ACME:U0VISITOR) is not known here. Ask an operator to add you to people.yaml.
+    only visitor: U0VISITOR (slack:T0ACME:U0VISITOR) is not known here. Ask an operator to add you to people.yaml.
+    only visitor: You are slack:T0ACME:U0VISITOR, and that is all I know. Ask an operator to add you to people.yaml.
 
     partner:
-    system-a >: U0PARTNER (slack:T0OTHER:U0PARTNER) is not known here. Ask an operator to add you to people.yaml.
-    system-a >: U0PARTNER (slack:T0OTHER:U0PARTNER) is not known here. Ask an operator to add you to people.yaml.
-    system-a: U0PARTNER (slack:T0OTHER:U0PARTNER) is not known here. Ask an operator to add you to people.yaml.
-    system-a: You are slack:T0OTHER:U0PARTNER, and that is all I know. Ask an operator to add you to people.yaml.
+    only partner >: U0PARTNER (slack:T0OTHER:U0PARTNER) is not known here. Ask an operator to add you to people.yaml.
+    only partner >: U0PARTNER (slack:T0OTHER:U0PARTNER) is not known here. Ask an operator to add you to people.yaml.
+    only partner: U0PARTNER (slack:T0OTHER:U0PARTNER) is not known here. Ask an operator to add you to people.yaml.
+    only partner: You are slack:T0OTHER:U0PARTNER, and that is all I know. Ask an operator to add you to people.yaml.
 
     zed:
-    system-a >: U0ZED (slack:T0ACME:U0ZED) is not known here. Ask an operator to add you to people.yaml.
-    system-a >: U0ZED (slack:T0ACME:U0ZED) is not known here. Ask an operator to add you to people.yaml.
-    system-a: U0ZED (slack:T0ACME:U0ZED) is not known here. Ask an operator to add you to people.yaml.
-    system-a: You are slack:T0ACME:U0ZED, and that is all I know. Ask an operator to add you to people.yaml.
+    only zed >: U0ZED (slack:T0ACME:U0ZED) is not known here. Ask an operator to add you to people.yaml.
+    only zed >: U0ZED (slack:T0ACME:U0ZED) is not known here. Ask an operator to add you to people.yaml.
+    only zed: U0ZED (slack:T0ACME:U0ZED) is not known here. Ask an operator to add you to people.yaml.
+    only zed: You are slack:T0ACME:U0ZED, and that is all I know. Ask an operator to add you to people.yaml.
 
     apps:
-    system-a: B0OLD (slack:T0ACME:B0OLD) is not known here. Ask an operator to add you to people.yaml.
-    system-a >: B0WORKFLOW (slack:T0ACME:B0WORKFLOW) is not known here. Ask an operator to add you to people.yaml.
-    system-a >: B0OTHER (slack:T0ACME:B0OTHER) is not known here. Ask an operator to add you to people.yaml.
-    system-a >: U0BOSS (slack:T0OTHER:U0BOSS) is not known here. Ask an operator to add you to people.yaml.
+    only boss >: U0BOSS (slack:T0OTHER:U0BOSS) is not known here. Ask an operator to add you to people.yaml.
     ");
     bot.reply("mei", asked.ts, "withdraw");
     bot.rest().await;

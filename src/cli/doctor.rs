@@ -91,7 +91,11 @@ async fn look(args: Args) -> Vec<Finding> {
     let settings = match settings {
         Ok(settings) => settings,
         // Everything else depends on them.
-        Err(error) => return vec![Finding::wrong("settings", format!("{error:#}"))],
+        Err(error) => {
+            // What follows the first line is a drawing of the file.
+            let error = format!("{error:#}");
+            return vec![Finding::wrong("settings", error.lines().next().unwrap_or_default())];
+        }
     };
     let mut findings = vec![Finding::ok("settings", named.unwrap_or_else(|| "no file; flags and defaults".to_owned()))];
     let catalog = catalog(&settings.catalog, &mut findings).await;
@@ -128,14 +132,13 @@ async fn catalog(root: &Path, findings: &mut Vec<Finding>) -> Option<Catalog> {
     match loaded {
         Ok(loaded) => {
             let catalog = loaded.catalog;
-            let counted = format!(
-                "{}: {} runbooks, {} systems, {} people, {} rooms; all sound",
-                root.display(),
-                catalog.runbooks.len(),
-                catalog.systems.len(),
-                catalog.people.len(),
-                catalog.rooms.len()
-            );
+            let counts = [
+                say::counted(catalog.runbooks.len(), "runbook", "runbooks"),
+                say::counted(catalog.systems.len(), "system", "systems"),
+                say::counted(catalog.people.len(), "person", "people"),
+                say::counted(catalog.rooms.len(), "room", "rooms"),
+            ];
+            let counted = format!("{}: {}; all sound", root.display(), counts.join(", "));
             findings.push(Finding::ok("catalog", counted));
             let (_, problems) = Secrets::read(&catalog, &[]);
             findings.extend(problems.into_iter().map(|problem| Finding::wrong("catalog", problem)));
@@ -143,6 +146,7 @@ async fn catalog(root: &Path, findings: &mut Vec<Finding>) -> Option<Catalog> {
         }
         Err(problems) => {
             let first = problems.lines().next().unwrap_or_default();
+            let first = first.trim_end_matches('.');
             let says = format!(
                 "{}, the first: {first}. `countersign validate {}` shows all",
                 problems.count(),

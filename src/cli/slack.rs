@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::chat::slack::manifest;
+use crate::chat::slack::manifest::{self, Form};
 
 /// What is needed to set Slack up.
 #[derive(Debug, clap::Subcommand)]
@@ -11,8 +11,14 @@ pub enum Command {
     ///
     /// In Slack: api.slack.com/apps, "Create New App", "From a manifest", YAML. Every right and every event that it asks
     /// for has its reason beside it.
-    #[command(after_help = "Example: countersign slack manifest > slack-app.yaml")]
-    Manifest,
+    #[command(after_help = "Examples:\n  countersign slack manifest > slack-app.yaml\n  countersign slack manifest \
+                            --requests https://bot.example.org > slack-app.yaml")]
+    Manifest {
+        /// Slack is to call the bot at this address, instead of the bot opening a socket. Without a path it is the bot's
+        /// own, `/slack/events`.
+        #[arg(long, value_name = "URL")]
+        requests: Option<manifest::Url>,
+    },
 }
 
 /// Prints what was asked for. The exit code is 0.
@@ -22,7 +28,10 @@ pub enum Command {
 pub fn run(command: &Command) -> anyhow::Result<u8> {
     let mut out = io::stdout().lock();
     match command {
-        Command::Manifest => out.write_all(manifest::yaml().as_bytes())?,
+        Command::Manifest { requests } => {
+            let form = requests.clone().map_or(Form::Socket, Form::Requests);
+            out.write_all(manifest::yaml(&form).as_bytes())?;
+        }
     }
     Ok(0)
 }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::App;
 use crate::chat::SendError;
 use crate::model::catalog::Catalog;
-use crate::model::chat::{RoomAddress, UserGroup};
+use crate::model::chat::UserGroup;
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::group::{Blind, Kept, Sight};
 use crate::model::id::{GroupName, PersonId};
@@ -110,15 +110,10 @@ impl Membership {
     async fn ask(&self, group: &UserGroup, asked_at: DateTime<Utc>) -> Duration {
         let app = &self.app;
         let every = app.user_groups.every;
-        let place = RoomAddress {
-            platform: group.platform.clone(),
-            workspace: group.workspace.clone(),
-            channel: group.id.clone(),
-        };
         let unanswered = |why: Option<String>| {
             app.look_at_members(|sightings| sightings.unanswered(group, why));
         };
-        let Some(adapter) = app.adapters.iter().find(|adapter| adapter.serves(&place)) else {
+        let Some(adapter) = app.keeping(group) else {
             unanswered(Some("the settings name no such workspace".to_owned()));
             return every;
         };

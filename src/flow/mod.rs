@@ -22,8 +22,8 @@ use crate::command;
 use crate::engine::plan::{LocalWorld, World, plan};
 use crate::engine::{Secrets, SecretsSource};
 use crate::model::catalog::{Catalog, Subject};
-use crate::model::chat::{Account, RoomAddress};
-use crate::model::group::Sightings;
+use crate::model::chat::{Account, RoomAddress, UserGroup};
+use crate::model::group::{Kept, Sightings};
 use crate::model::id::{Digest, SecretName, ServiceName, SystemName};
 use crate::model::plan::Sealed;
 use crate::runbook::Loaded;
@@ -151,25 +151,42 @@ impl App {
         text::answer::unseen(&catalog.unseen(subjects), self.steady.now())
     }
 
-    /// What is wrong with a catalog for the workspaces that this bot speaks to: each room of it that none of them has.
+    /// What is wrong with a catalog for the workspaces that this bot speaks to: each room and each user group of it that
+    /// none of them has.
     pub fn unserved(&self, catalog: &Catalog) -> Vec<String> {
         // Who has no adapter at all speaks to nobody, and knows it.
         if self.adapters.is_empty() {
             return Vec::new();
         }
-        let rooms = catalog.rooms.values();
-        rooms
-            .filter(|room| !self.adapters.iter().any(|adapter| adapter.serves(&room.address)))
-            .map(|room| text::echo::unserved(&room.name, &room.address))
-            .collect()
+        let rooms = catalog
+            .rooms
+            .values()
+            .filter(|room| self.serving(&room.address).is_none())
+            .map(|room| text::echo::unserved(&room.name, &room.address));
+        let groups = catalog.groups.iter().filter_map(|(name, group)| match &group.kept {
+            Kept::Platform { user_group, .. } if self.keeping(user_group).is_none() => {
+                Some(text::echo::unserved_group(name, user_group))
+            }
+            Kept::Platform { .. } | Kept::Catalog => None,
+        });
+        rooms.chain(groups).collect()
+    }
+
+    /// The adapter of a room's workspace.
+    fn serving(&self, room: &RoomAddress) -> Option<&Arc<dyn Adapter>> {
+        self.adapters.iter().find(|adapter| adapter.serves(room))
+    }
+
+    /// The adapter of a user group's workspace.
+    fn keeping(&self, group: &UserGroup) -> Option<&Arc<dyn Adapter>> {
+        let UserGroup { platform, workspace, id } = group.clone();
+        // Who serves one room of a workspace serves all of it.
+        self.serving(&RoomAddress { platform, workspace, channel: id })
     }
 
     /// What fits into one message of a room.
     fn limits(&self, room: &RoomAddress) -> Limits {
-        self.adapters
-            .iter()
-            .find(|adapter| adapter.serves(room))
-            .map_or(Limits { text: 2_000, buttons: 0, used: Used::Hidden }, |adapter| adapter.limits())
+        self.serving(room).map_or(Limits { text: 2_000, buttons: 0, used: Used::Hidden }, |adapter| adapter.limits())
     }
 
     /// Where an account is spoken to alone, if a platform here does that.

@@ -64,6 +64,11 @@ impl Finding {
     }
 }
 
+/// `1 runbook`, `2 runbooks`.
+pub fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 /// The last line.
 pub fn sum(findings: &[Finding]) -> String {
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
@@ -107,12 +112,14 @@ pub fn clock(apart: TimeDelta) -> Finding {
     if seconds.abs() <= MOST_APART.num_seconds() {
         return Finding::ok(about, format!("within {} s of Slack's", seconds.abs().max(1)));
     }
-    let apart = lasted(seconds.unsigned_abs().saturating_mul(1_000));
+    // Slack tells whole seconds, and they pass while it answers: minutes are what is known.
+    let minutes = (seconds.unsigned_abs() + 30) / 60;
+    let apart = lasted(minutes.saturating_mul(60_000));
     let way = if seconds < 0 { "behind" } else { "ahead of" };
     Finding::wrong(
         about,
         format!(
-            "{apart} {way} Slack's: requests that Slack signs are refused from 5 min on, and commands count as old. \
+            "about {apart} {way} Slack's: requests that Slack signs are refused from 5 min on, and commands count as old. \
              Set the clock of the database's machine, best by NTP"
         ),
     )
@@ -191,7 +198,7 @@ mod tests {
     fn a_minute_apart_is_well_and_more_is_not() {
         let levels = [-61, -60, 0, 60, 61].map(|seconds| clock(TimeDelta::seconds(seconds)).level);
         assert_eq!(levels, [Level::Wrong, Level::Ok, Level::Ok, Level::Ok, Level::Wrong]);
-        insta::assert_snapshot!(clock(TimeDelta::seconds(-400)).line(), @"wrong  clock: 6 min 40 s behind Slack's: requests that Slack signs are refused from 5 min on, and commands count as old. Set the clock of the database's machine, best by NTP");
+        insta::assert_snapshot!(clock(TimeDelta::seconds(-400)).line(), @"wrong  clock: about 7 min behind Slack's: requests that Slack signs are refused from 5 min on, and commands count as old. Set the clock of the database's machine, best by NTP");
     }
 
     #[test]

@@ -6,10 +6,10 @@
 use super::plan::{and, argv, environment, or};
 use super::time::lasted;
 use super::visible::visible;
-use crate::model::chat::RoomAddress;
+use crate::model::chat::{RoomAddress, UserGroup};
 use crate::model::code::Code;
 use crate::model::event::{CheckResult, Event, Happened, Health};
-use crate::model::id::{Digest, PersonId, Position, RoomName, RunId};
+use crate::model::id::{Digest, GroupName, PersonId, Position, RoomName, RunId};
 use crate::model::plan::{Action, Plan, PlanCheck};
 use crate::model::run::{Outcome, Verdict};
 
@@ -358,6 +358,16 @@ pub fn unserved(name: &RoomName, address: &RoomAddress) -> String {
         format!("the settings name no workspace {platform}:{workspace}")
     };
     format!("The room {} is at {}, and {what}.", visible(name.as_str()), visible(&address.to_string()))
+}
+
+/// A group that is kept in none of the workspaces to which the bot speaks.
+pub fn unserved_group(name: &GroupName, user_group: &UserGroup) -> String {
+    let (platform, workspace) = (visible(&user_group.platform), visible(&user_group.workspace));
+    format!(
+        "The group {} is {}, and the settings name no workspace {platform}:{workspace}.",
+        visible(name.as_str()),
+        visible(&user_group.to_string())
+    )
 }
 
 /// A catalog was loaded after one was refused.

@@ -24,10 +24,6 @@ const MOST_WAIT: Duration = Duration::from_secs(60);
 /// Bytes of an answer that are read. A user group of ten thousand has a tenth of it.
 const MOST_ANSWER: usize = 4 * 1024 * 1024;
 
-/// The methods that are asked here, beyond those of the adapter.
-pub const METHODS: [&str; 5] =
-    ["auth.test", "apps.connections.open", "conversations.info", "users.info", "usergroups.users.list"];
-
 /// Slack, to be looked at.
 #[derive(Debug, Clone)]
 pub struct Checkup {
@@ -208,6 +204,9 @@ impl Checkup {
                 }
                 tokio::time::sleep(wait).await;
                 continue;
+            }
+            if status >= 500 {
+                return Err(Trouble::NoWay(format!("HTTP {status}")));
             }
             let headers = response.headers().clone();
             let mut body = Vec::new();

@@ -1,9 +1,12 @@
 //! The app's manifest: what Slack is asked for, and why.
 //!
-//! What lives here: one list of rights and one of events, each with its reason, and the text that is made of them. What
-//! does not: anything that is not needed by what the program does today.
+//! What lives here: one list of rights, one of events and one of methods, each with its reason or its right, and the text
+//! that is made of them. What does not: anything that is not needed by what the program does today: the tests below read
+//! the sources, and hold that no right is without its use and no call without its right.
 
 use std::fmt::Write as _;
+
+use super::requests;
 
 /// Something that Slack is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub const SCOPES: &[Asked] = &[
     ),
     asked("channels:read", "be told who joins or leaves a public channel, and when it is renamed or archived"),
     asked("groups:read", "the same in private channels"),
+    asked("usergroups:read", "see who is in the user groups that people.yaml names, and in no other"),
+    asked("users:read", "let `countersign doctor` find accounts of people.yaml that are switched off or an app's"),
 ];
 
 /// The events that it subscribes to, each with the right that Slack wants for it.
@@ -54,13 +59,76 @@ pub const EVENTS: &[(Asked, &str)] = &[
     (asked("group_unarchive", "that it does again"), "groups:read"),
 ];
 
-/// The manifest for Socket Mode, as YAML.
-pub fn yaml() -> String {
-    let mut text = String::from(
-        "# The app of countersign, for Slack's \"Create an app\", \"From a manifest\".\n\
-         # It needs two tokens besides: an app-level token with the scope connections:write (\"Basic Information\"), which\n\
-         # opens the socket, and the bot's token (\"Install App\"), which has the scopes below and no others.\n\
-         display_information:\n  \
+/// The methods that are called, each with the rights of which it needs one (which, the kind of the channel decides); none:
+/// any token may. `apps.connections.open` alone is called with the app's own token, which needs `connections:write`.
+pub const METHODS: &[(&str, &[&str])] = &[
+    ("auth.test", &[]),
+    ("apps.connections.open", &[]),
+    ("chat.postMessage", &["chat:write"]),
+    ("chat.postEphemeral", &["chat:write"]),
+    ("chat.update", &["chat:write"]),
+    ("chat.delete", &["chat:write"]),
+    ("conversations.history", &["channels:history", "groups:history", "im:history"]),
+    ("conversations.replies", &["channels:history", "groups:history", "im:history"]),
+    ("conversations.info", &["channels:read", "groups:read"]),
+    ("conversations.open", &["im:write"]),
+    ("usergroups.users.list", &["usergroups:read"]),
+    ("users.info", &["users:read"]),
+    ("views.open", &[]),
+];
+
+/// How Slack tells the app what is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// Through a socket that the bot opens (Socket Mode).
+    Socket,
+    /// By requests to an address that Slack can reach (Events API over HTTP).
+    Requests(Url),
+}
+
+/// Where Slack is to call: an `https` address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url(String);
+
+/// An address that Slack would not call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("write where Slack reaches the bot, such as https://bot.example.org: https, and no query")]
+pub struct UrlError;
+
+impl std::str::FromStr for Url {
+    type Err = UrlError;
+
+    /// Without a path it is that of the bot's listener, [`requests::PATH`]; with one it is that of whatever stands before it.
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let mut url = reqwest::Url::parse(text.trim()).map_err(|_| UrlError)?;
+        let plain = url.query().is_none() && url.fragment().is_none();
+        let bare = url.username().is_empty() && url.password().is_none();
+        if url.scheme() != "https" || !url.has_host() || !plain || !bare {
+            return Err(UrlError);
+        }
+        if url.path() == "/" {
+            url.set_path(requests::PATH);
+        }
+        Ok(Self(url.to_string()))
+    }
+}
+
+/// The manifest, as YAML.
+pub fn yaml(form: &Form) -> String {
+    let secrets = match form {
+        Form::Socket => {
+            "# It needs two tokens besides: an app-level token with the scope connections:write (\"Basic Information\"), which\n\
+             # opens the socket, and the bot's token (\"Install App\"), which has the scopes below and no others.\n"
+        }
+        Form::Requests(_) => {
+            "# It needs two secrets besides: the signing secret (\"Basic Information\"), by which the bot knows Slack, and the\n\
+             # bot's token (\"Install App\"), which has the scopes below and no others.\n"
+        }
+    };
+    let mut text = String::from("# The app of countersign, for Slack's \"Create an app\", \"From a manifest\".\n");
+    text.push_str(secrets);
+    text.push_str(
+        "display_information:\n  \
            name: countersign\n  \
            description: Runbooks that start when somebody else has countersigned them.\n\
          features:\n  \
@@ -81,6 +149,9 @@ pub fn yaml() -> String {
         text.push('\n');
     };
     line(format_args!("    - command: {COMMAND}"));
+    if let Form::Requests(Url(url)) = form {
+        line(format_args!("      url: {url}"));
+    }
     line(format_args!("      description: Ask the bot something, where it does not listen to every line"));
     line(format_args!("      usage_hint: help"));
     line(format_args!(
@@ -96,6 +167,10 @@ pub fn yaml() -> String {
     }
     line(format_args!("settings:"));
     line(format_args!("  event_subscriptions:"));
+    if let Form::Requests(Url(url)) = form {
+        line(format_args!("    # Slack asks there once whether it is the app's; the bot has to run by then."));
+        line(format_args!("    request_url: {url}"));
+    }
     line(format_args!("    bot_events:"));
     let width = EVENTS.iter().map(|(event, _)| event.name.len()).max().unwrap_or_default();
     for (Asked { name, why }, _) in EVENTS {
@@ -104,8 +179,18 @@ pub fn yaml() -> String {
     line(format_args!("  # Buttons, and the window that asks why a request is denied."));
     line(format_args!("  interactivity:"));
     line(format_args!("    is_enabled: true"));
-    line(format_args!("  # Events come through a socket that the bot opens: nothing has to reach it from outside."));
-    line(format_args!("  socket_mode_enabled: true"));
+    match form {
+        Form::Socket => {
+            line(format_args!(
+                "  # Events come through a socket that the bot opens: nothing has to reach it from outside."
+            ));
+            line(format_args!("  socket_mode_enabled: true"));
+        }
+        Form::Requests(Url(url)) => {
+            line(format_args!("    request_url: {url}"));
+            line(format_args!("  socket_mode_enabled: false"));
+        }
+    }
     line(format_args!("  org_deploy_enabled: false"));
     line(format_args!("  token_rotation_enabled: false"));
     text
@@ -120,7 +205,12 @@ mod tests {
     use super::*;
 
     fn read() -> Value {
-        serde_yaml::from_str(&yaml()).expect("YAML")
+        serde_yaml::from_str(&yaml(&Form::Socket)).expect("YAML")
+    }
+
+    fn by_requests(url: &str) -> Value {
+        let form = Form::Requests(url.parse().expect(url));
+        serde_yaml::from_str(&yaml(&form)).expect("YAML")
     }
 
     #[test]
@@ -143,21 +233,101 @@ mod tests {
     }
 
     #[test]
-    fn every_event_has_its_right_and_every_right_its_use() {
+    fn every_event_and_method_has_its_right_and_every_right_its_use() {
         let scopes: BTreeSet<&str> = SCOPES.iter().map(|scope| scope.name).collect();
         assert_eq!(scopes.len(), SCOPES.len(), "each once");
-        let by_events: BTreeSet<&str> = EVENTS.iter().map(|(_, scope)| *scope).collect();
-        assert!(by_events.is_subset(&scopes), "{by_events:?}");
-        // What is not there for an event is there for what the bot says, or for its command.
-        assert_eq!(scopes.difference(&by_events).copied().collect::<Vec<_>>(), ["chat:write", "commands", "im:write"]);
+        assert!(SCOPES.iter().all(|scope| !scope.why.is_empty()), "each with its reason");
+        let by_events = EVENTS.iter().map(|(_, scope)| *scope);
+        let by_methods = METHODS.iter().flat_map(|(_, scopes)| *scopes).copied();
+        // The slash command is neither.
+        let needed: BTreeSet<&str> = by_events.chain(by_methods).chain(["commands"]).collect();
+        assert_eq!(scopes, needed);
         let listed = |path: &str| read().pointer(path).and_then(Value::as_array).map_or(0, Vec::len);
         assert_eq!(listed("/oauth_config/scopes/bot"), SCOPES.len());
         assert_eq!(listed("/settings/event_subscriptions/bot_events"), EVENTS.len());
     }
 
+    /// Every text between quotes in the sources of this folder that has the shape of a method's name, outside of tests.
+    fn called() -> BTreeSet<String> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/chat/slack");
+        let mut called = BTreeSet::new();
+        for entry in std::fs::read_dir(folder).expect("the folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+            if !path.is_file() || name == "manifest.rs" {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a source");
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+            called.extend(code.split('"').filter(|text| is_method(text)).map(str::to_owned));
+        }
+        called
+    }
+
+    fn is_method(text: &str) -> bool {
+        let families = [
+            "apps",
+            "auth",
+            "bookmarks",
+            "bots",
+            "chat",
+            "conversations",
+            "files",
+            "pins",
+            "reactions",
+            "team",
+            "usergroups",
+            "users",
+            "views",
+        ];
+        let mut parts = text.split('.');
+        parts.next().is_some_and(|family| families.contains(&family))
+            && text.contains('.')
+            && parts.all(|part| !part.is_empty() && part.chars().all(|letter| letter.is_ascii_alphabetic()))
+    }
+
+    #[test]
+    fn no_call_is_without_its_right() {
+        for (text, is) in [("chat.postMessage", true), ("usergroups.users.list", true), ("chat", false), ("a.b", false)]
+        {
+            assert_eq!(is_method(text), is, "{text}");
+        }
+        let listed: BTreeSet<String> = METHODS.iter().map(|(method, _)| (*method).to_owned()).collect();
+        assert_eq!(listed.len(), METHODS.len(), "each once");
+        assert_eq!(called(), listed);
+    }
+
+    #[test]
+    fn by_requests_slack_calls_one_address_for_everything() {
+        let manifest = by_requests("https://bot.example.org");
+        let at = |path: &str| manifest.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        for path in [
+            "/settings/event_subscriptions/request_url",
+            "/settings/interactivity/request_url",
+            "/features/slash_commands/0/url",
+        ] {
+            assert_eq!(at(path), "https://bot.example.org/slack/events", "{path}");
+        }
+        assert_eq!(manifest.pointer("/settings/socket_mode_enabled"), Some(&Value::Bool(false)));
+        let socket = read();
+        for same in ["/oauth_config", "/display_information", "/settings/event_subscriptions/bot_events"] {
+            assert_eq!(manifest.pointer(same), socket.pointer(same), "{same}");
+        }
+        assert!(socket.pointer("/features/slash_commands/0/url").is_none());
+        let behind = by_requests("https://example.org/hooks/countersign");
+        let path = "/settings/interactivity/request_url";
+        assert_eq!(behind.pointer(path).and_then(Value::as_str), Some("https://example.org/hooks/countersign"));
+        for wrong in
+            ["http://bot.example.org", "bot.example.org", "https://a@b.org", "https://a.org/?x=1", "https://a.org/#x"]
+        {
+            assert_eq!(wrong.parse::<Url>(), Err(UrlError), "{wrong}");
+        }
+    }
+
     #[test]
     fn whoever_reads_it_learns_why() {
-        insta::assert_snapshot!(yaml(), @r##"
+        insta::assert_snapshot!(yaml(&Form::Socket), @r##"
         # The app of countersign, for Slack's "Create an app", "From a manifest".
         # It needs two tokens besides: an app-level token with the scope connections:write ("Basic Information"), which
         # opens the socket, and the bot's token ("Install App"), which has the scopes below and no others.
@@ -191,6 +361,8 @@ mod tests {
               - im:write          # show a request to those who want to be asked directly, and answer a command where it may not speak
               - channels:read     # be told who joins or leaves a public channel, and when it is renamed or archived
               - groups:read       # the same in private channels
+              - usergroups:read   # see who is in the user groups that people.yaml names, and in no other
+              - users:read        # let `countersign doctor` find accounts of people.yaml that are switched off or an app's
         settings:
           event_subscriptions:
             bot_events:

@@ -290,6 +290,11 @@ impl Slack {
         assert!(self.inner.state().settings.subscriptions.remove(event), "{event} was not asked for");
     }
 
+    /// Answers tell a time that is so many seconds ahead of this machine's.
+    pub(crate) fn clock_ahead(&self, seconds: i64) {
+        self.inner.state().settings.ahead = seconds;
+    }
+
     /// Both tokens stop working.
     pub(crate) fn revoke(&self) {
         self.inner.state().settings.revoked = true;

@@ -169,6 +169,8 @@ pub(super) struct Settings {
     pub(super) revoked: bool,
     /// Nothing is accepted or answered.
     pub(super) down: bool,
+    /// How many seconds the clock that answers tell of is ahead of this machine's.
+    pub(super) ahead: i64,
 }
 
 /// All of it.
@@ -224,6 +226,7 @@ impl State {
                 organisation: false,
                 pace: None,
                 revoked: false,
+                ahead: 0,
                 down: false,
             },
             address,

@@ -253,6 +253,12 @@ fn told(status: StatusCode, answer: &Value, wait: Option<Duration>, state: &Stat
         .status(status)
         .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
         .header("x-oauth-scopes", scopes);
+    if state.settings.ahead != 0 {
+        let now = i64::try_from(state.now()).expect("a clock before the year 294000");
+        let time = chrono::DateTime::from_timestamp_micros(now).expect("a time");
+        let time = time + chrono::TimeDelta::seconds(state.settings.ahead);
+        response = response.header(header::DATE, time.format("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    }
     if let Some(wait) = wait {
         // Whole seconds, never early.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
