@@ -7,7 +7,8 @@
 //! late, Discord after a resume), so [`Inbound::receive`] returns only when the thing is durable and says whether it was
 //! new; both limit rate per channel ([`SendError::RetryAfter`]); both may take a message without saying so
 //! ([`SendError::Unknown`], after which [`Adapter::find`] looks for it by its key before it is sent again); both limit
-//! length ([`Limits`]).
+//! length ([`Limits`]). A change of a message may be told to wait without holding up what follows: [`SendError::RetryAfter`]
+//! for a change means that alone.
 
 pub mod hearing;
 pub mod room;
@@ -43,6 +44,9 @@ pub struct Limits {
     pub text: usize,
     /// Buttons under one message; 0 means that the platform has none and words must do.
     pub buttons: usize,
+    /// How many messages a room takes at once, before it takes them one after the other and what waits may be told as
+    /// one; `None`: as many as there are.
+    pub at_once: Option<usize>,
 }
 
 /// A message on its way out.

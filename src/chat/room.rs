@@ -82,7 +82,7 @@ impl Adapter for LocalRoom {
     }
 
     fn limits(&self) -> Limits {
-        Limits { text: 4000, buttons: 5 }
+        Limits { text: 4000, buttons: 5, at_once: None }
     }
 
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {

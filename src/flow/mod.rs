@@ -106,7 +106,7 @@ impl App {
         self.adapters
             .iter()
             .find(|adapter| adapter.serves(room))
-            .map_or(Limits { text: 2_000, buttons: 0 }, |adapter| adapter.limits())
+            .map_or(Limits { text: 2_000, buttons: 0, at_once: None }, |adapter| adapter.limits())
     }
 }
 

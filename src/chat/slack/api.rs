@@ -1,6 +1,8 @@
 //! Speaking to Slack: the adapter's way out.
 //!
 //! What lives here: posting, changing, finding again and removing doubles; pace; what Slack's errors mean for a message.
+//! A channel is waited for; a method of which Slack has had too much is not called by anybody until the time that Slack
+//! named is over.
 //! What does not: how a message is set (`text`), and what comes in.
 //!
 //! Keeps I5 on Slack's side. Every message that stays carries its key as metadata. Whoever does not know whether it
@@ -27,6 +29,7 @@ use super::text::{self, BODY, BUTTONS, Post};
 use super::{PLATFORM, is_user_id};
 use crate::chat::hearing::Hearing;
 use crate::chat::{Adapter, Limits, Outgoing, SendError};
+use crate::metrics;
 use crate::model::chat::RoomAddress;
 use crate::model::id::MessageId;
 
@@ -48,6 +51,19 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How many of them it takes at once.
 const AT_ONCE: u32 = 3;
 
+/// Slack takes fifty changes of messages a minute, in the whole workspace.
+const CHANGE_EVERY: Duration = Duration::from_millis(1_200);
+
+/// How many of them it takes at once.
+const CHANGES_AT_ONCE: u32 = 10;
+
+/// Whoever was told to wait comes back so much later than the one before, so that a workspace that wanted to be left
+/// alone is not asked by everybody in the same instant.
+const ONE_AFTER_THE_OTHER: Duration = Duration::from_millis(100);
+
+/// How many of them wait one after the other at most.
+const WAIT_IN_LINE: u32 = 50;
+
 /// Messages on one page of a history.
 const PAGE: usize = 200;
 
@@ -62,6 +78,10 @@ pub struct Slack {
     hearing: Arc<Hearing>,
     /// What each channel still takes at once.
     pace: Mutex<HashMap<String, Bucket>>,
+    /// What the workspace still takes of changes.
+    changes: Mutex<Bucket>,
+    /// The methods of which Slack has had too much.
+    limited: Mutex<HashMap<String, Limited>>,
     /// Until when something may still appear: for all channels, as another process may have died right before this one
     /// began, and for each in which a fate became unknown.
     settled: Mutex<(Instant, HashMap<String, Instant>)>,
@@ -113,7 +133,9 @@ impl Slack {
         let own = Own { team: own.team_id, user: own.user_id, bot: own.bot_id };
         let settled = Mutex::new((Instant::now() + SETTLES_WITHIN, HashMap::new()));
         let hearing = Arc::new(Hearing::new(format!("{PLATFORM}:{}", own.team)));
-        Ok(Self { client, token, own, hearing, pace: Mutex::default(), settled })
+        let changes = Mutex::new(Bucket { full_at: Instant::now() });
+        let (pace, limited) = (Mutex::default(), Mutex::default());
+        Ok(Self { client, token, own, hearing, pace, changes, limited, settled })
     }
 
     /// Who the bot is there.
@@ -143,14 +165,49 @@ impl Slack {
     }
 
     async fn post_as(&self, token: &SlackApiToken, method: &str, request: Value) -> Result<Value, SendError> {
+        self.may_call(method)?;
         let session = self.client.open_session(token);
-        session.http_session_api.http_post(method, &request, None).await.map_err(|error| meaning(&error))
+        let answer = session.http_session_api.http_post(method, &request, None).await;
+        answer.map_err(|error| self.note(method, &error))
     }
 
     async fn get(&self, method: &str, fields: &[(&str, Option<String>)]) -> Result<Value, SendError> {
+        self.may_call(method)?;
         let session = self.client.open_session(&self.token);
         let fields = fields.to_vec();
-        session.http_session_api.http_get(method, &fields, None).await.map_err(|error| meaning(&error))
+        let answer = session.http_session_api.http_get(method, &fields, None).await;
+        answer.map_err(|error| self.note(method, &error))
+    }
+
+    /// Slack limits a method for the whole workspace, so while it wants to be left alone nobody calls it.
+    fn may_call(&self, method: &str) -> Result<(), SendError> {
+        let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(limit) = limited.get_mut(method) else { return Ok(()) };
+        match limit.until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            Some(left) => {
+                limit.in_line = (limit.in_line + 1).min(WAIT_IN_LINE);
+                Err(SendError::RetryAfter(left + ONE_AFTER_THE_OTHER * limit.in_line))
+            }
+            None => {
+                limited.remove(method);
+                Ok(())
+            }
+        }
+    }
+
+    /// What an error means for the message; and if it is that the method was called too often, remembers it.
+    fn note(&self, method: &str, error: &SlackClientError) -> SendError {
+        let meant = meaning(error);
+        if let SendError::RetryAfter(pause) = &meant
+            && let Some(until) = Instant::now().checked_add(*pause)
+        {
+            metrics::rate_limited();
+            tracing::warn!(method, pause = ?pause, "Slack wants to be left alone");
+            let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+            let limit = limited.entry(method.to_owned()).or_insert(Limited { until, in_line: 0 });
+            limit.until = limit.until.max(until);
+        }
+        meant
     }
 
     /// Waits until the channel takes another message.
@@ -160,7 +217,7 @@ impl Slack {
             let now = Instant::now();
             // A channel in which nothing was said for a while takes as much as one that is new.
             pace.retain(|_, bucket| !bucket.is_full(now));
-            pace.entry(channel.to_owned()).or_insert(Bucket { full_at: now }).take(now)
+            pace.entry(channel.to_owned()).or_insert(Bucket { full_at: now }).take(now, EVERY, AT_ONCE)
         };
         sleep_until(at).await;
     }
@@ -173,7 +230,13 @@ impl Slack {
                 "channel": channel, "ts": edited.as_str(), "text": text, "blocks": blocks,
                 "parse": "none", "link_names": false,
             });
-            self.wait_for(channel).await;
+            // Not waited for: what follows may be more urgent than a change, and a newer one may come.
+            let taken = self.changes.lock().unwrap_or_else(PoisonError::into_inner).take_now(
+                Instant::now(),
+                CHANGE_EVERY,
+                CHANGES_AT_ONCE,
+            );
+            taken.map_err(SendError::RetryAfter)?;
             self.post("chat.update", request).await?;
             return Ok(edited.clone());
         }
@@ -202,7 +265,13 @@ impl Slack {
                 }
             };
             self.wait_for(channel).await;
-            let answer = self.post(method, request).await?;
+            let answer = self.post(method, request).await.map_err(|error| match error {
+                // Some of it has arrived: whoever sends it again has to look for that first.
+                SendError::RetryAfter(_) if part > 0 => {
+                    SendError::Unknown(format!("only {part} of {whole} parts went"))
+                }
+                other => other,
+            })?;
             let name = answer["ts"].as_str().or_else(|| answer["message_ts"].as_str());
             let name = name.ok_or_else(|| SendError::Unknown(format!("{method} was answered without a name")))?;
             first.get_or_insert_with(|| MessageId::new(name));
@@ -292,7 +361,7 @@ impl Adapter for Slack {
     }
 
     fn limits(&self) -> Limits {
-        Limits { text: BODY, buttons: BUTTONS }
+        Limits { text: BODY, buttons: BUTTONS, at_once: usize::try_from(AT_ONCE).ok() }
     }
 
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {
@@ -394,11 +463,29 @@ impl Bucket {
     }
 
     /// Takes the next place. When it is.
-    fn take(&mut self, now: Instant) -> Instant {
-        self.full_at = self.full_at.max(now) + EVERY;
-        let ahead = EVERY * AT_ONCE;
-        self.full_at.checked_sub(ahead).map_or(now, |at| at.max(now))
+    fn take(&mut self, now: Instant, every: Duration, at_once: u32) -> Instant {
+        self.full_at = self.full_at.max(now) + every;
+        self.full_at.checked_sub(every * at_once).map_or(now, |at| at.max(now))
     }
+
+    /// Takes a place if there is one now; else says when there will be.
+    fn take_now(&mut self, now: Instant, every: Duration, at_once: u32) -> Result<(), Duration> {
+        let before = *self;
+        let at = self.take(now, every, at_once);
+        if at <= now {
+            return Ok(());
+        }
+        *self = before;
+        Err(at.duration_since(now))
+    }
+}
+
+/// A method of which Slack has had too much.
+#[derive(Debug, Clone, Copy)]
+struct Limited {
+    until: Instant,
+    /// Who has been told to wait since.
+    in_line: u32,
 }
 
 #[derive(Debug, Deserialize)]

@@ -259,9 +259,9 @@ fn doubles_go_and_what_is_not_whole_is_sent_anew() {
 fn a_channel_takes_a_few_at_once_and_then_one_a_second() {
     let now = Instant::now();
     let mut bucket = Bucket { full_at: now };
-    let waits: Vec<u128> = (0..6).map(|_| bucket.take(now).duration_since(now).as_millis()).collect();
+    let waits: Vec<u128> = (0..6).map(|_| bucket.take(now, EVERY, AT_ONCE).duration_since(now).as_millis()).collect();
     assert_eq!(waits, [0, 0, 0, 1_000, 2_000, 3_000]);
     let later = now + Duration::from_secs(60);
     assert!(bucket.is_full(later));
-    assert_eq!(bucket.take(later), later);
+    assert_eq!(bucket.take(later, EVERY, AT_ONCE), later);
 }
