@@ -20,7 +20,7 @@ use countersign::model::run::RunState;
 use countersign::store::{LineOutcome, NewMessage, NewRun, Origin, Place, Store, WorkerId};
 use countersign::sys::ProcessIdentity;
 use countersign::text::time::Times;
-use countersign::web::{self, Token, WebState};
+use countersign::web::{self, Speaking, Token, WebState};
 use futures_util::future::BoxFuture;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -652,6 +652,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = watch::channel(false);
     let state = WebState {
+        speaking: Speaking::Here,
         store: store.clone(),
         room: room.clone(),
         inbound: inbound.clone(),

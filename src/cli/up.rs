@@ -36,7 +36,7 @@ use crate::store::{Store, WorkerId};
 use crate::sys::{Liveness, ProcessIdentity};
 use crate::text::echo::at_once;
 use crate::text::time::Times;
-use crate::web::{self, Token, WebState};
+use crate::web::{self, Speaking, Token, WebState};
 use crate::{demo, runbook};
 
 /// The variable by which the shipped runbooks find the demo's services.
@@ -327,6 +327,10 @@ impl Bot {
         };
         let times = Times::in_zone(settings.time_zone);
         let app = Arc::new(App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets));
+        let unserved = app.unserved(&app.in_use().catalog);
+        if !unserved.is_empty() {
+            bail!("the catalog in {} does not fit the settings:\n{}", settings.catalog.display(), unserved.join("\n"));
+        }
         let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
         store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
         let mut extra_env = BTreeMap::new();
@@ -358,6 +362,10 @@ impl Bot {
             catalog: Arc::new(move || Arc::clone(&in_use.in_use().catalog)),
             mending_line: Arc::new(move |system, service| mending_line(&mends.in_use().catalog, system, service)),
             times,
+            speaking: match trial {
+                Trial::Yes => Speaking::Here,
+                Trial::No => Speaking::Elsewhere,
+            },
             trial: (trial == Trial::Yes).then(|| super::trial::trial(&app, demo.map(demo::Demo::dir))),
             planner: Arc::new(move |asked| {
                 let params = asked.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));

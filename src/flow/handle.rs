@@ -327,7 +327,8 @@ fn read(in_use: &InUse, incoming: &Incoming, text: Option<&str>) -> Reading {
     }
 }
 
-/// Somebody whom the catalog does not know: can ask who they are, and nothing else (I9).
+/// Somebody whom the catalog does not know: can ask who they are, and nothing else (I9). They alone read the answer: a
+/// stranger must not be able to make the bot fill a room.
 fn stranger(incoming: &Incoming, parsed: &Reading) -> (LineOutcome, Option<Message>) {
     let (outcome, answer) = match parsed {
         Reading::Said(Parsed::Talk | Parsed::NearYes | Parsed::NearNo) => return (LineOutcome::Talk, None),
@@ -339,7 +340,7 @@ fn stranger(incoming: &Incoming, parsed: &Reading) -> (LineOutcome, Option<Messa
             (LineOutcome::Refused, text::answer::unknown_person(&incoming.account))
         }
     };
-    (outcome, Some(Message::to_room(answer)))
+    (outcome, Some(Message::only_to(incoming.account.clone(), answer)))
 }
 
 /// The ledger's event of what was said.

@@ -101,6 +101,19 @@ impl App {
         *self.in_use.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(with);
     }
 
+    /// What is wrong with a catalog for the workspaces that this bot speaks to: each room of it that none of them has.
+    pub fn unserved(&self, catalog: &Catalog) -> Vec<String> {
+        // Who has no adapter at all speaks to nobody, and knows it.
+        if self.adapters.is_empty() {
+            return Vec::new();
+        }
+        let rooms = catalog.rooms.values();
+        rooms
+            .filter(|room| !self.adapters.iter().any(|adapter| adapter.serves(&room.address)))
+            .map(|room| text::echo::unserved(&room.name, &room.address))
+            .collect()
+    }
+
     /// What fits into one message of a room.
     fn limits(&self, room: &RoomAddress) -> Limits {
         self.adapters

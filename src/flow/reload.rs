@@ -18,7 +18,7 @@ use crate::metrics::beats::{Loop, beat};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{Digest, RequestId};
 use crate::model::plan::{Plan, Sealed};
-use crate::runbook::{self, Diagnostics, Loaded};
+use crate::runbook::{self, Loaded};
 use crate::store::{Request, StoreError};
 use crate::text;
 
@@ -99,11 +99,15 @@ async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<Stri
                 // The same catalog may name a script whose content is another now: that too makes another plan.
                 return tell_what_differs(app).await;
             }
+            let unserved = app.unserved(&loaded.catalog);
+            if !unserved.is_empty() {
+                return refuse(app, &unserved.join("\n"), unserved, refused).await;
+            }
             take(app, loaded, was_refused).await?;
             *refused = None;
             Ok(())
         }
-        Err(problems) => refuse(app, &problems, refused).await,
+        Err(problems) => refuse(app, &problems.to_string(), problems.lines().collect(), refused).await,
     }
 }
 
@@ -118,13 +122,18 @@ async fn take(app: &App, loaded: Loaded, was_refused: bool) -> Result<(), StoreE
     tell_what_differs(app).await
 }
 
-async fn refuse(app: &App, problems: &Diagnostics, refused: &mut Option<Vec<String>>) -> Result<(), StoreError> {
-    let lines: Vec<String> = problems.lines().collect();
+/// `drawn` is for the operator, `lines` for the rooms.
+async fn refuse(
+    app: &App,
+    drawn: &str,
+    lines: Vec<String>,
+    refused: &mut Option<Vec<String>>,
+) -> Result<(), StoreError> {
     // The same problems once.
     if refused.as_ref() == Some(&lines) {
         return Ok(());
     }
-    tracing::error!("the catalog is not loaded, the one before keeps serving:\n{problems}");
+    tracing::error!("the catalog is not loaded, the one before keeps serving:\n{drawn}");
     let record = Record { what: Happened::CatalogRefused { problems: lines.clone() }, rows: Vec::new() };
     app.store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
     // Remembered only once the rooms will be told.
