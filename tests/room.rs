@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use countersign::chat::room::LocalRoom;
-use countersign::chat::{Adapter, Delivery, Inbound, Limits, Outgoing, ReceiveError, Received, SendError, sender};
+use countersign::chat::{
+    Adapter, Delivery, Inbound, Limits, Long, Outgoing, ReceiveError, Received, SendError, sender,
+};
 use countersign::cli::client::{Client, ServerArgs};
 use countersign::cli::say;
 use countersign::model::chat::{Account, Incoming, Message, RoomAddress, Said};
@@ -183,7 +185,12 @@ impl Adapter for Platform {
     }
 
     fn limits(&self) -> Limits {
-        Limits { text: 4000, buttons: 0, at_once: self.paced.load(Ordering::Relaxed).then_some(3) }
+        Limits {
+            text: 4000,
+            buttons: 0,
+            at_once: self.paced.load(Ordering::Relaxed).then_some(3),
+            long: Long::Messages,
+        }
     }
 
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {

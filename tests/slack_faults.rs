@@ -121,14 +121,18 @@ async fn a_socket_that_drops_during_an_approval_loses_no_word() {
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
     assert_eq!(bot.bot.effects(), ["one", "two"]);
-    only(&once(&bot), "succeeded");
+    only(&once(&bot), "is done");
 
-    // Pressed, and the socket is gone before the bot could say that it has it: pressed once.
+    // Pressed, and the socket is gone before the bot could say that it has it. Slack does not deliver a press again, and
+    // tells the person, who presses once more: whether the first one was heard or not, it is approved once.
     bot.say("mei", "roll out");
     let asked = bot.request().await;
-    bot.slack.twice();
     bot.slack.press("boss", &bot.room, asked.ts, "approve");
+    let opened = bot.slack.calls_of("apps.connections.open").len();
     bot.slack.drop_sockets();
+    let anew = |slack: &Slack| slack.calls_of("apps.connections.open").len() > opened && slack.sockets() == 1;
+    bot.slack.until("a socket anew", |slack| anew(slack).then_some(())).await;
+    bot.slack.press("boss", &bot.room, asked.ts, "approve");
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
     assert_eq!(bot.bot.effects(), ["one", "two", "one", "two"]);
@@ -150,13 +154,13 @@ async fn a_limit_in_mid_run_stops_no_step_and_afterwards_the_room_reads_right() 
     bot.bot.until_run(asked.run, "succeeded").await;
     assert_eq!(bot.bot.effects(), ["one", "two", "three", "four"]);
     let told = bot.slack.of_bot(&bot.room);
-    assert!(!told.iter().any(|seen| seen.text.contains("succeeded")), "the run did not wait for Slack: {told:#?}");
+    assert!(!told.iter().any(|seen| seen.text.contains("is done")), "the run did not wait for Slack: {told:#?}");
     bot.rest().await;
     let limited = |call: &Call| call.status == 429;
     let asked_in_vain = bot.slack.calls().into_iter().skip(before).filter(limited).count();
     assert!(asked_in_vain <= 6, "Slack was asked {asked_in_vain} times while it wanted to be left alone");
     let texts = once(&bot);
-    only(&texts, "succeeded");
+    only(&texts, "is done");
     assert!(texts.iter().any(|text| text.contains("four")), "the progress is the newest: {texts:#?}");
     assert_eq!(searches(&bot.slack), 0, "what Slack did not take is not looked for");
     bot.finish().await;
@@ -171,7 +175,7 @@ async fn everything_delivered_twice_and_out_of_order_acts_once() {
     bot.rest().await;
     bot.slack.hold();
     let line = bot.reply("boss", asked.ts, "approved");
-    bot.slack.edit("boss", &bot.room, line, "denied because no");
+    bot.slack.edit("boss", &bot.room, line, "never mind");
     bot.reply("lin", asked.ts, "approved");
     bot.slack.press("lin", &bot.room, asked.ts, "approve");
     bot.say("mei", "status");
@@ -179,7 +183,7 @@ async fn everything_delivered_twice_and_out_of_order_acts_once() {
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
     assert_eq!(bot.bot.effects(), ["one"]);
-    only(&once(&bot), "succeeded");
+    only(&once(&bot), "is done");
     bot.finish().await;
 }
 
@@ -219,7 +223,7 @@ async fn i5_killed_between_a_post_and_its_note_it_is_said_once() {
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
     assert_eq!(bot.bot.effects(), ["one"]);
-    only(&once(&bot), "succeeded");
+    only(&once(&bot), "is done");
     bot.finish().await;
 }
 
@@ -228,10 +232,16 @@ async fn what_was_said_after_a_restart_is_answered_at_once() {
     let mut bot = rolls_out(&[step("one", "ok")]).await;
     bot.say("mei", "status");
     bot.rest().await;
-    for _ in 0..2 {
+    for died in 1..=2 {
         bot.bot.kill().await;
         bot.bot.restart().await;
         bot.hears(Hears::Socket).await;
+        // The clocks of two machines may differ a little, so what is said within an instant of a death is looked for.
+        until("the death is an instant ago", async || {
+            let dead = "select count(*) from worker where ended_at < now() - interval '100 milliseconds'";
+            (bot.bot.db().number(dead).await == died).then_some(())
+        })
+        .await;
         bot.say("mei", "status");
         bot.rest().await;
     }
@@ -244,11 +254,11 @@ async fn said_in_spite_of(faults: &[Fault]) {
     let bot = rolls_out(&[step("one", "ok")]).await;
     let mut expected = Vec::new();
     for (n, fault) in faults.iter().enumerate() {
-        let word = format!("status of service-q{n}");
+        let word = format!("help nosuch-q{n}");
         bot.slack.next("chat.postMessage", fault.clone());
         bot.say("mei", &word);
         bot.calm().await;
-        expected.push(format!("q{n}"));
+        expected.push(format!("nosuch-q{n}"));
     }
     bot.rest().await;
     let texts = once(&bot);
@@ -290,7 +300,7 @@ async fn i5_a_run_is_told_in_spite_of_everything() {
     bot.rest().await;
     assert_eq!(bot.bot.effects(), ["one", "two"]);
     let texts = once(&bot);
-    only(&texts, "succeeded");
+    only(&texts, "is done");
     assert!(texts.iter().any(|text| text.contains("2 of 2") || text.contains("two")), "{texts:#?}");
     bot.finish().await;
 }
@@ -372,9 +382,11 @@ async fn two_processes_in_one_workspace_say_and_do_everything_once() {
     bot.calm().await;
     for n in 0..4 {
         let words = format!("roll {n}");
-        let shown = bot.slack.of_bot(&bot.room).into_iter().find(|seen| {
-            seen.text.contains(&words) && seen.buttons.iter().any(|button| button.label == "approve")
-        });
+        let shown = bot
+            .slack
+            .of_bot(&bot.room)
+            .into_iter()
+            .find(|seen| seen.text.contains(&words) && seen.buttons.iter().any(|button| button.label == "approve"));
         let shown = shown.unwrap_or_else(|| panic!("`{words}` is asked for"));
         bot.reply("boss", shown.ts, "approved");
         bot.reply("lin", shown.ts, "approved");
@@ -432,7 +444,16 @@ async fn a_storm_of_alerts_is_a_few_messages_within_seconds() {
         }
         let place = Place::Room;
         let origin = Origin::Line(cause);
-        tx.say(NewMessage { room: room.clone(), place, origin, part: n, cause: None, role: None, edits: false, message });
+        tx.say(NewMessage {
+            room: room.clone(),
+            place,
+            origin,
+            part: n,
+            cause: None,
+            role: None,
+            edits: false,
+            message,
+        });
     }
     tx.commit().await.expect("committed");
     let adapter = Arc::new(Adapter::connect(&slack.api(), BOT_TOKEN.to_owned()).await.expect("let in"));

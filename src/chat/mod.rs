@@ -47,6 +47,17 @@ pub struct Limits {
     /// How many messages a room takes at once, before it takes them one after the other and what waits may be told as
     /// one; `None`: as many as there are.
     pub at_once: Option<usize>,
+    /// What becomes of a text of very many characters, if it may be shown cut.
+    pub long: Long,
+}
+
+/// What becomes of a long text that may be shown cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Long {
+    /// It is more messages.
+    Messages,
+    /// It is one message and a file.
+    File,
 }
 
 /// A message on its way out.

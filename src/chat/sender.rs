@@ -758,6 +758,9 @@ fn chain(error: &StoreError) -> String {
     text
 }
 
+/// A text of more messages than this is shown as a file, where it may be and the platform takes files.
+pub const MOST_MESSAGES: usize = 3;
+
 /// Cuts a text into messages of at most `limit` characters: at ends of lines, else at spaces, and within a word only if
 /// the word alone is longer. Nothing but the one line break or space at each cut is left out, and parts of nothing but
 /// white space. A text that fits is one part, unchanged.

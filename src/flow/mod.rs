@@ -15,7 +15,7 @@ mod watch;
 
 use std::sync::{Arc, RwLock};
 
-use crate::chat::{Adapter, Limits};
+use crate::chat::{Adapter, Limits, Long};
 use crate::command;
 use crate::engine::plan::{LocalWorld, World, plan};
 use crate::engine::{Secrets, SecretsSource};
@@ -119,7 +119,7 @@ impl App {
         self.adapters
             .iter()
             .find(|adapter| adapter.serves(room))
-            .map_or(Limits { text: 2_000, buttons: 0, at_once: None }, |adapter| adapter.limits())
+            .map_or(Limits { text: 2_000, buttons: 0, at_once: None, long: Long::Messages }, |adapter| adapter.limits())
     }
 }
 

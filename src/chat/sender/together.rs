@@ -199,9 +199,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::chat::Long;
     use crate::model::chat::Button;
 
-    const LIMITS: Limits = Limits { text: 200, buttons: 5, at_once: Some(3) };
+    const LIMITS: Limits = Limits { text: 200, buttons: 5, at_once: Some(3), long: Long::Messages };
 
     fn together(count: usize) -> String {
         format!("{count} messages at once, as I was behind:")

@@ -21,16 +21,18 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use slack_morphism::errors::SlackClientError;
 use slack_morphism::hyper_tokio::{SlackClientHyperConnector, SlackHyperClient};
-use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient};
+use slack_morphism::prelude::SlackApiFilesUploadViaUrlRequest;
+use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient, SlackFileUploadUrl};
 use tokio::time::{Instant, sleep_until};
 
 use super::inbound::Own;
 use super::text::{self, BODY, BUTTONS, Post};
 use super::{PLATFORM, is_user_id};
 use crate::chat::hearing::Hearing;
-use crate::chat::{Adapter, Limits, Outgoing, SendError};
+use crate::chat::sender::MOST_MESSAGES;
+use crate::chat::{Adapter, Limits, Long, Outgoing, SendError};
 use crate::metrics;
-use crate::model::chat::RoomAddress;
+use crate::model::chat::{AsFile, RoomAddress};
 use crate::model::id::MessageId;
 
 /// Where Slack is.
@@ -241,6 +243,73 @@ impl Slack {
             return Ok(edited.clone());
         }
         let posts = text::posts(&outgoing.message);
+        if let Some(file) = &outgoing.message.file
+            && posts.len() > MOST_MESSAGES
+            && alone(outgoing)?.is_none()
+            && self.share(outgoing, file).await? == Shared::Yes
+        {
+            return self.send_parts(outgoing, vec![text::beginning(&outgoing.message, &file.note)]).await;
+        }
+        self.send_parts(outgoing, posts).await
+    }
+
+    /// Puts the whole text into a file where the message belongs, unless it is there. What is not uploaded is told in
+    /// messages; what may have been is tried again.
+    async fn share(&self, outgoing: &Outgoing, file: &AsFile) -> Result<Shared, SendError> {
+        let channel = &outgoing.room.channel;
+        // The key makes the name its own, so that it is found again.
+        let name = format!("{}-{}.txt", file.name, outgoing.key.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+        let own = self.history(outgoing, channel, |message| {
+            let named = |file: &Value| file["name"].as_str() == Some(&name);
+            let files = message["files"].as_array();
+            (self.is_own(message) && files.is_some_and(|files| files.iter().any(named))).then_some(())
+        });
+        if !own.await?.is_empty() {
+            return Ok(Shared::Yes);
+        }
+        let id = match self.upload(&name, &outgoing.message.text).await {
+            Ok(id) => id,
+            Err(SendError::RetryAfter(pause)) => return Err(SendError::RetryAfter(pause)),
+            Err(SendError::Unknown(why) | SendError::Refused(why)) => {
+                tracing::warn!(room = %outgoing.room, why, "a file was not uploaded; its text is told in messages");
+                return Ok(Shared::No);
+            }
+        };
+        let mut request = json!({"files": [{"id": id, "title": name}], "channel_id": channel});
+        if let Some(thread) = &outgoing.thread {
+            request["thread_ts"] = json!(thread.as_str());
+        }
+        self.wait_for(channel).await;
+        match self.post("files.completeUploadExternal", request).await {
+            Ok(_) => Ok(Shared::Yes),
+            Err(SendError::Refused(why)) => {
+                tracing::warn!(room = %outgoing.room, why, "a file was not shared; its text is told in messages");
+                Ok(Shared::No)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hands a file over that nobody sees yet. Its id.
+    async fn upload(&self, name: &str, text: &str) -> Result<String, SendError> {
+        const METHOD: &str = "files.getUploadURLExternal";
+        let fields = [("filename", Some(name.to_owned())), ("length", Some(text.len().to_string()))];
+        let answer = self.get(METHOD, &fields).await?;
+        let shape = || SendError::Unknown(format!("{METHOD} was answered in another shape"));
+        let url = answer["upload_url"].as_str().and_then(|url| url.parse().ok()).ok_or_else(shape)?;
+        let id = answer["file_id"].as_str().ok_or_else(shape)?;
+        let request = SlackApiFilesUploadViaUrlRequest {
+            upload_url: SlackFileUploadUrl(url),
+            content: text.as_bytes().to_vec(),
+            content_type: "text/plain; charset=utf-8".to_owned(),
+        };
+        let session = self.client.open_session(&self.token);
+        session.files_upload_via_url(&request).await.map_err(|error| meaning(&error))?;
+        Ok(id.to_owned())
+    }
+
+    async fn send_parts(&self, outgoing: &Outgoing, posts: Vec<Post>) -> Result<MessageId, SendError> {
+        let channel = &outgoing.room.channel;
         let whole = posts.len();
         let mut first = None;
         for (part, Post { text, blocks }) in posts.into_iter().enumerate() {
@@ -298,7 +367,17 @@ impl Slack {
 
     /// This bot's messages that bear the key, in the room or in the thread.
     async fn written_with(&self, outgoing: &Outgoing, channel: &str) -> Result<Vec<Written>, SendError> {
-        let mut written = Vec::new();
+        self.history(outgoing, channel, |message| self.written(message, &outgoing.key)).await
+    }
+
+    /// What is picked from the newest messages of the room or the thread in which a message belongs.
+    async fn history<T>(
+        &self,
+        outgoing: &Outgoing,
+        channel: &str,
+        pick: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Vec<T>, SendError> {
+        let mut picked = Vec::new();
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES {
             let mut fields = vec![
@@ -317,21 +396,24 @@ impl Slack {
             let page = self.get(method, &fields).await?;
             let page: Page = Page::deserialize(&page)
                 .map_err(|error| SendError::Unknown(format!("{method} was answered in another shape: {error}")))?;
-            written.extend(page.messages.iter().filter_map(|message| self.written(message, &outgoing.key)));
+            picked.extend(page.messages.iter().filter_map(&pick));
             cursor = page.response_metadata.and_then(|page| page.next_cursor).filter(|cursor| !cursor.is_empty());
             if cursor.is_none() {
-                return Ok(written);
+                return Ok(picked);
             }
         }
         tracing::warn!(room = %outgoing.room, "a room is too long to be searched whole for a message that may have arrived");
-        Ok(written)
+        Ok(picked)
+    }
+
+    /// Another app may bear any metadata: only what this bot wrote counts.
+    fn is_own(&self, message: &Value) -> bool {
+        message["user"].as_str() == Some(&self.own.user)
+            || self.own.bot.is_some() && message["bot_id"].as_str() == self.own.bot.as_deref()
     }
 
     fn written(&self, message: &Value, key: &str) -> Option<Written> {
-        // Another app may bear any metadata: only what this bot wrote counts.
-        let own_user = message["user"].as_str() == Some(&self.own.user);
-        let own_bot = self.own.bot.is_some() && message["bot_id"].as_str() == self.own.bot.as_deref();
-        if !(own_user || own_bot) || message["metadata"]["event_type"].as_str() != Some(EVENT) {
+        if !self.is_own(message) || message["metadata"]["event_type"].as_str() != Some(EVENT) {
             return None;
         }
         let borne = Key::of(&message["metadata"]["event_payload"])?;
@@ -361,7 +443,7 @@ impl Adapter for Slack {
     }
 
     fn limits(&self) -> Limits {
-        Limits { text: BODY, buttons: BUTTONS, at_once: usize::try_from(AT_ONCE).ok() }
+        Limits { text: BODY, buttons: BUTTONS, at_once: usize::try_from(AT_ONCE).ok(), long: Long::File }
     }
 
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {
@@ -390,6 +472,13 @@ fn alone(outgoing: &Outgoing) -> Result<Option<&str>, SendError> {
         Some(account) if account.platform == PLATFORM && is_user_id(&account.id) => Ok(Some(&account.id)),
         Some(account) => Err(SendError::Refused(format!("{account} is nobody whom Slack knows"))),
     }
+}
+
+/// Whether a file is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shared {
+    Yes,
+    No,
 }
 
 /// What makes a message itself, and which part of it this is.

@@ -64,7 +64,7 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
         let deed = text::plan::asked_deed(&plan, run.id, request.retry_step);
         list.push((request.code, requester, deed, until, asked));
     }
-    turn.answer(text::answer::requests(&list));
+    turn.answer_list("requests", text::answer::requests(&list));
     Ok(())
 }
 
