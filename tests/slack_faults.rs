@@ -327,6 +327,56 @@ async fn i5_a_double_that_got_through_is_removed() {
     bot.finish().await;
 }
 
+const MANY: usize = 300;
+
+/// A bot whose `help` is longer than anybody reads in a room.
+async fn helps_at_length() -> SlackBot {
+    let mut catalog = Catalog::made();
+    for n in 0..MANY {
+        catalog = catalog.runbook(&format!("roll-out-{n:03}"), &[step("one", "ok")]);
+    }
+    SlackBot::start(catalog, Hears::Socket).await
+}
+
+/// How many of the runbooks a text names.
+fn named(text: &str) -> usize {
+    (0..MANY).filter(|n| text.contains(&format!("roll out {n:03}"))).count()
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_its_beginning_and_a_file() {
+    let bot = helps_at_length().await;
+    // It is there, and nobody knows: it is found, and not put there again.
+    bot.slack.next("files.completeUploadExternal", Fault::LostAfter);
+    bot.slack.next("chat.postMessage", Fault::Limited(Duration::from_secs(1)));
+    bot.say("mei", "help");
+    bot.rest().await;
+    let told = bot.slack.of_bot(&bot.room);
+    let files: Vec<&String> = told.iter().flat_map(|seen| &seen.files).collect();
+    assert_eq!((told.len(), files.len()), (2, 1), "{told:#?}");
+    let content = bot.slack.calls_of("files.getUploadURLExternal").pop().expect("a file");
+    let content = bot.slack.file(content.text("filename")).expect("its content");
+    assert_eq!(named(&String::from_utf8(content).expect("text")), MANY);
+    let shown = told.last().expect("a message");
+    assert!(shown.text.ends_with("Cut here: the whole is in the file next to this message."), "{}", shown.text);
+    assert!(named(&shown.text) > 10);
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_a_file_is_several_messages() {
+    let bot = helps_at_length().await;
+    bot.slack.without_scope("files:write");
+    bot.slack.forgive("files.getUploadURLExternal", "missing_scope");
+    bot.say("mei", "help");
+    bot.rest().await;
+    let told = bot.slack.of_bot(&bot.room);
+    assert!(told.len() > 3 && told.iter().all(|seen| seen.files.is_empty()), "{told:#?}");
+    let whole: Vec<&str> = told.iter().map(|seen| seen.text.as_str()).collect();
+    assert_eq!(named(&whole.join("\n")), MANY, "nothing is left out");
+    bot.finish().await;
+}
+
 /// A second process beside a bot: the same database, catalog and settings, and so the same workspace.
 struct Second {
     child: Child,
