@@ -33,7 +33,7 @@ use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::SecretName;
 use crate::store::managed::{self, Managed, ManagedOptions};
 use crate::store::{Store, WorkerId};
-use crate::sys::{Liveness, ProcessIdentity};
+use crate::sys::{Liveness, ProcessIdentity, close_to_others};
 use crate::text::echo::at_once;
 use crate::text::time::Times;
 use crate::web::{self, Speaking, Token, WebState};
@@ -77,6 +77,11 @@ pub struct Args {
 /// When it cannot start: one sentence that says what to do.
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     super::start_logging(args.log_format)?;
+    // Tokens of chat workspaces and the database's password are in its memory and perhaps in its environment, and steps
+    // run as the same user.
+    if let Err(error) = close_to_others() {
+        tracing::warn!(%error, "this process cannot be closed to others of its user: a step could read its environment");
+    }
     let settings = Settings::read(Flags {
         config: args.config,
         catalog: args.catalog,
