@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use countersign::chat::room::LocalRoom;
 use countersign::chat::{
-    Adapter, Delivery, Inbound, Limits, Long, Outgoing, ReceiveError, Received, SendError, sender,
+    Adapter, Delivery, Inbound, Limits, Long, NewsReceived, Outgoing, ReceiveError, Received, SendError, sender,
 };
 use countersign::cli::client::{Client, ServerArgs};
 use countersign::cli::say;
-use countersign::model::chat::{Account, Incoming, Message, RoomAddress, Said};
+use countersign::model::chat::{Account, Incoming, Message, RoomAddress, RoomNews, Said};
 use countersign::model::id::{InboxId, MessageId, OutboxId, PersonId, RunbookName, SystemName};
 use countersign::model::plan::Sealed;
 use countersign::model::run::RunState;
@@ -632,6 +632,10 @@ impl Inbound for Scripted {
     fn receive(&self, incoming: Incoming) -> BoxFuture<'_, Result<Received, ReceiveError>> {
         Box::pin(async move { self.take(incoming).await.map_err(ReceiveError) })
     }
+
+    fn news(&self, _: RoomNews) -> BoxFuture<'_, Result<NewsReceived, ReceiveError>> {
+        Box::pin(async { Ok(NewsReceived::Undeclared) })
+    }
 }
 
 struct World {
@@ -671,6 +675,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
         trial: None,
         planner: Arc::new(|_| Err("no plans in this test".to_owned())),
         names: Vec::new(),
+        hearings: Vec::new(),
         silent_at_most: Duration::from_secs(60),
     };
     let serving = tokio::spawn(web::serve(listener, state, stopped));

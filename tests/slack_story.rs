@@ -86,6 +86,36 @@ async fn buttons_by_requests() {
     pressed(Hears::Requests).await;
 }
 
+/// The night: a service that never ran, and one that dies and is brought back by itself. All that anybody reads of it.
+#[tokio::test]
+async fn it_recovers_by_itself() {
+    let bot = SlackBot::start(Catalog::copied(), Hears::Socket).await;
+    let down = bot.hear("Service B is not running").await;
+    insta::assert_snapshot!(support::bot::plain(&down.text), @"
+    PRODUCTION · System A: Service B is not running since TIME (check running, 2 of 2).
+    INC-1 opened. Say what happened, status, or start service b.
+    ");
+    let dir = countersign::demo::dir_for(&bot.bot.data()).display().to_string();
+    let killed = bot.bot.command(&["demo-ctl", "--dir", &dir, "kill", "service-c"]).output().await;
+    assert!(killed.expect("the tool runs").status.success());
+    for words in ["Service C is not running", "Service C is fine again"] {
+        let told = bot.hear(words).await;
+        assert!(told.thread.is_none(), "it is told in the room: {}", told.text);
+    }
+    bot.bot.until_run(countersign::model::id::RunId(1), "succeeded").await;
+    let rest = bot.rest().await;
+    assert!(rest.contains("Recovering: start service-c"), "{rest}");
+    for person in ["boss", "lin"] {
+        let pushes = bot.slack.pushes(person);
+        assert!(pushes.iter().all(|push| !push.text.contains("Service C")), "nobody is woken for it: {pushes:?}");
+    }
+    bot.say("boss", "what happened INC-1");
+    let happened = bot.hear("INC-1").await;
+    assert!(happened.text.contains("Service B"), "{}", happened.text);
+    bot.rest().await;
+    bot.finish().await;
+}
+
 /// The trial's own room does not exist beside a real workspace: nobody speaks as somebody else there.
 #[tokio::test]
 async fn nobody_speaks_for_others_beside_a_workspace() {

@@ -375,7 +375,8 @@ impl Channel<'_> {
                 Work::Send(rows) => {
                     done = self.send_all(rows).await?;
                     idle_since = Instant::now();
-                    if self.held_back.is_some() {
+                    // What was left because the platform took its time is read again.
+                    if self.held_back.is_some() || self.slow {
                         continue;
                     }
                 }

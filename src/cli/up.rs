@@ -25,7 +25,8 @@ use crate::config::{Database, Flags, Settings};
 use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
 use crate::flow::{
-    App, CurrentSecrets, Reload, housekeeping, make_plan, mending_line, room_sink, watch, watch_catalog,
+    App, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, make_plan, mending_line, room_sink, watch,
+    watch_catalog,
 };
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, Probe, StepAction};
@@ -331,7 +332,10 @@ impl Bot {
             Trial::No => workspaces.iter().map(|workspace| Arc::clone(&workspace.slack) as Arc<dyn Adapter>).collect(),
         };
         let times = Times::in_zone(settings.time_zone);
-        let app = Arc::new(App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets));
+        let app = App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets).asking_for_user_groups(
+            UserGroupTimes { every: settings.user_groups_every, good_for: settings.user_groups_good_for },
+        );
+        let app = Arc::new(app);
         let unserved = app.unserved(&app.in_use().catalog);
         if !unserved.is_empty() {
             bail!("the catalog in {} does not fit the settings:\n{}", settings.catalog.display(), unserved.join("\n"));
@@ -377,17 +381,20 @@ impl Bot {
                 make_plan(&planner.in_use().catalog, &asked.runbook, params, &planner.world)
             }),
             names: settings.names.clone(),
+            hearings: workspaces.iter().map(|workspace| workspace.slack.hearing().clone()).collect(),
             // By then everything that this process held is lost to it, so that starting it again ends nothing that goes on.
             silent_at_most: settings.lease * 4 + DATABASE_PATIENCE,
         };
         let serve = web::serve(listener, state, taking_stops.clone());
-        let (tell_ended, ended) = mpsc::channel(8 + workspaces.len());
+        let (tell_ended, ended) = mpsc::channel(9 + workspaces.len());
         let serve = async move {
             if let Err(error) = serve.await {
                 tracing::error!(%error, "the server has ended");
             }
         };
+        let membership = Membership::begin(app.clone()).await;
         let mut taking = vec![
+            part("look at user groups", &tell_ended, membership.run(taking_stops.clone())),
             part("server", &tell_ended, serve),
             part("engine", &tell_ended, engine.run(taking_stops.clone())),
             part("watch", &tell_ended, watch(app.clone(), asker, me, settings.lease, taking_stops.clone())),

@@ -6,7 +6,7 @@ use super::{App, InUse};
 use crate::chat::sender::{MOST_MESSAGES, split};
 use crate::chat::{Limits, Long};
 use crate::model::allowed::asked;
-use crate::model::catalog::{Catalog, Person, System};
+use crate::model::catalog::{Catalog, Person, Subject, System};
 use crate::model::chat::{AsFile, Incoming, Message, RoomAddress};
 use crate::model::id::{InboxId, PersonId, ThreadId};
 use crate::model::plan::{Plan, Sealed};
@@ -60,6 +60,13 @@ impl Turn<'_> {
         self.answer(text);
     }
 
+    /// Refuses for want of a right that these subjects have; says so when nobody knows just now who is among them.
+    pub(super) fn refuse_right<'s>(&mut self, sentence: String, subjects: impl IntoIterator<Item = &'s Subject>) {
+        let subjects: Vec<&Subject> = subjects.into_iter().collect();
+        let unseen = self.app.unseen(&self.in_use.catalog, subjects);
+        self.refuse(sentence + &unseen);
+    }
+
     /// Refuses so that only the speaker sees it.
     pub(super) fn refuse_privately(&mut self, text: impl Into<String>) {
         self.outcome = LineOutcome::Refused;
@@ -71,6 +78,13 @@ impl Turn<'_> {
     /// The people who are asked in a stage of a plan's policy, without those who asked for it.
     pub(super) fn asked(&self, plan: &Plan, stage: u32, requesters: &[PersonId]) -> Vec<PersonId> {
         asked(self.catalog(), plan, stage, requesters)
+    }
+
+    /// Whoever the frozen policy of a plan asks in a stage.
+    pub(super) fn approvers(plan: &Plan, stage: u32) -> Vec<Subject> {
+        let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
+        let stage = usize::try_from(stage).ok().and_then(|stage| stages.get(stage));
+        stage.map(|stage| stage.approvers.clone()).unwrap_or_default()
     }
 
     /// The system of a run as the catalog has it now.

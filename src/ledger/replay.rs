@@ -29,7 +29,7 @@ use crate::store::{
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 12] = [
+const STATELESS: [&str; 14] = [
     "ledger_created",
     "check_turned",
     "check_flaps",
@@ -40,6 +40,8 @@ const STATELESS: [&str; 12] = [
     "catalog_loaded",
     "catalog_refused",
     "request_differs",
+    "was_away",
+    "room_changed",
     "clock_jumped",
     super::verify::ERASED,
 ];
@@ -435,6 +437,10 @@ impl Replay {
             | Happened::CheckFlaps { .. }
             | Happened::CheckSteady { .. }
             | Happened::IncidentNoted { .. }
+            | Happened::GroupSeen { .. }
+            | Happened::GroupUnseen { .. }
+            | Happened::WasAway { .. }
+            | Happened::RoomChanged { .. }
             | Happened::ClockJumped { .. } => {}
             Happened::IncidentOpened { incident, service, title, check: _, by, room, since } => {
                 let facts = IncidentFacts {

@@ -36,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::chat::Inbound;
+use crate::chat::hearing::Hearing;
 use crate::chat::room::LocalRoom;
 use crate::model::catalog::Catalog;
 use crate::model::chat::RoomAddress;
@@ -89,6 +90,8 @@ pub struct WebState {
     pub planner: Arc<Planner>,
     /// Further names, with port if it is not the scheme's own, under which browsers and clients reach this server.
     pub names: Vec<String>,
+    /// Whether each chat workspace is heard.
+    pub hearings: Vec<Arc<Hearing>>,
     /// How long a loop of this process may give no sign of life before `/healthz` says that it hangs.
     pub silent_at_most: Duration,
 }

@@ -10,7 +10,7 @@
 //! the key and was written by this bot; the rest is removed. A message that only one person sees leaves nothing that could
 //! be read: if its fate is unknown it is sent again, and at worst that person sees it twice. A change is made again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ use crate::chat::hearing::Hearing;
 use crate::chat::sender::MOST_MESSAGES;
 use crate::chat::{Adapter, Limits, Long, Outgoing, SendError};
 use crate::metrics;
-use crate::model::chat::{AsFile, RoomAddress};
+use crate::model::chat::{Account, AsFile, RoomAddress, UserGroup};
 use crate::model::id::MessageId;
 
 /// Where Slack is.
@@ -173,7 +173,7 @@ impl Slack {
         answer.map_err(|error| self.note(method, &error))
     }
 
-    async fn get(&self, method: &str, fields: &[(&str, Option<String>)]) -> Result<Value, SendError> {
+    pub(super) async fn get(&self, method: &str, fields: &[(&str, Option<String>)]) -> Result<Value, SendError> {
         self.may_call(method)?;
         let session = self.client.open_session(&self.token);
         let fields = fields.to_vec();
@@ -461,6 +461,10 @@ impl Adapter for Slack {
 
     fn find<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<Option<MessageId>, SendError>> {
         self.find_posts(message).boxed()
+    }
+
+    fn members_of<'a>(&'a self, group: &'a UserGroup) -> BoxFuture<'a, Result<Option<BTreeSet<Account>>, SendError>> {
+        self.accounts_in(group).boxed()
     }
 }
 

@@ -103,7 +103,7 @@ async fn people(guest: Guest, Query(query): Query<PeopleQuery>) -> Html<String> 
     let catalog = (web.state.catalog)();
     let next = local_path(&query.next);
     let groups_of = |person| {
-        let groups = catalog.groups.iter().filter(|(_, members)| members.contains(person));
+        let groups = catalog.groups.iter().filter(|(_, group)| group.members.contains(person));
         groups.map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(", ")
     };
     let choose = |account: &Account, name: &str, what: &str| -> Markup {
