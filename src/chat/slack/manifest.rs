@@ -146,7 +146,10 @@ mod tests {
         let by_events: BTreeSet<&str> = EVENTS.iter().map(|(_, scope)| *scope).collect();
         assert!(by_events.is_subset(&scopes), "{by_events:?}");
         // What is not there for an event is there for what the bot says, or for its command.
-        assert_eq!(scopes.difference(&by_events).copied().collect::<Vec<_>>(), ["chat:write", "commands"]);
+        assert_eq!(
+            scopes.difference(&by_events).copied().collect::<Vec<_>>(),
+            ["chat:write", "commands", "files:write"]
+        );
         let listed = |path: &str| read().pointer(path).and_then(Value::as_array).map_or(0, Vec::len);
         assert_eq!(listed("/oauth_config/scopes/bot"), SCOPES.len());
         assert_eq!(listed("/settings/event_subscriptions/bot_events"), EVENTS.len());
