@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use countersign::chat::room::LocalRoom;
 use countersign::chat::{
-    Adapter, Delivery, Inbound, Limits, NewsReceived, Outgoing, ReceiveError, Received, SendError, Used, sender,
+    Adapter, Delivery, Inbound, Limits, Long, NewsReceived, Outgoing, ReceiveError, Received, SendError, Used, sender,
 };
 use countersign::cli::client::{Client, ServerArgs};
 use countersign::cli::say;
@@ -117,6 +117,8 @@ enum Deed {
     Refuse,
     /// It arrives, and the answer never comes.
     ArrivesAndHangs,
+    /// It is lost on the way, and the answer never comes.
+    LostAndHangs,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,10 +138,20 @@ struct Platform {
     looked_for: Mutex<Vec<String>>,
     /// Whether it finds nothing, as if its search were down.
     blind: AtomicBool,
+    /// Whether it takes one message after the other, so that what waits may be told as one.
+    paced: AtomicBool,
     hanging: Notify,
 }
 
+fn together(count: usize) -> String {
+    format!("{count} at once:")
+}
+
 impl Platform {
+    fn paced() -> Arc<Self> {
+        Arc::new(Self { paced: AtomicBool::new(true), ..Self::default() })
+    }
+
     fn script(&self, text: &str, deeds: impl IntoIterator<Item = Deed>) {
         locked(&self.script).insert(text.to_owned(), deeds.into_iter().collect());
     }
@@ -173,7 +185,13 @@ impl Adapter for Platform {
     }
 
     fn limits(&self) -> Limits {
-        Limits { text: 4000, buttons: 0, used: Used::Hidden }
+        Limits {
+            text: 4000,
+            buttons: 0,
+            used: Used::Hidden,
+            at_once: self.paced.load(Ordering::Relaxed).then_some(3),
+            long: Long::Messages,
+        }
     }
 
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {
@@ -193,6 +211,10 @@ impl Adapter for Platform {
                 Some(Deed::Refuse) => Err(SendError::Refused("not allowed".to_owned())),
                 Some(Deed::ArrivesAndHangs) => {
                     self.arrive(message);
+                    self.hanging.notify_one();
+                    std::future::pending().await
+                }
+                Some(Deed::LostAndHangs) => {
                     self.hanging.notify_one();
                     std::future::pending().await
                 }
@@ -221,7 +243,7 @@ struct Sending {
 impl Sending {
     fn start(store: &Store, adapter: Arc<dyn Adapter>, me: WorkerId, lease: Duration) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self { stop, task: tokio::spawn(sender::run(store.clone(), vec![adapter], me, lease, stopped)) }
+        Self { stop, task: tokio::spawn(sender::run(store.clone(), vec![adapter], together, me, lease, stopped)) }
     }
 
     async fn stop(self) {
@@ -259,8 +281,9 @@ async fn i5_order_holds_under_limits_doubt_and_refusal() {
     assert_eq!(platform.texts(), all_but_refused, "in order, and none twice");
     assert_eq!(sent_texts(&store, &room).await, all_but_refused);
     let looked_for = locked(&platform.looked_for).clone();
-    assert!(["r2", "r3", "r4"].iter().all(|text| looked_for.iter().any(|looked| looked == text)), "{looked_for:?}");
-    assert!(!looked_for.contains(&"r6".to_owned()), "what was never tried is not looked for");
+    assert!(["r3", "r4"].iter().all(|text| looked_for.iter().any(|looked| looked == text)), "{looked_for:?}");
+    let never_taken = ["r1", "r2", "r6"].iter().any(|text| looked_for.iter().any(|looked| looked == text));
+    assert!(!never_taken, "what cannot have arrived is not looked for: {looked_for:?}");
     sending.stop().await;
 }
 
@@ -289,6 +312,114 @@ async fn i5_a_successor_looks_for_what_was_on_its_way_when_its_predecessor_was_k
         looked_for.ends_with(&["r2".to_owned(), "r3".to_owned()]),
         "up to the first that is not there: {looked_for:?}"
     );
+    sending.stop().await;
+}
+
+/// Each of the room's messages that were sent, with the name of the message that holds it.
+async fn holders(store: &Store, room: &RoomAddress) -> Vec<(String, String)> {
+    let rows = store.list_sent(room, OutboxId(0), 1000).await.expect("rows");
+    let holder = |name: Option<MessageId>| name.map(|name| name.to_string()).unwrap_or_default();
+    rows.into_iter().map(|row| (row.message.text, holder(row.platform_message))).collect()
+}
+
+async fn until_sent(store: &Store, room: &RoomAddress, count: usize) {
+    until("all are marked", async || (sent_texts(store, room).await.len() == count).then_some(())).await;
+}
+
+/// `r1` to `r20`.
+fn twenty() -> Vec<String> {
+    (1..=20).map(|n| format!("r{n}")).collect()
+}
+
+#[tokio::test]
+async fn i5_a_room_that_is_behind_is_told_several_things_as_one() {
+    let (_db, store) = database().await;
+    let platform = Platform::paced();
+    let room = slack("r");
+    let cause = line(&store, &room, "1").await;
+    say_all(&store, (1..=20).map(|n| message(&room, cause, n, &format!("r{n}")))).await;
+    let sending = Sending::start(&store, platform.clone(), worker(&store).await, LEASE);
+    until_sent(&store, &room, 20).await;
+    assert_eq!(platform.texts(), [format!("20 at once:\n{}", twenty().join("\n"))]);
+    assert!(locked(&platform.looked_for).is_empty(), "nobody can have sent any of it");
+    let expected: Vec<_> = twenty().into_iter().map(|text| (text, "p1".to_owned())).collect();
+    assert_eq!(holders(&store, &room).await, expected, "each is marked with the message that holds it");
+    sending.stop().await;
+}
+
+#[tokio::test]
+async fn i5_what_was_told_as_one_is_found_as_one_after_a_kill_whatever_waits_by_then() {
+    let (_db, store) = database().await;
+    for arrives in [true, false] {
+        let platform = Platform::paced();
+        let room = slack(if arrives { "here" } else { "lost" });
+        let cause = line(&store, &room, "1").await;
+        say_all(&store, (1..=20).map(|n| message(&room, cause, n, &format!("r{n}")))).await;
+        let whole = format!("20 at once:\n{}", twenty().join("\n"));
+        platform.script(&whole, [if arrives { Deed::ArrivesAndHangs } else { Deed::LostAndHangs }]);
+        let first = worker(&store).await;
+        let sending = Sending::start(&store, platform.clone(), first, LEASE);
+        tokio::time::timeout(SOON, platform.hanging.notified()).await.expect("it is on its way");
+        sending.kill().await;
+        // Joined anew, these would go with the others.
+        say_all(&store, (21..=30).map(|n| message(&room, cause, n, &format!("r{n}")))).await;
+        store.end_worker(first).await.expect("ended");
+        let sending = Sending::start(&store, platform.clone(), worker(&store).await, LEASE);
+        until_sent(&store, &room, 30).await;
+        let texts = platform.texts();
+        assert_eq!(texts.first(), Some(&whole), "once and whole");
+        let all = texts.join("\n");
+        for n in 1..=30 {
+            assert_eq!(all.lines().filter(|line| *line == format!("r{n}")).count(), 1, "r{n} in {all}");
+        }
+        sending.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn i5_what_the_platform_refuses_as_one_is_told_one_by_one() {
+    let (_db, store) = database().await;
+    let platform = Platform::paced();
+    let room = slack("r");
+    let cause = line(&store, &room, "1").await;
+    say_all(&store, (1..=20).map(|n| message(&room, cause, n, &format!("r{n}")))).await;
+    platform.script(&format!("20 at once:\n{}", twenty().join("\n")), [Deed::Refuse]);
+    platform.script("r7", [Deed::Refuse]);
+    let sending = Sending::start(&store, platform.clone(), worker(&store).await, LEASE);
+    until_sent(&store, &room, 19).await;
+    let expected: Vec<_> = twenty().into_iter().filter(|text| text != "r7").collect();
+    assert_eq!(platform.texts(), expected, "one that is not taken silences no other");
+    sending.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_that_has_to_wait_holds_up_nothing_and_only_the_newest_is_made() {
+    let (_db, store) = database().await;
+    let platform = Platform::paced();
+    let room = slack("r");
+    let cause = line(&store, &room, "1").await;
+    let progress = |part, text: &str, edits| NewMessage {
+        role: Some(("run:1:1".to_owned(), "progress")),
+        edits,
+        ..message(&room, cause, part, text)
+    };
+    say_all(&store, [progress(1, "step 1", false)]).await;
+    let first = worker(&store).await;
+    let sending = Sending::start(&store, platform.clone(), first, LEASE);
+    until_sent(&store, &room, 1).await;
+    // Long after the end of this test: the outcome may not wait for it.
+    platform.script("step 2", [Deed::RetryAfter(Duration::from_secs(3600))]);
+    say_all(&store, [progress(2, "step 2", true)]).await;
+    until("it was tried", async || locked(&platform.script).values().all(VecDeque::is_empty).then_some(())).await;
+    say_all(&store, [progress(3, "step 3", true), progress(4, "step 4", true), message(&room, cause, 5, "done")]).await;
+    until("the outcome is there", async || platform.texts().contains(&"done".to_owned()).then_some(())).await;
+    assert_eq!(platform.texts(), ["step 1", "done"]);
+    sending.stop().await;
+    // Whoever comes next makes the newest change and no other.
+    store.end_worker(first).await.expect("ended");
+    let sending = Sending::start(&store, platform.clone(), worker(&store).await, LEASE);
+    until_sent(&store, &room, 5).await;
+    assert_eq!(platform.texts(), ["step 1", "done", "step 4"]);
     sending.stop().await;
 }
 

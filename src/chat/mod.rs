@@ -7,7 +7,8 @@
 //! late, Discord after a resume), so [`Inbound::receive`] returns only when the thing is durable and says whether it was
 //! new; both limit rate per channel ([`SendError::RetryAfter`]); both may take a message without saying so
 //! ([`SendError::Unknown`], after which [`Adapter::find`] looks for it by its key before it is sent again); both limit
-//! length ([`Limits`]).
+//! length ([`Limits`]). A change of a message may be told to wait without holding up what follows: [`SendError::RetryAfter`]
+//! for a change means that alone.
 
 pub mod hearing;
 pub mod room;
@@ -60,6 +61,11 @@ pub struct Limits {
     pub buttons: usize,
     /// What becomes of buttons that have done their work.
     pub used: Used,
+    /// How many messages a room takes at once, before it takes them one after the other and what waits may be told as
+    /// one; `None`: as many as there are.
+    pub at_once: Option<usize>,
+    /// What becomes of a text of very many characters, if it may be shown cut.
+    pub long: Long,
 }
 
 /// What becomes of buttons that have done their work.
@@ -72,6 +78,15 @@ pub enum Used {
         /// Characters of a message that takes another's place. It cannot be more messages, so it may hold more than one.
         edited: usize,
     },
+}
+
+/// What becomes of a long text that may be shown cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Long {
+    /// It is more messages.
+    Messages,
+    /// It is one message and a file.
+    File,
 }
 
 /// A message on its way out.

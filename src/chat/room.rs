@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
 
-use super::{Adapter, Limits, Outgoing, SendError, Used};
+use super::{Adapter, Limits, Long, Outgoing, SendError, Used};
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::id::{InboxId, MessageId, OutboxId, ThreadId};
 use crate::store::Clock;
@@ -82,7 +82,7 @@ impl Adapter for LocalRoom {
     }
 
     fn limits(&self) -> Limits {
-        Limits { text: 4000, buttons: 5, used: Used::Hidden }
+        Limits { text: 4000, buttons: 5, used: Used::Hidden, at_once: None, long: Long::Messages }
     }
 
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {

@@ -5,19 +5,28 @@
 //! Keeps I5. A room has one sender at a time, the holder of the lease `channel:ROOM`; it sends in the order of the rows
 //! and does not go on past one that has to be tried again. Rows are marked after they were sent, so what a crash leaves
 //! sent but unmarked is always the beginning of what waits. Whoever takes the lease therefore looks for the first rows
-//! one by one until one is not there, and from then on sends. A row that was tried before is looked for as well.
+//! one by one until one is not there, and from then on sends. What was put into the outbox after the lease had last been
+//! held cannot have been sent, and is not looked for. A row whose fate is unknown is looked for as well; one that the
+//! platform answered with a time to wait did not arrive.
+//!
+//! A change of a message is no message: making it twice does no harm, and it has no place in the order. So a change that
+//! the platform wants to have later waits alone, and is passed by what follows; and when it is not found, that says
+//! nothing about those behind it. What a room that is behind is told as one is decided in [`together`].
+
+mod together;
 
 use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{Adapter, Outgoing, SendError};
+use self::together::{Behind, Known, Noted, Unit};
+use super::{Adapter, Limits, Outgoing, SendError};
 use crate::metrics::beats::{Loop, beat};
 use crate::metrics::{self, Sending};
 use crate::model::chat::RoomAddress;
@@ -43,6 +52,21 @@ const LET_THE_BUSY_GO_FIRST: Duration = Duration::from_millis(5);
 /// Messages read at once.
 const BATCH: i64 = 50;
 
+/// Messages read at once where some may be told as one. Above what is told as one at most.
+const PACED_BATCH: i64 = 200;
+
+/// A room is behind when so many times as much waits as it takes at once.
+const BEHIND: usize = 2;
+
+/// Or when the platform takes its time, and something waits for so long.
+const BEHIND_AFTER: TimeDelta = TimeDelta::seconds(3);
+
+/// A platform that takes so long for one message takes its time. What has come meanwhile is looked at first.
+const SLOW: Duration = Duration::from_millis(700);
+
+/// By how much the clocks may differ of whoever commits a message and whoever held the lease.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::milliseconds(50);
+
 /// How long a message may be sent and not marked, while others follow it.
 const MARK_WITHIN: Duration = Duration::from_millis(20);
 
@@ -55,18 +79,22 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// The first line of a message that holds so many, as its room was behind.
+pub type Together = fn(usize) -> String;
+
 /// Sends what waits, until told to stop; then what is on its way is finished and marked, and the rest waits for the next
 /// sender. Errors are logged and tried again: it never ends by itself.
 pub async fn run(
     store: Store,
     adapters: Vec<Arc<dyn Adapter>>,
+    together: Together,
     me: WorkerId,
     lease_length: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut wake = store.hub().listen(Topic::Outbox);
     let lingering = Semaphore::new(MOST_LINGERING);
-    let sender = Arc::new(Sender { store, adapters, me, lease_length, stop: stop.clone(), lingering });
+    let sender = Arc::new(Sender { store, adapters, together, me, lease_length, stop: stop.clone(), lingering });
     let mut rooms = Rooms::default();
     while !*stop.borrow() {
         beat(Loop::Sender);
@@ -150,6 +178,7 @@ impl Rooms {
                 self.clear.insert(room, fence);
                 Again::AtOnce
             }
+            Ended::Doubtful => Again::Soon,
             Ended::Elsewhere => {
                 self.left_alone.insert(room, Instant::now() + POLL);
                 Again::Soon
@@ -172,6 +201,8 @@ impl Rooms {
 enum Ended {
     /// Everything that was sent is marked.
     Clear { fence: i64 },
+    /// Everything that it sent is marked; whether its predecessor's is, it did not come to know.
+    Doubtful,
     /// Another worker serves the room.
     Elsewhere,
     /// Something may have been sent and not marked.
@@ -182,6 +213,7 @@ enum Ended {
 struct Sender {
     store: Store,
     adapters: Vec<Arc<dyn Adapter>>,
+    together: Together,
     me: WorkerId,
     lease_length: Duration,
     stop: watch::Receiver<bool>,
@@ -195,26 +227,37 @@ impl Sender {
         // Registered before looking, so that what is put into the outbox meanwhile is not missed.
         let wake = self.store.hub().listen(Topic::Outbox);
         let taken = Instant::now();
-        let fence = match self.store.take_lease(&name, self.me, self.lease_length).await {
-            Ok(Some(lease)) => lease.fence,
+        let lease = match self.store.take_lease(&name, self.me, self.lease_length).await {
+            Ok(Some(lease)) => lease,
             Ok(None) => return Ended::Elsewhere,
             Err(error) => return Ended::InDoubt(chain(&error)),
         };
+        let fence = lease.fence;
+        let adapter = self.adapters.iter().find(|adapter| adapter.serves(&room));
         let mut channel = Channel {
             sender: &self,
-            adapter: self.adapters.iter().find(|adapter| adapter.serves(&room)),
+            adapter,
+            limits: adapter.map(|adapter| adapter.limits()),
             room: &room,
-            in_doubt: clear != Some(fence),
+            lease: &name,
+            fence,
+            // A lease that was renewed was held by a task of this process, of which nothing is known but that it ended.
+            in_doubt: lease.held_before.filter(|_| clear != Some(fence)).map(|held| held + CLOCKS_DIFFER),
             unmarked: Vec::new(),
             roles_unmarked: false,
             unmarked_since: taken,
             try_at: None,
             held_back: None,
             newest: OutboxId(0),
+            changes_wait: None,
+            changes_failed: 0,
+            slow: false,
+            apart: HashSet::new(),
         };
         let handed = self.store.hub().take_over(&room);
         tokio::select! {
             done = channel.work(wake, handed) => match done {
+                Ok(()) if channel.in_doubt.is_some() => Ended::Doubtful,
                 Ok(()) => Ended::Clear { fence },
                 Err(error) => Ended::InDoubt(chain(&error)),
             },
@@ -254,9 +297,13 @@ impl Sender {
 struct Channel<'a> {
     sender: &'a Sender,
     adapter: Option<&'a Arc<dyn Adapter>>,
+    limits: Option<Limits>,
     room: &'a RoomAddress,
-    /// Whether the next row may have been sent by whoever held the lease before.
-    in_doubt: bool,
+    /// The lease's name.
+    lease: &'a str,
+    fence: i64,
+    /// What was put into the outbox until then may have been sent by whoever held the lease before.
+    in_doubt: Option<DateTime<Utc>>,
     unmarked: Vec<(OutboxId, MessageId)>,
     /// Whether any of these has a role.
     roles_unmarked: bool,
@@ -267,6 +314,14 @@ struct Channel<'a> {
     held_back: Option<OutboxId>,
     /// The newest message that was sent.
     newest: OutboxId,
+    /// Until when no message is changed.
+    changes_wait: Option<Instant>,
+    /// How many changes in a row came to nothing.
+    changes_failed: i32,
+    /// Whether the platform took its time for what was sent last, or wants to be left alone.
+    slow: bool,
+    /// What the platform refused when it was told as one.
+    apart: HashSet<OutboxId>,
 }
 
 /// What a room's sender does next.
@@ -277,6 +332,24 @@ enum Work {
     Send(Vec<OutboxRow>),
 }
 
+/// Whether anything was done with what waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Something,
+    /// All of it is changes whose time has not come.
+    Nothing,
+}
+
+/// What became of a message.
+enum Sent {
+    /// It, or all that are told as one, went or were given up.
+    Gone,
+    /// It is a change that waits alone.
+    Later,
+    /// What follows has to wait as well.
+    Waits,
+}
+
 impl Channel<'_> {
     async fn work(&mut self, mut wake: Listener, mut handed: HandedOver) -> Result<(), StoreError> {
         let mut stop = self.sender.stop.clone();
@@ -284,19 +357,26 @@ impl Channel<'_> {
         let mut idle_since = Instant::now();
         let mut work = Work::Look;
         while !*stop.borrow() {
+            let mut done = Done::Something;
             match std::mem::replace(&mut work, Work::Look) {
                 Work::Look => {
-                    let rows = self.sender.store.list_unsent(self.room, BATCH).await?;
-                    if !rows.is_empty() {
-                        self.send_all(rows).await?;
+                    let rows = self.sender.store.list_unsent(self.room, self.batch()).await?;
+                    self.settle_doubt(&rows);
+                    if rows.is_empty() {
+                        self.slow &= self.held_back.is_some();
+                    } else {
+                        done = self.send_all(rows).await?;
                         idle_since = Instant::now();
-                        continue;
+                        if done == Done::Something {
+                            continue;
+                        }
                     }
                 }
                 Work::Send(rows) => {
-                    self.send_all(rows).await?;
+                    done = self.send_all(rows).await?;
                     idle_since = Instant::now();
-                    if self.held_back.is_some() {
+                    // What was left because the platform took its time is read again.
+                    if self.held_back.is_some() || self.slow {
                         continue;
                     }
                 }
@@ -304,11 +384,13 @@ impl Channel<'_> {
             if place.is_none() {
                 place = self.sender.lingering.try_acquire().ok();
             }
-            if place.is_none() || idle_since.elapsed() >= LINGER {
+            // Whoever left now would be back at once, as something waits that the database does not know to be waiting.
+            if done == Done::Something && (place.is_none() || idle_since.elapsed() >= LINGER) {
                 break;
             }
             let now = Instant::now();
-            let pause = self.try_at.take().map_or(POLL, |at| at.saturating_duration_since(now).min(POLL));
+            let until = if done == Done::Nothing { self.changes_wait } else { self.try_at.take() };
+            let pause = until.map_or(POLL, |at| at.saturating_duration_since(now).min(POLL));
             tokio::select! {
                 biased;
                 rows = handed.next() => {
@@ -325,44 +407,138 @@ impl Channel<'_> {
         Ok(())
     }
 
+    /// Ends the doubt when nothing that was read, which is all that waits, is as old. What is not committed yet was not
+    /// sent by anybody.
+    fn settle_doubt(&mut self, rows: &[OutboxRow]) {
+        let all_read = if rows.is_empty() {
+            self.held_back.is_none() && self.newest > OutboxId(0)
+        } else {
+            i64::try_from(rows.len()).is_ok_and(|count| count < self.batch())
+        };
+        if all_read && !rows.iter().any(|row| self.doubts(row)) {
+            self.in_doubt = None;
+        }
+    }
+
+    /// How many messages are read at once.
+    fn batch(&self) -> i64 {
+        if self.limits.is_some_and(|limits| limits.at_once.is_some()) { PACED_BATCH } else { BATCH }
+    }
+
+    /// What waits, as it is sent: one by one, or where the platform takes one after the other perhaps several as one.
+    fn units(&self, rows: Vec<OutboxRow>) -> Vec<Unit> {
+        let Some((limits, at_once)) = self.limits.and_then(|limits| Some((limits, limits.at_once?))) else {
+            return rows.into_iter().map(Unit::One).collect();
+        };
+        let whole = rows.len() < usize::try_from(self.batch()).unwrap_or(usize::MAX);
+        let mut messages = rows.iter().filter(|row| row.edits.is_none()).peekable();
+        let late = self.sender.store.clock().now() - BEHIND_AFTER;
+        let for_long = self.slow && messages.peek().is_some_and(|first| first.created_at < late);
+        let behind = if for_long || messages.count() > BEHIND * at_once { Behind::Yes } else { Behind::No };
+        let known = Known { behind, limits, together: self.sender.together, apart: &self.apart };
+        let mut units = together::units(rows, &known, |row| self.doubts(row));
+        // More of what is told as one may wait behind what was read, unless it is the first: all of that was read.
+        let cut = units.iter().skip(1).position(|unit| matches!(unit, Unit::Several(_, Noted::Yes)));
+        if let Some(at) = cut.filter(|_| !whole) {
+            units.truncate(at + 1);
+        }
+        units
+    }
+
+    /// Whether a row may have been sent by whoever held the lease before.
+    fn doubts(&self, row: &OutboxRow) -> bool {
+        self.in_doubt.is_some_and(|until| row.created_at <= until)
+    }
+
     /// Sends rows in order, up to the first that has to wait.
-    async fn send_all(&mut self, rows: Vec<OutboxRow>) -> Result<(), StoreError> {
-        for row in rows {
+    async fn send_all(&mut self, rows: Vec<OutboxRow>) -> Result<Done, StoreError> {
+        let mut done = Done::Nothing;
+        for unit in self.units(rows) {
             if *self.sender.stop.borrow() {
+                done = Done::Something;
                 break;
             }
-            if (row.thread_is_open || row.target_is_open) && !self.unmarked.is_empty() {
+            let open = match &unit {
+                Unit::One(row) | Unit::Superseded(row) => row.thread_is_open || row.target_is_open,
+                Unit::Several(..) => false,
+            };
+            if open && !self.unmarked.is_empty() {
                 // What it hangs on, or changes, may be what was just sent: once that is marked, the row knows its name.
                 // If nothing is left to mark, the other message was given up, and this one stands by itself.
                 break;
             }
-            match row.only_instead {
-                OnlyInstead::No => {}
-                // What it changes was given up after this row was read: read again, it knows.
-                OnlyInstead::Yes if row.target_is_open => break,
-                OnlyInstead::Yes => {}
-                OnlyInstead::OfNothing => {
-                    self.drop_row(row.id).await?;
-                    continue;
+            if let Unit::One(row) | Unit::Superseded(row) = &unit {
+                match row.only_instead {
+                    OnlyInstead::No => {}
+                    // What it changes was given up after this row was read: read again, it knows.
+                    OnlyInstead::Yes if row.target_is_open => {
+                        done = Done::Something;
+                        break;
+                    }
+                    OnlyInstead::Yes => {}
+                    OnlyInstead::OfNothing => {
+                        self.drop_row(row.id).await?;
+                        done = Done::Something;
+                        continue;
+                    }
                 }
             }
-            if self.send_row(row).await?.is_break() {
-                break;
+            let began = Instant::now();
+            let sent = match unit {
+                Unit::Superseded(row) => self.pass_over(row),
+                Unit::One(row) => self.send_row(row).await?,
+                Unit::Several(rows, noted) => self.send_several(rows, noted).await?,
+            };
+            match sent {
+                Sent::Gone => done = Done::Something,
+                Sent::Later => continue,
+                Sent::Waits => {
+                    done = Done::Something;
+                    break;
+                }
             }
             if !self.unmarked.is_empty() && self.unmarked_since.elapsed() >= MARK_WITHIN {
                 self.mark().await;
             }
+            self.slow = began.elapsed() >= SLOW;
+            if self.slow && self.limits.is_some_and(|limits| limits.at_once.is_some()) {
+                // What has come meanwhile may be told together with what waits.
+                break;
+            }
         }
         self.mark().await;
-        Ok(())
+        Ok(done)
     }
 
-    async fn send_row(&mut self, row: OutboxRow) -> Result<ControlFlow<()>, StoreError> {
-        let (tries, has_role, created_at) = (row.tries, row.has_role, row.created_at);
-        self.newest = self.newest.max(row.id);
-        if self.held_back == Some(row.id) {
-            self.held_back = None;
+    /// Leaves out a change that a newer one makes superfluous: it counts as made.
+    fn pass_over(&mut self, row: OutboxRow) -> Sent {
+        let Some(name) = row.edits else { return Sent::Later };
+        metrics::message(Sending::Folded);
+        self.note_sent(row.id, name, row.has_role);
+        Sent::Gone
+    }
+
+    fn note_sent(&mut self, id: OutboxId, name: MessageId, has_role: bool) {
+        self.note_over(id);
+        if self.unmarked.is_empty() {
+            self.unmarked_since = Instant::now();
         }
+        self.unmarked.push((id, name));
+        self.roles_unmarked |= has_role;
+    }
+
+    /// Nothing waits for this one any more.
+    fn note_over(&mut self, id: OutboxId) {
+        self.newest = self.newest.max(id);
+        self.held_back = self.held_back.filter(|held| *held != id);
+    }
+
+    async fn send_row(&mut self, row: OutboxRow) -> Result<Sent, StoreError> {
+        if row.edits.is_some() && self.changes_wait.is_some_and(|until| until > Instant::now()) {
+            return Ok(Sent::Later);
+        }
+        let doubted = self.doubts(&row);
+        let (tries, has_role, created_at) = (row.tries, row.has_role, row.created_at);
         let outgoing = Outgoing {
             id: row.id,
             room: row.room,
@@ -372,49 +548,121 @@ impl Channel<'_> {
             edits: row.edits,
             message: row.message,
         };
+        match self.deliver(&outgoing, doubted, tries).await {
+            Ok((name, how)) => {
+                metrics::message(how);
+                // One that was found was sent by somebody before, nobody knows when.
+                if how == Sending::Sent {
+                    self.note_time(created_at);
+                }
+                if outgoing.edits.is_some() {
+                    self.changes_failed = 0;
+                }
+                self.note_sent(outgoing.id, name, has_role);
+                Ok(Sent::Gone)
+            }
+            Err(Undelivered::Refused(why)) => self.give_up(outgoing.id, &why).await,
+            Err(Undelivered::Limited(pause)) if outgoing.edits.is_some() => Ok(self.change_later(pause)),
+            Err(Undelivered::Doubtful(error)) if outgoing.edits.is_some() => {
+                tracing::info!(room = %self.room, outbox = %outgoing.id, %error, "a change is tried again");
+                let pause = pause_after(self.changes_failed);
+                self.changes_failed = self.changes_failed.saturating_add(1);
+                Ok(self.change_later(pause))
+            }
+            Err(Undelivered::Doubtful(error)) => self.try_again(outgoing.id, tries, &error).await,
+            Err(Undelivered::Limited(pause)) => self.wait(outgoing.id, pause).await,
+        }
+    }
+
+    /// Changes nothing in this room for so long.
+    fn change_later(&mut self, pause: Duration) -> Sent {
+        metrics::message(Sending::Retried);
+        self.changes_wait = Instant::now().checked_add(pause);
+        Sent::Later
+    }
+
+    /// Sends several messages as one.
+    async fn send_several(&mut self, rows: Vec<OutboxRow>, noted: Noted) -> Result<Sent, StoreError> {
+        let ids: Vec<OutboxId> = rows.iter().map(|row| row.id).collect();
+        let (Some(first), Some(outgoing)) = (rows.first(), together::joined(&rows, self.sender.together)) else {
+            return Ok(Sent::Later);
+        };
+        // Before it is sent, so that whoever comes next knows what was.
+        if noted == Noted::NotYet
+            && !self.sender.store.set_together(&ids, self.lease, self.sender.me, self.fence).await?
+        {
+            tracing::warn!(room = %self.room, "messages were not joined, as the lease was lost or they changed");
+            sleep(POLL / 4).await;
+            return Ok(Sent::Waits);
+        }
+        let doubted = noted == Noted::Yes && self.doubts(first);
+        match self.deliver(&outgoing, doubted, first.tries).await {
+            Ok((name, how)) => {
+                metrics::message(how);
+                tracing::info!(room = %self.room, messages = rows.len(), "told as one, as the room is behind");
+                for (at, row) in rows.iter().enumerate() {
+                    if how == Sending::Sent {
+                        self.note_time(row.created_at);
+                    }
+                    if at > 0 {
+                        metrics::message(Sending::Folded);
+                    }
+                    self.note_sent(row.id, name.clone(), row.has_role);
+                }
+                Ok(Sent::Gone)
+            }
+            Err(Undelivered::Refused(why)) => {
+                // One text that it does not take must not silence the others.
+                tracing::warn!(room = %self.room, outbox = %outgoing.id, why, "told one by one, as it is refused as one");
+                self.mark().await;
+                self.sender.store.set_apart(outgoing.id).await?;
+                self.apart.extend(ids);
+                Ok(Sent::Waits)
+            }
+            Err(Undelivered::Doubtful(error)) => self.try_again(outgoing.id, first.tries, &error).await,
+            Err(Undelivered::Limited(pause)) => self.wait(outgoing.id, pause).await,
+        }
+    }
+
+    /// Sends one message, unless it is there already.
+    async fn deliver(
+        &mut self,
+        outgoing: &Outgoing,
+        doubted: bool,
+        tries: i32,
+    ) -> Result<(MessageId, Sending), Undelivered> {
         let Some(adapter) = self.adapter.cloned() else {
             let why = format!("nothing here speaks to {}: no adapter serves its platform and workspace", self.room);
-            return self.give_up(outgoing.id, &why).await;
+            return Err(Undelivered::Refused(why));
         };
-        let found = if self.in_doubt || tries > 0 {
-            match bounded(adapter.find(&outgoing)).await {
-                Ok(found) => found,
+        if doubted || tries > 0 {
+            match bounded(adapter.find(outgoing)).await {
+                Ok(Some(name)) => return Ok((name, Sending::Found)),
+                Ok(None) => {}
                 Err(SendError::Refused(why)) => {
                     // A platform that does not let us look must not silence us: a double is better than nothing.
                     tracing::warn!(room = %self.room, outbox = %outgoing.id, why, "cannot look for a message; sending it");
-                    None
                 }
-                Err(error) => return self.try_again(outgoing.id, tries, &error).await,
-            }
-        } else {
-            None
-        };
-        let found_it = if found.is_some() { Sending::Found } else { Sending::Sent };
-        let sent = match found {
-            Some(name) => Ok(name),
-            None => {
-                self.in_doubt = false;
-                self.send(adapter.as_ref(), &outgoing).await
-            }
-        };
-        match sent {
-            Ok(name) => {
-                metrics::message(found_it);
-                // One that was found was sent by somebody before, nobody knows when.
-                if found_it == Sending::Sent {
-                    let took = self.sender.store.clock().now() - created_at;
-                    metrics::message_took(took.to_std().unwrap_or_default());
+                Err(error @ (SendError::RetryAfter(_) | SendError::Unknown(_))) => {
+                    return Err(Undelivered::Doubtful(error));
                 }
-                if self.unmarked.is_empty() {
-                    self.unmarked_since = Instant::now();
-                }
-                self.unmarked.push((outgoing.id, name));
-                self.roles_unmarked |= has_role;
-                Ok(ControlFlow::Continue(()))
             }
-            Err(SendError::Refused(why)) => self.give_up(outgoing.id, &why).await,
-            Err(error) => self.try_again(outgoing.id, tries, &error).await,
         }
+        // What leaves nothing that could be found says nothing about those behind it.
+        if doubted && outgoing.edits.is_none() && outgoing.message.only_to.is_none() {
+            self.in_doubt = None;
+        }
+        match self.send(adapter.as_ref(), outgoing).await {
+            Ok(name) => Ok((name, Sending::Sent)),
+            Err(SendError::Refused(why)) => Err(Undelivered::Refused(why)),
+            Err(SendError::RetryAfter(pause)) => Err(Undelivered::Limited(pause)),
+            Err(error @ SendError::Unknown(_)) => Err(Undelivered::Doubtful(error)),
+        }
+    }
+
+    fn note_time(&self, created_at: DateTime<Utc>) {
+        let took = self.sender.store.clock().now() - created_at;
+        metrics::message_took(took.to_std().unwrap_or_default());
     }
 
     /// Sends one message. If the platform takes its time, those before it are marked meanwhile.
@@ -453,35 +701,61 @@ impl Channel<'_> {
         self.roles_unmarked = false;
     }
 
-    async fn try_again(&mut self, id: OutboxId, tries: i32, error: &SendError) -> Result<ControlFlow<()>, StoreError> {
-        self.held_back = Some(id);
-        metrics::message(Sending::Retried);
-        self.mark().await;
+    /// The platform wants to be left alone: the message did not arrive, and need not be looked for.
+    async fn wait(&mut self, id: OutboxId, pause: Duration) -> Result<Sent, StoreError> {
+        let until = self.hold_back(id, pause).await;
+        tracing::info!(room = %self.room, outbox = %id, pause = ?pause, "the platform wants to be left alone");
+        self.sender.store.set_wait(id, until).await?;
+        Ok(Sent::Waits)
+    }
+
+    async fn try_again(&mut self, id: OutboxId, tries: i32, error: &SendError) -> Result<Sent, StoreError> {
         let pause = match error {
             SendError::RetryAfter(pause) => *pause,
             SendError::Unknown(_) | SendError::Refused(_) => pause_after(tries),
         };
+        let until = self.hold_back(id, pause).await;
         tracing::info!(room = %self.room, outbox = %id, %error, pause = ?pause, "a message is tried again");
-        let clock = self.sender.store.clock();
-        let at = chrono::TimeDelta::from_std(pause).ok().and_then(|pause| clock.now().checked_add_signed(pause));
-        self.sender.store.set_try_again(id, at.unwrap_or_else(|| clock.now() + LONGEST_PAUSE)).await?;
-        self.try_at = Instant::now().checked_add(pause);
-        Ok(ControlFlow::Break(()))
+        self.sender.store.set_try_again(id, until).await?;
+        Ok(Sent::Waits)
     }
 
     /// Takes a row out of what waits whose message would stand in the place of one that nobody can see.
     async fn drop_row(&mut self, id: OutboxId) -> Result<(), StoreError> {
         tracing::info!(room = %self.room, outbox = %id, "a change was dropped: what it changes was given up");
-        self.newest = self.newest.max(id);
+        self.note_over(id);
         self.sender.store.set_failed(id, "what it changes was given up").await
     }
 
-    async fn give_up(&mut self, id: OutboxId, why: &str) -> Result<ControlFlow<()>, StoreError> {
+    /// Holds a message back, and marks what went before it. Until when, by the store's clock.
+    async fn hold_back(&mut self, id: OutboxId, pause: Duration) -> DateTime<Utc> {
+        self.held_back = Some(id);
+        self.slow = true;
+        metrics::message(Sending::Retried);
+        self.mark().await;
+        self.try_at = Instant::now().checked_add(pause);
+        let now = self.sender.store.clock().now();
+        let until = TimeDelta::from_std(pause).ok().and_then(|pause| now.checked_add_signed(pause));
+        until.unwrap_or_else(|| now + LONGEST_PAUSE)
+    }
+
+    async fn give_up(&mut self, id: OutboxId, why: &str) -> Result<Sent, StoreError> {
+        self.note_over(id);
         tracing::warn!(room = %self.room, outbox = %id, why, "a message was given up");
         metrics::message(Sending::Failed);
         self.sender.store.set_failed(id, why).await?;
-        Ok(ControlFlow::Continue(()))
+        Ok(Sent::Gone)
     }
+}
+
+/// Why a message was not delivered.
+enum Undelivered {
+    /// The platform will never take it.
+    Refused(String),
+    /// It did not arrive; the platform wants to be left alone for so long.
+    Limited(Duration),
+    /// It may have arrived, or nobody could look.
+    Doubtful(SendError),
 }
 
 /// Bounds what an adapter does: a platform that does not answer leaves the fate unknown.
@@ -507,6 +781,9 @@ fn chain(error: &StoreError) -> String {
     }
     text
 }
+
+/// A text of more messages than this is shown as a file, where it may be and the platform takes files.
+pub const MOST_MESSAGES: usize = 3;
 
 /// Cuts a text into messages of at most `limit` characters: at ends of lines, else at spaces, and within a word only if
 /// the word alone is longer. Nothing but the one line break or space at each cut is left out, and parts of nothing but

@@ -35,6 +35,7 @@ use crate::model::id::SecretName;
 use crate::store::managed::{self, Managed, ManagedOptions};
 use crate::store::{Store, WorkerId};
 use crate::sys::{Liveness, ProcessIdentity, close_to_others};
+use crate::text::echo::at_once;
 use crate::text::time::Times;
 use crate::web::{self, Speaking, Token, WebState};
 use crate::{demo, runbook};
@@ -404,10 +405,11 @@ impl Bot {
             taking.push(part("ear for Slack", &tell_ended, workspace.listen(app.clone(), taking_stops.clone())));
         }
         let sequencer = ledger::sequencer::run(store.clone(), me, settings.lease, telling_stops.clone());
+        let sender = sender::run(store.clone(), adapters, at_once, me, settings.lease, telling_stops.clone());
         let telling = vec![
             part("sequencer", &tell_ended, sequencer),
-            part("room's sink", &tell_ended, room_sink(app.clone(), me, settings.lease, telling_stops.clone())),
-            part("sender", &tell_ended, sender::run(store.clone(), adapters, me, settings.lease, telling_stops)),
+            part("room's sink", &tell_ended, room_sink(app.clone(), me, settings.lease, telling_stops)),
+            part("sender", &tell_ended, sender),
         ];
         let bot = Self { address, store, me, reload, stop_taking, stop_telling, taking, telling, ended };
         really_answers(address).await?;

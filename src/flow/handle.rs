@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tracing::Instrument;
 
 use super::commands;
-use super::turn::{Answered, Turn};
+use super::turn::{Answered, Turn, listed};
 use super::{App, InUse};
 use crate::chat::sender::split;
 use crate::chat::{Delivery, Inbound, NewsReceived, ReceiveError, Received};
@@ -306,7 +306,10 @@ impl App {
                 }
                 let answer = match command {
                     Command::Ping => text::answer::pong().to_owned(),
-                    Command::Help { topic } => commands::help(&in_use.catalog, person, topic.as_deref()),
+                    Command::Help { topic } => {
+                        let said = commands::help(&in_use.catalog, person, topic.as_deref());
+                        return Some((LineOutcome::Answered, listed("help", said, self.limits(&incoming.room))));
+                    }
                     Command::WhoAmI => {
                         let unseen = text::answer::unseen(&in_use.catalog.all_unseen(), self.steady.now());
                         commands::whoami(&in_use.catalog, person, &incoming.account) + &unseen

@@ -17,7 +17,7 @@ mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use crate::chat::{Adapter, Limits, Used};
+use crate::chat::{Adapter, Limits, Long, Used};
 use crate::command;
 use crate::engine::plan::{LocalWorld, World, plan};
 use crate::engine::{Secrets, SecretsSource};
@@ -186,7 +186,8 @@ impl App {
 
     /// What fits into one message of a room.
     fn limits(&self, room: &RoomAddress) -> Limits {
-        self.serving(room).map_or(Limits { text: 2_000, buttons: 0, used: Used::Hidden }, |adapter| adapter.limits())
+        let unknown = Limits { text: 2_000, buttons: 0, used: Used::Hidden, at_once: None, long: Long::Messages };
+        self.serving(room).map_or(unknown, |adapter| adapter.limits())
     }
 
     /// Where an account is spoken to alone, if a platform here does that.

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::{App, InUse};
+use crate::chat::sender::{MOST_MESSAGES, split};
+use crate::chat::{Limits, Long};
 use crate::model::allowed::asked;
 use crate::model::catalog::{Catalog, Person, Subject, System};
-use crate::model::chat::{Account, Addressed, Incoming, Message, RoomAddress, Said};
+use crate::model::chat::{Account, Addressed, AsFile, Incoming, Message, RoomAddress, Said};
 use crate::model::id::{InboxId, PersonId, ThreadId};
 use crate::model::plan::{Plan, Sealed};
 use crate::store::{LineOutcome, Run, StoreError, Tx};
+use crate::text;
 
 /// A turn under way.
 pub(super) struct Turn<'a> {
@@ -104,9 +107,17 @@ impl Turn<'_> {
     /// Answers the line. Long answers become several messages.
     pub(super) fn answer(&mut self, text: impl Into<String>) {
         let text = text.into();
-        for part in crate::chat::sender::split(&text, self.app.limits(&self.answered.room).text) {
+        for part in split(&text, self.app.limits(&self.answered.room).text) {
             let Answered { room, thread } = self.answered.clone();
             self.tx.answer(self.line, &room, thread.as_ref(), Message::to_room(part));
+        }
+    }
+
+    /// Says a list where the line was said: a very long one as its beginning and a file, where there are files. Never a plan.
+    pub(super) fn answer_list(&mut self, name: &str, text: impl Into<String>) {
+        for message in listed(name, text.into(), self.app.limits(&self.answered.room)) {
+            let Answered { room, thread } = self.answered.clone();
+            self.tx.answer(self.line, &room, thread.as_ref(), message);
         }
     }
 
@@ -165,4 +176,14 @@ pub(super) fn plan_of(run: &Run) -> Result<Plan, StoreError> {
     Sealed::from_stored(run.plan.clone())
         .open()
         .map_err(|error| StoreError::Refused(format!("run {}: {error}", run.id)))
+}
+
+/// A list as messages.
+pub(super) fn listed(name: &str, text: String, limits: Limits) -> Vec<Message> {
+    let parts = split(&text, limits.text);
+    if limits.long == Long::File && parts.len() > MOST_MESSAGES {
+        let file = AsFile { name: name.to_owned(), note: text::answer::whole_in_file() };
+        return vec![Message { file: Some(file), ..Message::to_room(text) }];
+    }
+    parts.into_iter().map(Message::to_room).collect()
 }

@@ -73,10 +73,12 @@ pub enum Sending {
     Retried,
     /// It was given up.
     Failed,
+    /// It was told within another message, or a newer change took its place.
+    Folded,
 }
 
 impl Sending {
-    const ALL: [Self; 4] = [Self::Sent, Self::Found, Self::Retried, Self::Failed];
+    const ALL: [Self; 5] = [Self::Sent, Self::Found, Self::Retried, Self::Failed, Self::Folded];
 
     fn name(self) -> &'static str {
         match self {
@@ -84,6 +86,7 @@ impl Sending {
             Self::Found => "found",
             Self::Retried => "retried",
             Self::Failed => "failed",
+            Self::Folded => "folded",
         }
     }
 }
@@ -161,6 +164,7 @@ struct Counted {
     requests: Outcomes,
     messages: Outcomes,
     message_seconds: Histogram,
+    limited: Counter,
     slack: Outcomes,
     catalogs: Outcomes,
     clock_jumps: Counter,
@@ -214,6 +218,7 @@ impl Counted {
             requests: outcomes(REQUESTS),
             messages: outcomes(Sending::ALL.map(Sending::name)),
             message_seconds: Histogram::new(ANSWERS),
+            limited: Counter::default(),
             slack: outcomes(SLACK),
             catalogs: outcomes(["loaded", "refused"]),
             clock_jumps: Counter::default(),
@@ -242,6 +247,7 @@ impl Counted {
             "From the commit of a message until the platform has it",
             counted.message_seconds.clone(),
         );
+        r.register("rate_limited", "Calls that a chat platform answered with a time to wait", counted.limited.clone());
         r.register(
             "catalog_loads",
             "Catalogs taken into use or refused, the first at the start",
@@ -307,6 +313,11 @@ pub fn slack(outcome: &str) {
 /// Counts a try to send a message.
 pub fn message(sending: Sending) {
     COUNTED.messages.get_or_create(&Outcome { outcome: sending.name() }).inc();
+}
+
+/// Counts a call that a chat platform answered with a time to wait.
+pub fn rate_limited() {
+    COUNTED.limited.inc();
 }
 
 /// How long a message took from its commit until the platform had it.

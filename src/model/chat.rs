@@ -223,12 +223,24 @@ pub struct Message {
     /// Shortcuts for words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buttons: Vec<Button>,
+    /// How it is shown where the platform takes files and it would be many messages otherwise. A plan never has this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<AsFile>,
+}
+
+/// A long text that is shown by its beginning, and whole in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsFile {
+    /// What the file is called, without its ending: letters, digits and hyphens.
+    pub name: String,
+    /// The line under the beginning, which says where the whole is.
+    pub note: String,
 }
 
 impl Message {
     /// A message to the whole room that pings nobody.
     pub fn to_room(text: impl Into<String>) -> Self {
-        Self { text: text.into(), only_to: None, ping: Vec::new(), buttons: Vec::new() }
+        Self { text: text.into(), only_to: None, ping: Vec::new(), buttons: Vec::new(), file: None }
     }
 
     /// A message that only one account sees.

@@ -153,6 +153,7 @@ mod tests {
             created_at: chrono::DateTime::UNIX_EPOCH,
             platform_message: None,
             has_role: false,
+            together: None,
         }
     }
 

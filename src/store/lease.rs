@@ -20,6 +20,8 @@ pub struct WorkerId(pub i64);
 pub struct Lease {
     /// The number that every write under it names.
     pub fence: i64,
+    /// Until when somebody, this worker included, may have acted under it before; `None`: nobody ever held it.
+    pub held_before: Option<DateTime<Utc>>,
 }
 
 /// A worker that has not ended, as registered.
@@ -107,13 +109,14 @@ impl Store {
     /// When the database refuses.
     pub async fn take_lease(&self, name: &str, me: WorkerId, length: Duration) -> Result<Option<Lease>> {
         let now = self.clock().now();
-        let fence = sqlx::query_scalar!(
+        let row = sqlx::query!(
             r#"
             insert into lease as l (name, holder, fence, until) values ($1, $2, 1, $4)
             on conflict (name) do update set
-                holder = $2, until = $4, fence = l.fence + (case when l.holder = $2 and l.until > $3 then 0 else 1 end)
+                holder = $2, until = $4, fence = l.fence + (case when l.holder = $2 and l.until > $3 then 0 else 1 end),
+                held_before = case when l.holder = $2 and l.until > $3 then $3 else l.until end
                 where l.holder = $2 or l.holder is null or l.until <= $3
-            returning fence
+            returning fence, held_before
             "#,
             name,
             me.0,
@@ -122,7 +125,7 @@ impl Store {
         )
         .fetch_optional(&self.loops)
         .await?;
-        Ok(fence.map(|fence| Lease { fence }))
+        Ok(row.map(|row| Lease { fence: row.fence, held_before: row.held_before }))
     }
 
     /// Claims up to `limit` runs that have something to do and that nobody holds; returns them with their new fences. What

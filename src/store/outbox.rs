@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Result, Store, Topic};
+use super::{Result, Store, Topic, WorkerId};
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::id::{InboxId, MessageId, OutboxId, RequestId, RunId, ThreadId};
 
@@ -37,6 +37,8 @@ pub struct OutboxRow {
     pub platform_message: Option<MessageId>,
     /// Whether it is something for its subject, and so is remembered by that once sent.
     pub has_role: bool,
+    /// The first of the messages with which it is told as one; `None`: it is told by itself.
+    pub together: Option<OutboxId>,
 }
 
 /// Whether a message that changes another may become one of its own.
@@ -67,6 +69,7 @@ struct Row {
     created_at: DateTime<Utc>,
     platform_message: Option<String>,
     has_role: bool,
+    together: Option<i64>,
 }
 
 impl Row {
@@ -91,6 +94,7 @@ impl Row {
             created_at: self.created_at,
             platform_message: self.platform_message.map(MessageId::new),
             has_role: self.has_role,
+            together: self.together.map(OutboxId),
         })
     }
 }
@@ -127,7 +131,7 @@ impl Store {
                 coalesce(o.thread, root.platform_message) as thread, o.thread_of, o.origin, o.part, o.cause, o.edits,
                 o.changes, coalesce(target.platform_message, other.platform_message) as "target?",
                 (o.changes is not null and (other.id is null or other.failed is not null)) as "target_failed!", o.tries, o.message, o.created_at, o.platform_message,
-                o.role is not null as "has_role!"
+                o.role is not null as "has_role!", o.together
             from outbox o
                 left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
                 left join posted target on target.subject = o.subject and target.role = o.role and target.room = o.room
@@ -159,7 +163,7 @@ impl Store {
                 coalesce(o.thread, root.platform_message) as thread, o.thread_of, o.origin, o.part, o.cause, o.edits,
                 o.changes, coalesce(target.platform_message, other.platform_message) as "target?",
                 (o.changes is not null and (other.id is null or other.failed is not null)) as "target_failed!", o.tries, o.message, o.created_at, o.platform_message,
-                o.role is not null as "has_role!"
+                o.role is not null as "has_role!", o.together
             from outbox o
                 left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
                 left join posted target on target.subject = o.subject and target.role = o.role and target.room = o.room
@@ -201,7 +205,7 @@ impl Store {
                 coalesce(o.thread, root.platform_message) as thread, o.thread_of, o.origin, o.part, o.cause, o.edits,
                 o.changes, coalesce(target.platform_message, other.platform_message) as "target?",
                 (o.changes is not null and (other.id is null or other.failed is not null)) as "target_failed!", o.tries, o.message, o.created_at, o.platform_message,
-                o.role is not null as "has_role!"
+                o.role is not null as "has_role!", o.together
             from outbox o
                 left join posted root on root.subject = o.thread_of and root.role = 'root' and root.room = o.room
                 left join posted target on target.subject = o.subject and target.role = o.role and target.room = o.room
@@ -295,6 +299,68 @@ impl Store {
         }
         tx.commit().await?;
         self.hub().wake(Topic::Settled);
+        Ok(())
+    }
+
+    /// Notes that messages are told as one, if the room's lease is held as named: whoever sends them from now on, after a
+    /// crash too, sends them as this one. The first of them names the whole. `false`: the lease is somebody else's, or one
+    /// of them is not to be told any more or is told otherwise; then nothing is noted.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_together(&self, ids: &[OutboxId], lease: &str, me: WorkerId, fence: i64) -> Result<bool> {
+        let Some(first) = ids.first() else { return Ok(false) };
+        let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+        let mut tx = self.loops.begin().await?;
+        // Locked, so that nobody takes it before this is committed.
+        let held = sqlx::query_scalar!(
+            "select fence from lease where name = $1 and holder = $2 and fence = $3 and until > $4 for update",
+            lease,
+            me.0,
+            fence,
+            self.clock().now(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        if held.is_none() {
+            return Ok(false);
+        }
+        let noted = sqlx::query!(
+            r#"
+            update outbox set together = $1
+            where id = any($2) and sent_at is null and failed is null and together is null and role is null
+            "#,
+            first.0,
+            &ids,
+        )
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        if noted != ids.len() as u64 {
+            return Ok(false);
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Takes back that messages are told as one: the platform refused it. Each is told by itself.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_apart(&self, first: OutboxId) -> Result<()> {
+        sqlx::query!("update outbox set together = null where together = $1 and sent_at is null", first.0)
+            .execute(&self.loops)
+            .await?;
+        Ok(())
+    }
+
+    /// Notes that a message was not taken, as the platform wants to be left alone until the given time; the room's later
+    /// messages wait with it. It did not arrive, so this is no try after which it would be looked for.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_wait(&self, id: OutboxId, until: DateTime<Utc>) -> Result<()> {
+        sqlx::query!("update outbox set next_try_at = $2 where id = $1", id.0, until).execute(&self.loops).await?;
         Ok(())
     }
 

@@ -120,6 +120,7 @@ impl Store {
                 created_at: now,
                 platform_message: None,
                 has_role: false,
+                together: None,
             });
             // The answer first: whoever else wakes up competes with it.
             if !(row.first && self.hub().hand_over(line.answered_in, rows.collect())) {

@@ -69,8 +69,10 @@ impl Store {
                 -- The first of each room: those behind it wait for it, however long they have been due.
                 select count(*) as unsent, min(created_at) as since, min(next_try_at) filter (where is_first) as due
                 from (
-                    select created_at, next_try_at, row_number() over (partition by room order by id) = 1 as is_first
-                    from (select room, id, created_at, next_try_at from outbox
+                    -- A change of a message may wait while others go: it holds up nothing.
+                    select created_at, next_try_at,
+                        not edits and row_number() over (partition by room, edits order by id) = 1 as is_first
+                    from (select room, id, edits, created_at, next_try_at from outbox
                         where sent_at is null and failed is null order by room, id limit $2) w
                 ) u
             ) o

@@ -91,6 +91,11 @@ pub fn stale(text: &str, said: &str) -> String {
     format!("Not done: `{}` was said at {said}, more than two minutes ago. Say it again if still wanted.", echo(text))
 }
 
+/// Under the beginning of an answer that is too long for a room.
+pub fn whole_in_file() -> String {
+    "Cut here: the whole is in the file next to this message.".to_owned()
+}
+
 /// To a command in an edited message.
 pub fn edited() -> String {
     "Void: you edited that message. Say it again.".to_owned()

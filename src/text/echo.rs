@@ -376,6 +376,11 @@ pub fn catalog_loaded(runbooks: usize) -> String {
     format!("The catalog is loaded again: {count}.")
 }
 
+/// The first line of a message that holds several, because the room was behind; they follow.
+pub fn at_once(count: usize) -> String {
+    format!("{count} messages at once, as I was behind:")
+}
+
 /// ` (Verify)`, to stand after a step's number.
 pub(super) fn step_name(plan: &Plan, step: u32) -> String {
     usize::try_from(step)

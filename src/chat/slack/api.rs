@@ -1,6 +1,8 @@
 //! Speaking to Slack: the adapter's way out.
 //!
 //! What lives here: posting, changing, finding again and removing doubles; pace; what Slack's errors mean for a message.
+//! A channel is waited for; a method of which Slack has had too much is not called by anybody until the time that Slack
+//! named is over.
 //! What does not: how a message is set (`text`), and what comes in.
 //!
 //! Keeps I5 on Slack's side. Every message that stays carries its key as metadata. Whoever does not know whether it
@@ -19,15 +21,18 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use slack_morphism::errors::SlackClientError;
 use slack_morphism::hyper_tokio::{SlackClientHyperConnector, SlackHyperClient};
-use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient};
+use slack_morphism::prelude::SlackApiFilesUploadViaUrlRequest;
+use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient, SlackFileUploadUrl};
 use tokio::time::{Instant, sleep_until};
 
 use super::inbound::Own;
 use super::text::{self, BODY, BUTTONS, EDITED_BODY, Post};
 use super::{PLATFORM, is_user_id};
 use crate::chat::hearing::Hearing;
-use crate::chat::{Adapter, Limits, Outgoing, SendError, Used};
-use crate::model::chat::{Account, RoomAddress, UserGroup};
+use crate::chat::sender::MOST_MESSAGES;
+use crate::chat::{Adapter, Limits, Long, Outgoing, SendError, Used};
+use crate::metrics;
+use crate::model::chat::{Account, AsFile, RoomAddress, UserGroup};
 use crate::model::id::MessageId;
 
 /// Where Slack is.
@@ -48,6 +53,19 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How many of them it takes at once.
 const AT_ONCE: u32 = 3;
 
+/// Slack takes fifty changes of messages a minute, in the whole workspace.
+const CHANGE_EVERY: Duration = Duration::from_millis(1_200);
+
+/// How many of them it takes at once.
+const CHANGES_AT_ONCE: u32 = 10;
+
+/// Whoever was told to wait comes back so much later than the one before, so that a workspace that wanted to be left
+/// alone is not asked by everybody in the same instant.
+const ONE_AFTER_THE_OTHER: Duration = Duration::from_millis(100);
+
+/// How many of them wait one after the other at most.
+const WAIT_IN_LINE: u32 = 50;
+
 /// Messages on one page of a history.
 const PAGE: usize = 200;
 
@@ -64,6 +82,10 @@ pub struct Slack {
     directs: Mutex<HashMap<String, String>>,
     /// What each channel still takes at once.
     pace: Mutex<HashMap<String, Bucket>>,
+    /// What the workspace still takes of changes.
+    changes: Mutex<Bucket>,
+    /// The methods of which Slack has had too much.
+    limited: Mutex<HashMap<String, Limited>>,
     /// Until when something may still appear: for all channels, as another process may have died right before this one
     /// began, and for each in which a fate became unknown.
     settled: Mutex<(Instant, HashMap<String, Instant>)>,
@@ -115,7 +137,9 @@ impl Slack {
         let own = Own { team: own.team_id, user: own.user_id, bot: own.bot_id };
         let settled = Mutex::new((Instant::now() + SETTLES_WITHIN, HashMap::new()));
         let hearing = Arc::new(Hearing::new(format!("{PLATFORM}:{}", own.team)));
-        Ok(Self { client, token, own, hearing, directs: Mutex::default(), pace: Mutex::default(), settled })
+        let changes = Mutex::new(Bucket { full_at: Instant::now() });
+        let (directs, pace, limited) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { client, token, own, hearing, directs, pace, changes, limited, settled })
     }
 
     /// Who the bot is there.
@@ -145,14 +169,49 @@ impl Slack {
     }
 
     async fn post_as(&self, token: &SlackApiToken, method: &str, request: Value) -> Result<Value, SendError> {
+        self.may_call(method)?;
         let session = self.client.open_session(token);
-        session.http_session_api.http_post(method, &request, None).await.map_err(|error| meaning(&error))
+        let answer = session.http_session_api.http_post(method, &request, None).await;
+        answer.map_err(|error| self.note(method, &error))
     }
 
     pub(super) async fn get(&self, method: &str, fields: &[(&str, Option<String>)]) -> Result<Value, SendError> {
+        self.may_call(method)?;
         let session = self.client.open_session(&self.token);
         let fields = fields.to_vec();
-        session.http_session_api.http_get(method, &fields, None).await.map_err(|error| meaning(&error))
+        let answer = session.http_session_api.http_get(method, &fields, None).await;
+        answer.map_err(|error| self.note(method, &error))
+    }
+
+    /// Slack limits a method for the whole workspace, so while it wants to be left alone nobody calls it.
+    fn may_call(&self, method: &str) -> Result<(), SendError> {
+        let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(limit) = limited.get_mut(method) else { return Ok(()) };
+        match limit.until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            Some(left) => {
+                limit.in_line = (limit.in_line + 1).min(WAIT_IN_LINE);
+                Err(SendError::RetryAfter(left + ONE_AFTER_THE_OTHER * limit.in_line))
+            }
+            None => {
+                limited.remove(method);
+                Ok(())
+            }
+        }
+    }
+
+    /// What an error means for the message; and if it is that the method was called too often, remembers it.
+    fn note(&self, method: &str, error: &SlackClientError) -> SendError {
+        let meant = meaning(error);
+        if let SendError::RetryAfter(pause) = &meant
+            && let Some(until) = Instant::now().checked_add(*pause)
+        {
+            metrics::rate_limited();
+            tracing::warn!(method, pause = ?pause, "Slack wants to be left alone");
+            let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+            let limit = limited.entry(method.to_owned()).or_insert(Limited { until, in_line: 0 });
+            limit.until = limit.until.max(until);
+        }
+        meant
     }
 
     /// The channel that Slack knows a room by. The direct messages of somebody are addressed by who it is, and Slack has a
@@ -183,7 +242,7 @@ impl Slack {
             let now = Instant::now();
             // A channel in which nothing was said for a while takes as much as one that is new.
             pace.retain(|_, bucket| !bucket.is_full(now));
-            pace.entry(channel.to_owned()).or_insert(Bucket { full_at: now }).take(now)
+            pace.entry(channel.to_owned()).or_insert(Bucket { full_at: now }).take(now, EVERY, AT_ONCE)
         };
         sleep_until(at).await;
     }
@@ -196,11 +255,84 @@ impl Slack {
                 "channel": channel, "ts": edited.as_str(), "text": text, "blocks": blocks,
                 "parse": "none", "link_names": false,
             });
-            self.wait_for(channel).await;
+            // Not waited for: what follows may be more urgent than a change, and a newer one may come.
+            let taken = self.changes.lock().unwrap_or_else(PoisonError::into_inner).take_now(
+                Instant::now(),
+                CHANGE_EVERY,
+                CHANGES_AT_ONCE,
+            );
+            taken.map_err(SendError::RetryAfter)?;
             self.post("chat.update", request).await?;
             return Ok(edited.clone());
         }
         let posts = text::posts(&outgoing.message);
+        if let Some(file) = &outgoing.message.file
+            && posts.len() > MOST_MESSAGES
+            && alone(outgoing)?.is_none()
+            && self.share(outgoing, file).await? == Shared::Yes
+        {
+            return self.send_parts(outgoing, vec![text::beginning(&outgoing.message, &file.note)]).await;
+        }
+        self.send_parts(outgoing, posts).await
+    }
+
+    /// Puts the whole text into a file where the message belongs, unless it is there. What is not uploaded is told in
+    /// messages; what may have been is tried again.
+    async fn share(&self, outgoing: &Outgoing, file: &AsFile) -> Result<Shared, SendError> {
+        let channel = &outgoing.room.channel;
+        // The key makes the name its own, so that it is found again.
+        let name = format!("{}-{}.txt", file.name, outgoing.key.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+        let own = self.history(outgoing, channel, |message| {
+            let named = |file: &Value| file["name"].as_str() == Some(&name);
+            let files = message["files"].as_array();
+            (self.is_own(message) && files.is_some_and(|files| files.iter().any(named))).then_some(())
+        });
+        if !own.await?.is_empty() {
+            return Ok(Shared::Yes);
+        }
+        let id = match self.upload(&name, &outgoing.message.text).await {
+            Ok(id) => id,
+            Err(SendError::RetryAfter(pause)) => return Err(SendError::RetryAfter(pause)),
+            Err(SendError::Unknown(why) | SendError::Refused(why)) => {
+                tracing::warn!(room = %outgoing.room, why, "a file was not uploaded; its text is told in messages");
+                return Ok(Shared::No);
+            }
+        };
+        let mut request = json!({"files": [{"id": id, "title": name}], "channel_id": channel});
+        if let Some(thread) = &outgoing.thread {
+            request["thread_ts"] = json!(thread.as_str());
+        }
+        self.wait_for(channel).await;
+        match self.post("files.completeUploadExternal", request).await {
+            Ok(_) => Ok(Shared::Yes),
+            Err(SendError::Refused(why)) => {
+                tracing::warn!(room = %outgoing.room, why, "a file was not shared; its text is told in messages");
+                Ok(Shared::No)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hands a file over that nobody sees yet. Its id.
+    async fn upload(&self, name: &str, text: &str) -> Result<String, SendError> {
+        const METHOD: &str = "files.getUploadURLExternal";
+        let fields = [("filename", Some(name.to_owned())), ("length", Some(text.len().to_string()))];
+        let answer = self.get(METHOD, &fields).await?;
+        let shape = || SendError::Unknown(format!("{METHOD} was answered in another shape"));
+        let url = answer["upload_url"].as_str().and_then(|url| url.parse().ok()).ok_or_else(shape)?;
+        let id = answer["file_id"].as_str().ok_or_else(shape)?;
+        let request = SlackApiFilesUploadViaUrlRequest {
+            upload_url: SlackFileUploadUrl(url),
+            content: text.as_bytes().to_vec(),
+            content_type: "text/plain; charset=utf-8".to_owned(),
+        };
+        let session = self.client.open_session(&self.token);
+        session.files_upload_via_url(&request).await.map_err(|error| meaning(&error))?;
+        Ok(id.to_owned())
+    }
+
+    async fn send_parts(&self, outgoing: &Outgoing, posts: Vec<Post>) -> Result<MessageId, SendError> {
+        let channel = &outgoing.room.channel;
         let whole = posts.len();
         let mut first = None;
         for (part, Post { text, blocks }) in posts.into_iter().enumerate() {
@@ -225,7 +357,13 @@ impl Slack {
                 }
             };
             self.wait_for(channel).await;
-            let answer = self.post(method, request).await?;
+            let answer = self.post(method, request).await.map_err(|error| match error {
+                // Some of it has arrived: whoever sends it again has to look for that first.
+                SendError::RetryAfter(_) if part > 0 => {
+                    SendError::Unknown(format!("only {part} of {whole} parts went"))
+                }
+                other => other,
+            })?;
             let name = answer["ts"].as_str().or_else(|| answer["message_ts"].as_str());
             let name = name.ok_or_else(|| SendError::Unknown(format!("{method} was answered without a name")))?;
             first.get_or_insert_with(|| MessageId::new(name));
@@ -252,7 +390,17 @@ impl Slack {
 
     /// This bot's messages that bear the key, in the room or in the thread.
     async fn written_with(&self, outgoing: &Outgoing, channel: &str) -> Result<Vec<Written>, SendError> {
-        let mut written = Vec::new();
+        self.history(outgoing, channel, |message| self.written(message, &outgoing.key)).await
+    }
+
+    /// What is picked from the newest messages of the room or the thread in which a message belongs.
+    async fn history<T>(
+        &self,
+        outgoing: &Outgoing,
+        channel: &str,
+        pick: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Vec<T>, SendError> {
+        let mut picked = Vec::new();
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES {
             let mut fields = vec![
@@ -271,21 +419,24 @@ impl Slack {
             let page = self.get(method, &fields).await?;
             let page: Page = Page::deserialize(&page)
                 .map_err(|error| SendError::Unknown(format!("{method} was answered in another shape: {error}")))?;
-            written.extend(page.messages.iter().filter_map(|message| self.written(message, &outgoing.key)));
+            picked.extend(page.messages.iter().filter_map(&pick));
             cursor = page.response_metadata.and_then(|page| page.next_cursor).filter(|cursor| !cursor.is_empty());
             if cursor.is_none() {
-                return Ok(written);
+                return Ok(picked);
             }
         }
         tracing::warn!(room = %outgoing.room, "a room is too long to be searched whole for a message that may have arrived");
-        Ok(written)
+        Ok(picked)
+    }
+
+    /// Another app may bear any metadata: only what this bot wrote counts.
+    fn is_own(&self, message: &Value) -> bool {
+        message["user"].as_str() == Some(&self.own.user)
+            || self.own.bot.is_some() && message["bot_id"].as_str() == self.own.bot.as_deref()
     }
 
     fn written(&self, message: &Value, key: &str) -> Option<Written> {
-        // Another app may bear any metadata: only what this bot wrote counts.
-        let own_user = message["user"].as_str() == Some(&self.own.user);
-        let own_bot = self.own.bot.is_some() && message["bot_id"].as_str() == self.own.bot.as_deref();
-        if !(own_user || own_bot) || message["metadata"]["event_type"].as_str() != Some(EVENT) {
+        if !self.is_own(message) || message["metadata"]["event_type"].as_str() != Some(EVENT) {
             return None;
         }
         let borne = Key::of(&message["metadata"]["event_payload"])?;
@@ -315,7 +466,13 @@ impl Adapter for Slack {
     }
 
     fn limits(&self) -> Limits {
-        Limits { text: BODY, buttons: BUTTONS, used: Used::Stay { edited: EDITED_BODY } }
+        Limits {
+            text: BODY,
+            buttons: BUTTONS,
+            used: Used::Stay { edited: EDITED_BODY },
+            at_once: usize::try_from(AT_ONCE).ok(),
+            long: Long::File,
+        }
     }
 
     fn direct(&self, account: &Account) -> Option<RoomAddress> {
@@ -357,6 +514,13 @@ fn alone(outgoing: &Outgoing) -> Result<Option<&str>, SendError> {
         Some(account) if account.platform == PLATFORM && is_user_id(&account.id) => Ok(Some(&account.id)),
         Some(account) => Err(SendError::Refused(format!("{account} is nobody whom Slack knows"))),
     }
+}
+
+/// Whether a file is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shared {
+    Yes,
+    No,
 }
 
 /// What makes a message itself, and which part of it this is.
@@ -430,11 +594,29 @@ impl Bucket {
     }
 
     /// Takes the next place. When it is.
-    fn take(&mut self, now: Instant) -> Instant {
-        self.full_at = self.full_at.max(now) + EVERY;
-        let ahead = EVERY * AT_ONCE;
-        self.full_at.checked_sub(ahead).map_or(now, |at| at.max(now))
+    fn take(&mut self, now: Instant, every: Duration, at_once: u32) -> Instant {
+        self.full_at = self.full_at.max(now) + every;
+        self.full_at.checked_sub(every * at_once).map_or(now, |at| at.max(now))
     }
+
+    /// Takes a place if there is one now; else says when there will be.
+    fn take_now(&mut self, now: Instant, every: Duration, at_once: u32) -> Result<(), Duration> {
+        let before = *self;
+        let at = self.take(now, every, at_once);
+        if at <= now {
+            return Ok(());
+        }
+        *self = before;
+        Err(at.duration_since(now))
+    }
+}
+
+/// A method of which Slack has had too much.
+#[derive(Debug, Clone, Copy)]
+struct Limited {
+    until: Instant,
+    /// Who has been told to wait since.
+    in_line: u32,
 }
 
 #[derive(Debug, Deserialize)]

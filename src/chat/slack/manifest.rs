@@ -27,6 +27,7 @@ pub const COMMAND: &str = "/countersign";
 /// The rights of the bot's token.
 pub const SCOPES: &[Asked] = &[
     asked("chat:write", "answer, show requests and progress, and remove its own doubles"),
+    asked("files:write", "put an answer that is too long for a room into a file"),
     asked("commands", "take /countersign"),
     asked(
         "channels:history",
@@ -354,6 +355,7 @@ mod tests {
           scopes:
             bot:
               - chat:write        # answer, show requests and progress, and remove its own doubles
+              - files:write       # put an answer that is too long for a room into a file
               - commands          # take /countersign
               - channels:history  # hear public channels that it was invited to, and look for its own message after a crash
               - groups:history    # the same in private channels

@@ -75,6 +75,14 @@ pub fn posts(message: &Message) -> Vec<Post> {
         .collect()
 }
 
+/// Sets the beginning of a message whose whole is in a file, with a last line that says so.
+pub fn beginning(message: &Message, note: &str) -> Post {
+    let room = BODY.saturating_sub(note.chars().count() + 3).max(1);
+    let parts = split(&message.text, room);
+    let first = parts.first().map_or("", String::as_str).trim_end();
+    post(&[&format!("{first}\n{CUT}\n{note}")], &message.ping, &message.buttons)
+}
+
 /// Sets a message that takes another's place: one, whatever it takes. What does not fit is left out at the end, and a
 /// mark says so; what must not be cut is never an edit.
 pub fn edit(message: &Message) -> Post {
@@ -668,6 +676,7 @@ mod tests {
             only_to: None,
             ping: ping.iter().map(|ping| account(ping)).collect(),
             buttons: buttons.into_iter().map(|(label, command)| Button { label, command }).collect(),
+            file: None,
         })
     }
 

@@ -286,7 +286,7 @@ pub(super) async fn command_incidents(turn: &mut Turn<'_>) -> Result<()> {
     let open = unresolved(turn).await?;
     let resolved = resolved(turn).await?;
     let said = text::incident::incidents(&open, &resolved, &turn.app.times, turn.tx.now());
-    turn.answer(said);
+    turn.answer_list("incidents", said);
     Ok(())
 }
 
@@ -391,7 +391,7 @@ pub(super) async fn command_happened(turn: &mut Turn<'_>, id: Option<IncidentId>
         stories.push(story(turn, incident, Telling::Happened).await?);
     }
     if !stories.is_empty() {
-        turn.answer(stories.join("\n\n"));
+        turn.answer_list("what-happened", stories.join("\n\n"));
     }
     Ok(())
 }
@@ -450,7 +450,7 @@ pub(super) async fn command_status(turn: &mut Turn<'_>) -> Result<()> {
     under_way.held = of_here
         .map(|held| (held.trigger.to_string(), held.service, times.at_second(held.since, now), held.why))
         .collect();
-    turn.answer(text::incident::status(&systems, &under_way, now));
+    turn.answer_list("status", text::incident::status(&systems, &under_way, now));
     Ok(())
 }
 

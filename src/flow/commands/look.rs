@@ -82,7 +82,7 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
     if more > 0 {
         said = format!("{said}\n{}", text::answer::more_requests(more));
     }
-    turn.answer(said);
+    turn.answer_list("requests", said);
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
         Command::Ping => turn.answer(text::answer::pong()),
         Command::Help { topic } => {
             let said = help(turn.catalog(), &turn.person, topic.as_deref());
-            turn.answer(said);
+            turn.answer_list("help", said);
         }
         Command::WhoAmI => {
             let said = whoami(turn.catalog(), &turn.person, &turn.incoming.account);

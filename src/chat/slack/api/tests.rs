@@ -165,7 +165,8 @@ async fn what_slack_answers_is_what_becomes_of_the_message() {
     let mut became = Vec::new();
     for _ in 0..answers.len() {
         // Pace is not what is looked at here.
-        slack.pace.lock().expect("pace").clear();
+        slack.limited.lock().expect("limited").clear();
+        slack.changes.lock().expect("changes").full_at = Instant::now();
         became.push(match slack.send(&edit).await {
             Ok(name) => format!("sent {name}"),
             Err(SendError::RetryAfter(pause)) => format!("wait {} s", pause.as_secs()),
@@ -185,6 +186,52 @@ async fn what_slack_answers_is_what_becomes_of_the_message() {
     refused, HTTP 400
     sent 17.1
     "##);
+}
+
+#[tokio::test]
+async fn a_method_of_which_slack_has_had_too_much_is_called_by_nobody() {
+    let limited = (429, Some(30), json!({"ok": false, "error": "ratelimited"}));
+    let answers = [("chat.postMessage", limited), ("conversations.history", ok(json!({"messages": []})))];
+    let (slack, script) = slack(&answers).await;
+    let pause = async |message: &Outgoing| match slack.send(message).await {
+        Err(SendError::RetryAfter(pause)) => pause,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(pause(&outgoing("x")).await, Duration::from_secs(30));
+    let elsewhere = Outgoing { room: "slack:T1:C2".parse().expect("an address"), ..outgoing("x") };
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        waits.push(pause(&elsewhere).await);
+    }
+    assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "one after the other: {waits:?}");
+    assert!(waits.iter().all(|wait| *wait > Duration::from_secs(25) && *wait < Duration::from_secs(31)), "{waits:?}");
+    slack.settled.lock().expect("settled").1.clear();
+    assert_eq!(slack.find(&outgoing("x")).await, Ok(None), "another method is another's");
+    assert_eq!(calls(&script).len(), 2);
+}
+
+#[tokio::test]
+async fn a_change_is_not_waited_for() {
+    let answers: Vec<(&str, Answer)> = (0..CHANGES_AT_ONCE).map(|_| ("chat.update", ok(json!({})))).collect();
+    let (slack, script) = slack(&answers).await;
+    let edit = Outgoing { edits: Some(MessageId::new("17.1")), ..outgoing("2 done") };
+    for _ in 0..CHANGES_AT_ONCE {
+        assert_eq!(slack.send(&edit).await, Ok(MessageId::new("17.1")));
+    }
+    match slack.send(&edit).await {
+        Err(SendError::RetryAfter(pause)) => assert!(!pause.is_zero() && pause <= CHANGE_EVERY, "{pause:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(calls(&script).len(), answers.len());
+}
+
+#[tokio::test]
+async fn i5_what_arrived_in_part_is_looked_for_before_it_is_sent_again() {
+    let limited = (429, Some(30), json!({"ok": false, "error": "ratelimited"}));
+    let answers = [("chat.postMessage", ok(json!({"ts": "17.1"}))), ("chat.postMessage", limited)];
+    let (slack, _script) = slack(&answers).await;
+    let long = "word ".repeat(BODY / 4);
+    assert!(matches!(slack.send(&outgoing(&long)).await, Err(SendError::Unknown(_))));
 }
 
 #[tokio::test]
@@ -259,9 +306,9 @@ fn doubles_go_and_what_is_not_whole_is_sent_anew() {
 fn a_channel_takes_a_few_at_once_and_then_one_a_second() {
     let now = Instant::now();
     let mut bucket = Bucket { full_at: now };
-    let waits: Vec<u128> = (0..6).map(|_| bucket.take(now).duration_since(now).as_millis()).collect();
+    let waits: Vec<u128> = (0..6).map(|_| bucket.take(now, EVERY, AT_ONCE).duration_since(now).as_millis()).collect();
     assert_eq!(waits, [0, 0, 0, 1_000, 2_000, 3_000]);
     let later = now + Duration::from_secs(60);
     assert!(bucket.is_full(later));
-    assert_eq!(bucket.take(later), later);
+    assert_eq!(bucket.take(later, EVERY, AT_ONCE), later);
 }
