@@ -25,7 +25,8 @@ use crate::config::{Database, Flags, Settings};
 use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
 use crate::flow::{
-    App, CurrentSecrets, Reload, housekeeping, make_plan, mending_line, room_sink, watch, watch_catalog,
+    App, CurrentSecrets, Reload, housekeeping, incident_rooms, make_plan, mending_line, room_sink, unserved, watch,
+    watch_catalog,
 };
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, Probe, StepAction};
@@ -313,17 +314,22 @@ impl Bot {
         let me = store.insert_worker(&ProcessIdentity::own()?).await?;
         // With people of a real workspace everybody speaks for themselves: the trial's own room is closed then.
         let trial = if workspaces.is_empty() { Trial::Yes } else { Trial::No };
+        let room = Arc::new(LocalRoom::new(store.clock().clone()));
+        let adapters: Vec<Arc<dyn Adapter>> = match trial {
+            Trial::Yes => vec![room.clone()],
+            Trial::No => workspaces.iter().map(|workspace| Arc::clone(&workspace.slack) as Arc<dyn Adapter>).collect(),
+        };
+        // Before a ledger is begun: the settings may still change.
+        let unserved = unserved(&adapters, &loaded.catalog);
+        if !unserved.is_empty() {
+            bail!(unserved.join("\n"));
+        }
         let genesis = ledger::open(&store, trial).await?;
         bury_the_dead(&store, me).await?;
         let world = local_world()?;
         let path = std::env::join_paths(&world.search_path)?;
         let (fingerprint, runbooks) = (loaded.fingerprint, loaded.catalog.runbooks.len());
         let root = loaded.catalog.root.clone();
-        let room = Arc::new(LocalRoom::new(store.clock().clone()));
-        let adapters: Vec<Arc<dyn Adapter>> = match trial {
-            Trial::Yes => vec![room.clone()],
-            Trial::No => workspaces.iter().map(|workspace| Arc::clone(&workspace.slack) as Arc<dyn Adapter>).collect(),
-        };
         let times = Times::in_zone(settings.time_zone);
         let app = Arc::new(App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets));
         let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
@@ -334,6 +340,7 @@ impl Bot {
         }
         let surroundings =
             Surroundings { path, extra_env: Arc::new(extra_env), cwd: PathBuf::from("/"), ledger: genesis.ledger };
+        let ledger = surroundings.ledger.clone();
         let secrets = Arc::new(CurrentSecrets(app.clone()));
         let worker = WorkerSettings { lease: settings.lease, ..WorkerSettings::default() };
         let asker = Arc::new(Asker::new(surroundings.clone())?);
@@ -367,7 +374,7 @@ impl Bot {
             silent_at_most: settings.lease * 4 + DATABASE_PATIENCE,
         };
         let serve = web::serve(listener, state, taking_stops.clone());
-        let (tell_ended, ended) = mpsc::channel(8 + workspaces.len());
+        let (tell_ended, ended) = mpsc::channel(9 + workspaces.len());
         let serve = async move {
             if let Err(error) = serve.await {
                 tracing::error!(%error, "the server has ended");
@@ -383,6 +390,8 @@ impl Bot {
         for workspace in workspaces {
             taking.push(part("ear for Slack", &tell_ended, workspace.listen(app.clone(), taking_stops.clone())));
         }
+        let channels = incident_rooms(app.clone(), ledger, me, settings.lease, taking_stops.clone());
+        taking.push(part("channels of incidents", &tell_ended, channels));
         let sequencer = ledger::sequencer::run(store.clone(), me, settings.lease, telling_stops.clone());
         let telling = vec![
             part("sequencer", &tell_ended, sequencer),

@@ -22,7 +22,7 @@ use crate::model::chat::{Addressed, Incoming, Message, Said};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{InboxId, PersonId};
 use crate::model::trace::Trace;
-use crate::store::{LineOutcome, PlainLine, StoreError, Tx};
+use crate::store::{IncidentPlace, LineOutcome, PlainLine, StoreError, Tx};
 use crate::text;
 
 /// After how long a command does not act any more.
@@ -168,7 +168,12 @@ impl App {
         let person = in_use.catalog.person_of(&incoming.account).map(|person| person.name.clone());
         // I8: before storage.
         let text = said_text(incoming).map(|text| in_use.secrets.redact(text));
-        let parsed = read(&in_use, incoming, text.as_deref());
+        // A channel that was made for an incident is a room like those that the catalog declares.
+        let own = match in_use.catalog.room_at(&incoming.room) {
+            Some(_) => None,
+            None => self.store.find_incident_at(&incoming.room).await?,
+        };
+        let parsed = read(&in_use, incoming, text.as_deref(), own.as_ref());
         if let Some((outcome, answers)) = self.plain(&in_use, incoming, person.as_ref(), &parsed) {
             let texts = answers.iter().map(|answer| answer.text.clone()).collect();
             let record = said(incoming, person.clone(), text.clone(), outcome, texts);
@@ -186,7 +191,7 @@ impl App {
             return self.again(incoming).await;
         };
         let (mut tx, outcome) = match person.clone() {
-            Some(person) => self.act(tx, in_use, incoming, line, person, parsed, text.as_deref()).await?,
+            Some(person) => self.act(tx, in_use, incoming, line, person, own, parsed, text.as_deref()).await?,
             None => {
                 let (outcome, answer) = stranger(incoming, &parsed);
                 if let Some(answer) = answer {
@@ -267,10 +272,11 @@ impl App {
         incoming: &Incoming,
         line: InboxId,
         person: PersonId,
+        own: Option<IncidentPlace>,
         parsed: Reading,
         text: Option<&str>,
     ) -> Result<(Tx, LineOutcome), StoreError> {
-        let mut turn = Turn { app: self, in_use, tx, incoming, line, person, outcome: LineOutcome::Answered };
+        let mut turn = Turn { app: self, in_use, tx, incoming, line, person, own, outcome: LineOutcome::Answered };
         match parsed {
             Reading::Said(Parsed::Talk) => turn.outcome = LineOutcome::Talk,
             Reading::Said(Parsed::NearYes) => commands::near(&mut turn, commands::Near::Yes).await?,
@@ -313,8 +319,8 @@ enum Reading {
     Edited { looks_like_a_command: bool },
 }
 
-fn read(in_use: &InUse, incoming: &Incoming, text: Option<&str>) -> Reading {
-    let declared = in_use.catalog.room_at(&incoming.room).is_some();
+fn read(in_use: &InUse, incoming: &Incoming, text: Option<&str>, own: Option<&IncidentPlace>) -> Reading {
+    let declared = own.is_some() || in_use.catalog.room_at(&incoming.room).is_some();
     let place = Place { in_declared_room: declared };
     let parse = |address| text.map_or(Parsed::Talk, |text| command::parse(&in_use.catalog, text, address, place));
     match &incoming.what {

@@ -9,6 +9,7 @@ mod echo;
 mod echo_incident;
 mod handle;
 mod housekeeping;
+mod incident_rooms;
 mod reload;
 mod turn;
 mod watch;
@@ -30,6 +31,7 @@ use crate::text::time::Times;
 
 pub use echo::room_sink;
 pub use housekeeping::housekeeping;
+pub use incident_rooms::{incident_rooms, unserved};
 pub use reload::{Reload, watch_catalog};
 pub use watch::watch;
 

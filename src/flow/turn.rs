@@ -8,7 +8,7 @@ use crate::model::catalog::{Catalog, Person, System};
 use crate::model::chat::{Incoming, Message, RoomAddress};
 use crate::model::id::{InboxId, PersonId, ThreadId};
 use crate::model::plan::{Plan, Sealed};
-use crate::store::{LineOutcome, Run, StoreError, Tx};
+use crate::store::{IncidentPlace, LineOutcome, Run, StoreError, Tx};
 
 /// A turn under way.
 pub(super) struct Turn<'a> {
@@ -18,6 +18,8 @@ pub(super) struct Turn<'a> {
     pub(super) incoming: &'a Incoming,
     pub(super) line: InboxId,
     pub(super) person: PersonId,
+    /// The incident whose channel this is; `None`: it is no such channel.
+    pub(super) own: Option<IncidentPlace>,
     pub(super) outcome: LineOutcome,
 }
 
@@ -28,6 +30,18 @@ impl Turn<'_> {
 
     pub(super) fn room(&self) -> &RoomAddress {
         &self.incoming.room
+    }
+
+    /// The systems that are talked about where the line was said.
+    pub(super) fn systems_here(&self) -> Vec<System> {
+        let catalog = self.catalog();
+        match &self.own {
+            Some(own) => catalog.systems.get(&own.system).cloned().into_iter().collect(),
+            None => {
+                let Some(room) = catalog.room_at(self.room()) else { return Vec::new() };
+                catalog.systems.values().filter(|system| system.room == room.name).cloned().collect()
+            }
+        }
     }
 
     pub(super) fn thread(&self) -> Option<&ThreadId> {

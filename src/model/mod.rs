@@ -9,6 +9,7 @@ pub mod event;
 pub mod glyph;
 pub mod id;
 pub mod incident;
+pub mod incident_room;
 pub mod phrase;
 pub mod plan;
 pub mod report;

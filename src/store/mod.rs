@@ -13,6 +13,7 @@ pub mod floor;
 mod history;
 mod hub;
 mod incident;
+mod incident_room;
 mod lease;
 mod ledger;
 mod look;
@@ -39,6 +40,7 @@ pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
 pub use incident::{CheckKnown, Held, NewIncident};
+pub use incident_room::{IncidentPlace, RoomNote, SUMMARY, incident_subject};
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow, Chained};
 pub use look::{

@@ -10,6 +10,7 @@ pub mod command;
 pub mod echo;
 pub mod flaps;
 pub mod incident;
+pub mod incident_room;
 pub mod plan;
 pub mod report;
 pub mod time;

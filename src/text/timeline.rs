@@ -255,6 +255,21 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::IncidentNoted { incident, by, text } => {
             told(by, format!("noted on INC-{incident}: {}", stop(&shown(text))))
         }
+        Happened::IncidentRoomMade { incident, room: _, name } => {
+            bot(format!("made #{} for INC-{incident}.", shown(name)))
+        }
+        Happened::IncidentRoomInvited { incident, room: _, responders, observers, left_out } => {
+            let mut words = super::incident_room::invited(responders, observers, left_out);
+            if words.is_empty() {
+                words = "Nobody was to be invited.".to_owned();
+            }
+            bot(format!("invited people to the channel of INC-{incident}. {words}"))
+        }
+        Happened::IncidentRoomRefused { incident, room: _, deed, why } => {
+            let what = super::incident_room::not_done(*deed);
+            bot(format!("could not do something for INC-{incident}: {what}. {}", stop(&shown(why))))
+        }
+        Happened::IncidentRoomArchived { incident, room: _ } => bot(format!("archived the channel of INC-{incident}.")),
         Happened::TriggerFired { trigger, mode, service, check, deed, run } => {
             let deed = shown(deed);
             let run = run.map(|run| format!(" (run {run})")).unwrap_or_default();
@@ -507,6 +522,16 @@ mod tests {
                 "asked": 0, "waited_millis": 0}),
             json!({"kind": "incident_reopened", "incident": 7, "by": "boss", "reason": "it is down again"}),
             json!({"kind": "incident_noted", "incident": 7, "by": "mei", "text": "called the hoster"}),
+            json!({"kind": "incident_room_made", "incident": 7, "room": "slack:T1:C7", "name": "inc-7-system-a"}),
+            json!({"kind": "incident_room_invited", "incident": 7, "room": "slack:T1:C7", "responders": ["mei", "lin"],
+                "observers": ["boss"], "left_out": [{"person": "yuki", "why": "no account in this workspace"}]}),
+            json!({"kind": "incident_room_invited", "incident": 7, "room": "slack:T1:C7", "responders": [],
+                "observers": [], "left_out": []}),
+            json!({"kind": "incident_room_refused", "incident": 7, "room": null, "deed": "make",
+                "why": "restricted_action: the workspace lets apps make no channels"}),
+            json!({"kind": "incident_room_refused", "incident": 7, "room": "slack:T1:C7", "deed": "pin",
+                "why": "missing_scope: the app lacks the right pins:write"}),
+            json!({"kind": "incident_room_archived", "incident": 7, "room": "slack:T1:C7"}),
             json!({"kind": "trigger_fired", "trigger": "service-down", "mode": "shadow", "service": "service-b",
                 "check": "running", "deed": "start service-b", "run": null}),
             json!({"kind": "trigger_fired", "trigger": "service-down", "mode": "ask", "service": "service-b",

@@ -26,7 +26,7 @@ use super::inbound::Own;
 use super::text::{self, BODY, BUTTONS, Post};
 use super::{PLATFORM, is_user_id};
 use crate::chat::hearing::Hearing;
-use crate::chat::{Adapter, Limits, Outgoing, SendError};
+use crate::chat::{Adapter, Limits, Outgoing, Rooms, SendError};
 use crate::model::chat::RoomAddress;
 use crate::model::id::MessageId;
 
@@ -140,6 +140,23 @@ impl Slack {
 
     async fn post(&self, method: &str, request: Value) -> Result<Value, SendError> {
         self.post_as(&self.token, method, request).await
+    }
+
+    /// Asks for something and tells Slack's own word for why it was not done, beside what that means.
+    pub(super) async fn ask(&self, method: &str, request: Value) -> Result<Value, (Option<String>, SendError)> {
+        let session = self.client.open_session(&self.token);
+        session.http_session_api.http_post(method, &request, None).await.map_err(|error| told(&error))
+    }
+
+    /// The same for what is only read.
+    pub(super) async fn look_up(
+        &self,
+        method: &str,
+        fields: &[(&str, Option<String>)],
+    ) -> Result<Value, (Option<String>, SendError)> {
+        let session = self.client.open_session(&self.token);
+        let fields = fields.to_vec();
+        session.http_session_api.http_get(method, &fields, None).await.map_err(|error| told(&error))
     }
 
     async fn post_as(&self, token: &SlackApiToken, method: &str, request: Value) -> Result<Value, SendError> {
@@ -286,6 +303,14 @@ impl Slack {
     }
 }
 
+fn told(error: &SlackClientError) -> (Option<String>, SendError) {
+    let code = match error {
+        SlackClientError::ApiError(refusal) => Some(refusal.code.clone()),
+        _ => None,
+    };
+    (code, meaning(error))
+}
+
 impl Adapter for Slack {
     fn serves(&self, room: &RoomAddress) -> bool {
         room.platform == PLATFORM && room.workspace == self.own.team
@@ -310,6 +335,10 @@ impl Adapter for Slack {
 
     fn find<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<Option<MessageId>, SendError>> {
         self.find_posts(message).boxed()
+    }
+
+    fn rooms(&self) -> Option<&dyn Rooms> {
+        Some(self)
     }
 }
 

@@ -33,6 +33,9 @@ pub const SCOPES: &[Asked] = &[
     asked("im:history", "the same in direct messages to it"),
     asked("channels:read", "be told who joins or leaves a public channel, and when it is renamed or archived"),
     asked("groups:read", "the same in private channels"),
+    asked("channels:manage", "make a public channel for an incident, set its topic, invite people and archive it"),
+    asked("groups:write", "the same with a private channel"),
+    asked("pins:write", "pin how an incident stands in its channel"),
 ];
 
 /// The events that it subscribes to, each with the right that Slack wants for it.

@@ -10,6 +10,7 @@ pub mod hand_over;
 pub mod inbound;
 pub mod manifest;
 pub mod requests;
+mod rooms;
 pub mod signed;
 pub mod socket;
 pub mod text;

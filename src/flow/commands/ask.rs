@@ -359,6 +359,7 @@ impl<'a> Asking<'a> {
 /// Makes the run of a line, and the request if it needs one.
 async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
     let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
+    let own = turn.own.clone();
     let mut asking = Asking::of_line(turn);
     if anew == Anew::No && plan.privileged() {
         if let Some(run) = asking.find_open_run(&sealed).await? {
@@ -370,7 +371,10 @@ async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
     // What is done while something is wrong belongs to its record; a question does not.
     if plan.telling == Telling::Steps {
         let services = services(&asking.in_use, &plan);
-        asking.incident = asking.tx.find_unresolved_incident_of(&plan.system, &services).await?;
+        asking.incident = match own {
+            Some(own) if own.system == plan.system => Some(own.incident),
+            Some(_) | None => asking.tx.find_unresolved_incident_of(&plan.system, &services).await?,
+        };
     }
     asking.make(&plan, &sealed, Show::Yes).await?;
     Ok(())

@@ -52,7 +52,13 @@ fn may(turn: &Turn<'_>, verb: Verb, incident: &Incident) -> bool {
 /// The incidents of this room that are not resolved and that the speaker may see.
 async fn unresolved(turn: &mut Turn<'_>) -> Result<Vec<Incident>> {
     let room = turn.room().clone();
-    let mut open = turn.tx.list_unresolved_incidents(&room).await?;
+    let mut open = match turn.own.as_ref().map(|own| own.incident) {
+        // In its own channel an incident is the only one that is talked about.
+        Some(own) => {
+            turn.tx.find_incident(own).await?.into_iter().filter(|incident| !incident.state.is_over()).collect()
+        }
+        None => turn.tx.list_unresolved_incidents(&room).await?,
+    };
     open.retain(|incident| may(turn, Verb::See, incident));
     Ok(open)
 }
@@ -60,7 +66,9 @@ async fn unresolved(turn: &mut Turn<'_>) -> Result<Vec<Incident>> {
 /// The incident that a number names, if it is this room's and the speaker may see it. That it exists elsewhere is not told.
 async fn named(turn: &mut Turn<'_>, id: IncidentId) -> Result<Option<Incident>> {
     let found = turn.tx.find_incident(id).await?;
-    let found = found.filter(|incident| incident.room == *turn.room() && may(turn, Verb::See, incident));
+    let own = turn.own.as_ref().map(|own| own.incident);
+    let here = |incident: &Incident| own.map_or(incident.room == *turn.room(), |own| own == incident.id);
+    let found = found.filter(|incident| here(incident) && may(turn, Verb::See, incident));
     if found.is_none() {
         turn.refuse(text::incident::no_such(id));
     }
@@ -69,7 +77,10 @@ async fn named(turn: &mut Turn<'_>, id: IncidentId) -> Result<Option<Incident>> 
 
 async fn newest(turn: &mut Turn<'_>) -> Result<Option<Incident>> {
     let room = turn.room().clone();
-    let found = turn.tx.find_newest_incident(&room).await?;
+    let found = match turn.own.as_ref().map(|own| own.incident) {
+        Some(own) => turn.tx.find_incident(own).await?,
+        None => turn.tx.find_newest_incident(&room).await?,
+    };
     Ok(found.filter(|incident| may(turn, Verb::See, incident)))
 }
 
@@ -138,7 +149,12 @@ pub(super) async fn command_open(turn: &mut Turn<'_>, named: Option<SystemName>,
         system: system.name.clone(),
         environment: system.environment.clone(),
         title: turn.in_use.secrets.redact(title),
-        room: turn.room().clone(),
+        // Another one that is opened in the channel of one is told of where its system is talked about.
+        room: match (&turn.own, turn.catalog().rooms.get(&system.room)) {
+            (Some(_), Some(room)) => room.address.clone(),
+            (None, _) | (Some(_), None) => turn.room().clone(),
+        },
+        channel: system.incident_channel.as_ref().map(|channel| channel.wish.clone()),
     };
     let (person, line) = (turn.person.clone(), turn.line);
     // Echoed from the ledger.
@@ -148,9 +164,9 @@ pub(super) async fn command_open(turn: &mut Turn<'_>, named: Option<SystemName>,
 
 /// The systems that are talked about in this room and that the speaker may see.
 fn systems_here(turn: &Turn<'_>) -> Vec<System> {
-    let Some(room) = turn.catalog().room_at(turn.room()) else { return Vec::new() };
-    let systems = turn.catalog().systems.values().filter(|system| system.room == room.name);
-    systems.filter(|system| allowed(turn.catalog(), &turn.person, Verb::See, system)).cloned().collect()
+    let mut systems = turn.systems_here();
+    systems.retain(|system| allowed(turn.catalog(), &turn.person, Verb::See, system));
+    systems
 }
 
 pub(super) async fn command_ack(turn: &mut Turn<'_>, id: Option<IncidentId>) -> Result<()> {
@@ -231,7 +247,12 @@ pub(super) async fn command_reopen(turn: &mut Turn<'_>, id: Option<IncidentId>, 
     if open > 0 {
         // What is open needs no reopening, so it cannot be what is meant.
         let room = turn.room().clone();
-        let mut resolved = turn.tx.list_resolved_incidents(&room, RESOLVED_SHOWN).await?;
+        let mut resolved = match turn.own.as_ref().map(|own| own.incident) {
+            Some(own) => {
+                turn.tx.find_incident(own).await?.into_iter().filter(|incident| incident.state.is_over()).collect()
+            }
+            None => turn.tx.list_resolved_incidents(&room, RESOLVED_SHOWN).await?,
+        };
         resolved.retain(|incident| may(turn, Verb::See, incident));
         if open > 1 || !resolved.is_empty() {
             turn.refuse(text::incident::which_resolved(&resolved));
@@ -333,8 +354,13 @@ async fn brakes(turn: &mut Turn<'_>, incident: &Incident) -> Result<Brakes> {
 /// Who is asked by the request of the incident's runs that waits, if one does.
 async fn asked(turn: &mut Turn<'_>, incident: &Incident) -> Result<Vec<PersonId>> {
     let runs = turn.tx.list_incident_runs(incident.id).await?;
-    let room = turn.room().clone();
-    for request in turn.tx.list_pending_in(&room, None).await? {
+    // A trigger asks in the system's room, people wherever they talk.
+    let mut pending = turn.tx.list_pending_in(&incident.room, None).await?;
+    if *turn.room() != incident.room {
+        let room = turn.room().clone();
+        pending.extend(turn.tx.list_pending_in(&room, None).await?);
+    }
+    for request in pending {
         if !runs.contains(&request.run) {
             continue;
         }
