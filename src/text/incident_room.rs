@@ -123,7 +123,8 @@ pub fn summary(place: Where<'_>, incident: &Incident, last: Option<&LastRun>, ti
         }
     };
     let keeper = match (&incident.acknowledged, incident.state.is_over()) {
-        (Some(keeper), _) => format!("{} takes care of it.", keeper.by),
+        (Some(keeper), false) => format!("{} takes care of it.", keeper.by),
+        (Some(keeper), true) => format!("{} took care of it.", keeper.by),
         (None, false) => "Nobody takes care of it yet: say `ack`.".to_owned(),
         (None, true) => String::new(),
     };

@@ -50,22 +50,25 @@ impl Slack {
             let request = json!({"name": name, "is_private": new.privacy == Privacy::Private});
             let found = match self.ask("conversations.create", request).await {
                 Ok(answer) => {
-                    let id = answer["channel"]["id"].as_str().map(str::to_owned);
-                    Some(id.ok_or_else(|| {
-                        SendError::Unknown("conversations.create was answered without a channel".to_owned())
-                    })?)
+                    let channel = &answer["channel"];
+                    let nothing =
+                        || SendError::Unknown("conversations.create was answered without a channel".to_owned());
+                    // Slack may have changed the name once more.
+                    let called = channel["name"].as_str().unwrap_or(&name).to_owned();
+                    Some((channel["id"].as_str().map(str::to_owned).ok_or_else(nothing)?, called))
                 }
-                Err((Some(code), _)) if code == "name_taken" => match self.own_channel(&name, new).await? {
-                    Some(id) => Some(id),
-                    None => {
+                Err((Some(code), _)) if code == "name_taken" => {
+                    let mut found = self.own_channel(&name, new).await?;
+                    if found.is_none() {
                         // What was made a moment ago may not be listed yet.
                         sleep(APPEARS_WITHIN).await;
-                        self.own_channel(&name, new).await?
+                        found = self.own_channel(&name, new).await?;
                     }
-                },
+                    found.map(|id| (id, name))
+                }
                 Err(why) => return Err(refusal(why, scope_of(new.privacy))),
             };
-            let Some(id) = found else { continue };
+            let Some((id, name)) = found else { continue };
             let purpose = fitting(&new.purpose);
             match self.ask("conversations.setPurpose", json!({"channel": id, "purpose": purpose})).await {
                 Ok(_) => {}
@@ -229,13 +232,10 @@ enum OfPerson {
 fn of_person(code: &str) -> Option<OfPerson> {
     Some(match code {
         "already_in_channel" | "cant_invite_self" => OfPerson::IsThere,
-        "user_not_found" | "users_not_found" | "user_disabled" | "account_inactive" => {
-            OfPerson::Cannot("no active account in this workspace")
-        }
-        "cant_invite" | "user_is_restricted" | "user_is_ultra_restricted" | "ura_max_channels" => {
-            OfPerson::Cannot("a guest, whom somebody has to invite by hand")
-        }
-        "user_team_not_in_channel" | "not_in_team" | "no_external_invite_permission" => {
+        "user_not_found" => OfPerson::Cannot("no active account in this workspace"),
+        "ura_max_channels" => OfPerson::Cannot("a guest of other channels"),
+        "cant_invite" => OfPerson::Cannot("Slack does not let the app invite them: invite them by hand"),
+        "no_external_invite_permission" | "user_team_not_in_channel" | "invitee_cant_see_channel" => {
             OfPerson::Cannot("of another workspace")
         }
         _ => return None,
