@@ -358,6 +358,8 @@ async fn a_name_of_somebody_elses_is_left_alone() {
 #[tokio::test]
 async fn killed_at_any_deed_it_goes_on_where_it_was() {
     let mut bot = start("").await;
+    // News of a channel may come while nobody is there.
+    bot.slack.retries(&[Duration::from_secs(1); 30]);
     bot.slack.forgive("conversations.create", "name_taken");
     bot.slack.forgive("conversations.invite", "already_in_channel");
     let never = Fault::Slow(Duration::from_secs(600));
@@ -467,6 +469,32 @@ async fn reopened_it_gets_another_channel() {
     bot.slack.say("mei", &again, "resolve");
     settled(&bot).await;
     assert!(bot.slack.about(&again).archived);
+    finish(bot).await;
+}
+
+/// Somebody archives the channel by hand, or takes the bot out of it, while the incident is open: it goes on in another.
+#[tokio::test]
+async fn closed_by_hand_it_goes_on_in_another() {
+    let bot = start("").await;
+    bot.say("mei", "open incident everything is slow");
+    settled(&bot).await;
+    bot.slack.forgive("chat.postMessage", "is_archived");
+    bot.slack.forgive("chat.update", "not_in_channel");
+    bot.slack.forgive("chat.postMessage", "not_in_channel");
+    bot.slack.archive("boss", &made(&bot, "inc-1-system-a"));
+    bot.say("mei", "ack INC-1");
+    bot.slack.until("another", |slack| slack.made_by_bot().get("inc-1-system-a-2").cloned()).await;
+    settled(&bot).await;
+    let again = made(&bot, "inc-1-system-a-2");
+    assert!(written(&bot, &again).contains("mei takes care of it."), "{}", written(&bot, &again));
+    assert_eq!(bot.slack.about(&again).pins.len(), 1);
+    bot.slack.remove_bot(&again);
+    bot.say("lin", "ack INC-1");
+    bot.slack.until("another", |slack| slack.made_by_bot().get("inc-1-system-a-3").cloned()).await;
+    settled(&bot).await;
+    bot.say("mei", "resolve");
+    settled(&bot).await;
+    assert!(bot.slack.about(&made(&bot, "inc-1-system-a-3")).archived);
     finish(bot).await;
 }
 

@@ -65,6 +65,9 @@ pub trait Rooms: Send + Sync {
     /// Pins a message.
     fn pin<'a>(&'a self, room: &'a RoomAddress, message: &'a MessageId) -> BoxFuture<'a, Result<(), SendError>>;
 
+    /// Whether the bot can speak in a room: it is there, not archived, and the bot is in it.
+    fn is_open<'a>(&'a self, room: &'a RoomAddress) -> BoxFuture<'a, Result<bool, SendError>>;
+
     /// Closes a room for further messages; it stays readable.
     fn archive<'a>(&'a self, room: &'a RoomAddress) -> BoxFuture<'a, Result<(), SendError>>;
 }

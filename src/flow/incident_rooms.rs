@@ -127,6 +127,9 @@ async fn look(
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Did, StoreError> {
     let around = app.store.around_incident_room(room).await?;
+    if around.lost && !around.over && is_closed(app, room).await? {
+        return Ok(Did::Something);
+    }
     match room.next(around) {
         Next::Nothing => {
             app.store.put_incident_room_off(room, None).await?;
@@ -184,6 +187,23 @@ async fn look(
     }
 }
 
+/// Asks whether a channel still takes messages, after it has refused one. Whoever archived it, or took the bot out of it,
+/// has ended it: that is noted, and the incident gets another.
+async fn is_closed(app: &App, room: &IncidentRoom) -> Result<bool, StoreError> {
+    let Some(made) = room.place() else { return Ok(false) };
+    let rooms = app.adapters.iter().find(|adapter| adapter.serves(&made.address)).and_then(|adapter| adapter.rooms());
+    let Some(rooms) = rooms else { return Ok(false) };
+    match timeout(GRACE, rooms.is_open(&made.address)).await {
+        Ok(Ok(false)) => {}
+        // Looked at again when the next message is refused, or the incident changes.
+        Ok(Ok(true) | Err(_)) | Err(_) => return Ok(false),
+    }
+    let Some(incident) = app.store.find_incident(room.incident).await? else { return Ok(false) };
+    let what = Happened::IncidentRoomArchived { incident: incident.id, room: made.address.clone() };
+    noted(app, room, &incident, &RoomNote::Done(RoomDeed::Archive), Some(what)).await?;
+    Ok(true)
+}
+
 async fn put_off(app: &App, room: &IncidentRoom, pause: Duration) -> Result<(), StoreError> {
     let pause = TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX);
     let now = app.store.clock().now();
@@ -206,7 +226,7 @@ async fn refused(
 ) -> Result<Did, StoreError> {
     tracing::warn!(incident.id = room.incident.0, deed = deed.name(), why, "something was refused for a channel");
     let address = room.made.as_ref().map(|made| made.address.clone());
-    let what = Happened::IncidentRoomRefused { incident: incident.id, room: address, deed, why };
+    let what = Happened::IncidentRoomRefused { incident: incident.id, room: address, undone: deed, why };
     noted(app, room, incident, &RoomNote::Refused(deed), Some(what)).await?;
     Ok(Did::Something)
 }
@@ -422,10 +442,10 @@ pub(super) async fn tell(
             let said = text::incident_room::invited(responders, observers, left_out);
             vec![message(room, said, responders)]
         }
-        Happened::IncidentRoomRefused { room, deed, why, .. } => {
-            let said = text::incident_room::refused(id, *deed, why);
+        Happened::IncidentRoomRefused { room, undone, why, .. } => {
+            let said = text::incident_room::refused(id, *undone, why);
             // Where whoever should know is: a channel to which nobody was invited is empty.
-            let place = match (deed, room) {
+            let place = match (undone, room) {
                 (RoomDeed::Topic | RoomDeed::Pin, Some(room)) => room,
                 (RoomDeed::Make | RoomDeed::Invite | RoomDeed::Archive, _)
                 | (RoomDeed::Topic | RoomDeed::Pin, None) => &incident.room,

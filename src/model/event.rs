@@ -548,12 +548,12 @@ pub enum Happened {
         incident: IncidentId,
         /// The room; `None` if it could not be made.
         room: Option<RoomAddress>,
-        /// What.
-        deed: RoomDeed,
+        /// What it will not do.
+        undone: RoomDeed,
         /// Why, in the platform's words and ours.
         why: String,
     },
-    /// An incident's room was archived: it takes no more messages.
+    /// An incident's room takes no more messages: it was archived, or the bot was taken out of it.
     IncidentRoomArchived {
         /// The incident.
         incident: IncidentId,

@@ -130,6 +130,8 @@ pub struct Around {
     pub summary_stands: bool,
     /// Whether everything that concerns the room has been told there, and nothing goes on in it.
     pub settled: bool,
+    /// Whether the platform has refused a message there for good: somebody may have closed the room.
+    pub lost: bool,
 }
 
 /// What is to be done next.
@@ -186,7 +188,7 @@ impl IncidentRoom {
 mod tests {
     use super::*;
 
-    const OPEN: Around = Around { over: false, summary_stands: false, settled: true };
+    const OPEN: Around = Around { over: false, summary_stands: false, settled: true, lost: false };
     const OVER: Around = Around { over: true, ..OPEN };
 
     fn wanted() -> IncidentRoom {

@@ -131,7 +131,8 @@ impl Store {
                     where e.incident = $1 or r.incident = $1 or r.room = $2)
                 and not exists (select from chain c join event e on e.id = c.event left join run r on r.id = e.run
                     where c.position > coalesce((select position from sink where name = 'room'), 0)
-                        and (e.incident = $1 or r.incident = $1 or r.room = $2)) as "settled!"
+                        and (e.incident = $1 or r.incident = $1 or r.room = $2)) as "settled!",
+                exists (select from outbox where room = $2 and failed is not null) as "lost!"
             "#,
             room.incident.0,
             address,
@@ -140,7 +141,7 @@ impl Store {
         )
         .fetch_one(&self.loops)
         .await?;
-        Ok(Around { over: row.over, summary_stands: row.summary_stands, settled: row.settled })
+        Ok(Around { over: row.over, summary_stands: row.summary_stands, settled: row.settled, lost: row.lost })
     }
 
     /// Notes that the platform is about to be asked for a channel: from now on there may be one.

@@ -45,11 +45,11 @@ pub fn no_account() -> &'static str {
 /// What was not done, as people would say it.
 pub fn not_done(deed: RoomDeed) -> &'static str {
     match deed {
-        RoomDeed::Make => "a channel of its own",
-        RoomDeed::Invite => "inviting people",
-        RoomDeed::Topic => "the channel's topic",
-        RoomDeed::Pin => "pinning the summary",
-        RoomDeed::Archive => "archiving the channel",
+        RoomDeed::Make => "the channel",
+        RoomDeed::Invite => "the invitations to the channel",
+        RoomDeed::Topic => "the topic of the channel",
+        RoomDeed::Pin => "the pinned summary",
+        RoomDeed::Archive => "the archiving of the channel",
     }
 }
 

@@ -265,11 +265,13 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             }
             bot(format!("invited people to the channel of INC-{incident}. {words}"))
         }
-        Happened::IncidentRoomRefused { incident, room: _, deed, why } => {
-            let what = super::incident_room::not_done(*deed);
-            bot(format!("could not do something for INC-{incident}: {what}. {}", stop(&shown(why))))
+        Happened::IncidentRoomRefused { incident, room: _, undone, why } => {
+            let what = super::incident_room::not_done(*undone);
+            bot(format!("had to leave out {what} of INC-{incident}: {}", stop(&shown(why))))
         }
-        Happened::IncidentRoomArchived { incident, room: _ } => bot(format!("archived the channel of INC-{incident}.")),
+        Happened::IncidentRoomArchived { incident, room: _ } => {
+            bot(format!("saw the channel of INC-{incident} closed."))
+        }
         Happened::TriggerFired { trigger, mode, service, check, deed, run } => {
             let deed = shown(deed);
             let run = run.map(|run| format!(" (run {run})")).unwrap_or_default();
@@ -527,9 +529,9 @@ mod tests {
                 "observers": ["boss"], "left_out": [{"person": "yuki", "why": "no account in this workspace"}]}),
             json!({"kind": "incident_room_invited", "incident": 7, "room": "slack:T1:C7", "responders": [],
                 "observers": [], "left_out": []}),
-            json!({"kind": "incident_room_refused", "incident": 7, "room": null, "deed": "make",
+            json!({"kind": "incident_room_refused", "incident": 7, "room": null, "undone": "make",
                 "why": "restricted_action: the workspace lets apps make no channels"}),
-            json!({"kind": "incident_room_refused", "incident": 7, "room": "slack:T1:C7", "deed": "pin",
+            json!({"kind": "incident_room_refused", "incident": 7, "room": "slack:T1:C7", "undone": "pin",
                 "why": "missing_scope: the app lacks the right pins:write"}),
             json!({"kind": "incident_room_archived", "incident": 7, "room": "slack:T1:C7"}),
             json!({"kind": "trigger_fired", "trigger": "service-down", "mode": "shadow", "service": "service-b",
@@ -601,6 +603,12 @@ mod tests {
         mei resolved INC-7 6 min 40 s after it was opened: disk replaced. Nobody was asked to approve.
         boss reopened INC-7: it is down again.
         mei noted on INC-7: called the hoster.
+        countersign made #inc-7-system-a for INC-7.
+        countersign invited people to the channel of INC-7. Asked to help: mei and lin. Here to follow it: boss. Not invited: yuki (no account in this workspace).
+        countersign invited people to the channel of INC-7. Nobody was to be invited.
+        countersign had to leave out the channel of INC-7: restricted_action: the workspace lets apps make no channels.
+        countersign had to leave out the pinned summary of INC-7: missing_scope: the app lacks the right pins:write.
+        countersign saw the channel of INC-7 closed.
         countersign fired service-down, as `running` of service-b failed: it would have asked for start service-b, and only says so.
         countersign fired service-down, as `running` of service-b failed: it asks for start service-b (run 14).
         countersign fired service-down, as `running` of service-b failed: it starts start service-b (run 15).
