@@ -17,6 +17,9 @@ const LEASE: Duration = Duration::from_secs(15);
 /// from everybody else for as long.
 const LEASES: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(5 * 60);
 
+/// How long a platform's word on who is in a user group may be relied on.
+const GOOD_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(5 * 60);
+
 /// The settings file, as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +36,16 @@ struct File {
     lease: Option<String>,
     #[serde(default)]
     slack: Vec<SlackFile>,
+    #[serde(default)]
+    user_groups: UserGroupsFile,
+}
+
+/// How user groups are asked for, as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserGroupsFile {
+    every: Option<String>,
+    good_for: Option<String>,
 }
 
 /// One workspace of Slack, as written.
@@ -104,6 +117,11 @@ pub struct Settings {
     pub lease: Duration,
     /// The workspaces of Slack. With any of them this is no trial: everybody speaks for themselves.
     pub slack: Vec<SlackSettings>,
+    /// How often platforms are asked who is in their user groups; at most half of the next.
+    pub user_groups_every: Duration,
+    /// For how long an answer is relied on: 1 second to 5 minutes. Longer would let somebody approve long after they were
+    /// taken out of a group that nobody can look into.
+    pub user_groups_good_for: Duration,
 }
 
 /// One workspace of Slack.
@@ -228,6 +246,7 @@ impl Settings {
             anyhow::anyhow!("time_zone: `{zone}` is not a zone; say one such as Asia/Singapore or Europe/Berlin")
         })?;
         let lease = file.lease.as_deref().map_or(Ok(LEASE), read_lease)?;
+        let (user_groups_every, user_groups_good_for) = read_user_groups(&file.user_groups)?;
         let database = match flags.database.or(file.database) {
             None => Database::Auto,
             Some(database) if database == "auto" => Database::Auto,
@@ -242,6 +261,8 @@ impl Settings {
             time_zone,
             lease,
             slack: file.slack.into_iter().map(read_slack).collect::<anyhow::Result<_>>()?,
+            user_groups_every,
+            user_groups_good_for,
         })
     }
 }
@@ -290,6 +311,27 @@ fn place(key: &str, file: Option<SecretFile>, variable: &str) -> anyhow::Result<
             )
         }
     }
+}
+
+/// How often user groups are asked for, and for how long an answer is relied on.
+fn read_user_groups(file: &UserGroupsFile) -> anyhow::Result<(Duration, Duration)> {
+    let read = |key: &str, text: &Option<String>| match text {
+        None => Ok(None),
+        Some(text) => {
+            humantime::parse_duration(text).ok().filter(|time| GOOD_FOR.contains(time)).map(Some).with_context(|| {
+                format!("user_groups: `{key}: {text}` is not a time from 1s to 5m; say one such as 1m")
+            })
+        }
+    };
+    let good_for = read("good_for", &file.good_for)?.unwrap_or(*GOOD_FOR.end());
+    let every = read("every", &file.every)?.unwrap_or((good_for / 2).min(Duration::from_secs(60)));
+    if every * 2 > good_for {
+        bail!(
+            "user_groups: every {every:?} is too seldom for what is good for {good_for:?}: one answer that is lost would \
+             take everybody's rights away; let `every` be at most half of `good_for`"
+        );
+    }
+    Ok((every, good_for))
 }
 
 fn read_lease(text: &str) -> anyhow::Result<Duration> {
@@ -389,6 +431,22 @@ mod tests {
         assert!(read(" \n").expect_err("empty").contains("is empty"));
         let unset = SecretPlace::Env("COUNTERSIGN_TEST_UNSET".to_owned()).read("the bot's token", "xoxb-");
         assert!(format!("{:#}", unset.expect_err("unset")).contains("COUNTERSIGN_TEST_UNSET is not set"));
+    }
+
+    #[test]
+    fn user_groups_are_asked_for_at_least_twice_as_often_as_an_answer_lasts() {
+        let read = |content: &str| {
+            with_file(&format!("data: /x\n{content}"), Flags::default())
+                .map(|settings| (settings.user_groups_every.as_millis(), settings.user_groups_good_for.as_millis()))
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(read(""), Ok((60_000, 300_000)));
+        assert_eq!(read("user_groups: {good_for: 1m}\n"), Ok((30_000, 60_000)));
+        assert_eq!(read("user_groups: {every: 1s, good_for: 3s}\n"), Ok((1_000, 3_000)));
+        for wrong in ["{every: 3m}", "{every: 1m, good_for: 1m}", "{good_for: 6m}", "{every: 0s}", "{every: often}"] {
+            let said = read(&format!("user_groups: {wrong}\n")).expect_err(wrong);
+            assert!(said.starts_with("user_groups: "), "{said}");
+        }
     }
 
     #[test]

@@ -10,17 +10,19 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use countersign::chat::room::LocalRoom;
-use countersign::chat::{Adapter, Delivery, Inbound, Limits, Outgoing, ReceiveError, Received, SendError, sender};
+use countersign::chat::{
+    Adapter, Delivery, Inbound, Limits, NewsReceived, Outgoing, ReceiveError, Received, SendError, sender,
+};
 use countersign::cli::client::{Client, ServerArgs};
 use countersign::cli::say;
-use countersign::model::chat::{Account, Incoming, Message, RoomAddress, Said};
+use countersign::model::chat::{Account, Incoming, Message, RoomAddress, RoomNews, Said};
 use countersign::model::id::{InboxId, MessageId, OutboxId, PersonId, RunbookName, SystemName};
 use countersign::model::plan::Sealed;
 use countersign::model::run::RunState;
 use countersign::store::{LineOutcome, NewMessage, NewRun, Origin, Place, Store, WorkerId};
 use countersign::sys::ProcessIdentity;
 use countersign::text::time::Times;
-use countersign::web::{self, Token, WebState};
+use countersign::web::{self, Speaking, Token, WebState};
 use futures_util::future::BoxFuture;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -500,6 +502,10 @@ impl Inbound for Scripted {
     fn receive(&self, incoming: Incoming) -> BoxFuture<'_, Result<Received, ReceiveError>> {
         Box::pin(async move { self.take(incoming).await.map_err(ReceiveError) })
     }
+
+    fn news(&self, _: RoomNews) -> BoxFuture<'_, Result<NewsReceived, ReceiveError>> {
+        Box::pin(async { Ok(NewsReceived::Undeclared) })
+    }
 }
 
 struct World {
@@ -527,6 +533,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = watch::channel(false);
     let state = WebState {
+        speaking: Speaking::Here,
         store: store.clone(),
         room: room.clone(),
         inbound: inbound.clone(),
@@ -538,6 +545,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
         trial: None,
         planner: Arc::new(|_| Err("no plans in this test".to_owned())),
         names: Vec::new(),
+        hearings: Vec::new(),
         silent_at_most: Duration::from_secs(60),
     };
     let serving = tokio::spawn(web::serve(listener, state, stopped));

@@ -38,13 +38,13 @@ fn text(bytes: &[u8]) -> &str {
 async fn a_stranger_can_only_ask_who_they_are() {
     let bot = Bot::start(rolling_out()).await;
     let reply = bot.say("zed", "roll out").await.refused();
-    insta::assert_snapshot!(reply.plain(), @"zed (local:trial:zed) is not known here. Ask an operator to add you to people.yaml.");
+    insta::assert_snapshot!(reply.plain(), @r#"(to zed) zed (local:trial:zed) is not known here. Ask an operator to add you to people.yaml."#);
     let reply = bot.say("zed", "whoami").await.done();
-    insta::assert_snapshot!(reply.plain(), @"You are local:trial:zed, and that is all I know. Ask an operator to add you to people.yaml.");
+    insta::assert_snapshot!(reply.plain(), @r#"(to zed) You are local:trial:zed, and that is all I know. Ask an operator to add you to people.yaml."#);
     assert!(bot.say("zed", "is anybody there").await.done().told.is_empty(), "talk is talk");
     let asked = bot.say("mei", "roll out").await.waiting();
     let reply = bot.say("zed", "approved").thread(asked.thread()).await.refused();
-    insta::assert_snapshot!(reply.plain(), @"zed (local:trial:zed) is not known here. Ask an operator to add you to people.yaml.");
+    insta::assert_snapshot!(reply.plain(), @r#"(to zed) zed (local:trial:zed) is not known here. Ask an operator to add you to people.yaml."#);
     assert!(bot.say("zed", "ok").thread(asked.thread()).await.done().told.is_empty());
     assert_eq!(bot.effects(), NOTHING);
     bot.finish().await;
@@ -222,7 +222,7 @@ async fn stop_in_mid_step() {
     bot.say("boss", "approved").thread(asked.thread()).no_wait().await;
     bot.until_effect("restart", 1).await;
     let other = bot.say("zed", "stop").thread(asked.thread()).await.refused();
-    insta::assert_snapshot!(other.plain(), @"zed (local:trial:zed) is not known here. Ask an operator to add you to people.yaml.");
+    insta::assert_snapshot!(other.plain(), @r#"(to zed) zed (local:trial:zed) is not known here. Ask an operator to add you to people.yaml."#);
     let stopped = bot.say("mei", "stop").thread(asked.thread()).await.done();
     insta::assert_snapshot!(stopped.plain(), @"
     mei stops roll out: ending the step that runs.

@@ -12,8 +12,8 @@ use countersign::chat::slack::hand_over::{Door, Names};
 use countersign::chat::slack::manifest::{COMMAND, EVENTS, SCOPES};
 use countersign::chat::slack::socket::{Listener, Patience};
 use countersign::chat::slack::text::WHY;
-use countersign::chat::{Adapter as _, Delivery, Inbound, Outgoing, ReceiveError, Received, SendError};
-use countersign::model::chat::{Button, Incoming, Message, RoomAddress, Said, WhyWords};
+use countersign::chat::{Adapter as _, Delivery, Inbound, NewsReceived, Outgoing, ReceiveError, Received, SendError};
+use countersign::model::chat::{Button, Incoming, Message, RoomAddress, RoomNews, Said, WhyWords};
 use countersign::model::id::{InboxId, MessageId, OutboxId, ThreadId};
 use countersign::store::Clock;
 use futures_util::FutureExt as _;
@@ -30,6 +30,10 @@ impl Inbound for Ear {
     fn receive(&self, incoming: Incoming) -> BoxFuture<'_, Result<Received, ReceiveError>> {
         let sent = self.0.send(incoming).map_err(|error| ReceiveError(error.into()));
         async move { sent.map(|()| Received { line: InboxId(1), delivery: Delivery::First }) }.boxed()
+    }
+
+    fn news(&self, _: RoomNews) -> BoxFuture<'_, Result<NewsReceived, ReceiveError>> {
+        async { Ok(NewsReceived::First) }.boxed()
     }
 }
 
@@ -67,7 +71,7 @@ impl Scene {
             WhyWords { title: "Deny".into(), question: "Why?".into(), send: "deny".into(), cancel: "back".into() };
         let patience = Patience { shortest_pause: Duration::from_millis(10), ..Patience::default() };
         let ear = Arc::new(Ear(ear));
-        let door = Door { slack: adapter.clone(), inbound: ear, names, clock, words };
+        let door = Door { slack: adapter.clone(), inbound: ear, names, clock, words, away: None };
         let listener = Listener::new(door, APP_TOKEN.to_owned(), patience);
         let (stop, stops) = watch::channel(false);
         let listener = tokio::spawn(listener.run(stops));

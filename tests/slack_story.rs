@@ -10,6 +10,7 @@ mod support;
 use std::time::Duration;
 
 use slack_bot::{Hears, SlackBot};
+use support::browser::Browser;
 use support::world::Catalog;
 
 async fn the_scene(hears: Hears) {
@@ -28,17 +29,17 @@ async fn the_scene(hears: Hears) {
     assert_eq!(bot.slack.pushes("boss").len(), 1, "whoever is asked is pushed once");
 
     // Who is not asked, who asks themselves, whom nobody knows, and what only sounds like it.
-    bot.reply("zed", asked.ts, "approved");
-    bot.reply("mei", asked.ts, "approved");
-    bot.reply("boss", asked.ts, "ok");
-    bot.reply("mei", asked.ts, "looks dead to me?");
-    page.push(bot.rest().await);
+    for (who, words) in [("zed", "approved"), ("mei", "approved"), ("boss", "ok"), ("mei", "looks dead to me?")] {
+        bot.reply(who, asked.ts, words);
+        page.push(format!("{who} says {words}\n{}", bot.rest().await));
+    }
 
     bot.reply("boss", asked.ts, "approved");
     page.push(bot.rest().await);
     bot.bot.until_run(asked.run, "succeeded").await;
 
     bot.say("mei", "run system a health check");
+    page.push(bot.rest().await);
     bot.reply("lin", asked.ts, "approved");
     page.push(bot.rest().await);
     insta::assert_snapshot!("the_scene", page.join("\n\n"));
@@ -61,9 +62,10 @@ async fn pressed(hears: Hears) {
     bot.say("mei", "start service b");
     let asked = bot.request().await;
     bot.rest().await;
-    bot.slack.press("mei", &bot.room, asked.ts, "approve");
-    bot.slack.press("zed", &bot.room, asked.ts, "approve");
-    page.push(bot.rest().await);
+    for who in ["mei", "zed"] {
+        bot.slack.press(who, &bot.room, asked.ts, "approve");
+        page.push(format!("{who} presses approve\n{}", bot.rest().await));
+    }
     // Denying by a button asks why.
     bot.slack.press("lin", &bot.room, asked.ts, "deny");
     let window = bot.slack.until("a window", |slack| slack.views("lin").pop()).await;
@@ -84,6 +86,36 @@ async fn buttons_by_requests() {
     pressed(Hears::Requests).await;
 }
 
+/// The night: a service that never ran, and one that dies and is brought back by itself. All that anybody reads of it.
+#[tokio::test]
+async fn it_recovers_by_itself() {
+    let bot = SlackBot::start(Catalog::copied(), Hears::Socket).await;
+    let down = bot.hear("Service B is not running").await;
+    insta::assert_snapshot!(support::bot::plain(&down.text), @"
+    PRODUCTION · System A: Service B is not running since TIME (check running, 2 of 2).
+    INC-1 opened. Say what happened, status, or start service b.
+    ");
+    let dir = countersign::demo::dir_for(&bot.bot.data()).display().to_string();
+    let killed = bot.bot.command(&["demo-ctl", "--dir", &dir, "kill", "service-c"]).output().await;
+    assert!(killed.expect("the tool runs").status.success());
+    for words in ["Service C is not running", "Service C is fine again"] {
+        let told = bot.hear(words).await;
+        assert!(told.thread.is_none(), "it is told in the room: {}", told.text);
+    }
+    bot.bot.until_run(countersign::model::id::RunId(1), "succeeded").await;
+    let rest = bot.rest().await;
+    assert!(rest.contains("Recovering: start service-c"), "{rest}");
+    for person in ["boss", "lin"] {
+        let pushes = bot.slack.pushes(person);
+        assert!(pushes.iter().all(|push| !push.text.contains("Service C")), "nobody is woken for it: {pushes:?}");
+    }
+    bot.say("boss", "what happened INC-1");
+    let happened = bot.hear("INC-1").await;
+    assert!(happened.text.contains("Service B"), "{}", happened.text);
+    bot.rest().await;
+    bot.finish().await;
+}
+
 /// The trial's own room does not exist beside a real workspace: nobody speaks as somebody else there.
 #[tokio::test]
 async fn nobody_speaks_for_others_beside_a_workspace() {
@@ -92,6 +124,64 @@ async fn nobody_speaks_for_others_beside_a_workspace() {
     assert!(!refused.status.success());
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("there is no such room here"), "{said}");
+    bot.finish().await;
+}
+
+/// Beside a workspace the pages show, to whoever has the key, and do nothing.
+#[tokio::test]
+async fn the_pages_only_show() {
+    let bot = SlackBot::start(Catalog::unwatched(), Hears::Socket).await;
+    bot.say("mei", "start service b");
+    let asked = bot.request().await;
+    bot.rest().await;
+    let chooser = Browser::come_in(&bot.bot).await.page("/people").await;
+    assert!(chooser.contains("Through whose eyes?") && !chooser.contains("zed"), "{chooser}");
+    let boss = Browser::of(&bot.bot, "boss").await;
+    for path in [format!("/runs/{}", asked.run), "/requests".to_owned(), "/systems".to_owned(), "/".to_owned()] {
+        let page = boss.get(&path).await.text().await.expect("a page");
+        for form in page.split("<form").skip(1) {
+            let action = form.split("action=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+            assert!(!action.contains("/rooms/") && !action.contains("/trial/"), "{path}: {action}");
+        }
+    }
+    let run = boss.page(&format!("/runs/{}", asked.run)).await;
+    assert!(run.contains("demo-ctl start service-b"), "the plan is shown: {run}");
+    let token = boss.token_on("/people").await;
+    for (path, command) in [("presses", "command"), ("lines", "text")] {
+        for room in ["system-a", bot.room.as_str()] {
+            let fields = [("token", token.as_str()), ("id", "1"), ("interaction", "1"), ("message", "m1")];
+            let mut fields = fields.to_vec();
+            let approve = format!("approve {}", asked.code);
+            fields.push((command, &approve));
+            let answer = boss.post(&format!("/rooms/{room}/{path}"), &fields).await;
+            assert_eq!(answer.status(), reqwest::StatusCode::FORBIDDEN);
+        }
+    }
+    let waits = bot.bot.db().number("select count(*) from request where state = 'pending'").await;
+    assert_eq!(waits, 1, "nobody decided");
+    bot.finish().await;
+}
+
+/// A room that no workspace has is said at the start, and at a reload keeps the catalog before it.
+#[tokio::test]
+async fn a_room_of_nowhere_is_not_taken() {
+    let mut bot = SlackBot::start(Catalog::unwatched(), Hears::Socket).await;
+    let rooms = bot.bot.catalog("rooms.yaml");
+    let text = std::fs::read_to_string(&rooms).expect("a file");
+    bot.bot.expect_error("the catalog is not loaded");
+    std::fs::write(
+        &rooms,
+        format!("{text}  far: {{address: \"slack:T0FAR:C1\"}}\n  old: {{address: \"local:trial:x\"}}\n"),
+    )
+    .expect("a file");
+    bot.hear("The catalog was changed and is not loaded").await;
+    insta::assert_snapshot!(bot.slack.of_bot(&bot.room)[0].text, @r#"
+    The catalog was changed and is not loaded; the one before keeps serving:
+    The room far is at slack:T0FAR:C1, and the settings name no workspace slack:T0FAR.
+    The room old is at local:trial:x, and the trial's own room is closed once there is a chat workspace.
+    "#);
+    std::fs::write(&rooms, text).expect("a file");
+    bot.hear("The catalog is loaded again").await;
     bot.finish().await;
 }
 
@@ -110,6 +200,6 @@ async fn only_slack_may_call() {
     ] {
         assert_eq!(bot.slack.forge("mei", &bot.room, "ping", forgery).await, status, "{forgery:?}");
     }
-    insta::assert_snapshot!(bot.rest().await, @"");
+    insta::assert_snapshot!(bot.rest().await, @r#"system-a: I am here."#);
     bot.finish().await;
 }

@@ -139,7 +139,7 @@ async fn it_recovers_by_itself_until_it_stops_itself() {
 
     // Who is nobody here changes nothing; a person lets it go on, with automation paused first.
     let stranger = bot.say("zed", "resume service-c-down").await.refused();
-    insta::assert_snapshot!(stranger.plain(), @r#"zed (local:trial:zed) is not known here. Ask an operator to add you to people.yaml."#);
+    insta::assert_snapshot!(stranger.plain(), @r#"(to zed) zed (local:trial:zed) is not known here. Ask an operator to add you to people.yaml."#);
     insta::assert_snapshot!(bot.say("mei", "pause because we look at it").await.done().plain(), @r#"mei has paused all automation: we look at it. Checks go on, nothing starts by itself. `resume` lets it go on."#);
     insta::assert_snapshot!(bot.say("mei", "resume service-c-down").await.done().plain(), @r#"
     All automation is still paused by mei: `resume` lets it go on.

@@ -14,12 +14,14 @@ pub mod room;
 pub mod sender;
 pub mod slack;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::model::chat::{Account, Incoming, Message, RoomAddress, Workspace};
+use crate::model::chat::{Account, Incoming, Message, RoomAddress, RoomNews, UserGroup, Workspace};
 use crate::model::id::{InboxId, MessageId, OutboxId, ThreadId};
 use crate::model::incident_room::{MadeRoom, Privacy};
 
@@ -36,6 +38,12 @@ pub trait Adapter: Send + Sync {
 
     /// Looks for a message whose fate is unknown, by its key. A double that got through is removed.
     fn find<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<Option<MessageId>, SendError>>;
+
+    /// The accounts in a user group that the platform keeps; `None`: it has no such group, or none in use. A platform
+    /// without user groups has none. On an error nobody knows who is in it.
+    fn members_of<'a>(&'a self, _group: &'a UserGroup) -> BoxFuture<'a, Result<Option<BTreeSet<Account>>, SendError>> {
+        std::future::ready(Ok(None)).boxed()
+    }
 
     /// What makes rooms there; `None`: nothing does.
     fn rooms(&self) -> Option<&dyn Rooms> {
@@ -136,6 +144,63 @@ pub trait Inbound: Send + Sync {
     /// Takes something that was said. When it returns, the thing and its effect are durable: only then may the adapter
     /// acknowledge it. On an error it must not, so that the platform delivers it again.
     fn receive(&self, incoming: Incoming) -> BoxFuture<'_, Result<Received, ReceiveError>>;
+
+    /// Takes news of a room. When it returns, they are durable, and the same holds as for what was said: on an error they
+    /// have to be delivered again. News of a room that no catalog declares are nobody's, and are not kept.
+    fn news(&self, news: RoomNews) -> BoxFuture<'_, Result<NewsReceived, ReceiveError>>;
+}
+
+/// What became of news of a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewsReceived {
+    /// They are recorded.
+    First,
+    /// They were recorded before.
+    Again,
+    /// The catalog declares no such room.
+    Undeclared,
+}
+
+/// What is known of when the bot was there: kept by whoever keeps what was said. For platforms that remember what was
+/// said, so that a gap can be closed.
+pub trait Attendance: Send + Sync {
+    /// The declared rooms of a workspace, and what there is to be read in each. `workspace` is `platform:workspace`.
+    ///
+    /// An error is worth another try a little later.
+    fn gaps<'a>(&'a self, workspace: &'a str) -> BoxFuture<'a, Result<Vec<Gap>, ReceiveError>>;
+
+    /// Takes what was found in the history of a room, in the order in which it was said. When it returns, all of it is
+    /// durable, everything that was said in the room up to `until` counts as heard, and what could not be done any more is
+    /// told there once. What was received before does nothing. On an error the whole is to be done again.
+    fn caught_up<'a>(&'a self, found: FoundInRoom) -> BoxFuture<'a, Result<(), ReceiveError>>;
+
+    /// These rooms were heard without a gap up to a moment.
+    fn present<'a>(&'a self, rooms: &'a [RoomAddress], until: DateTime<Utc>)
+    -> BoxFuture<'a, Result<(), ReceiveError>>;
+}
+
+/// A declared room, and what there is to be read in its history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The room.
+    pub room: RoomAddress,
+    /// What was said after this is to be read; `None`: the bot was never there, and reads nothing old.
+    pub since: Option<DateTime<Utc>>,
+    /// Threads in which somebody may have written although they began before.
+    pub threads: Vec<ThreadId>,
+}
+
+/// What was found in a room's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundInRoom {
+    /// The room.
+    pub room: RoomAddress,
+    /// What was said, in the order in which it was said.
+    pub found: Vec<Incoming>,
+    /// When the reading began: what was said later arrives by itself.
+    pub until: DateTime<Utc>,
+    /// More was said than is read: what is older than this is missing.
+    pub unread_until: Option<DateTime<Utc>>,
 }
 
 /// What became of something that came in.

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod client;
 pub mod completions;
 pub mod console;
+pub mod doctor;
 pub mod healthcheck;
 pub mod init;
 mod line;

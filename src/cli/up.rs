@@ -25,8 +25,8 @@ use crate::config::{Database, Flags, Settings};
 use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
 use crate::flow::{
-    App, CurrentSecrets, Reload, housekeeping, incident_rooms, make_plan, mending_line, room_sink, unserved, watch,
-    watch_catalog,
+    App, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, incident_rooms, make_plan, mending_line,
+    room_sink, watch, watch_catalog,
 };
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, Probe, StepAction};
@@ -34,9 +34,9 @@ use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::SecretName;
 use crate::store::managed::{self, Managed, ManagedOptions};
 use crate::store::{Store, WorkerId};
-use crate::sys::{Liveness, ProcessIdentity};
+use crate::sys::{Liveness, ProcessIdentity, close_to_others};
 use crate::text::time::Times;
-use crate::web::{self, Token, WebState};
+use crate::web::{self, Speaking, Token, WebState};
 use crate::{demo, runbook};
 
 /// The variable by which the shipped runbooks find the demo's services.
@@ -77,6 +77,11 @@ pub struct Args {
 /// When it cannot start: one sentence that says what to do.
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     super::start_logging(args.log_format)?;
+    // Tokens of chat workspaces and the database's password are in its memory and perhaps in its environment, and steps
+    // run as the same user.
+    if let Err(error) = close_to_others() {
+        tracing::warn!(%error, "this process cannot be closed to others of its user: a step could read its environment");
+    }
     let settings = Settings::read(Flags {
         config: args.config,
         catalog: args.catalog,
@@ -319,11 +324,6 @@ impl Bot {
             Trial::Yes => vec![room.clone()],
             Trial::No => workspaces.iter().map(|workspace| Arc::clone(&workspace.slack) as Arc<dyn Adapter>).collect(),
         };
-        // Before a ledger is begun: the settings may still change.
-        let unserved = unserved(&adapters, &loaded.catalog);
-        if !unserved.is_empty() {
-            bail!(unserved.join("\n"));
-        }
         let genesis = ledger::open(&store, trial).await?;
         bury_the_dead(&store, me).await?;
         let world = local_world()?;
@@ -331,7 +331,14 @@ impl Bot {
         let (fingerprint, runbooks) = (loaded.fingerprint, loaded.catalog.runbooks.len());
         let root = loaded.catalog.root.clone();
         let times = Times::in_zone(settings.time_zone);
-        let app = Arc::new(App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets));
+        let app = App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets).asking_for_user_groups(
+            UserGroupTimes { every: settings.user_groups_every, good_for: settings.user_groups_good_for },
+        );
+        let app = Arc::new(app);
+        let unserved = app.unserved(&app.in_use().catalog);
+        if !unserved.is_empty() {
+            bail!("the catalog in {} does not fit the settings:\n{}", settings.catalog.display(), unserved.join("\n"));
+        }
         let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
         store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
         let mut extra_env = BTreeMap::new();
@@ -364,12 +371,17 @@ impl Bot {
             catalog: Arc::new(move || Arc::clone(&in_use.in_use().catalog)),
             mending_line: Arc::new(move |system, service| mending_line(&mends.in_use().catalog, system, service)),
             times,
+            speaking: match trial {
+                Trial::Yes => Speaking::Here,
+                Trial::No => Speaking::Elsewhere,
+            },
             trial: (trial == Trial::Yes).then(|| super::trial::trial(&app, demo.map(demo::Demo::dir))),
             planner: Arc::new(move |asked| {
                 let params = asked.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                 make_plan(&planner.in_use().catalog, &asked.runbook, params, &planner.world)
             }),
             names: settings.names.clone(),
+            hearings: workspaces.iter().map(|workspace| workspace.slack.hearing().clone()).collect(),
             // By then everything that this process held is lost to it, so that starting it again ends nothing that goes on.
             silent_at_most: settings.lease * 4 + DATABASE_PATIENCE,
         };
@@ -380,7 +392,9 @@ impl Bot {
                 tracing::error!(%error, "the server has ended");
             }
         };
+        let membership = Membership::begin(app.clone()).await;
         let mut taking = vec![
+            part("look at user groups", &tell_ended, membership.run(taking_stops.clone())),
             part("server", &tell_ended, serve),
             part("engine", &tell_ended, engine.run(taking_stops.clone())),
             part("watch", &tell_ended, watch(app.clone(), asker, me, settings.lease, taking_stops.clone())),

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::chat::slack::api::{ConnectError, SLACK, Slack};
+use crate::chat::slack::away::{Away, Ear};
 use crate::chat::slack::hand_over::{Door, Names};
 use crate::chat::slack::requests;
 use crate::chat::slack::socket::{Listener, Patience};
@@ -101,14 +102,28 @@ impl Workspace {
             known.in_use().catalog.person_of(account).map(|person| person.name.as_str().to_owned())
         });
         let clock = app.store.clock().clone();
-        let door = Door { slack: self.slack, inbound: app, names, clock, words: text::answer::why_window() };
-        match self.hears {
-            Hears::Socket { app_token } => Listener::new(door, app_token, Patience::default()).run(stop).await,
-            Hears::Requests { listener, secret } => {
-                if let Err(error) = requests::serve(listener, door, secret, stop).await {
-                    tracing::error!(%error, "nothing listens to Slack's requests any more");
+        let ear = match &self.hears {
+            Hears::Socket { .. } => Ear::Socket,
+            Hears::Requests { .. } => Ear::Requests,
+        };
+        let away = Arc::new(Away::new(self.slack.clone(), app.clone(), names.clone(), clock.clone(), ear));
+        let reads = away.clone().run(stop.clone());
+        let words = text::answer::why_window();
+        let door = Door { slack: self.slack, inbound: app, names, clock, words, away: Some(away) };
+        let hears = async {
+            match self.hears {
+                Hears::Socket { app_token } => Listener::new(door, app_token, Patience::default()).run(stop).await,
+                Hears::Requests { listener, secret } => {
+                    if let Err(error) = requests::serve(listener, door, secret, stop).await {
+                        tracing::error!(%error, "nothing listens to Slack's requests any more");
+                    }
                 }
             }
+        };
+        // The one that listens decides when this is over; both end when told to stop.
+        tokio::select! {
+            () = hears => {}
+            () = async { reads.await; std::future::pending().await } => {}
         }
     }
 }

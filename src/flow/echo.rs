@@ -150,7 +150,15 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::GrantEnded { .. }
         | Happened::IncidentNoted { .. }
         | Happened::IncidentRoomArchived { .. }
+        | Happened::GroupSeen { .. }
+        | Happened::GroupUnseen { .. }
+        | Happened::RoomChanged { .. }
         | Happened::ClockJumped { .. } => Ok(Vec::new()),
+        Happened::WasAway { room, from, to, not_done, more, unread_until } => {
+            let gap = text::away::Away { from: *from, to: *to, not_done, more: *more, unread_until: *unread_until };
+            let text = text::away::was_away(&gap, &app.times, app.store.clock().now());
+            Ok(vec![to_room(room, position, &text)])
+        }
         Happened::IncidentRoomMade { .. }
         | Happened::IncidentRoomInvited { .. }
         | Happened::IncidentRoomRefused { .. } => super::incident_rooms::tell(app, event, position, &record.what).await,
@@ -226,19 +234,20 @@ fn without_plan(app: &App, run: &Run, event: &Event, what: &Happened) -> Vec<New
 
 fn to_every_room(app: &App, position: Position, text: &str) -> Vec<NewMessage> {
     let in_use = app.in_use();
-    let rooms = in_use.catalog.rooms.values();
-    rooms
-        .map(|room| NewMessage {
-            room: room.address.clone(),
-            place: Place::Room,
-            origin: Origin::Event(position),
-            part: 0,
-            cause: None,
-            role: None,
-            edits: false,
-            message: Message::to_room(text),
-        })
-        .collect()
+    in_use.catalog.rooms.values().map(|room| to_room(&room.address, position, text)).collect()
+}
+
+fn to_room(room: &RoomAddress, position: Position, text: &str) -> NewMessage {
+    NewMessage {
+        room: room.clone(),
+        place: Place::Room,
+        origin: Origin::Event(position),
+        part: 0,
+        cause: None,
+        role: None,
+        edits: false,
+        message: Message::to_room(text),
+    }
 }
 
 /// One event of one run, about to be told.
@@ -352,6 +361,10 @@ impl Teller<'_> {
             | Happened::TriggerReleased { .. }
             | Happened::AutomationPaused { .. }
             | Happened::AutomationResumed { .. }
+            | Happened::GroupSeen { .. }
+            | Happened::GroupUnseen { .. }
+            | Happened::WasAway { .. }
+            | Happened::RoomChanged { .. }
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tracing::Instrument;
@@ -15,11 +15,11 @@ use super::commands;
 use super::turn::Turn;
 use super::{App, InUse};
 use crate::chat::sender::split;
-use crate::chat::{Delivery, Inbound, ReceiveError, Received};
+use crate::chat::{Delivery, Inbound, NewsReceived, ReceiveError, Received};
 use crate::command::{self, Command, Parsed, Place};
 use crate::metrics::{self, Line};
-use crate::model::chat::{Addressed, Incoming, Message, Said};
-use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::model::chat::{Addressed, Incoming, Message, RoomNews, Said};
+use crate::model::event::{Happened, Missed, NewEvent, Record, Scope};
 use crate::model::id::{InboxId, PersonId};
 use crate::model::trace::Trace;
 use crate::store::{IncidentPlace, LineOutcome, PlainLine, StoreError, Tx};
@@ -29,14 +29,43 @@ use crate::text;
 const STALE_AFTER: TimeDelta = TimeDelta::minutes(2);
 
 /// How often a turn is tried when somebody else was faster.
-const TRIES: u32 = 5;
+pub(super) const TRIES: u32 = 5;
 
 /// How often a turn is tried when its connection has died. After the database was restarted every connection of the pool
 /// is dead, and each is found by using it.
-const TRIES_OF_CONNECTIONS: u32 = crate::store::MOST_CONNECTIONS + 1;
+pub(super) const TRIES_OF_CONNECTIONS: u32 = crate::store::MOST_CONNECTIONS + 1;
 
 impl Inbound for App {
     fn receive(&self, incoming: Incoming) -> BoxFuture<'_, Result<Received, ReceiveError>> {
+        async move { self.take(&incoming, Heard::Now).await }.boxed()
+    }
+
+    fn news(&self, news: RoomNews) -> BoxFuture<'_, Result<NewsReceived, ReceiveError>> {
+        self.take_news(news).boxed()
+    }
+}
+
+/// How something that was said came to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// As it was said.
+    Now,
+    /// It was found in the room's history: nobody waits for an answer to each line that is too late.
+    Later,
+}
+
+impl App {
+    /// Takes something that was found in a room's history, as [`Inbound::receive`] does; what is too late to act, and what
+    /// was edited, is recorded without a word.
+    pub(super) async fn receive_late(&self, incoming: &Incoming) -> Result<Received, ReceiveError> {
+        self.take(incoming, Heard::Later).await
+    }
+
+    fn take<'a>(
+        &'a self,
+        incoming: &'a Incoming,
+        heard: Heard,
+    ) -> impl Future<Output = Result<Received, ReceiveError>> + Send + 'a {
         async move {
             let began = Instant::now();
             let trace = match incoming.trace {
@@ -52,7 +81,7 @@ impl Inbound for App {
                 run.id = tracing::field::Empty,
                 incident.id = tracing::field::Empty,
             );
-            let received = self.receive_until_kept(&incoming, trace).instrument(span.clone()).await;
+            let received = self.receive_until_kept(incoming, heard, trace).instrument(span.clone()).await;
             let took = began.elapsed();
             let line = received.as_ref().map_or(Line::Failed, |taken| taken.line);
             metrics::line(line, took);
@@ -67,7 +96,6 @@ impl Inbound for App {
             });
             received.map(|taken| taken.received)
         }
-        .boxed()
     }
 }
 
@@ -101,11 +129,11 @@ fn line_of(outcome: LineOutcome) -> Line {
 
 impl App {
     /// Takes a line, again when somebody else was faster or a connection had died.
-    async fn receive_until_kept(&self, incoming: &Incoming, trace: Trace) -> Result<Taken, ReceiveError> {
+    async fn receive_until_kept(&self, incoming: &Incoming, heard: Heard, trace: Trace) -> Result<Taken, ReceiveError> {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.turn(incoming, trace).await {
+            match self.turn(incoming, heard, trace).await {
                 Ok(taken) => return Ok(taken),
                 // Somebody else moved a row that this turn had read, or two turns met: look again.
                 Err(StoreError::Moved { .. }) if tries < TRIES => {}
@@ -122,7 +150,7 @@ impl App {
                     if matches!(error, StoreError::Database(_)) {
                         return Err(ReceiveError(error.into()));
                     }
-                    return self.broken(incoming).await.map_err(|error| ReceiveError(error.into()));
+                    return self.broken(incoming, heard).await.map_err(|error| ReceiveError(error.into()));
                 }
             }
         }
@@ -138,7 +166,7 @@ pub(super) fn is_collision(error: &sqlx::Error) -> bool {
 impl App {
     /// Keeps a line that something of ours cannot deal with: refused, with a sentence, so that it is not delivered again
     /// for ever.
-    async fn broken(&self, incoming: &Incoming) -> Result<Taken, StoreError> {
+    async fn broken(&self, incoming: &Incoming, heard: Heard) -> Result<Taken, StoreError> {
         let in_use = self.in_use();
         let person = in_use.catalog.person_of(&incoming.account).map(|person| person.name.clone());
         let text = said_text(incoming).map(|text| in_use.secrets.redact(text));
@@ -150,7 +178,7 @@ impl App {
         let answer = Message::to_room(text::answer::broken());
         tx.answer(line, &incoming.room, incoming.thread.as_ref(), answer);
         tx.set_line_outcome(line, LineOutcome::Refused).await?;
-        let record = said(incoming, person, text, LineOutcome::Refused, tx.answers());
+        let record = said(incoming, heard, person, text, LineOutcome::Refused, tx.answers());
         tx.record(NewEvent { scope: Scope::default(), cause: Some(line), record });
         tx.commit().await?;
         Ok(Taken::first(line, LineOutcome::Refused))
@@ -163,7 +191,7 @@ impl App {
         Ok(Taken { received: Received { line: row.id, delivery: Delivery::Again }, line: Line::Again })
     }
 
-    async fn turn(&self, incoming: &Incoming, trace: Trace) -> Result<Taken, StoreError> {
+    async fn turn(&self, incoming: &Incoming, heard: Heard, trace: Trace) -> Result<Taken, StoreError> {
         let in_use = self.in_use();
         let person = in_use.catalog.person_of(&incoming.account).map(|person| person.name.clone());
         // I8: before storage.
@@ -174,9 +202,12 @@ impl App {
             None => self.store.find_incident_at(&incoming.room).await?,
         };
         let parsed = read(&in_use, incoming, text.as_deref(), own.as_ref());
+        if heard == Heard::Later && self.is_too_late(incoming) {
+            return self.record_late(incoming, person, text, &parsed).await;
+        }
         if let Some((outcome, answers)) = self.plain(&in_use, incoming, person.as_ref(), &parsed) {
             let texts = answers.iter().map(|answer| answer.text.clone()).collect();
-            let record = said(incoming, person.clone(), text.clone(), outcome, texts);
+            let record = said(incoming, heard, person.clone(), text.clone(), outcome, texts);
             let (person, text) = (person.as_ref(), text.as_deref());
             let plain = PlainLine { incoming, person, text, outcome, record, answers };
             if let Some(line) = self.store.insert_plain_line(plain).await? {
@@ -203,7 +234,56 @@ impl App {
         if outcome != LineOutcome::Answered {
             tx.set_line_outcome(line, outcome).await?;
         }
-        let record = said(incoming, person, text, outcome, tx.answers());
+        let record = said(incoming, heard, person, text, outcome, tx.answers());
+        tx.record(NewEvent { scope: Scope::default(), cause: Some(line), record });
+        tx.commit().await?;
+        Ok(Taken::first(line, outcome))
+    }
+
+    /// Whether something that was found in a room's history can only be recorded.
+    fn is_too_late(&self, incoming: &Incoming) -> bool {
+        match incoming.what {
+            Said::Edit { .. } => true,
+            Said::Line { .. } | Said::Press { .. } => self.is_stale(incoming, self.store.clock().now()),
+        }
+    }
+
+    fn is_stale(&self, incoming: &Incoming, now: DateTime<Utc>) -> bool {
+        now - incoming.said_at > STALE_AFTER
+    }
+
+    /// Records something that was found too late, without a word. What would have been a command of somebody's waits to be
+    /// told, with all others of its room.
+    async fn record_late(
+        &self,
+        incoming: &Incoming,
+        person: Option<PersonId>,
+        text: Option<String>,
+        parsed: &Reading,
+    ) -> Result<Taken, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let Some(line) = tx.insert_line(incoming, person.as_ref(), text.as_deref()).await? else {
+            drop(tx);
+            return self.again(incoming).await;
+        };
+        let (outcome, missed) = match (parsed, &incoming.what) {
+            (Reading::Said(Parsed::Talk | Parsed::NearYes | Parsed::NearNo), _) => (LineOutcome::Talk, None),
+            (Reading::Said(Parsed::Command(_) | Parsed::Wrong(_)), _) => (LineOutcome::Recorded, Some(Missed::Late)),
+            (Reading::Edited { looks_like_a_command: false }, _) => (LineOutcome::Recorded, None),
+            (Reading::Edited { looks_like_a_command: true }, Said::Edit { message, .. }) => {
+                // What it said first was dealt with when it was heard.
+                let heard = tx.is_known(&incoming.room, &Said::line_key(message)).await?;
+                (LineOutcome::Recorded, (!heard).then_some(Missed::Edited))
+            }
+            (Reading::Edited { looks_like_a_command: true }, Said::Line { .. } | Said::Press { .. }) => {
+                (LineOutcome::Recorded, None)
+            }
+        };
+        if let Some(why) = missed.filter(|_| person.is_some()) {
+            tx.insert_missed_line(line, &incoming.room, why).await?;
+        }
+        tx.set_line_outcome(line, outcome).await?;
+        let record = said(incoming, Heard::Later, person, text, outcome, Vec::new());
         tx.record(NewEvent { scope: Scope::default(), cause: Some(line), record });
         tx.commit().await?;
         Ok(Taken::first(line, outcome))
@@ -228,13 +308,16 @@ impl App {
             Reading::Said(Parsed::Talk) => Some((LineOutcome::Talk, Vec::new())),
             Reading::Said(Parsed::Wrong(error)) => Some((LineOutcome::Refused, aloud(&text::command::wrong(error)))),
             Reading::Said(Parsed::Command(command)) => {
-                if self.store.clock().now() - incoming.said_at > STALE_AFTER {
+                if self.is_stale(incoming, self.store.clock().now()) {
                     return None;
                 }
                 let answer = match command {
                     Command::Ping => text::answer::pong().to_owned(),
                     Command::Help { topic } => commands::help(&in_use.catalog, person, topic.as_deref()),
-                    Command::WhoAmI => commands::whoami(&in_use.catalog, person, &incoming.account),
+                    Command::WhoAmI => {
+                        let unseen = text::answer::unseen(&in_use.catalog.all_unseen(), self.steady.now());
+                        commands::whoami(&in_use.catalog, person, &incoming.account) + &unseen
+                    }
                     Command::Is { .. }
                     | Command::Run { .. }
                     | Command::Again
@@ -286,7 +369,7 @@ impl App {
                 let now = turn.tx.now();
                 if turn.tx.line_was_edited(incoming).await? {
                     turn.refuse_privately(text::answer::edited());
-                } else if now - incoming.said_at > STALE_AFTER {
+                } else if self.is_stale(incoming, now) {
                     let said_at = self.times.at(incoming.said_at, now);
                     turn.refuse(text::answer::stale(text.unwrap_or_default(), &said_at));
                     turn.outcome = LineOutcome::Recorded;
@@ -333,7 +416,8 @@ fn read(in_use: &InUse, incoming: &Incoming, text: Option<&str>, own: Option<&In
     }
 }
 
-/// Somebody whom the catalog does not know: can ask who they are, and nothing else (I9).
+/// Somebody whom the catalog does not know: can ask who they are, and nothing else (I9). They alone read the answer: a
+/// stranger must not be able to make the bot fill a room.
 fn stranger(incoming: &Incoming, parsed: &Reading) -> (LineOutcome, Option<Message>) {
     let (outcome, answer) = match parsed {
         Reading::Said(Parsed::Talk | Parsed::NearYes | Parsed::NearNo) => return (LineOutcome::Talk, None),
@@ -345,12 +429,13 @@ fn stranger(incoming: &Incoming, parsed: &Reading) -> (LineOutcome, Option<Messa
             (LineOutcome::Refused, text::answer::unknown_person(&incoming.account))
         }
     };
-    (outcome, Some(Message::to_room(answer)))
+    (outcome, Some(Message::only_to(incoming.account.clone(), answer)))
 }
 
 /// The ledger's event of what was said.
 fn said(
     incoming: &Incoming,
+    heard: Heard,
     person: Option<PersonId>,
     text: Option<String>,
     outcome: LineOutcome,
@@ -366,6 +451,10 @@ fn said(
             text: text.unwrap_or_default(),
             outcome: outcome.name().to_owned(),
             answer,
+            said_at: match heard {
+                Heard::Now => None,
+                Heard::Later => Some(incoming.said_at),
+            },
         },
         Said::Edit { message, .. } => Happened::LineEdited {
             room: incoming.room.clone(),

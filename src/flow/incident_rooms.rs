@@ -241,6 +241,10 @@ async fn noted(
 ) -> Result<(), StoreError> {
     let mut tx = app.store.begin().await?;
     tx.note_incident_room(room, note).await?;
+    if let RoomNote::Made(made) = note {
+        // What is said there while nobody listens is looked for, from its beginning.
+        tx.begin_room(&made.address, room.wanted_at).await?;
+    }
     if let Some(what) = what {
         let scope = Scope {
             system: Some(incident.system.clone()),
@@ -394,7 +398,7 @@ impl Wanted {
 }
 
 /// What is wrong with the workspaces in which a catalog wants channels to be made: one sentence each.
-pub fn unserved(adapters: &[Arc<dyn Adapter>], catalog: &Catalog) -> Vec<String> {
+pub(super) fn unserved(adapters: &[Arc<dyn Adapter>], catalog: &Catalog) -> Vec<String> {
     let serves =
         |home: &Workspace| adapters.iter().any(|adapter| adapter.serves(&home.room("")) && adapter.rooms().is_some());
     let wants = catalog.systems.values().filter_map(|system| Some((system, system.incident_channel.as_ref()?)));

@@ -4,34 +4,38 @@
 //! other housekeeping; reloading the catalog. What does not: SQL (`store`), words (`text`), who agreed (`approval`), what
 //! runs (`engine`).
 
+mod away;
 mod commands;
 mod echo;
 mod echo_incident;
 mod handle;
 mod housekeeping;
 mod incident_rooms;
+mod membership;
 mod reload;
 mod turn;
 mod watch;
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::chat::{Adapter, Limits};
 use crate::command;
 use crate::engine::plan::{LocalWorld, World, plan};
 use crate::engine::{Secrets, SecretsSource};
-use crate::model::catalog::Catalog;
+use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::RoomAddress;
+use crate::model::group::Sightings;
 use crate::model::id::{Digest, SecretName, ServiceName, SystemName};
 use crate::model::plan::Sealed;
 use crate::runbook::Loaded;
-use crate::store::Store;
+use crate::store::{Clock, Store};
 use crate::text;
 use crate::text::time::Times;
 
 pub use echo::room_sink;
 pub use housekeeping::housekeeping;
-pub use incident_rooms::{incident_rooms, unserved};
+pub use incident_rooms::incident_rooms;
+pub use membership::{Membership, UserGroupTimes};
 pub use reload::{Reload, watch_catalog};
 pub use watch::watch;
 
@@ -49,6 +53,8 @@ pub struct InUse {
     pub fingerprint: Digest,
     /// Its secrets' values.
     pub secrets: Secrets,
+    /// Until when the members of platforms' user groups may be relied on, by `App`'s steady clock.
+    members_until: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 impl InUse {
@@ -59,7 +65,7 @@ impl InUse {
         for problem in problems {
             tracing::warn!("{problem}");
         }
-        Self { catalog: Arc::new(loaded.catalog), fingerprint: loaded.fingerprint, secrets }
+        Self { catalog: Arc::new(loaded.catalog), fingerprint: loaded.fingerprint, secrets, members_until: None }
     }
 }
 
@@ -76,6 +82,11 @@ pub struct App {
     /// The bot's own secrets: taken out of everything that is kept.
     own_secrets: Vec<(SecretName, Vec<u8>)>,
     in_use: RwLock<Arc<InUse>>,
+    /// What platforms have said of their user groups. Locked after `in_use`.
+    sightings: Mutex<Sightings>,
+    user_groups: UserGroupTimes,
+    /// A clock that nobody sets: how old an answer is does not depend on what the database's clock does.
+    steady: Clock,
 }
 
 impl App {
@@ -89,18 +100,71 @@ impl App {
         own_secrets: Vec<(SecretName, Vec<u8>)>,
     ) -> Self {
         let in_use = RwLock::new(Arc::new(InUse::new(loaded, &own_secrets)));
-        Self { store, times, world, adapters, own_secrets, in_use }
+        let steady = Clock::starting_at(store.clock().now());
+        let (sightings, user_groups) = (Mutex::default(), UserGroupTimes::default());
+        Self { store, times, world, adapters, own_secrets, in_use, sightings, user_groups, steady }
     }
 
-    /// The catalog in use now. A reload leaves what was taken here as it is.
+    /// Asks for platforms' user groups at these times.
+    #[must_use]
+    pub fn asking_for_user_groups(mut self, times: UserGroupTimes) -> Self {
+        self.user_groups = times;
+        self
+    }
+
+    /// The catalog in use now, with the people who are in its groups now. A reload leaves what was taken here as it is.
     pub fn in_use(&self) -> Arc<InUse> {
         // Nothing panics while it holds this lock; and if it did, the catalog behind it is whole all the same.
-        self.in_use.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        let in_use = self.in_use.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match in_use.members_until {
+            Some(until) if self.steady.now() >= until => self.look_at_members(|_| ()),
+            Some(_) | None => in_use,
+        }
     }
 
     fn replace(&self, with: Loaded) {
         let with = InUse::new(with, &self.own_secrets);
-        *self.in_use.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(with);
+        let mut in_use = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
+        *in_use = Arc::new(self.with_members(&with, |_| ()));
+    }
+
+    /// Takes what platforms have said into the catalog in use.
+    fn look_at_members(&self, heard: impl FnOnce(&mut Sightings)) -> Arc<InUse> {
+        let mut in_use = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
+        *in_use = Arc::new(self.with_members(&in_use, heard));
+        in_use.clone()
+    }
+
+    fn with_members(&self, of: &InUse, heard: impl FnOnce(&mut Sightings)) -> InUse {
+        let mut sightings = self.sightings.lock().unwrap_or_else(PoisonError::into_inner);
+        heard(&mut sightings);
+        let catalog = of.catalog.with_members(&sightings, self.steady.now(), self.user_groups.lasts());
+        InUse {
+            members_until: catalog.members_good_until(),
+            catalog: Arc::new(catalog),
+            fingerprint: of.fingerprint,
+            secrets: of.secrets.clone(),
+        }
+    }
+
+    /// The sentences that say of which of these groups nobody knows who is in them, if there are any: with a space before
+    /// them, to stand behind a refusal.
+    fn unseen<'a>(&self, catalog: &'a Catalog, subjects: impl IntoIterator<Item = &'a Subject>) -> String {
+        text::answer::unseen(&catalog.unseen(subjects), self.steady.now())
+    }
+
+    /// What is wrong with a catalog for the workspaces that this bot speaks to: each room of it that none of them has.
+    pub fn unserved(&self, catalog: &Catalog) -> Vec<String> {
+        // Who has no adapter at all speaks to nobody, and knows it.
+        if self.adapters.is_empty() {
+            return Vec::new();
+        }
+        let rooms = catalog.rooms.values();
+        rooms
+            .filter(|room| !self.adapters.iter().any(|adapter| adapter.serves(&room.address)))
+            .map(|room| text::echo::unserved(&room.name, &room.address))
+            .chain(incident_rooms::unserved(&self.adapters, catalog))
+            .collect()
     }
 
     /// What fits into one message of a room.

@@ -12,14 +12,13 @@ use notify::Watcher;
 use tokio::sync::{mpsc, watch};
 
 use super::App;
-use super::incident_rooms::unserved;
 use super::turn::plan_of;
 use crate::engine::plan::plan;
 use crate::metrics::beats::{Loop, beat};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{Digest, RequestId};
 use crate::model::plan::{Plan, Sealed};
-use crate::runbook::{self, Diagnostics, Loaded};
+use crate::runbook::{self, Loaded};
 use crate::store::{Request, StoreError};
 use crate::text;
 
@@ -95,21 +94,20 @@ async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<Stri
         .map_err(|error| StoreError::Refused(format!("reading the catalog ended badly: {error}")))?;
     match loaded {
         Ok(loaded) => {
-            let unserved = unserved(&app.adapters, &loaded.catalog);
-            if !unserved.is_empty() {
-                let shown = unserved.join("\n");
-                return refuse(app, unserved, &shown, refused).await;
-            }
             let was_refused = refused.is_some();
             if loaded.fingerprint == app.in_use().fingerprint && !was_refused && why == Reload::Perhaps {
                 // The same catalog may name a script whose content is another now: that too makes another plan.
                 return tell_what_differs(app).await;
             }
+            let unserved = app.unserved(&loaded.catalog);
+            if !unserved.is_empty() {
+                return refuse(app, &unserved.join("\n"), unserved, refused).await;
+            }
             take(app, loaded, was_refused).await?;
             *refused = None;
             Ok(())
         }
-        Err(problems) => refuse_problems(app, &problems, refused).await,
+        Err(problems) => refuse(app, &problems.to_string(), problems.lines().collect(), refused).await,
     }
 }
 
@@ -124,26 +122,18 @@ async fn take(app: &App, loaded: Loaded, was_refused: bool) -> Result<(), StoreE
     tell_what_differs(app).await
 }
 
-async fn refuse_problems(
-    app: &App,
-    problems: &Diagnostics,
-    refused: &mut Option<Vec<String>>,
-) -> Result<(), StoreError> {
-    refuse(app, problems.lines().collect(), &problems.to_string(), refused).await
-}
-
-/// Tells of a catalog that is not taken: `lines` to the rooms, `shown` to the operator.
+/// `drawn` is for the operator, `lines` for the rooms.
 async fn refuse(
     app: &App,
+    drawn: &str,
     lines: Vec<String>,
-    shown: &str,
     refused: &mut Option<Vec<String>>,
 ) -> Result<(), StoreError> {
     // The same problems once.
     if refused.as_ref() == Some(&lines) {
         return Ok(());
     }
-    tracing::error!("the catalog is not loaded, the one before keeps serving:\n{shown}");
+    tracing::error!("the catalog is not loaded, the one before keeps serving:\n{drawn}");
     let record = Record { what: Happened::CatalogRefused { problems: lines.clone() }, rows: Vec::new() };
     app.store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
     // Remembered only once the rooms will be told.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{App, InUse};
 use crate::model::allowed::asked;
-use crate::model::catalog::{Catalog, Person, System};
+use crate::model::catalog::{Catalog, Person, Subject, System};
 use crate::model::chat::{Incoming, Message, RoomAddress};
 use crate::model::id::{InboxId, PersonId, ThreadId};
 use crate::model::plan::{Plan, Sealed};
@@ -63,6 +63,13 @@ impl Turn<'_> {
         self.answer(text);
     }
 
+    /// Refuses for want of a right that these subjects have; says so when nobody knows just now who is among them.
+    pub(super) fn refuse_right<'s>(&mut self, sentence: String, subjects: impl IntoIterator<Item = &'s Subject>) {
+        let subjects: Vec<&Subject> = subjects.into_iter().collect();
+        let unseen = self.app.unseen(&self.in_use.catalog, subjects);
+        self.refuse(sentence + &unseen);
+    }
+
     /// Refuses so that only the speaker sees it.
     pub(super) fn refuse_privately(&mut self, text: impl Into<String>) {
         self.outcome = LineOutcome::Refused;
@@ -74,6 +81,13 @@ impl Turn<'_> {
     /// The people who are asked in a stage of a plan's policy, without those who asked for it.
     pub(super) fn asked(&self, plan: &Plan, stage: u32, requesters: &[PersonId]) -> Vec<PersonId> {
         asked(self.catalog(), plan, stage, requesters)
+    }
+
+    /// Whoever the frozen policy of a plan asks in a stage.
+    pub(super) fn approvers(plan: &Plan, stage: u32) -> Vec<Subject> {
+        let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
+        let stage = usize::try_from(stage).ok().and_then(|stage| stages.get(stage));
+        stage.map(|stage| stage.approvers.clone()).unwrap_or_default()
     }
 
     /// The system of a run as the catalog has it now.

@@ -56,6 +56,19 @@ pub async fn open(store: &Store, trial: Trial) -> Result<Genesis, LedgerError> {
     }
 }
 
+/// How a ledger was begun; `None`: it was not. Changes nothing.
+///
+/// # Errors
+/// When the database refuses, or the first event does not say.
+pub async fn begun(store: &Store) -> Result<Option<Trial>, LedgerError> {
+    let Some(first) = store.first_event().await? else { return Ok(None) };
+    match first.record {
+        Some(Record { what: Happened::LedgerCreated { trial: true, .. }, .. }) => Ok(Some(Trial::Yes)),
+        Some(Record { what: Happened::LedgerCreated { trial: false, .. }, .. }) => Ok(Some(Trial::No)),
+        Some(_) | None => Err(LedgerError::NoGenesis { kind: first.kind }),
+    }
+}
+
 fn random_name() -> Result<String, LedgerError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(StoreError::from)?;

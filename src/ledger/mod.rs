@@ -14,7 +14,7 @@ pub mod sequencer;
 pub mod verify;
 
 pub use export::export;
-pub use genesis::{Genesis, Trial, open};
+pub use genesis::{Genesis, Trial, begun, open};
 pub use report::{Finding, Head, HeadError, Report, parse_head};
 pub use verify::verify;
 

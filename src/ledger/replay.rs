@@ -29,7 +29,7 @@ use crate::store::{
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 16] = [
+const STATELESS: [&str; 18] = [
     "ledger_created",
     "check_turned",
     "check_flaps",
@@ -44,6 +44,8 @@ const STATELESS: [&str; 16] = [
     "catalog_loaded",
     "catalog_refused",
     "request_differs",
+    "was_away",
+    "room_changed",
     "clock_jumped",
     super::verify::ERASED,
 ];
@@ -443,6 +445,10 @@ impl Replay {
             | Happened::IncidentRoomInvited { .. }
             | Happened::IncidentRoomRefused { .. }
             | Happened::IncidentRoomArchived { .. }
+            | Happened::GroupSeen { .. }
+            | Happened::GroupUnseen { .. }
+            | Happened::WasAway { .. }
+            | Happened::RoomChanged { .. }
             | Happened::ClockJumped { .. } => {}
             Happened::IncidentOpened { incident, service, title, check: _, by, room, since } => {
                 let facts = IncidentFacts {

@@ -421,6 +421,19 @@ pub struct SinkVitals {
     pub held: bool,
 }
 
+/// How one workspace of a chat platform is heard by this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Which, as `platform:workspace`.
+    pub workspace: String,
+    /// Whether what is said there does not reach it.
+    pub deaf: bool,
+    /// How long ago there was the last sign; since the start if there was none.
+    pub silent: Duration,
+    /// How many declared rooms there are closed to the bot.
+    pub closed_rooms: usize,
+}
+
 /// Connections of this process to the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connections {
@@ -437,6 +450,12 @@ pub struct Connections {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SinkLabel {
     sink: String,
+}
+
+/// One of the settings' workspaces: the operator's own short list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WorkspaceLabel {
+    workspace: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -457,7 +476,7 @@ type Seconds = Gauge<f64, AtomicU64>;
 ///
 /// # Errors
 /// None that a `String` can cause; the encoder's type has one.
-pub fn render(vitals: Option<&Vitals>, connections: &[Connections]) -> Result<String, fmt::Error> {
+pub fn render(vitals: Option<&Vitals>, connections: &[Connections], heard: &[Heard]) -> Result<String, fmt::Error> {
     let mut now = Registry::with_prefix("countersign");
     let r = &mut now;
     let up = Gauge::<i64>::default();
@@ -475,6 +494,7 @@ pub fn render(vitals: Option<&Vitals>, connections: &[Connections]) -> Result<St
         silent.get_or_create(&LoopLabel { r#loop: r#loop.key() }).set(silence.as_secs_f64());
     }
     r.register("loop_silent_seconds", "How long ago each loop of this process last went round", silent);
+    register_heard(r, heard);
     if let Some(vitals) = vitals {
         register_vitals(r, vitals);
     }
@@ -483,6 +503,20 @@ pub fn render(vitals: Option<&Vitals>, connections: &[Connections]) -> Result<St
     encode_registry(&mut text, &now)?;
     prometheus_client::encoding::text::encode_eof(&mut text)?;
     Ok(text)
+}
+
+fn register_heard(r: &mut Registry, heard: &[Heard]) {
+    let (deaf, silent) = (Family::<WorkspaceLabel, Gauge>::default(), Family::<WorkspaceLabel, Seconds>::default());
+    let closed = Family::<WorkspaceLabel, Gauge>::default();
+    for one in heard {
+        let label = WorkspaceLabel { workspace: one.workspace.clone() };
+        deaf.get_or_create(&label).set(i64::from(one.deaf));
+        silent.get_or_create(&label).set(one.silent.as_secs_f64());
+        closed.get_or_create(&label).set(i64::try_from(one.closed_rooms).unwrap_or(i64::MAX));
+    }
+    r.register("chat_deaf", "Whether what is said in a workspace does not reach this process", deaf);
+    r.register("chat_silent_seconds", "How long ago there was the last sign of a workspace", silent);
+    r.register("chat_closed_rooms", "Declared rooms that are closed to the bot", closed);
 }
 
 fn register_vitals(r: &mut Registry, vitals: &Vitals) {
@@ -545,7 +579,7 @@ mod tests {
 
     #[test]
     fn what_was_committed_is_counted_by_its_marks() {
-        let before = render(None, &[]).expect("text");
+        let before = render(None, &[], &[]).expect("text");
         let rows = vec![
             RowMark::run(RunId(7), "stuck", 3),
             RowMark::run(RunId(8), "running", 2),
@@ -555,7 +589,7 @@ mod tests {
             RowMark::request(RequestId(4), "mei's \"own\"", 2),
         ];
         committed_record(&Record { what: Happened::ClockJumped { millis: 1 }, rows });
-        let after = render(None, &[]).expect("text");
+        let after = render(None, &[], &[]).expect("text");
         // Other tests of this process may count as well.
         for name in [
             "countersign_runs_total{state=\"stuck\"}",
@@ -570,7 +604,7 @@ mod tests {
 
     #[test]
     fn brakes_modes_incidents_and_checks_are_counted() {
-        let before = render(None, &[]).expect("text");
+        let before = render(None, &[], &[]).expect("text");
         let (trigger, service) = (TriggerName::new("bring-back"), ServiceName::new("service-b"));
         let what = [
             Happened::TriggerHeld {
@@ -594,7 +628,7 @@ mod tests {
             committed_record(&Record { what, rows: vec![RowMark::incident(IncidentId(3), "open", 4)] });
         }
         checked(Health::Unknown, Duration::from_millis(20));
-        let after = render(None, &[]).expect("text");
+        let after = render(None, &[], &[]).expect("text");
         for name in [
             "countersign_automation_held_total{brake=\"at_most\"}",
             "countersign_automation_runs_total{mode=\"shadow\"}",
@@ -612,7 +646,7 @@ mod tests {
 
     #[test]
     fn what_never_happened_is_there_at_zero() {
-        let text = render(None, &[]).expect("text");
+        let text = render(None, &[], &[]).expect("text");
         for state in RUNS {
             value(&text, &format!("countersign_runs_total{{state=\"{state}\"}}"));
         }
@@ -631,7 +665,13 @@ mod tests {
             unsent_age: Duration::from_millis(1500),
             ..Vitals::default()
         };
-        let text = render(Some(&vitals), &[Connections { pool: "turns", used: 1, idle: 2, most: 12 }]).expect("text");
+        let connections = [Connections { pool: "turns", used: 1, idle: 2, most: 12 }];
+        let workspace = "slack:T1".to_owned();
+        let heard = [Heard { workspace, deaf: true, silent: Duration::from_secs(42), closed_rooms: 1 }];
+        let text = render(Some(&vitals), &connections, &heard).expect("text");
+        assert_eq!(value(&text, "countersign_chat_deaf{workspace=\"slack:T1\"}"), 1.0);
+        assert_eq!(value(&text, "countersign_chat_silent_seconds{workspace=\"slack:T1\"}"), 42.0);
+        assert_eq!(value(&text, "countersign_chat_closed_rooms{workspace=\"slack:T1\"}"), 1.0);
         assert_eq!(value(&text, "countersign_requests_waiting"), 2.0);
         assert_eq!(value(&text, "countersign_runs_open{state=\"stuck\"}"), 1.0);
         assert_eq!(value(&text, "countersign_sink_lag_positions{sink=\"room\"}"), 4.0);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::chat::{Account, RoomAddress};
 use super::event::Health;
+use super::group::Group;
 use super::id::{
     CheckName, Digest, GroupName, PersonId, PolicyName, RoomName, RunbookName, SecretName, ServiceName, SystemName,
     TriggerName,
@@ -31,7 +32,7 @@ pub struct Catalog {
     /// People by name.
     pub people: BTreeMap<PersonId, Person>,
     /// Groups by name.
-    pub groups: BTreeMap<GroupName, BTreeSet<PersonId>>,
+    pub groups: BTreeMap<GroupName, Group>,
     /// Rooms by name.
     pub rooms: BTreeMap<RoomName, Room>,
     /// Secrets by name: where their values come from, never the values.
@@ -717,7 +718,7 @@ impl Catalog {
     pub fn includes(&self, subjects: &[Subject], person: &PersonId) -> bool {
         subjects.iter().any(|subject| match subject {
             Subject::Person(named) => named == person,
-            Subject::Group(group) => self.groups.get(group).is_some_and(|members| members.contains(person)),
+            Subject::Group(group) => self.groups.get(group).is_some_and(|group| group.members.contains(person)),
         })
     }
 

@@ -34,6 +34,17 @@ pub struct RoomAddress {
     pub channel: String,
 }
 
+/// A group of accounts that the platform keeps: `platform:workspace:id`. Ids are the platform's stable ones, never names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserGroup {
+    /// `slack`.
+    pub platform: String,
+    /// The workspace.
+    pub workspace: String,
+    /// The platform's stable id of it.
+    pub id: String,
+}
+
 /// An address that is not three non-empty parts joined by colons.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an address: write it as platform:workspace:id")]
@@ -78,6 +89,7 @@ macro_rules! address {
 }
 address!(Account, id);
 address!(RoomAddress, channel);
+address!(UserGroup, id);
 
 /// One workspace of a platform: `platform:workspace`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -191,11 +203,54 @@ impl Said {
     /// What makes this thing itself, whichever delivery brings it: together with the room's address the inbox's key.
     pub fn key(&self) -> String {
         match self {
-            Self::Line { message, .. } => format!("line:{message}"),
+            Self::Line { message, .. } => Self::line_key(message),
             Self::Edit { message, revision, .. } => format!("edit:{message}:{revision}"),
             Self::Press { interaction, .. } => format!("press:{interaction}"),
         }
     }
+
+    /// The key of the line that a message was when it was new.
+    pub fn line_key(message: &MessageId) -> String {
+        format!("line:{message}")
+    }
+}
+
+/// Something about a room itself, which nobody said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomNews {
+    /// Which room.
+    pub room: RoomAddress,
+    /// What makes it itself, whichever delivery brings it: together with the room its name in the inbox.
+    pub key: String,
+    /// When, as the platform says.
+    pub at: chrono::DateTime<chrono::Utc>,
+    /// Who came, left or did it; the bot's own account where the platform names nobody.
+    pub account: Account,
+    /// What.
+    pub what: RoomChange,
+}
+
+/// What may happen to a room. The names of the variants are stored: they never change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RoomChange {
+    /// Somebody joined.
+    Joined,
+    /// Somebody left.
+    Left,
+    /// The bot was invited, and hears the room from now on.
+    BotJoined,
+    /// The bot was taken out, and is deaf there.
+    BotLeft,
+    /// It has another name. Names are labels: nothing hangs on them.
+    Renamed {
+        /// What it is called now.
+        name: String,
+    },
+    /// It was archived: nothing can be said there any more.
+    Archived,
+    /// It was brought back.
+    Unarchived,
 }
 
 /// Something that the bot says. Text first: without buttons it is still complete.

@@ -10,11 +10,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Stage, TriggerMode};
-use super::chat::{Account, RoomAddress};
+use super::chat::{Account, RoomAddress, RoomChange, UserGroup};
 use super::code::Code;
 use super::id::{
-    CheckName, Digest, EventId, GrantId, InboxId, IncidentId, MessageId, PersonId, Position, RequestId, RunId,
-    RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
+    CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PersonId, Position, RequestId,
+    RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
 };
 use super::incident_room::RoomDeed;
 use super::request::Answer;
@@ -126,6 +126,9 @@ pub enum Happened {
         outcome: String,
         /// What was answered at once.
         answer: Vec<String>,
+        /// When it was said, if it was not heard then: it was found in the room's history later.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        said_at: Option<DateTime<Utc>>,
     },
     /// A message was changed or deleted. It never acts.
     LineEdited {
@@ -609,6 +612,60 @@ pub enum Happened {
         /// Who.
         by: PersonId,
     },
+    /// A platform said who is in a group, and it is another answer than before or the first since this process began.
+    GroupSeen {
+        /// The group.
+        group: GroupName,
+        /// Where it is kept.
+        user_group: UserGroup,
+        /// The people of the catalog who are in it.
+        members: Vec<PersonId>,
+        /// Who was not in it when this process last saw it.
+        came: Vec<PersonId>,
+        /// Who was, and is no longer.
+        left: Vec<PersonId>,
+    },
+    /// Nobody knows who is in a group any more: from now on nobody has a right by it.
+    GroupUnseen {
+        /// The group.
+        group: GroupName,
+        /// Where it is kept.
+        user_group: UserGroup,
+        /// What the platform answers instead, if it answers.
+        why: Option<String>,
+    },
+    /// The bot did not hear a room for a while, and has read what was said there meanwhile; or found in its history what
+    /// it should have heard before.
+    WasAway {
+        /// Where.
+        room: RoomAddress,
+        /// Since when it was not there.
+        from: DateTime<Utc>,
+        /// When it was back.
+        to: DateTime<Utc>,
+        /// Commands that it found too late to act on, in the order in which they were said; the first of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        not_done: Vec<NotDone>,
+        /// How many more there are. Each stands in the ledger as a line of its own.
+        #[serde(default)]
+        more: usize,
+        /// More was said than is read: what was said between `from` and this moment is not recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unread_until: Option<DateTime<Utc>>,
+    },
+    /// Something happened to a declared room itself.
+    RoomChanged {
+        /// Which.
+        room: RoomAddress,
+        /// When, as the platform says.
+        at: DateTime<Utc>,
+        /// Whose doing it is, as far as the platform says.
+        account: Account,
+        /// Who that is.
+        person: Option<PersonId>,
+        /// What.
+        change: RoomChange,
+    },
     /// The database's clock and ours parted by more than two seconds; ours was set anew.
     ClockJumped {
         /// By how many milliseconds; positive is forward.
@@ -663,6 +720,10 @@ impl Happened {
             Self::TriggerReleased { .. } => "trigger_released",
             Self::AutomationPaused { .. } => "automation_paused",
             Self::AutomationResumed { .. } => "automation_resumed",
+            Self::GroupSeen { .. } => "group_seen",
+            Self::GroupUnseen { .. } => "group_unseen",
+            Self::WasAway { .. } => "was_away",
+            Self::RoomChanged { .. } => "room_changed",
             Self::ClockJumped { .. } => "clock_jumped",
         }
     }
@@ -676,6 +737,47 @@ pub struct LeftOut {
     pub person: PersonId,
     /// Why, in a few words.
     pub why: String,
+}
+
+/// A command that was found too late to act on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotDone {
+    /// Which line, or which edit of one, by its key.
+    pub line: String,
+    /// Who said it.
+    pub person: PersonId,
+    /// When.
+    pub said_at: DateTime<Utc>,
+    /// What, redacted.
+    pub text: String,
+    /// Why it was not done.
+    pub why: Missed,
+}
+
+/// Why a command that was found in a room's history does not act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missed {
+    /// It was said too long ago.
+    Late,
+    /// It was edited since.
+    Edited,
+}
+
+impl Missed {
+    /// The name as stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Edited => "edited",
+        }
+    }
+
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Late, Self::Edited].into_iter().find(|missed| missed.name() == name)
+    }
 }
 
 /// What holds a trigger back (I12).

@@ -7,6 +7,7 @@ pub mod code;
 pub mod command;
 pub mod event;
 pub mod glyph;
+pub mod group;
 pub mod id;
 pub mod incident;
 pub mod incident_room;

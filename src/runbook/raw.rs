@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -123,7 +124,9 @@ raw! {
     /// So many changes in a window.
     Flapping { changes: Option<At<u64>>, per: Word }
     /// People and groups.
-    People { people: Option<At<Pairs<Person>>>, groups: Option<At<Pairs<At<Vec<At<String>>>>>> }
+    People { people: Option<At<Pairs<Person>>>, groups: Option<At<Pairs<At<Members>>>> }
+    /// A group that a chat platform keeps.
+    MembersOf { members_of: Word }
     /// A person.
     Person { accounts: Words }
     /// Rooms.
@@ -136,6 +139,38 @@ raw! {
     Secret { env: Word, file: Word }
     /// What stands behind a variable's name.
     EnvSource { secret: Word }
+}
+
+/// Who is in a group: a list of people, or `{members_of: platform:workspace:id}`.
+#[derive(Debug)]
+pub(super) enum Members {
+    /// These.
+    Listed(Vec<At<String>>),
+    /// Whoever is in a user group of a platform.
+    Of(MembersOf),
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Members;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of people, or {members_of: the-user-group}")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Members, A::Error> {
+                let mut people = Vec::new();
+                while let Some(person) = list.next_element()? {
+                    people.push(person);
+                }
+                Ok(Members::Listed(people))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Members, A::Error> {
+                MembersOf::deserialize(MapAccessDeserializer::new(map)).map(Members::Of)
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
 }
 
 /// An environment variable: `NAME`, or `NAME: {secret: its-name}`.

@@ -191,7 +191,10 @@ const WORDS: &[Words] = &[
     ]),
     words("People", "People and groups. Rights belong to people, never to accounts.", &[
         ("people", May, Named, "People by name."),
-        ("groups", May, Named, "The members of each group."),
+        ("groups", May, Named, "The members of each group: people of this catalog, or whoever is in a user group."),
+    ]),
+    words("MembersOf", "A group that a chat platform keeps.", &[
+        ("members_of", Must, Nothing, "The platform's user group, `platform:workspace:id`. Members are those people of this catalog who have an account in it."),
     ]),
     words("Person", "A person.", &[
         ("accounts", Must, Filled, "Where they speak: `platform:workspace:id`."),
@@ -237,6 +240,16 @@ pub fn schema() -> Value {
                 {"$ref": "#/$defs/Text"},
                 {"type": "object", "properties": {"secret": {"$ref": "#/$defs/Text"}}, "required": ["secret"],
                     "additionalProperties": false},
+            ],
+        }),
+    );
+    definitions.insert(
+        "Members".to_owned(),
+        json!({
+            "description": "The people of a group, or {members_of: the-user-group}.",
+            "anyOf": [
+                {"type": "array", "items": {"$ref": "#/$defs/Text"}, "minItems": 1},
+                {"$ref": "#/$defs/MembersOf"},
             ],
         }),
     );

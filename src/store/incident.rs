@@ -325,8 +325,8 @@ impl Store {
         Ok(row.map(|row| ChainRow::from(row).event()))
     }
 
-    /// Everything that was said in rooms between two places of the chain, both included, with edits, deletions and buttons:
-    /// events in order.
+    /// Everything that was said in rooms between two places of the chain, both included, with edits, deletions and buttons,
+    /// and what happened to the rooms themselves: events in order.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -340,7 +340,8 @@ impl Store {
                 b.erased_by as "erased_by?", (b.event is not null) as "body_row!"
             from chain c join event e on e.id = c.event join inbox i on i.id = e.cause
                 left join event_body b on b.event = e.id
-            where c.position between $2 and $3 and e.kind in ('line_said', 'line_edited') and i.room = any($1)
+            where c.position between $2 and $3 and e.kind in ('line_said', 'line_edited', 'room_changed')
+                and i.room = any($1)
             order by c.position
             "#,
             &rooms,

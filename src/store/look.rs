@@ -259,7 +259,7 @@ impl Store {
             LineRow,
             r#"
             select id, key, thread, account, person, received_at, text from inbox
-            where room = $1 and id < $2 and not starts_with(key, 'edit:')
+            where room = $1 and id < $2 and not starts_with(key, 'edit:') and not starts_with(key, 'news:')
             order by id desc limit $3
             "#,
             address,
@@ -334,7 +334,7 @@ impl Store {
             LineRow,
             r#"
             select id, key, thread, account, person, received_at, text from inbox
-            where room = $1 and thread = $2 and not starts_with(key, 'edit:')
+            where room = $1 and thread = $2 and not starts_with(key, 'edit:') and not starts_with(key, 'news:')
             order by id desc limit $3
             "#,
             address,

@@ -19,7 +19,11 @@ mod cluster;
 mod find;
 mod server;
 
-use std::{fmt, io, path::PathBuf, time::Duration};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::process::Child;
@@ -219,6 +223,15 @@ impl ManagedError {
 
 /// How long a holder of the data directory's lock that was killed may take to be gone.
 const HOLDER_ENDS_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The Postgres that [`start`] would use for a data directory, found without changing anything.
+///
+/// # Errors
+/// See [`ManagedError`]: each is one sentence that says what to do.
+pub async fn look(data_dir: &Path) -> Result<Installed, ManagedError> {
+    let home = cluster::find(data_dir)?;
+    find::pick(&Search::System, home.as_ref().map(|home| (home.major, home.path.as_path()))).await
+}
 
 /// Takes the data directory, makes what is missing, and returns when the server answers.
 ///

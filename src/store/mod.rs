@@ -8,6 +8,7 @@
 
 mod advance;
 mod append;
+mod away;
 mod clock;
 pub mod floor;
 mod history;
@@ -36,6 +37,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 pub use advance::{Advance, AdvanceError, AdvanceTx, Ended, Started};
 pub(crate) use append::commitment;
 pub use append::{NewMessage, Origin, Place};
+pub use away::{ClosedGap, RoomHeard};
 pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
@@ -165,10 +167,13 @@ impl Store {
         Ok(Self { pool, loops, clock: Clock::starting_at(now), hub: Arc::default() })
     }
 
-    /// Whether every migration of this binary has been applied. One cheap query, so that a start over a current schema
+    /// Whether every migration of this binary has been applied, and no other. One cheap query, so that a start over a current schema
     /// does not pay for the migrator's lock and checks. They are counted as well: one that came later may bear an earlier
     /// number.
-    async fn is_current(&self) -> Result<bool> {
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn is_current(&self) -> Result<bool> {
         let newest = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
         let there = sqlx::query_scalar!(r#"select to_regclass('_sqlx_migrations') is not null as "there!""#)
             .fetch_one(&self.pool)

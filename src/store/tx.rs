@@ -6,7 +6,7 @@ use sqlx::{Postgres, Transaction};
 use super::append::{self, NewMessage, Origin, Place};
 use super::{Result, Store, Topic};
 use crate::metrics;
-use crate::model::chat::{Incoming, Message, RoomAddress, Said};
+use crate::model::chat::{Incoming, Message, RoomAddress, RoomNews, Said};
 use crate::model::event::NewEvent;
 use crate::model::id::{InboxId, IncidentId, PersonId, RunId, ThreadId};
 use crate::model::trace::Trace;
@@ -194,6 +194,30 @@ impl Tx {
             incoming.said_at,
             self.now,
             text,
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        Ok(id.map(InboxId))
+    }
+
+    /// Puts news of a room into the inbox. `None`: they were received before, and must not be recorded again (I6).
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn insert_news(&mut self, news: &RoomNews, person: Option<&PersonId>) -> Result<Option<InboxId>> {
+        let id = sqlx::query_scalar!(
+            r#"
+            insert into inbox (room, key, account, person, said_at, received_at, outcome)
+            values ($1, $2, $3, $4, $5, $6, 'recorded')
+            on conflict (room, key) do nothing
+            returning id
+            "#,
+            news.room.to_string(),
+            format!("news:{}", news.key),
+            news.account.to_string(),
+            person.map(PersonId::as_str),
+            news.at,
+            self.now,
         )
         .fetch_optional(&mut *self.inner)
         .await?;

@@ -204,6 +204,16 @@ pub(super) fn kill_local(pid: u32, started: u64, signal: Signal) -> io::Result<S
     }
 }
 
+/// Closes this process's memory and environment to other processes of the same user: what a step's program could
+/// otherwise read of them in `/proc`. Not to root, and not files. A program that is started gets none of this; core dumps
+/// end with it.
+///
+/// # Errors
+/// When the system refuses.
+pub fn close_to_others() -> std::io::Result<()> {
+    Ok(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?)
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
@@ -304,5 +314,15 @@ mod tests {
             started: 99,
         };
         insta::assert_snapshot!(identity, @"process 4121 on box (boot 5f3c2a10, started at tick 99)");
+    }
+
+    #[test]
+    fn a_closed_process_stays_closed_and_knows_itself() {
+        close_to_others().expect("the system lets it");
+        assert_eq!(
+            rustix::process::dumpable_behavior().expect("it is told"),
+            rustix::process::DumpableBehavior::NotDumpable
+        );
+        assert_eq!(ProcessIdentity::own().expect("still readable").liveness(), Liveness::Alive);
     }
 }

@@ -18,7 +18,7 @@ mod tool;
 mod user;
 
 pub use group::{EndGroupError, GroupEnd, end_group, group_is_empty, marks};
-pub use identity::{Liveness, ProcessIdentity, Sent, kill};
+pub use identity::{Liveness, ProcessIdentity, Sent, close_to_others, kill};
 pub use lock::{FileLock, LockError};
 pub use rustix::process::Signal;
 pub use spawn::{Child, MARKER_VARIABLE, Spawn, new_session, spawn};

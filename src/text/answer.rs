@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 
 use super::plan::{and, environment, or, steps};
-use super::time::Times;
+use super::time::{Times, lasted};
 use super::visible::{echo, visible};
 use crate::model::chat::{Account, WhyWords};
 use crate::model::code::Code;
+use crate::model::group::{Blind, Unseen};
 use crate::model::id::{PersonId, RunId};
 use crate::model::plan::Plan;
 use crate::model::request::RequestState;
@@ -45,6 +46,39 @@ pub fn whoami_unknown(account: &Account) -> String {
         "You are {}, and that is all I know. Ask an operator to add you to people.yaml.",
         echo(&account.to_string())
     )
+}
+
+/// Of which groups nobody knows who is in them just now, and why: one sentence each, with a space before it, to stand
+/// behind a refusal or a name. Empty when all can be seen.
+pub fn unseen(groups: &[Unseen<'_>], now: DateTime<Utc>) -> String {
+    groups
+        .iter()
+        .map(|unseen| {
+            let Unseen { name, user_group, blind } = unseen;
+            let platform = capital(&visible(&user_group.platform));
+            let why = match blind {
+                Blind::NotAsked => format!("{platform} has not been asked yet. Say it again in a moment."),
+                Blind::Gone => format!(
+                    "{platform} has no user group {} in use. Ask an operator to correct people.yaml.",
+                    visible(&user_group.id)
+                ),
+                Blind::Silent { last, why } => {
+                    let since = last.map_or_else(
+                        || "yet".to_owned(),
+                        |last| {
+                            let silent = u64::try_from((now - last).num_milliseconds()).unwrap_or_default();
+                            format!("for {}", lasted(silent))
+                        },
+                    );
+                    match why {
+                        Some(why) => format!("{platform} has not told it {since} ({}). Ask an operator.", visible(why)),
+                        None => format!("{platform} has not answered {since}. Ask an operator."),
+                    }
+                }
+            };
+            format!(" I cannot see who is in {name} just now: {why}")
+        })
+        .collect()
 }
 
 /// To somebody who lacks the right.
@@ -281,4 +315,36 @@ pub fn since(times: &Times, moment: DateTime<Utc>, now: DateTime<Utc>) -> String
 pub(super) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::model::id::GroupName;
+
+    #[test]
+    fn a_group_that_cannot_be_seen_is_told_with_its_reason() {
+        let now: DateTime<Utc> = "2026-11-21T22:03:00Z".parse().expect("a time");
+        let name = GroupName::new("managers");
+        let user_group = "slack:T0ACME:S0MANAGERS".parse().expect("a user group");
+        let ago = |seconds| Some(now - TimeDelta::seconds(seconds));
+        let said = [
+            Blind::NotAsked,
+            Blind::Gone,
+            Blind::Silent { last: None, why: Some("the connection failed".to_owned()) },
+            Blind::Silent { last: ago(360), why: None },
+            Blind::Silent { last: ago(3_700), why: Some("missing_scope: the app lacks a right".to_owned()) },
+        ]
+        .map(|blind| unseen(&[Unseen { name: &name, user_group: &user_group, blind: &blind }], now));
+        insta::assert_snapshot!(said.join("\n"), @"
+         I cannot see who is in managers just now: Slack has not been asked yet. Say it again in a moment.
+         I cannot see who is in managers just now: Slack has no user group S0MANAGERS in use. Ask an operator to correct people.yaml.
+         I cannot see who is in managers just now: Slack has not told it yet (the connection failed). Ask an operator.
+         I cannot see who is in managers just now: Slack has not answered for 6 min. Ask an operator.
+         I cannot see who is in managers just now: Slack has not told it for 1 h 1 min (missing_scope: the app lacks a right). Ask an operator.
+        ");
+        assert_eq!(unseen(&[], now), "");
+    }
 }

@@ -6,9 +6,10 @@
 use super::plan::{and, argv, environment, or};
 use super::time::lasted;
 use super::visible::visible;
+use crate::model::chat::RoomAddress;
 use crate::model::code::Code;
 use crate::model::event::{CheckResult, Event, Happened, Health};
-use crate::model::id::{Digest, PersonId, Position, RunId};
+use crate::model::id::{Digest, PersonId, Position, RoomName, RunId};
 use crate::model::plan::{Action, Plan, PlanCheck};
 use crate::model::run::{Outcome, Verdict};
 
@@ -346,6 +347,17 @@ pub fn catalog_refused(problems: &[String]) -> String {
         lines.push(format!("and {} more: `countersign validate` lists all.", problems.len() - 10));
     }
     lines.join("\n")
+}
+
+/// A room that none of the workspaces has to which the bot speaks.
+pub fn unserved(name: &RoomName, address: &RoomAddress) -> String {
+    let what = if address.platform == "local" {
+        "the trial's own room is closed once there is a chat workspace".to_owned()
+    } else {
+        let (platform, workspace) = (visible(&address.platform), visible(&address.workspace));
+        format!("the settings name no workspace {platform}:{workspace}")
+    };
+    format!("The room {} is at {}, and {what}.", visible(name.as_str()), visible(&address.to_string()))
 }
 
 /// A catalog was loaded after one was refused.

@@ -6,7 +6,9 @@
 
 pub mod answer;
 pub mod automation;
+pub mod away;
 pub mod command;
+pub mod doctor;
 pub mod echo;
 pub mod flaps;
 pub mod incident;

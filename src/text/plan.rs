@@ -28,6 +28,8 @@ pub struct RequestText<'a> {
     pub trigger: Option<&'a TriggerName>,
     /// Who is asked.
     pub asked: &'a [PersonId],
+    /// Of which groups among them nobody knows now who is in them: sentences with a space before them, or nothing.
+    pub unseen: &'a str,
     /// How earlier runs of this plan went: total, helped, usual length in milliseconds.
     pub earlier: (i64, i64, Option<u64>),
     /// Until when.
@@ -59,6 +61,9 @@ pub fn request(text: &RequestText<'_>) -> String {
     lines.extend(steps(plan));
     let policy = plan.policy.as_ref().map(|policy| format!(" · policy {}", policy.name)).unwrap_or_default();
     lines.push(format!("Plan {} · run {}{policy} · asked of {}", groups(text.digest), text.run, and(text.asked)));
+    if !text.unseen.is_empty() {
+        lines.push(text.unseen.trim_start().to_owned());
+    }
     lines.join("\n")
 }
 

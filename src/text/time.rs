@@ -27,6 +27,28 @@ impl Times {
         self.say(moment, now, "%H:%M:%S")
     }
 
+    /// `22:01–22:14 UTC`; with dates when one of the two is not today.
+    pub fn from_to(&self, from: DateTime<Utc>, to: DateTime<Utc>, now: DateTime<Utc>) -> String {
+        if self.is_today(from, now) && self.is_today(to, now) {
+            format!("{}–{}", from.with_timezone(&self.zone).format("%H:%M"), self.at(to, now))
+        } else {
+            format!("{} to {}", self.at(from, now), self.at(to, now))
+        }
+    }
+
+    /// `22:03` of a day that the sentence has named; with date and zone when it is not today.
+    pub fn short(&self, moment: DateTime<Utc>, now: DateTime<Utc>) -> String {
+        if self.is_today(moment, now) {
+            moment.with_timezone(&self.zone).format("%H:%M").to_string()
+        } else {
+            self.at(moment, now)
+        }
+    }
+
+    fn is_today(&self, moment: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        moment.with_timezone(&self.zone).date_naive() == now.with_timezone(&self.zone).date_naive()
+    }
+
     /// Until when: with seconds when it is less than ten minutes away, for then they matter.
     pub fn until(&self, moment: DateTime<Utc>, now: DateTime<Utc>) -> String {
         if moment - now < TimeDelta::minutes(10) { self.at_second(moment, now) } else { self.at(moment, now) }
@@ -43,8 +65,8 @@ impl Times {
     }
 
     fn say(&self, moment: DateTime<Utc>, now: DateTime<Utc>, clock: &str) -> String {
+        let today = self.is_today(moment, now);
         let moment = moment.with_timezone(&self.zone);
-        let today = moment.date_naive() == now.with_timezone(&self.zone).date_naive();
         let format = if today { format!("{clock} %Z") } else { format!("%Y-%m-%d {clock} %Z") };
         moment.format(&format).to_string()
     }
@@ -97,6 +119,10 @@ mod tests {
         assert_eq!(utc.until(moment("2026-11-21T14:21:07Z"), now), "14:21:07 UTC");
         assert_eq!(utc.until(moment("2026-11-22T01:00:00Z"), now), "2026-11-22 01:00 UTC");
         assert_eq!(utc.clock(moment("2026-11-21T14:33:07Z")), "14:33:07");
+        assert_eq!(utc.from_to(moment("2026-11-21T14:01:07Z"), now, now), "14:01–14:20 UTC");
+        assert_eq!(utc.from_to(moment("2026-11-20T23:01:07Z"), now, now), "2026-11-20 23:01 UTC to 14:20 UTC");
+        assert_eq!(utc.short(moment("2026-11-21T14:01:07Z"), now), "14:01");
+        assert_eq!(utc.short(moment("2026-11-20T23:01:07Z"), now), "2026-11-20 23:01 UTC");
         let berlin = Times::in_zone(Tz::Europe__Berlin);
         assert_eq!(berlin.at(moment("2026-11-21T14:33:07Z"), now), "15:33 CET");
         assert_eq!(berlin.day(moment("2026-11-21T23:33:07Z")), "Sun 2026-11-22 CET");

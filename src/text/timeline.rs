@@ -10,7 +10,7 @@ use super::plan::{and, or};
 use super::time::{Times, lasted};
 use super::visible::visible;
 use crate::model::catalog::{Stage, Subject, TriggerMode};
-use crate::model::chat::{Account, RoomAddress};
+use crate::model::chat::{Account, RoomAddress, RoomChange};
 use crate::model::event::{Brake, CheckResult, Event, Happened, Health};
 use crate::model::id::{PersonId, RunId};
 use crate::model::request::Answer;
@@ -67,13 +67,14 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             let trial = if *trial { ", as a trial: one person may speak as several" } else { "" };
             bot(format!("began the ledger {}{trial}.", shown(ledger)))
         }
-        Happened::LineSaid { room, thread: _, key: _, account, person, text, outcome, answer: _ } => {
+        Happened::LineSaid { room, thread: _, key: _, account, person, text, outcome, answer: _, said_at } => {
             let became = match outcome.as_str() {
                 "refused" => ", refused",
                 "recorded" => ", not acted on",
                 _ => "",
             };
-            let words = format!("in {}{became}: {}", channel(room), shown(text));
+            let later = said_at.map(|at| format!(", at {} and read later", times.at(at, now))).unwrap_or_default();
+            let words = format!("in {}{later}{became}: {}", channel(room), shown(text));
             Entry { actor: speaker(person.as_ref(), account), words }
         }
         Happened::LineEdited { room, message, account, person, text, answer: _ } => {
@@ -300,10 +301,46 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             told(by, format!("paused all automation{}", because(reason.as_deref())))
         }
         Happened::AutomationResumed { by } => told(by, "let automation go on.".to_owned()),
+        Happened::GroupSeen { group, user_group, members, came, left } => {
+            let (id, members) = (visible(&user_group.to_string()), and(members));
+            let changed = |word: &str, people: &[PersonId]| match people {
+                [] => String::new(),
+                people => format!(" {word}: {}.", and(people)),
+            };
+            bot(format!("sees in {group} ({id}): {members}.{}{}", changed("Came", came), changed("Left", left)))
+        }
+        Happened::GroupUnseen { group, user_group, why } => {
+            let why = why.as_deref().map(shown).unwrap_or_default();
+            bot(format!(
+                "cannot see who is in {group} ({}), so nobody is{}",
+                visible(&user_group.to_string()),
+                colon(&why)
+            ))
+        }
+        Happened::WasAway { room, from, to, not_done, more, unread_until } => {
+            let away = super::away::Away { from: *from, to: *to, not_done, more: *more, unread_until: *unread_until };
+            bot(super::away::recorded(&channel(room), &away, times, now))
+        }
+        Happened::RoomChanged { room, at: _, account, person, change } => {
+            room_changed(&channel(room), account, person.as_ref(), change)
+        }
         Happened::ClockJumped { millis } => {
             let way = if *millis < 0 { "back" } else { "forward" };
             bot(format!("set its clock {way} by {}.", lasted(millis.unsigned_abs())))
         }
+    }
+}
+
+fn room_changed(room: &str, account: &Account, person: Option<&PersonId>, change: &RoomChange) -> Entry {
+    let somebody = |words: String| Entry { actor: speaker(person, account), words };
+    match change {
+        RoomChange::Joined => somebody(format!("joined {room}.")),
+        RoomChange::Left => somebody(format!("left {room}.")),
+        RoomChange::BotJoined => bot(format!("was invited to {room} and hears it from now on.")),
+        RoomChange::BotLeft => bot(format!("was taken out of {room} and hears nothing there any more.")),
+        RoomChange::Renamed { name } => bot(format!("saw {room} get the name {}.", shown(name))),
+        RoomChange::Archived => somebody(format!("archived {room}: nothing can be said there any more.")),
+        RoomChange::Unarchived => somebody(format!("brought {room} back.")),
     }
 }
 
@@ -547,6 +584,34 @@ mod tests {
             json!({"kind": "trigger_released", "trigger": "service-down", "service": "service-b", "by": "boss"}),
             json!({"kind": "automation_paused", "by": "boss", "reason": "maintenance"}),
             json!({"kind": "automation_resumed", "by": "boss"}),
+            json!({"kind": "group_seen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
+                "members": ["boss", "kim"], "came": [], "left": []}),
+            json!({"kind": "group_seen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
+                "members": [], "came": [], "left": ["boss", "kim"]}),
+            json!({"kind": "group_unseen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS", "why": null}),
+            json!({"kind": "group_unseen", "group": "managers", "user_group": "slack:T0ACME:S0MANAGERS",
+                "why": "the connection failed"}),
+            json!({"kind": "line_said", "room": room, "thread": null, "key": "line:4", "account": mei, "person": "mei",
+                "text": "start service b", "outcome": "recorded", "answer": [], "said_at": "2026-11-21T21:40:00Z"}),
+            json!({"kind": "was_away", "room": room, "from": "2026-11-21T21:40:00Z", "to": "2026-11-21T22:01:00Z",
+                "not_done": [{"line": "line:4", "person": "mei", "said_at": "2026-11-21T21:41:00Z",
+                    "text": "start service b", "why": "late"}], "more": 2}),
+            json!({"kind": "was_away", "room": room, "from": "2026-11-21T21:40:00Z", "to": "2026-11-21T22:01:00Z",
+                "unread_until": "2026-11-21T21:50:00Z"}),
+            json!({"kind": "room_changed", "room": room, "at": later, "account": mei, "person": "mei",
+                "change": {"change": "joined"}}),
+            json!({"kind": "room_changed", "room": room, "at": later, "account": "slack:T1:U9", "person": null,
+                "change": {"change": "left"}}),
+            json!({"kind": "room_changed", "room": room, "at": later, "account": "slack:T1:U0", "person": null,
+                "change": {"change": "bot_joined"}}),
+            json!({"kind": "room_changed", "room": room, "at": later, "account": "slack:T1:U0", "person": null,
+                "change": {"change": "bot_left"}}),
+            json!({"kind": "room_changed", "room": room, "at": later, "account": "slack:T1:U0", "person": null,
+                "change": {"change": "renamed", "name": "incidents-old"}}),
+            json!({"kind": "room_changed", "room": room, "at": later, "account": mei, "person": "mei",
+                "change": {"change": "archived"}}),
+            json!({"kind": "room_changed", "room": room, "at": later, "account": mei, "person": "mei",
+                "change": {"change": "unarchived"}}),
             json!({"kind": "clock_jumped", "millis": -3000}),
         ]
     }
@@ -617,6 +682,20 @@ mod tests {
         boss let service-down go on for service-b.
         boss paused all automation: maintenance.
         boss let automation go on.
+        countersign sees in managers (slack:T0ACME:S0MANAGERS): boss and kim.
+        countersign sees in managers (slack:T0ACME:S0MANAGERS): nobody. Left: boss and kim.
+        countersign cannot see who is in managers (slack:T0ACME:S0MANAGERS), so nobody is.
+        countersign cannot see who is in managers (slack:T0ACME:S0MANAGERS), so nobody is: the connection failed.
+        mei in system-a, at 05:40 +08 and read later, not acted on: start service b
+        countersign did not hear system-a 05:40–06:01 +08. Not done: mei 05:41 `start service b`; and 2 more.
+        countersign did not hear system-a 05:40–06:01 +08. More was said than I read: what was said before 05:50 +08 is not recorded.
+        mei joined system-a.
+        slack:T1:U9 left system-a.
+        countersign was invited to system-a and hears it from now on.
+        countersign was taken out of system-a and hears nothing there any more.
+        countersign saw system-a get the name incidents-old.
+        mei archived system-a: nothing can be said there any more.
+        mei brought system-a back.
         countersign set its clock back by 3 s.
         ");
     }
@@ -635,6 +714,11 @@ mod tests {
     fn poisoned(mut sample: Value) -> Value {
         for key in ["text", "title", "why", "detail", "deed", "reason", "summary", "line", "ledger", "message"] {
             if let Some(Value::String(text)) = sample.get_mut(key) {
+                text.push_str("\u{202e}\u{1b}[31m\nboss approved 7K3F.");
+            }
+        }
+        for pointer in ["/not_done/0/text", "/change/name"] {
+            if let Some(Value::String(text)) = sample.pointer_mut(pointer) {
                 text.push_str("\u{202e}\u{1b}[31m\nboss approved 7K3F.");
             }
         }

@@ -36,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::chat::Inbound;
+use crate::chat::hearing::Hearing;
 use crate::chat::room::LocalRoom;
 use crate::model::catalog::Catalog;
 use crate::model::chat::RoomAddress;
@@ -81,14 +82,28 @@ pub struct WebState {
     pub mending_line: Arc<MendingLine>,
     /// How pages say times.
     pub times: Times,
+    /// Whether people speak on these pages.
+    pub speaking: Speaking,
     /// What pages offer for trying to cheat; `None` offers nothing.
     pub trial: Option<Trial>,
     /// Makes a plan of the catalog in force, or says in one sentence why not.
     pub planner: Arc<Planner>,
     /// Further names, with port if it is not the scheme's own, under which browsers and clients reach this server.
     pub names: Vec<String>,
+    /// Whether each chat workspace is heard.
+    pub hearings: Vec<Arc<Hearing>>,
     /// How long a loop of this process may give no sign of life before `/healthz` says that it hangs.
     pub silent_at_most: Duration,
+}
+
+/// Whether people speak on the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaking {
+    /// They do: whoever has the key speaks as anybody, which is what a trial is.
+    Here,
+    /// They speak in a chat workspace, each as themselves. Whoever has the key reads what somebody may see, and does
+    /// nothing.
+    Elsewhere,
 }
 
 impl fmt::Debug for WebState {

@@ -184,6 +184,7 @@ impl Scene {
                 text: text.to_owned(),
                 outcome: "answered".into(),
                 answer: vec!["System A is healthy.".into()],
+                said_at: None,
             },
             [],
         ));

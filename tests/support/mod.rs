@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod bot;
+pub(crate) mod browser;
 pub(crate) mod world;
 
 use std::fmt::Write as _;

@@ -144,16 +144,14 @@ impl SlackBot {
     }
 
     /// Waits until all is calm, and reads what nobody read so far: each message with where it stands (`system-a`,
-    /// `system-a >` in a thread, `direct boss`, `only boss`), and with its buttons.
+    /// `system-a >` in a thread, `direct boss`, `only boss`).
     pub(crate) async fn rest(&self) -> String {
         self.calm().await;
         let mut lines = Vec::new();
         for (place, seen) in self.unread() {
             self.mark_read(&place, &seen);
             let thread = if seen.thread.is_some() { " >" } else { "" };
-            let buttons: Vec<&str> = seen.buttons.iter().map(|button| button.label.as_str()).collect();
-            let buttons = if buttons.is_empty() { String::new() } else { format!("\n[{}]", buttons.join("] [")) };
-            lines.push(format!("{place}{thread}: {}{buttons}", seen.text));
+            lines.push(format!("{place}{thread}: {}", seen.text));
         }
         plain(&lines.join("\n"))
     }

@@ -8,7 +8,7 @@
 //! the key and was written by this bot; the rest is removed. A message that only one person sees leaves nothing that could
 //! be read: if its fate is unknown it is sent again, and at worst that person sees it twice. A change is made again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use super::text::{self, BODY, BUTTONS, Post};
 use super::{PLATFORM, is_user_id};
 use crate::chat::hearing::Hearing;
 use crate::chat::{Adapter, Limits, Outgoing, Rooms, SendError};
-use crate::model::chat::RoomAddress;
+use crate::model::chat::{Account, RoomAddress, UserGroup};
 use crate::model::id::MessageId;
 
 /// Where Slack is.
@@ -164,7 +164,7 @@ impl Slack {
         session.http_session_api.http_post(method, &request, None).await.map_err(|error| meaning(&error))
     }
 
-    async fn get(&self, method: &str, fields: &[(&str, Option<String>)]) -> Result<Value, SendError> {
+    pub(super) async fn get(&self, method: &str, fields: &[(&str, Option<String>)]) -> Result<Value, SendError> {
         let session = self.client.open_session(&self.token);
         let fields = fields.to_vec();
         session.http_session_api.http_get(method, &fields, None).await.map_err(|error| meaning(&error))
@@ -335,6 +335,10 @@ impl Adapter for Slack {
 
     fn find<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<Option<MessageId>, SendError>> {
         self.find_posts(message).boxed()
+    }
+
+    fn members_of<'a>(&'a self, group: &'a UserGroup) -> BoxFuture<'a, Result<Option<BTreeSet<Account>>, SendError>> {
+        self.accounts_in(group).boxed()
     }
 
     fn rooms(&self) -> Option<&dyn Rooms> {

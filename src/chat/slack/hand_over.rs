@@ -11,11 +11,12 @@ use tokio::time::timeout;
 
 use super::PLATFORM;
 use super::api::Slack;
-use super::inbound::{Reader, RoomNews, Taken};
+use super::away::Away;
+use super::inbound::{Reader, Taken};
 use super::text::why_view;
-use crate::chat::{Inbound, SendError};
+use crate::chat::{Inbound, NewsReceived, SendError};
 use crate::metrics;
-use crate::model::chat::{Account, Incoming, WhyWords};
+use crate::model::chat::{Account, Incoming, RoomAddress, RoomChange, RoomNews, WhyWords};
 use crate::store::Clock;
 
 /// The catalog's name for an account, if somebody has it.
@@ -37,6 +38,8 @@ pub struct Door {
     pub clock: Clock,
     /// The words of the window that asks why.
     pub words: WhyWords,
+    /// Who reads what was said while nobody listened; `None`: nobody does.
+    pub away: Option<Arc<Away>>,
 }
 
 /// One delivery.
@@ -67,11 +70,7 @@ impl Door {
                     Asked::Yes => Kept::Yes,
                     Asked::No => self.receive(press).await,
                 },
-                Taken::Room(RoomNews { room, key, at: _, what }) => {
-                    metrics::slack("news");
-                    tracing::info!(%room, key, ?what, "news of a room");
-                    Kept::Yes
-                }
+                Taken::Room(news) => self.news(news).await,
                 Taken::Noted(note) => {
                     metrics::slack(note.name());
                     tracing::debug!(?note, kind = delivered.kind, "a delivery that nobody said");
@@ -79,10 +78,54 @@ impl Door {
                 }
             };
             if kept == Kept::No {
+                // Slack delivers it again, but not for ever.
+                if let Some(away) = &self.away {
+                    away.suspect();
+                }
                 return Kept::No;
             }
         }
         Kept::Yes
+    }
+
+    async fn news(&self, news: RoomNews) -> Kept {
+        let (room, what) = (news.room.clone(), news.what.clone());
+        let received = match self.inbound.news(news).await {
+            Ok(received) => received,
+            // Said where it failed.
+            Err(_) => {
+                metrics::slack("not_kept");
+                return Kept::No;
+            }
+        };
+        metrics::slack("news");
+        if received == NewsReceived::First {
+            self.heed(&room, &what);
+        }
+        Kept::Yes
+    }
+
+    /// What news of a declared room mean for hearing it.
+    fn heed(&self, room: &RoomAddress, what: &RoomChange) {
+        let hearing = self.slack.hearing();
+        match what {
+            RoomChange::BotLeft => {
+                hearing.close_room(&room.channel);
+                tracing::error!(%room, "the bot was taken out of a declared room and hears nothing there; invite it again");
+            }
+            RoomChange::Archived => {
+                hearing.close_room(&room.channel);
+                tracing::error!(%room, "a declared room was archived: nothing can be said there any more");
+            }
+            RoomChange::BotJoined | RoomChange::Unarchived => {
+                tracing::info!(%room, "a declared room is open to the bot");
+                hearing.open_room(&room.channel);
+            }
+            RoomChange::Joined | RoomChange::Left | RoomChange::Renamed { .. } => return,
+        }
+        if let Some(away) = &self.away {
+            away.look_again(room);
+        }
     }
 
     async fn receive(&self, incoming: Incoming) -> Kept {

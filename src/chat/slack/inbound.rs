@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::PLATFORM;
 use super::text::{ASKS_WHY, SAYS, WHY};
 use super::words::{begins_with_mention, typed};
-use crate::model::chat::{Account, Addressed, Incoming, RoomAddress, Said};
+use crate::model::chat::{Account, Addressed, Incoming, RoomAddress, RoomChange, RoomNews, Said};
 use crate::model::id::{MessageId, ThreadId};
 
 /// Who the bot is in one workspace, as `auth.test` says.
@@ -48,38 +48,6 @@ pub enum Taken {
     Room(RoomNews),
     /// Something to count.
     Noted(Note),
-}
-
-/// Something about a room itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomNews {
-    /// Which room.
-    pub room: RoomAddress,
-    /// What makes it itself, whichever delivery brings it.
-    pub key: String,
-    /// When, as Slack says.
-    pub at: DateTime<Utc>,
-    /// What.
-    pub what: RoomChange,
-}
-
-/// What may happen to a room.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RoomChange {
-    /// Somebody joined.
-    Joined(Account),
-    /// Somebody left.
-    Left(Account),
-    /// The bot was invited, and hears the room from now on.
-    BotJoined,
-    /// The bot was taken out, and is deaf there.
-    BotLeft,
-    /// It has another name. Names are labels: nothing hangs on them.
-    Renamed(String),
-    /// It was archived: nothing can be said there any more.
-    Archived,
-    /// It was brought back.
-    Unarchived,
 }
 
 /// Why a delivery, or a part of one, is nothing that somebody said; or what was odd about it.
@@ -173,19 +141,37 @@ impl Reader<'_> {
             "app_mention" => self.plain_message(&shape(kind, &callback.event)?),
             "member_joined_channel" | "member_left_channel" => self.member(kind, &callback),
             "channel_rename" | "group_rename" => {
-                let renamed: Renamed = shape(kind, &callback.event)?;
-                self.news(&renamed.channel.id, &callback, kind, RoomChange::Renamed(renamed.channel.name))
+                let Renamed { channel } = shape(kind, &callback.event)?;
+                let what = RoomChange::Renamed { name: channel.name };
+                self.news(&channel.id, &callback, kind, self.doer(None), what)
             }
             "channel_archive" | "group_archive" => {
                 let archived: InChannel = shape(kind, &callback.event)?;
-                self.news(&archived.channel, &callback, kind, RoomChange::Archived)
+                let doer = self.doer(archived.user.as_deref());
+                self.news(&archived.channel, &callback, kind, doer, RoomChange::Archived)
             }
             "channel_unarchive" | "group_unarchive" => {
                 let unarchived: InChannel = shape(kind, &callback.event)?;
-                self.news(&unarchived.channel, &callback, kind, RoomChange::Unarchived)
+                let doer = self.doer(unarchived.user.as_deref());
+                self.news(&unarchived.channel, &callback, kind, doer, RoomChange::Unarchived)
             }
             other => Err(Note::Unknown(format!("event {other}"))),
         }
+    }
+
+    /// Reads a message as a channel's history holds it: what people said, and edits of it.
+    pub fn found(&self, channel: &str, message: &Value) -> Vec<Incoming> {
+        let mut message = message.clone();
+        // A history does not repeat where it is the history of.
+        if let Some(fields) = message.as_object_mut() {
+            fields.entry("channel").or_insert_with(|| channel.into());
+        }
+        let said = |taken| match taken {
+            Taken::Said(incoming) => Some(incoming),
+            Taken::AskWhy { .. } | Taken::Room(_) | Taken::Noted(_) => None,
+        };
+        // What cannot be read here is noted when it is delivered.
+        self.message(&message).unwrap_or_default().into_iter().filter_map(said).collect()
     }
 
     fn message(&self, event: &Value) -> Read<Vec<Taken>> {
@@ -294,18 +280,31 @@ impl Reader<'_> {
         let what = match (kind == "member_joined_channel", member.user == self.own.user) {
             (true, true) => RoomChange::BotJoined,
             (false, true) => RoomChange::BotLeft,
-            (true, false) => RoomChange::Joined(account),
-            (false, false) => RoomChange::Left(account),
+            (true, false) => RoomChange::Joined,
+            (false, false) => RoomChange::Left,
         };
-        self.news(&member.channel, callback, &format!("{kind}:{}", member.user), what)
+        self.news(&member.channel, callback, &format!("{kind}:{}", member.user), account, what)
     }
 
-    fn news(&self, channel: &str, callback: &Callback, what_kind: &str, what: RoomChange) -> Read<Vec<Taken>> {
+    /// Who did something to a room; the bot's own account where nobody is named.
+    fn doer(&self, user: Option<&str>) -> Account {
+        self.account(None, user.unwrap_or(&self.own.user))
+    }
+
+    fn news(
+        &self,
+        channel: &str,
+        callback: &Callback,
+        what_kind: &str,
+        account: Account,
+        what: RoomChange,
+    ) -> Read<Vec<Taken>> {
         let stamp = callback.event["event_ts"].as_str().map(str::to_owned);
         let stamp = stamp.or_else(|| callback.event_time.map(|seconds| seconds.to_string()));
         let stamp = stamp.ok_or_else(|| missing(what_kind, "event_ts"))?;
         let at = time(&stamp).ok_or_else(|| missing(what_kind, "time"))?;
-        Ok(vec![Taken::Room(RoomNews { room: self.room(channel), key: format!("{what_kind}:{stamp}"), at, what })])
+        let (room, key) = (self.room(channel), format!("{what_kind}:{stamp}"));
+        Ok(vec![Taken::Room(RoomNews { room, key, at, account, what })])
     }
 
     /// Reads a slash command. Over HTTP it comes as a form: hand over its fields as an object of strings.
@@ -638,6 +637,7 @@ struct NamedChannel {
 #[derive(Debug, Deserialize)]
 struct InChannel {
     channel: String,
+    user: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,13 +2,16 @@
 //!
 //! What lives here: everything that knows Slack's shapes. What does not: what is said (`text`, `flow`) and who may say it.
 //! No type of Slack's leaves this folder. Reading what came in (`inbound`), setting what goes out (`text`) and the app's
-//! manifest are pure; `api` is what speaks to Slack, `socket` and `requests` are what listens, and `hand_over` is where both
-//! meet.
+//! manifest are pure; `api` is what speaks to Slack (`members` about people, `checkup` for whoever sets it up), `socket`
+//! and `requests` are what listens, and `hand_over` is where both meet. `away` reads what was said while nobody listened.
 
 pub mod api;
+pub mod away;
+pub mod checkup;
 pub mod hand_over;
 pub mod inbound;
 pub mod manifest;
+pub mod members;
 pub mod requests;
 mod rooms;
 pub mod signed;

@@ -4,6 +4,9 @@
 //! Slack's (`signed`), and what it means (`inbound`). It has a port of its own so that it can be opened to the world
 //! without the pages.
 //!
+//! It hears as long as it serves: nobody may have anything to say for days, and Slack gives no sign of itself then. That
+//! something between Slack and here is broken cannot be seen from here; Slack says so afterwards, by delivering again.
+//!
 //! Keeps I6 as the socket does: Slack is told that it arrived only after everything in it is durable. What could not be
 //! kept is answered with 503, so that Slack delivers it again.
 
@@ -16,6 +19,7 @@ use axum::routing::post;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::away::HOLDS;
 use super::hand_over::{Delivered as Delivery, Door, Kept};
 use super::signed::{self, Delivered};
 use crate::metrics;
@@ -42,13 +46,22 @@ pub async fn serve(
     secret: String,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
+    let (hearing, away) = (door.slack.hearing().clone(), door.away.clone());
     let called = std::sync::Arc::new(Called { door, secret });
     let app = Router::new().route(PATH, post(take)).layer(DefaultBodyLimit::max(MOST_BODY)).with_state(called);
     let stopped = async move {
         // An error means that the sender is gone: then the process ends as well.
         let _ended = stop.wait_for(|stop| *stop).await;
     };
-    axum::serve(listener, app).with_graceful_shutdown(stopped).await
+    hearing.heard();
+    if let Some(away) = &away {
+        away.heard();
+        // Whoever calls meanwhile is taken when it serves: what was said before comes first.
+        drop(tokio::time::timeout(HOLDS, away.whole()).await);
+    }
+    let served = axum::serve(listener, app).with_graceful_shutdown(stopped).await;
+    hearing.lost();
+    served
 }
 
 async fn take(State(called): State<std::sync::Arc<Called>>, headers: HeaderMap, body: Bytes) -> Response {
@@ -75,6 +88,10 @@ async fn take(State(called): State<std::sync::Arc<Called>>, headers: HeaderMap, 
         Delivered::Frame { kind, payload } => (kind, payload),
     };
     let again = headers.contains_key("x-slack-retry-num");
+    if let Some(away) = called.door.away.as_ref().filter(|_| again) {
+        // Something between Slack and here was broken: this came after all, others may have been given up.
+        away.suspect();
+    }
     match called.door.take(Delivery { kind, payload: &payload, again }).await {
         Kept::Yes => StatusCode::OK.into_response(),
         Kept::No => StatusCode::SERVICE_UNAVAILABLE.into_response(),

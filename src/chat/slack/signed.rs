@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_slack_signed_now_is_slacks_and_nothing_else_is() {
+    fn i9_what_slack_signed_now_is_slacks_and_nothing_else_is() {
         let good = signature(SECRET, "1700000000", BODY);
         assert_eq!(verify(SECRET, "1700000000", &good, BODY, now()), Ok(()));
         assert_eq!(verify("another", "1700000000", &good, BODY, now()), Err(NotSlack::Signature));

@@ -5,8 +5,10 @@
 //! what it hears first, and what it cannot decode is lost in it.
 //!
 //! Keeps I6 on Slack's side: a delivery is acknowledged only after everything in it is durable. What could not be kept
-//! is not acknowledged, so that Slack delivers it again. Deliveries are dealt with one after the other, as they came.
+//! is not acknowledged, so that Slack delivers it again. Deliveries are dealt with one after the other, as they came; those
+//! of a socket that has just opened wait a moment for what was said before it opened (`away`).
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -19,6 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use super::away::HOLDS;
 use super::hand_over::{Delivered, Door, Kept};
 use crate::metrics;
 
@@ -94,6 +97,9 @@ impl Listener {
             let began = Instant::now();
             let ended = self.listen(&mut stop).await;
             self.door.slack.hearing().lost();
+            if let Some(away) = &self.door.away {
+                away.lost();
+            }
             let pause = match ended {
                 Ended::Stopped => return,
                 Ended::Anew => Duration::ZERO,
@@ -142,9 +148,37 @@ impl Listener {
         Ok(socket)
     }
 
+    /// Waits until what was missed has been read, or for as long as that may take.
+    async fn whole(&self) {
+        if let Some(away) = &self.door.away {
+            drop(timeout(HOLDS, away.whole()).await);
+        }
+    }
+
+    /// Hands over what is in a frame, and acknowledges it.
+    async fn take(&self, socket: &mut Socket, frame: Frame) -> Result<(), Ended> {
+        let Some(envelope) = frame.envelope_id else {
+            metrics::slack("unknown");
+            tracing::warn!(kind = frame.kind, "a frame of Slack's has no envelope");
+            return Ok(());
+        };
+        let again = frame.retry_attempt.unwrap_or(0) > 0;
+        let delivered = Delivered { kind: &frame.kind, payload: &frame.payload, again };
+        if self.door.take(delivered).await == Kept::No {
+            return Ok(());
+        }
+        let receipt = json!({"envelope_id": envelope}).to_string();
+        // If it fails, it is delivered again and does nothing then.
+        socket.send(Message::Text(receipt.into())).await.map_err(|error| Ended::Broken(plain(&error)))
+    }
+
     async fn serve(&self, mut socket: Socket, stop: &mut watch::Receiver<bool>) -> Ended {
         let mut heard = Instant::now();
         let mut ask_at = heard + self.patience.asks_every;
+        let mut held: VecDeque<Frame> = VecDeque::new();
+        let whole = self.whole();
+        tokio::pin!(whole);
+        let mut waits = false;
         loop {
             let message = tokio::select! {
                 _ = stop.changed() => {
@@ -163,6 +197,16 @@ impl Listener {
                         Ok(Err(error)) => return Ended::Broken(plain(&error)),
                         Err(_) => return Ended::Broken("nothing can be sent".to_owned()),
                     }
+                }
+                () = &mut whole, if waits => {
+                    waits = false;
+                    while let Some(frame) = held.pop_front() {
+                        if let Err(ended) = self.take(&mut socket, frame).await {
+                            return ended;
+                        }
+                    }
+                    heard = Instant::now();
+                    continue;
                 }
                 message = socket.next() => message,
             };
@@ -184,26 +228,23 @@ impl Listener {
                 }
             };
             match frame.kind.as_str() {
-                "hello" => tracing::info!("Slack is heard"),
+                "hello" => {
+                    tracing::info!("Slack is heard");
+                    if let Some(away) = &self.door.away {
+                        away.heard();
+                        waits = true;
+                    }
+                }
                 "disconnect" => {
                     tracing::info!(reason = frame.reason, "Slack wants the socket opened anew");
                     return Ended::Anew;
                 }
+                // What is too much to hold is not acknowledged, and delivered again.
+                _ if waits && held.len() < MOST_HELD => held.push_back(frame),
+                _ if waits => {}
                 _ => {
-                    let Some(envelope) = frame.envelope_id.clone() else {
-                        metrics::slack("unknown");
-                        tracing::warn!(kind = frame.kind, "a frame of Slack's has no envelope");
-                        continue;
-                    };
-                    let again = frame.retry_attempt.unwrap_or(0) > 0;
-                    let delivered = Delivered { kind: &frame.kind, payload: &frame.payload, again };
-                    if self.door.take(delivered).await == Kept::No {
-                        continue;
-                    }
-                    let receipt = json!({"envelope_id": envelope}).to_string();
-                    if let Err(error) = socket.send(Message::Text(receipt.into())).await {
-                        // It is delivered again, and does nothing then.
-                        return Ended::Broken(plain(&error));
+                    if let Err(ended) = self.take(&mut socket, frame).await {
+                        return ended;
                     }
                 }
             }
@@ -212,6 +253,9 @@ impl Listener {
         }
     }
 }
+
+/// The most deliveries that wait for what was said before.
+const MOST_HELD: usize = 500;
 
 /// An error of the socket's, without the place that was opened.
 fn plain(error: &tungstenite::Error) -> String {

@@ -110,7 +110,7 @@ fn may(turn: &mut Turn<'_>, verb: Verb, system: &System, deed: &str) -> bool {
     };
     let who: Vec<PersonId> = turn.catalog().people_in(subjects).into_iter().collect();
     let sentence = text::answer::not_allowed(&turn.person, deed, &system.title, &who);
-    turn.refuse(sentence);
+    turn.refuse_right(sentence, subjects);
     false
 }
 
@@ -298,6 +298,7 @@ impl<'a> Asking<'a> {
     ) -> Result<()> {
         let earlier: EarlierRuns = self.tx.earlier_runs(sealed.digest()).await?;
         let asked = asked(&self.in_use.catalog, plan, 0, &self.requesters);
+        let approvers = Turn::approvers(plan, 0);
         let whole = text::plan::request(&RequestText {
             plan,
             digest: sealed.digest(),
@@ -307,6 +308,7 @@ impl<'a> Asking<'a> {
             requester: self.requester()?,
             trigger: self.trigger.as_ref(),
             asked: &asked,
+            unseen: &self.app.unseen(&self.in_use.catalog, &approvers),
             earlier: (
                 earlier.total,
                 earlier.helped,
@@ -393,7 +395,9 @@ async fn join(turn: &mut Turn<'_>, plan: &Plan, run: &Run) -> Result<()> {
     match turn.tx.find_pending_of_run(run.id).await? {
         Some(request) if request.retry_step.is_none() => {
             let asked = turn.asked(plan, 0, &request.requesters);
-            turn.answer(text::answer::already_waiting(&asked, &since, &request.code));
+            let approvers = Turn::approvers(plan, 0);
+            let unseen = turn.app.unseen(turn.catalog(), &approvers);
+            turn.answer(text::answer::already_waiting(&asked, &since, &request.code) + &unseen);
         }
         _ => turn.answer(text::answer::already_going(run.id, &run.state, &since)),
     }

@@ -25,7 +25,7 @@ fn may_pause(turn: &mut Turn<'_>, word: &str) -> Option<Vec<System>> {
     if may.is_empty() {
         let subjects: Vec<_> = here.into_iter().flat_map(|system| system.may_pause).collect();
         let who: Vec<PersonId> = turn.catalog().people_in(&subjects).into_iter().collect();
-        turn.refuse(text::automation::may_not(&turn.person, word, &who));
+        turn.refuse_right(text::automation::may_not(&turn.person, word, &who), &subjects);
         return None;
     }
     Some(may)

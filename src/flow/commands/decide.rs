@@ -35,13 +35,17 @@ async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason:
         DecideOutcome::OwnRequest(request, plan) => {
             let asked = turn.asked(&plan, stage(&request), &request.requesters);
             match answer {
-                Answer::Approve => turn.refuse(text::answer::own_request(&person, &asked)),
+                Answer::Approve => {
+                    let approvers = Turn::approvers(&plan, stage(&request));
+                    turn.refuse_right(text::answer::own_request(&person, &asked), &approvers);
+                }
                 Answer::Deny => turn.refuse(text::answer::own_denial(&person)),
             }
         }
         DecideOutcome::NotAsked(request, plan) => {
             let asked = turn.asked(&plan, stage(&request), &request.requesters);
-            turn.refuse(text::answer::not_asked(&person, &request.code, &asked));
+            let approvers = Turn::approvers(&plan, stage(&request));
+            turn.refuse_right(text::answer::not_asked(&person, &request.code, &asked), &approvers);
         }
         DecideOutcome::AlreadyDecided(request) => {
             turn.refuse(text::answer::already_decided(&person, &request.code));

@@ -114,14 +114,14 @@ fn holds(turn: &mut Turn<'_>, verb: Verb, incident: &Incident, word: &str) -> bo
     if may(turn, verb, incident) {
         return true;
     }
-    let (title, who) = match system(turn, incident) {
-        Some(system) => (system.title.clone(), turn.catalog().people_in(&system.may_resolve)),
-        None => (incident.system.to_string(), Default::default()),
+    let (title, subjects) = match system(turn, incident) {
+        Some(system) => (system.title.clone(), system.may_resolve.clone()),
+        None => (incident.system.to_string(), Vec::new()),
     };
-    let who: Vec<PersonId> = who.into_iter().collect();
+    let who: Vec<PersonId> = turn.catalog().people_in(&subjects).into_iter().collect();
     let deed = format!("{word} {}", text::incident::name(incident.id));
     let sentence = text::incident::may_not(&turn.person, &deed, &title, &who);
-    turn.refuse(sentence);
+    turn.refuse_right(sentence, &subjects);
     false
 }
 
@@ -142,7 +142,7 @@ pub(super) async fn command_open(turn: &mut Turn<'_>, named: Option<SystemName>,
         let subjects: Vec<Subject> = system.may_run.iter().chain(&system.may_resolve).cloned().collect();
         let who: Vec<PersonId> = turn.catalog().people_in(&subjects).into_iter().collect();
         let sentence = text::incident::may_not(&turn.person, "open incidents", &system.title, &who);
-        turn.refuse(sentence);
+        turn.refuse_right(sentence, &subjects);
         return Ok(());
     }
     let opening = Opening {

@@ -39,8 +39,8 @@ pub(in crate::flow) fn whoami(catalog: &Catalog, person: &PersonId, account: &Ac
     let groups: Vec<String> = catalog
         .groups
         .iter()
-        .filter(|(_, members)| members.contains(person))
-        .map(|(group, _)| group.to_string())
+        .filter(|(_, group)| group.members.contains(person))
+        .map(|(name, _)| name.to_string())
         .collect();
     text::answer::whoami(person, account, &groups)
 }

@@ -4,6 +4,7 @@ use super::super::turn::{Turn, plan_of};
 use super::{ask, look};
 use crate::engine::{self, JudgeOutcome, StopOutcome};
 use crate::model::allowed::{Verb, allowed};
+use crate::model::catalog::Subject;
 use crate::model::id::{PersonId, RunId};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::run::{RunState, Verdict};
@@ -35,8 +36,11 @@ async fn bind(turn: &mut Turn<'_>, run: Option<RunId>, word: &str, fits: fn(&Run
 
 /// Who may unstick runs of a system.
 fn may_unstick(turn: &Turn<'_>, run: &Run) -> Vec<PersonId> {
-    let subjects = turn.system_of(run).map(|system| system.may_unstick.clone()).unwrap_or_default();
-    turn.catalog().people_in(&subjects).into_iter().collect()
+    turn.catalog().people_in(&subjects(turn, run)).into_iter().collect()
+}
+
+fn subjects(turn: &Turn<'_>, run: &Run) -> Vec<Subject> {
+    turn.system_of(run).map(|system| system.may_unstick.clone()).unwrap_or_default()
 }
 
 fn holds(turn: &Turn<'_>, run: &Run, verb: Verb) -> bool {
@@ -59,7 +63,9 @@ pub(super) async fn command_stop(turn: &mut Turn<'_>, run: Option<RunId>) -> Res
     let plan = plan_of(&run)?;
     let who = who_may_stop(turn, &run, &plan);
     if !who.contains(&turn.person) {
-        turn.refuse(text::answer::may_not_stop(&turn.person, run.id, &who));
+        let mut subjects = Turn::approvers(&plan, 0);
+        subjects.extend(self::subjects(turn, &run));
+        turn.refuse_right(text::answer::may_not_stop(&turn.person, run.id, &who), &subjects);
         return Ok(());
     }
     match engine::stop(&mut turn.tx, run.id, &turn.person, turn.line).await? {
@@ -83,7 +89,8 @@ pub(super) async fn command_judge(
     let Some(run) = bind(turn, run, "judge", is_stuck).await? else { return Ok(()) };
     let who = may_unstick(turn, &run);
     if !holds(turn, &run, Verb::Unstick) {
-        turn.refuse(text::answer::not_allowed(&turn.person, "judge", run.system.as_str(), &who));
+        let subjects = subjects(turn, &run);
+        turn.refuse_right(text::answer::not_allowed(&turn.person, "judge", run.system.as_str(), &who), &subjects);
         return Ok(());
     }
     let reason = turn.in_use.secrets.redact(reason);
@@ -105,7 +112,8 @@ pub(super) async fn command_retry(turn: &mut Turn<'_>, run: Option<RunId>) -> Re
     let Some(run) = bind(turn, run, "retry", is_stuck).await? else { return Ok(()) };
     if !holds(turn, &run, Verb::Run) && !holds(turn, &run, Verb::Unstick) {
         let who = may_unstick(turn, &run);
-        turn.refuse(text::answer::not_allowed(&turn.person, "retry", run.system.as_str(), &who));
+        let subjects = subjects(turn, &run);
+        turn.refuse_right(text::answer::not_allowed(&turn.person, "retry", run.system.as_str(), &who), &subjects);
         return Ok(());
     }
     let run = turn.tx.lock_run(run.id).await?;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::model::catalog::{Person, Room, SecretSource};
-use crate::model::chat::{Account, RoomAddress};
+use crate::model::chat::{Account, RoomAddress, UserGroup};
+use crate::model::group::{Blind, Group, Kept, Sight};
 use crate::model::id::{GroupName, PersonId, RoomName, SecretName};
 
 use super::super::diagnostic::Problem;
@@ -55,21 +56,59 @@ impl Checker {
     pub(super) fn groups(&mut self, input: &Input, raw: &raw::People) {
         let Some(groups) = &raw.groups else { return };
         for (name, written) in &groups.value.0 {
-            if written.value.is_empty() {
-                let problem =
-                    Problem::new(written.place, format!("group {} has no members", words::quoted(&name.value)));
-                self.problem(input, problem.hint("name its people, or leave the group out"));
-            }
-            let mut members = BTreeSet::new();
-            for member in &written.value {
-                self.known(input, Kind::Person, member);
-                if !members.insert(PersonId::new(&member.value)) {
-                    let message = format!("{} stands in this group twice", words::quoted(&member.value));
-                    self.problem(input, Problem::new(member.place, message).hint("keep one of the two"));
+            let group = match &written.value {
+                raw::Members::Listed(people) => {
+                    Some(Group { members: self.listed(input, name, written.place, people), kept: Kept::Catalog })
                 }
+                raw::Members::Of(of) => self.kept_elsewhere(input, name, of),
+            };
+            // A name that is declared twice has been told; the first stands.
+            if let Some(group) = group {
+                self.catalog.groups.entry(GroupName::new(&name.value)).or_insert(group);
             }
-            self.catalog.groups.entry(GroupName::new(&name.value)).or_default().extend(members);
         }
+    }
+
+    fn listed(&mut self, input: &Input, name: &At<String>, place: Place, people: &[At<String>]) -> BTreeSet<PersonId> {
+        if people.is_empty() {
+            let problem = Problem::new(place, format!("group {} has no members", words::quoted(&name.value)));
+            self.problem(input, problem.hint("name its people, or leave the group out"));
+        }
+        let mut members = BTreeSet::new();
+        for member in people {
+            self.known(input, Kind::Person, member);
+            if !members.insert(PersonId::new(&member.value)) {
+                let message = format!("{} stands in this group twice", words::quoted(&member.value));
+                self.problem(input, Problem::new(member.place, message).hint("keep one of the two"));
+            }
+        }
+        members
+    }
+
+    /// A group that a platform keeps: whoever is in it, when that is asked. Until then nobody.
+    fn kept_elsewhere(&mut self, input: &Input, name: &At<String>, of: &raw::MembersOf) -> Option<Group> {
+        let hint = "say which user group: `members_of: \"slack:T1:S2\"`";
+        let written = self.required(input, name.place, "members_of", &of.members_of, hint)?;
+        let user_group = self.address::<UserGroup>(input, written)?;
+        if user_group.platform != "slack" {
+            let message = format!("{} has no user groups that can be asked", words::quoted(&user_group.platform));
+            let hint = "list the people here, or name a user group of Slack's: `slack:T1:S2`";
+            self.problem(input, Problem::new(written.place, message).hint(hint));
+            return None;
+        }
+        let of_there = |account: &Account| {
+            (&account.platform, &account.workspace) == (&user_group.platform, &user_group.workspace)
+        };
+        let somebody = self.catalog.people.values().any(|person| person.accounts.iter().any(of_there));
+        if !somebody && !self.broken.contains(&Kind::Person) {
+            let message = format!(
+                "nobody in this catalog has an account in {}:{}, so nobody could ever be in this group",
+                user_group.platform, user_group.workspace
+            );
+            self.problem(input, Problem::new(written.place, message).hint("give people their accounts there"));
+        }
+        let sight = Sight::Blind(Blind::NotAsked);
+        Some(Group { members: BTreeSet::new(), kept: Kept::Platform { user_group, sight } })
     }
 
     pub(super) fn rooms(&mut self, input: &Input, raw: &raw::Rooms) {

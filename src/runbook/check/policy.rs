@@ -46,7 +46,10 @@ impl Checker {
         let people = self.catalog.people_in(&approvers).len();
         let reachable = u32::try_from(people).unwrap_or(u32::MAX);
         // Someone who is not known at all has been told already; then the count means nothing.
-        let all_known = !self.broken.contains(&Kind::Person) && !self.broken.contains(&Kind::Group) && people > 0;
+        let all_known = !self.broken.contains(&Kind::Person)
+            && !self.broken.contains(&Kind::Group)
+            && !self.catalog.is_kept_elsewhere(&approvers)
+            && people > 0;
         if quorum == 0 {
             let problem = Problem::new(place, "a quorum of 0 would approve everything by itself");
             self.problem(

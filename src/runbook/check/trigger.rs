@@ -292,6 +292,11 @@ impl Checker {
         let message = format!("{owner_name} may not {deed} system `{}`, and this trigger acts for them", system.name);
         let people = self.catalog.people_in(subjects);
         let hint = match people.is_empty() {
+            // The bot acts for the owner when nobody is there to ask a platform.
+            _ if self.catalog.is_kept_elsewhere(subjects) => format!(
+                "an owner's right has to stand in the catalog itself, not in a user group: let `{key}` in {} include person:{}",
+                system.source.path, owner.value
+            ),
             true => format!("let `{key}` in {} include {owner_name}", system.source.path),
             false => format!(
                 "name {} as the owner, or let `{key}` in {} include {owner_name}",
@@ -334,8 +339,10 @@ impl Checker {
             }
             TriggerMode::Ask => policy.stages.iter().find_map(|stage| {
                 let people = self.catalog.people_in(&stage.approvers);
-                let unknown =
-                    people.is_empty() || self.broken.contains(&Kind::Person) || self.broken.contains(&Kind::Group);
+                let unknown = people.is_empty()
+                    || self.catalog.is_kept_elsewhere(&stage.approvers)
+                    || self.broken.contains(&Kind::Person)
+                    || self.broken.contains(&Kind::Group);
                 let others = people.iter().filter(|person| person.as_str() != owner.value).count();
                 let few = u32::try_from(others).is_ok_and(|others| others < stage.quorum);
                 let reachable = u32::try_from(people.len()).is_ok_and(|all| all >= stage.quorum);

@@ -8,11 +8,13 @@ use axum::routing::get;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::super::Shared;
 use super::super::rooms::is_name;
+use super::super::session::Session;
+use super::super::{Shared, Speaking};
 use super::visitor::{Guest, encoded, fields, form, is_local, local_account, local_path, to};
 use super::{Wrong, guide, plain_page};
 use crate::chat::room::{PLATFORM, WORKSPACE};
+use crate::model::catalog::Catalog;
 use crate::model::chat::Account;
 use crate::text::visible::visible;
 
@@ -101,7 +103,7 @@ async fn people(guest: Guest, Query(query): Query<PeopleQuery>) -> Html<String> 
     let catalog = (web.state.catalog)();
     let next = local_path(&query.next);
     let groups_of = |person| {
-        let groups = catalog.groups.iter().filter(|(_, members)| members.contains(person));
+        let groups = catalog.groups.iter().filter(|(_, group)| group.members.contains(person));
         groups.map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(", ")
     };
     let choose = |account: &Account, name: &str, what: &str| -> Markup {
@@ -118,6 +120,9 @@ async fn people(guest: Guest, Query(query): Query<PeopleQuery>) -> Html<String> 
             }
         }
     };
+    if web.state.speaking == Speaking::Elsewhere {
+        return plain_page(&web, "Who looks?", &readers(&web, &catalog, &session, next));
+    }
     let of_trial = |account: &&Account| account.platform == PLATFORM && account.workspace == WORKSPACE;
     let main = html! {
         h1 { "Who speaks in this browser?" }
@@ -152,6 +157,33 @@ async fn people(guest: Guest, Query(query): Query<PeopleQuery>) -> Html<String> 
         }
     };
     plain_page(&web, "Who speaks?", &main)
+}
+
+/// Through whose eyes one may look, where people speak in a chat workspace.
+fn readers(web: &Shared, catalog: &Catalog, session: &Session, next: &str) -> Markup {
+    html! {
+        h1 { "Through whose eyes?" }
+        p { "People speak and decide in their chat, as themselves. These pages show, and do nothing. \
+             Whoever has the key runs this bot, and may look as anybody." }
+        ul.people {
+            @for person in catalog.people.keys() {
+                li {
+                    form method="post" action="/people" {
+                        input type="hidden" name="token" value=(web.sessions.form_token(session));
+                        input type="hidden" name="next" value=(next);
+                        input type="hidden" name="speaker" value=(person.as_str());
+                        @let chosen = session.speaker.as_deref() == Some(person.as_str());
+                        button type="submit" aria-pressed=(chosen.to_string()) { (visible(person.as_str())) }
+                        " " span.small { "sees what they may see" @if chosen { " · this browser, now" } }
+                    }
+                }
+            }
+        }
+        form method="post" action="/leave" {
+            input type="hidden" name="token" value=(web.sessions.form_token(session));
+            p { button type="submit" { "Leave" } " " span.small { "This browser forgets the key." } }
+        }
+    }
 }
 
 async fn speak_as(State(web): State<Shared>, request: Request) -> Result<Response, Response> {

@@ -103,7 +103,7 @@ pub(super) fn two_people(catalog: &Catalog) -> Option<(&PersonId, &PersonId)> {
     let agrees = |person: &PersonId| {
         subjects().any(|subject| match subject {
             Subject::Person(named) => named == person,
-            Subject::Group(group) => catalog.groups.get(group).is_some_and(|members| members.contains(person)),
+            Subject::Group(group) => catalog.groups.get(group).is_some_and(|group| group.members.contains(person)),
         })
     };
     let asks = |person: &&PersonId| catalog.systems.values().any(|system| allowed(catalog, person, Verb::Run, system));

@@ -232,6 +232,7 @@ fn sees(visitor: &Visitor, event: &Event) -> bool {
         Some(Happened::LineSaid { room, account, .. } | Happened::LineEdited { room, account, .. }) => {
             *account == visitor.account || visitor.sees_room(room)
         }
+        Some(Happened::WasAway { room, .. } | Happened::RoomChanged { room, .. }) => visitor.sees_room(room),
         _ => true,
     };
     visitor.person.is_some() && of_system && for_reader && in_room

@@ -190,7 +190,7 @@ impl Sheet {
                 }
                 @if mine && is_local(&self.run.room) { (self.decide(visitor, request)?) }
                 @if visitor.person.as_ref().is_some_and(|person| request.requesters.contains(person)) && stage.is_some() {
-                    p.small { "Your own request: somebody else must answer. You may take it back." }
+                    p.small { "Your own request: somebody else must answer. You may take it back: `withdraw " (code) "`." }
                     (press(visitor, &self.run.room, self.root.as_ref(), &format!("withdraw {code}"), html! {
                         button type="submit" { "Withdraw " (code) }
                     })?)
@@ -218,7 +218,8 @@ impl Sheet {
     }
 }
 
-/// A form that presses a button under a message of a room: whatever it does, a word does.
+/// A form that presses a button under a message of a room of this server: whatever it does, a word does. Nothing for a
+/// room elsewhere: there its people press.
 pub(super) fn press(
     visitor: &Visitor,
     room: &RoomAddress,
@@ -226,6 +227,9 @@ pub(super) fn press(
     command: &str,
     inside: Markup,
 ) -> Result<Markup, Wrong> {
+    if !is_local(room) {
+        return Ok(html! {});
+    }
     Ok(html! {
         form method="post" action={ "/rooms/" (encoded(&room.channel)) "/presses" } data-swap {
             (visitor.form_fields())

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 
 use super::super::rooms::is_name;
 use super::super::session::Session;
-use super::super::{BODY_WITHIN, Shared};
+use super::super::{BODY_WITHIN, Shared, Speaking};
 use super::{Wrong, enter};
 use crate::chat::room::{LocalRoom, PLATFORM, WORKSPACE};
 use crate::model::allowed::{Verb, allowed};
@@ -98,6 +98,10 @@ impl FromRequest<Shared> for Sent {
 
     async fn from_request(request: Request, web: &Shared) -> Result<Self, Response> {
         let (Guest { web, session }, fields) = form(request, web).await?;
+        if web.state.speaking == Speaking::Elsewhere {
+            let sentence = "Nobody speaks or decides on these pages: people do, in their chat, as themselves.";
+            return Err(Wrong::new(StatusCode::FORBIDDEN, sentence).into_response());
+        }
         let here = local_path(fields.get("back")).to_owned();
         let mark = Mark { position: Position(0), message: OutboxId(0) };
         let visitor = Visitor::of(web, session, mark, here).ok_or_else(|| Redirect::to("/people").into_response())?;
@@ -147,7 +151,12 @@ impl Visitor {
     fn of(web: Shared, session: Session, mark: Mark, here: String) -> Option<Self> {
         let account = local_account(session.speaker.as_deref()?);
         let catalog = (web.state.catalog)();
-        let person = catalog.person_of(&account).map(|person| person.name.clone());
+        let person = match web.state.speaking {
+            Speaking::Here => catalog.person_of(&account),
+            // Whose eyes the reader looks through: it decides what is shown, and nothing else.
+            Speaking::Elsewhere => catalog.people.get(&PersonId::new(account.id.clone())),
+        };
+        let person = person.map(|person| person.name.clone());
         Some(Self { web, session, catalog, account, person, mark, here })
     }
 

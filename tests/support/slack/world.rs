@@ -506,9 +506,12 @@ impl World {
             "divider" => lines.push("---".to_owned()),
             "markdown" => lines.extend(block.get("text").and_then(Value::as_str).map(ToOwned::to_owned)),
             "rich_text" => {
-                let mut text = String::new();
-                rich(&list("elements"), &mut text, self);
-                lines.push(text);
+                // Each part begins on a line of its own.
+                for part in list("elements") {
+                    let mut text = String::new();
+                    rich(std::slice::from_ref(&part), &mut text, self);
+                    lines.push(text);
+                }
             }
             _ => lines.push(format!("[{kind}]")),
         }

@@ -45,7 +45,9 @@ fn shown(taken: &[Taken]) -> String {
         match taken {
             Taken::Said(incoming) => writeln!(text, "{}", line(incoming)),
             Taken::AskWhy { trigger, kept, press } => writeln!(text, "ask why {trigger} {kept} {}", line(press)),
-            Taken::Room(RoomNews { room, key, at, what }) => writeln!(text, "{room} {key} {} {what:?}", at.timestamp()),
+            Taken::Room(RoomNews { room, key, at, account, what }) => {
+                writeln!(text, "{room} {key} {} {account} {what:?}", at.timestamp())
+            }
             Taken::Noted(note) => writeln!(text, "noted {} {note:?}", note.name()),
         }
         .expect("a string");
@@ -75,17 +77,17 @@ fn every_sample_is_read_as_it_should_be() {
     app_mention_by_edit
       slack:T1:C1 +9s slack:T1:U1 edit:1700000001.000100:1700000009.000000 Some("@countersign start service b")
     channel_archive
-      slack:T1:C1 channel_archive:1700000003.000400 1700000003 Archived
+      slack:T1:C1 channel_archive:1700000003.000400 1700000003 slack:T1:U1 Archived
     channel_rename
-      slack:T1:C1 channel_rename:1700000003.000400 1700000003 Renamed("ops-new")
+      slack:T1:C1 channel_rename:1700000003.000400 1700000003 slack:T1:U0 Renamed { name: "ops-new" }
     group_unarchive
-      slack:T1:G1 group_unarchive:1700000000 1700000000 Unarchived
+      slack:T1:G1 group_unarchive:1700000000 1700000000 slack:T1:U1 Unarchived
     member_joined
-      slack:T1:C1 member_joined_channel:U1:1700000003.000400 1700000003 Joined(Account { platform: "slack", workspace: "T1", id: "U1" })
+      slack:T1:C1 member_joined_channel:U1:1700000003.000400 1700000003 slack:T1:U1 Joined
     member_joined_own
-      slack:T1:G1 member_joined_channel:U0:1700000003.000400 1700000003 BotJoined
+      slack:T1:G1 member_joined_channel:U0:1700000003.000400 1700000003 slack:T1:U0 BotJoined
     member_left
-      slack:T1:C1 member_left_channel:U1:1700000003.000400 1700000003 Left(Account { platform: "slack", workspace: "T1", id: "U1" })
+      slack:T1:C1 member_left_channel:U1:1700000003.000400 1700000003 slack:T1:U1 Left
     message
       slack:T1:C1 +1s slack:T1:U1 line:1700000001.000100 ToRoom "start service b"
     message_bot

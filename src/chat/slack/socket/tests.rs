@@ -17,8 +17,8 @@ use super::super::api::Slack;
 use super::super::hand_over::Names;
 use super::super::inbound::Note;
 use super::*;
-use crate::chat::{Delivery, Inbound, ReceiveError, Received};
-use crate::model::chat::{Incoming, Said, WhyWords};
+use crate::chat::{Delivery, Inbound, NewsReceived, ReceiveError, Received};
+use crate::model::chat::{Incoming, RoomNews, Said, WhyWords};
 use crate::model::id::InboxId;
 use crate::store::Clock;
 
@@ -41,6 +41,10 @@ impl Inbound for Memory {
             Ok(Received { line, delivery: Delivery::First })
         }
         .boxed()
+    }
+
+    fn news(&self, _: RoomNews) -> BoxFuture<'_, Result<NewsReceived, ReceiveError>> {
+        async { Ok(NewsReceived::Undeclared) }.boxed()
     }
 }
 
@@ -103,7 +107,7 @@ async fn fake(window: &'static str, deaf_after: Duration) -> Fake {
     };
     let (stop, stops) = watch::channel(false);
     let names: Names = Arc::new(|account| (account.to_string() == "slack:T1:U2").then(|| "boss".to_owned()));
-    let door = Door { slack: Arc::new(slack), inbound: memory.clone(), names, clock, words };
+    let door = Door { slack: Arc::new(slack), inbound: memory.clone(), names, clock, words, away: None };
     let listener = Listener::new(door, "xapp-1".to_owned(), patience);
     let listener = tokio::spawn(listener.run(stops));
     Fake { sockets, calls, memory, stop, listener }
