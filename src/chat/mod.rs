@@ -157,6 +157,8 @@ pub enum NewsReceived {
     First,
     /// They were recorded before.
     Again,
+    /// They are recorded. The room was made for an incident: whoever made it looks after it, and its end is no trouble.
+    OfIncident,
     /// The catalog declares no such room.
     Undeclared,
 }

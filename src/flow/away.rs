@@ -174,6 +174,6 @@ impl App {
         let record = Record { what, rows: Vec::new() };
         tx.record(NewEvent { scope: Scope::default(), cause: Some(line), record });
         tx.commit().await?;
-        Ok(NewsReceived::First)
+        Ok(if declared { NewsReceived::First } else { NewsReceived::OfIncident })
     }
 }

@@ -526,6 +526,7 @@ mod tests {
 
     use super::*;
     use crate::model::catalog::Person;
+    use crate::model::group::Group;
     use crate::model::id::GroupName;
 
     #[test]
@@ -547,7 +548,8 @@ mod tests {
             person("yuki", &["slack:T2:U1"]),
         ]);
         let group = |name: &str, members: &[&str]| {
-            (GroupName::new(name), members.iter().map(|member| PersonId::new(*member)).collect())
+            let members = members.iter().map(|member| PersonId::new(*member)).collect();
+            (GroupName::new(name), Group { members, ..Group::default() })
         };
         let groups = BTreeMap::from([group("support", &["mei", "lin", "yuki"]), group("managers", &["boss", "lin"])]);
         let catalog = Catalog { people, groups, ..Catalog::default() };
