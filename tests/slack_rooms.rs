@@ -358,6 +358,8 @@ async fn a_name_of_somebody_elses_is_left_alone() {
 #[tokio::test]
 async fn killed_at_any_deed_it_goes_on_where_it_was() {
     let mut bot = start("").await;
+    // Catching up after the start may meet the channel in the moment in which it is archived.
+    bot.bot.tolerate_error("a declared room is closed to the bot");
     // News of a channel may come while nobody is there.
     bot.slack.retries(&[Duration::from_secs(1); 30]);
     bot.slack.forgive("conversations.create", "name_taken");
