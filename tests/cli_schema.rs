@@ -180,6 +180,13 @@ may_see: [group:ops]
 may_unstick: [person:boss]
 may_resolve: [group:ops]
 may_pause: [person:boss]
+incident_channel:
+  in: "slack:T0ACME"
+  name: "inc-{incident}"
+  private: true
+  invite: [group:ops]
+  observe: [person:boss]
+  archive_on_resolve: false
 services:
   web:
     title: Web

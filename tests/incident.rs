@@ -69,6 +69,7 @@ async fn turn(store: &Store, service: &str, check: &str, now: Health, detail: &s
                 room: "local:trial:system-a".parse().expect("a room"),
                 health: now,
                 since,
+                channel: None,
             };
             Some(failed(&mut tx, failure).await.expect("an incident"))
         }

@@ -11,11 +11,12 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::chat::{Adapter, Limits, Outgoing, SendError, Used, sender};
+use countersign::chat::{Adapter, Limits, Long, Outgoing, SendError, Used, sender};
 use countersign::model::chat::{Message, RoomAddress};
 use countersign::model::id::{MessageId, Position};
 use countersign::store::{NewMessage, OnlyInstead, Origin, OutboxRow, Place, Store};
 use countersign::sys::ProcessIdentity;
+use countersign::text;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -685,7 +686,7 @@ impl Adapter for Refusing {
     }
 
     fn limits(&self) -> Limits {
-        Limits { text: 100, buttons: 5, used: Used::Stay { edited: 100 } }
+        Limits { text: 100, buttons: 5, used: Used::Stay { edited: 100 }, at_once: None, long: Long::Messages }
     }
 
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {
@@ -712,7 +713,8 @@ async fn a_change_of_what_was_given_up_is_not_said() {
     let me = db.store.insert_worker(&ProcessIdentity::own().expect("a process")).await.expect("a worker");
     let (stop, stops) = watch::channel(false);
     let adapters: Vec<Arc<dyn Adapter>> = vec![platform.clone()];
-    let sender = tokio::spawn(sender::run(db.store.clone(), adapters, me, Duration::from_secs(9), stops));
+    let sender =
+        tokio::spawn(sender::run(db.store.clone(), adapters, text::echo::at_once, me, Duration::from_secs(9), stops));
     support::until("everything was sent or given up", async || {
         db.store.list_unsent(&room, 9).await.expect("rows").is_empty().then_some(())
     })

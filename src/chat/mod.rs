@@ -22,8 +22,9 @@ use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::model::chat::{Account, Incoming, Message, RoomAddress, RoomNews, UserGroup};
+use crate::model::chat::{Account, Incoming, Message, RoomAddress, RoomNews, UserGroup, Workspace};
 use crate::model::id::{InboxId, MessageId, OutboxId, ThreadId};
+use crate::model::incident_room::{MadeRoom, Privacy};
 
 /// One chat platform's workspace.
 pub trait Adapter: Send + Sync {
@@ -50,6 +51,57 @@ pub trait Adapter: Send + Sync {
     fn members_of<'a>(&'a self, _group: &'a UserGroup) -> BoxFuture<'a, Result<Option<BTreeSet<Account>>, SendError>> {
         std::future::ready(Ok(None)).boxed()
     }
+
+    /// What makes rooms there; `None`: nothing does.
+    fn rooms(&self) -> Option<&dyn Rooms> {
+        None
+    }
+}
+
+/// Making rooms on a platform, and furnishing them. All of it may be done again after a crash or a lost answer: what is
+/// done already is done.
+///
+/// [`SendError::Refused`] says why in a sentence for people, with what to do about it.
+pub trait Rooms: Send + Sync {
+    /// Makes a room, or finds the one that was made for the same mark. Another's room of the same name is left alone: then
+    /// the name gets a number.
+    fn make<'a>(&'a self, new: &'a NewRoom) -> BoxFuture<'a, Result<MadeRoom, SendError>>;
+
+    /// Invites people. Who cannot be invited is returned with the reason, and the others are.
+    fn invite<'a>(
+        &'a self,
+        room: &'a RoomAddress,
+        accounts: &'a [Account],
+    ) -> BoxFuture<'a, Result<Vec<(Account, String)>, SendError>>;
+
+    /// Sets the topic.
+    fn set_topic<'a>(&'a self, room: &'a RoomAddress, topic: &'a str) -> BoxFuture<'a, Result<(), SendError>>;
+
+    /// Pins a message.
+    fn pin<'a>(&'a self, room: &'a RoomAddress, message: &'a MessageId) -> BoxFuture<'a, Result<(), SendError>>;
+
+    /// Whether the bot can speak in a room: it is there, not archived, and the bot is in it.
+    fn is_open<'a>(&'a self, room: &'a RoomAddress) -> BoxFuture<'a, Result<bool, SendError>>;
+
+    /// Closes a room for further messages; it stays readable.
+    fn archive<'a>(&'a self, room: &'a RoomAddress) -> BoxFuture<'a, Result<(), SendError>>;
+}
+
+/// A room that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRoom {
+    /// Where.
+    pub home: Workspace,
+    /// What it is to be called; made valid for the platform.
+    pub name: String,
+    /// Who may come in.
+    pub privacy: Privacy,
+    /// What it is for, in words. Holds the mark.
+    pub purpose: String,
+    /// What makes it itself: no other room has it.
+    pub mark: String,
+    /// Since when it is wanted: a room that is older is another.
+    pub wanted_at: DateTime<Utc>,
 }
 
 /// What fits into one message of a platform.
@@ -140,6 +192,8 @@ pub enum NewsReceived {
     First,
     /// They were recorded before.
     Again,
+    /// They are recorded. The room was made for an incident: whoever made it looks after it, and its end is no trouble.
+    OfIncident,
     /// The catalog declares no such room.
     Undeclared,
 }

@@ -25,8 +25,8 @@ use crate::config::{Database, Flags, Settings};
 use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
 use crate::flow::{
-    App, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, make_plan, mending_line, room_sink, watch,
-    watch_catalog,
+    App, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, incident_rooms, make_plan, mending_line,
+    room_sink, watch, watch_catalog,
 };
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, Probe, StepAction};
@@ -320,17 +320,17 @@ impl Bot {
         let me = store.insert_worker(&ProcessIdentity::own()?).await?;
         // With people of a real workspace everybody speaks for themselves: the trial's own room is closed then.
         let trial = if workspaces.is_empty() { Trial::Yes } else { Trial::No };
+        let room = Arc::new(LocalRoom::new(store.clock().clone()));
+        let adapters: Vec<Arc<dyn Adapter>> = match trial {
+            Trial::Yes => vec![room.clone()],
+            Trial::No => workspaces.iter().map(|workspace| Arc::clone(&workspace.slack) as Arc<dyn Adapter>).collect(),
+        };
         let genesis = ledger::open(&store, trial).await?;
         bury_the_dead(&store, me).await?;
         let world = local_world()?;
         let path = std::env::join_paths(&world.search_path)?;
         let (fingerprint, runbooks) = (loaded.fingerprint, loaded.catalog.runbooks.len());
         let root = loaded.catalog.root.clone();
-        let room = Arc::new(LocalRoom::new(store.clock().clone()));
-        let adapters: Vec<Arc<dyn Adapter>> = match trial {
-            Trial::Yes => vec![room.clone()],
-            Trial::No => workspaces.iter().map(|workspace| Arc::clone(&workspace.slack) as Arc<dyn Adapter>).collect(),
-        };
         let times = Times::in_zone(settings.time_zone);
         let app = App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets).asking_for_user_groups(
             UserGroupTimes { every: settings.user_groups_every, good_for: settings.user_groups_good_for },
@@ -348,6 +348,7 @@ impl Bot {
         }
         let surroundings =
             Surroundings { path, extra_env: Arc::new(extra_env), cwd: PathBuf::from("/"), ledger: genesis.ledger };
+        let ledger = surroundings.ledger.clone();
         let secrets = Arc::new(CurrentSecrets(app.clone()));
         let worker = WorkerSettings { lease: settings.lease, ..WorkerSettings::default() };
         let asker = Arc::new(Asker::new(surroundings.clone())?);
@@ -404,6 +405,8 @@ impl Bot {
         for workspace in workspaces {
             taking.push(part("ear for Slack", &tell_ended, workspace.listen(app.clone(), taking_stops.clone())));
         }
+        let channels = incident_rooms(app.clone(), ledger, me, settings.lease, taking_stops.clone());
+        taking.push(part("channels of incidents", &tell_ended, channels));
         let sequencer = ledger::sequencer::run(store.clone(), me, settings.lease, telling_stops.clone());
         let sender = sender::run(store.clone(), adapters, at_once, me, settings.lease, telling_stops.clone());
         let telling = vec![

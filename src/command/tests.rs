@@ -43,6 +43,7 @@ fn system(name: &str, title: &str, services: Vec<(ServiceName, Service)>) -> (Sy
         may_resolve: vec![],
         may_pause: vec![],
         may_unstick: vec![],
+        incident_channel: None,
         services: services.into_iter().collect(),
         source: source(),
     };

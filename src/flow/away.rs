@@ -74,7 +74,10 @@ impl App {
         let of_workspace =
             |room: &&RoomAddress| workspace.split_once(':') == Some((room.platform.as_str(), room.workspace.as_str()));
         let mut gaps = Vec::new();
-        for room in in_use.catalog.rooms.values().map(|room| &room.address).filter(of_workspace) {
+        // Every line is heard in the channels of incidents as well.
+        let own = self.store.list_incident_rooms().await?;
+        let declared = in_use.catalog.rooms.values().map(|room| &room.address);
+        for room in declared.chain(&own).filter(of_workspace) {
             let heard = self.store.find_room_heard(room).await?;
             let since = heard.map(|heard| heard.known_from.max(heard.heard_until - OVERLAP));
             let threads = match since {
@@ -147,7 +150,8 @@ impl App {
 
     async fn keep_news(&self, news: &RoomNews) -> Result<NewsReceived, StoreError> {
         let in_use = self.in_use();
-        if in_use.catalog.room_at(&news.room).is_none() {
+        let declared = in_use.catalog.room_at(&news.room).is_some();
+        if !declared && self.store.find_incident_at(&news.room).await?.is_none() {
             tracing::debug!(room = %news.room, key = news.key, "news of a room that nobody declares");
             return Ok(NewsReceived::Undeclared);
         }
@@ -173,6 +177,6 @@ impl App {
         let record = Record { what, rows: Vec::new() };
         tx.record(NewEvent { scope: Scope::default(), cause: Some(line), record });
         tx.commit().await?;
-        Ok(NewsReceived::First)
+        Ok(if declared { NewsReceived::First } else { NewsReceived::OfIncident })
     }
 }

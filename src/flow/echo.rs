@@ -16,7 +16,7 @@ use super::App;
 use super::turn::{accounts, plan_of};
 use crate::metrics::beats::{Loop, beat};
 use crate::model::chat::{Account, Message, RoomAddress};
-use crate::model::event::{Event, Happened};
+use crate::model::event::{Event, Happened, Record};
 use crate::model::id::{InboxId, PersonId, Position, TriggerName};
 use crate::model::plan::{Plan, Sealed, Telling};
 use crate::store::{ChainRow, NewMessage, Origin, Place, Run, StoreError, Topic, WorkerId};
@@ -127,10 +127,17 @@ fn fold(messages: Vec<NewMessage>) -> Vec<NewMessage> {
     kept
 }
 
-/// What a room reads of one event; most events concern no room.
+/// What rooms read of one event, and how the incident stands that it concerns.
 async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> {
     let event = row.event();
     let (Some(position), Some(record)) = (event.position, event.record.as_ref()) else { return Ok(Vec::new()) };
+    let mut said = words(app, &event, position, record).await?;
+    said.extend(super::incident_rooms::summary(app, &event, position, &record.what).await?);
+    Ok(said)
+}
+
+/// What a room reads of one event; most events concern no room.
+async fn words(app: &App, event: &Event, position: Position, record: &Record) -> Result<Vec<NewMessage>, StoreError> {
     match &record.what {
         Happened::CatalogRefused { problems } => {
             Ok(to_every_room(app, position, &text::echo::catalog_refused(problems)))
@@ -148,6 +155,7 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::Decided { .. }
         | Happened::GrantEnded { .. }
         | Happened::IncidentNoted { .. }
+        | Happened::IncidentRoomArchived { .. }
         | Happened::GroupSeen { .. }
         | Happened::GroupUnseen { .. }
         | Happened::RoomChanged { .. }
@@ -157,11 +165,14 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
             let text = text::away::was_away(&gap, &app.times, app.store.clock().now());
             Ok(vec![to_room(room, position, &text)])
         }
+        Happened::IncidentRoomMade { .. }
+        | Happened::IncidentRoomInvited { .. }
+        | Happened::IncidentRoomRefused { .. } => super::incident_rooms::tell(app, event, position, &record.what).await,
         Happened::TriggerFired { .. }
         | Happened::TriggerHeld { .. }
         | Happened::TriggerReleased { .. }
         | Happened::AutomationPaused { .. }
-        | Happened::AutomationResumed { .. } => automation::tell(app, &event, position, &record.what).await,
+        | Happened::AutomationResumed { .. } => automation::tell(app, event, position, &record.what).await,
         Happened::CheckTurned { .. }
         | Happened::CheckFlaps { .. }
         | Happened::CheckSteady { .. }
@@ -170,7 +181,7 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
         | Happened::IncidentMitigated { .. }
         | Happened::IncidentRecurred { .. }
         | Happened::IncidentResolved { .. }
-        | Happened::IncidentReopened { .. } => super::echo_incident::tell(app, &event, position, &record.what).await,
+        | Happened::IncidentReopened { .. } => super::echo_incident::tell(app, event, position, &record.what).await,
         Happened::RequestGranted { .. }
         | Happened::RequestDenied { .. }
         | Happened::RequestExpired { .. }
@@ -191,16 +202,16 @@ async fn echo(app: &App, row: &ChainRow) -> Result<Vec<NewMessage>, StoreError> 
             let sealed = Sealed::from_stored(run.plan.clone());
             if sealed.digest() != run.digest {
                 // One plan that somebody changed must not silence every room.
-                let said = without_plan(app, &run, &event, &record.what);
-                let changed = life::tell(app, &run, None, life::Began::Asked, &event, position, &record.what).await;
+                let said = without_plan(app, &run, event, &record.what);
+                let changed = life::tell(app, &run, None, life::Began::Asked, event, position, &record.what).await;
                 return with_changes(said, changed, &run);
             }
             let by_itself = automation::by_itself(app, &run, position).await?;
             let plan = plan_of(&run)?;
             let began = if by_itself.is_some() { life::Began::ByItself } else { life::Began::Asked };
-            let changed = life::tell(app, &run, Some(&plan), began, &event, position, &record.what).await;
+            let changed = life::tell(app, &run, Some(&plan), began, event, position, &record.what).await;
             let teller = Teller { app, plan, run, by_itself, position, at: event.at, cause: event.cause };
-            let said = teller.tell(&event, &record.what).await?;
+            let said = teller.tell(event, &record.what).await?;
             with_changes(said, changed, &teller.run)
         }
     }
@@ -381,6 +392,10 @@ impl Teller<'_> {
             | Happened::IncidentResolved { .. }
             | Happened::IncidentReopened { .. }
             | Happened::IncidentNoted { .. }
+            | Happened::IncidentRoomMade { .. }
+            | Happened::IncidentRoomInvited { .. }
+            | Happened::IncidentRoomRefused { .. }
+            | Happened::IncidentRoomArchived { .. }
             | Happened::TriggerFired { .. }
             | Happened::TriggerHeld { .. }
             | Happened::TriggerReleased { .. }

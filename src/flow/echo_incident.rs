@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::App;
 use super::commands::offer;
+use super::incident_rooms::talked_in;
 use crate::model::catalog::System;
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::event::{Event, Happened, Health};
@@ -17,10 +18,16 @@ use crate::text;
 use crate::text::flaps::Meant;
 use crate::text::incident::{Did, Turned, Where};
 
-/// What is told of one event, and in which room.
+/// What is told of one event, and in which rooms.
 struct Told {
-    room: RoomAddress,
+    rooms: Vec<RoomAddress>,
     text: String,
+}
+
+impl Told {
+    fn in_room(room: RoomAddress, text: String) -> Self {
+        Self { rooms: vec![room], text }
+    }
 }
 
 /// Tells of a check that turned, or of an incident.
@@ -35,19 +42,22 @@ pub(super) async fn tell(
         Happened::CheckFlaps { .. } | Happened::CheckSteady { .. } => flapping(app, event, what).await?,
         _ => incident(app, event, what).await?,
     };
-    let Some(Told { room, text }) = told else { return Ok(Vec::new()) };
-    let parts = crate::chat::sender::split(&text, app.limits(&room).text);
-    let messages = (0..).zip(parts).map(|(part, text)| NewMessage {
-        room: room.clone(),
-        place: Place::Room,
-        origin: Origin::Event(position),
-        part,
-        cause: event.cause,
-        role: None,
-        edits: false,
-        message: Message::to_room(text),
-    });
-    Ok(messages.collect())
+    let Some(Told { rooms, text }) = told else { return Ok(Vec::new()) };
+    let mut messages = Vec::new();
+    for room in rooms {
+        let parts = crate::chat::sender::split(&text, app.limits(&room).text);
+        messages.extend((0..).zip(parts).map(|(part, text)| NewMessage {
+            room: room.clone(),
+            place: Place::Room,
+            origin: Origin::Event(position),
+            part,
+            cause: event.cause,
+            role: None,
+            edits: false,
+            message: Message::to_room(text),
+        }));
+    }
+    Ok(messages)
 }
 
 /// The room in which a system is talked about, by the catalog of now.
@@ -69,7 +79,7 @@ async fn turned(app: &App, event: &Event, what: &Happened) -> Result<Option<Told
         (None, Some(system)) => room_of(app, system),
         (None, None) => None,
     };
-    let Some(room) = room else { return Ok(None) };
+    let Some(mut room) = room else { return Ok(None) };
     let title = system.map_or(system_name.as_str(), |system| system.title.as_str());
     let environment = event.scope.environment.as_deref().unwrap_or("unknown");
     let place = Where { environment, system: title };
@@ -91,24 +101,35 @@ async fn turned(app: &App, event: &Event, what: &Happened) -> Result<Option<Told
                 Some(incident) => did(app, event, incident, check).await?,
                 None => Did::Nothing,
             };
+            if let (Some(incident), Did::Recurred(_) | Did::Joined(_)) = (&found, did) {
+                room = talked_in(app, incident).await?;
+            }
             let offer = offer(&in_use.catalog, system_name, service, Some(check));
             Some(text::incident::failed(place, turned, did, offer.as_deref()))
         }
-        Health::Unknown => Some(text::incident::unknown(place, turned)),
+        Health::Unknown => {
+            if let Some(incident) = &found {
+                room = talked_in(app, incident).await?;
+            }
+            Some(text::incident::unknown(place, turned))
+        }
         Health::Ok => match was {
             // What is known for the first time and well is no news.
             None => None,
             Some(was) => {
                 // Where the service as a whole is well again, that is what is told.
                 let mitigated = match &found {
-                    Some(incident) => mitigated_with(app, event, incident.id).await?,
+                    Some(incident) => {
+                        room = talked_in(app, incident).await?;
+                        mitigated_with(app, event, incident.id).await?
+                    }
                     None => false,
                 };
                 (!mitigated).then(|| text::incident::check_well(turned, *was))
             }
         },
     };
-    Ok(text.map(|text| Told { room, text }))
+    Ok(text.map(|text| Told::in_room(room, text)))
 }
 
 /// What the failure of a check did to its incident.
@@ -163,8 +184,11 @@ async fn flapping(app: &App, event: &Event, what: &Happened) -> Result<Option<To
         Some(id) => app.store.find_incident(id).await?,
         None => None,
     };
-    let room = found.as_ref().map(|incident| incident.room.clone());
-    let Some(room) = room.or_else(|| system.and_then(|system| room_of(app, system))) else { return Ok(None) };
+    let room = match &found {
+        Some(incident) => Some(talked_in(app, incident).await?),
+        None => system.and_then(|system| room_of(app, system)),
+    };
+    let Some(mut room) = room else { return Ok(None) };
     let title = system.map_or(system_name.as_str(), |system| system.title.as_str());
     let environment = event.scope.environment.as_deref().unwrap_or("unknown");
     let place = Where { environment, system: title };
@@ -186,12 +210,15 @@ async fn flapping(app: &App, event: &Event, what: &Happened) -> Result<Option<To
                 Happened::IncidentRecurred { incident, .. } => Some(Meant::Recurred(*incident)),
                 _ => None,
             });
+            if let (Some(Meant::Opened(_)), Some(incident)) = (&meant, &found) {
+                room = incident.room.clone();
+            }
             let since = app.times.at_second(*since, app.store.clock().now());
             text::flaps::steady(place, &called, check, *now, &since, meant.unwrap_or(Meant::Nothing))
         }
         _ => return Ok(None),
     };
-    Ok(Some(Told { room, text }))
+    Ok(Some(Told::in_room(room, text)))
 }
 
 async fn incident(app: &App, event: &Event, what: &Happened) -> Result<Option<Told>, StoreError> {
@@ -227,7 +254,16 @@ async fn incident(app: &App, event: &Event, what: &Happened) -> Result<Option<To
         }
         _ => None,
     };
-    Ok(text.map(|text| Told { room: incident.room.clone(), text }))
+    let Some(text) = text else { return Ok(None) };
+    let (home, own) = (incident.room.clone(), talked_in(app, &incident).await?);
+    let rooms = match what {
+        // That there is one is said where the system is talked about, as its channel may not be there yet.
+        Happened::IncidentOpened { .. } => vec![home],
+        // Its beginning and its end concern whoever reads that room as well.
+        Happened::IncidentResolved { .. } | Happened::IncidentReopened { .. } if own != home => vec![home, own],
+        _ => vec![own],
+    };
+    Ok(Some(Told { rooms, text }))
 }
 
 /// A service as people call it.

@@ -22,7 +22,7 @@ use crate::model::chat::{Addressed, Incoming, Message, RoomNews, Said};
 use crate::model::event::{Happened, Missed, NewEvent, Record, Scope};
 use crate::model::id::{InboxId, PersonId};
 use crate::model::trace::Trace;
-use crate::store::{LineOutcome, PlainLine, StoreError, Tx};
+use crate::store::{IncidentPlace, LineOutcome, PlainLine, StoreError, Tx};
 use crate::text;
 
 /// After how long a command does not act any more.
@@ -170,7 +170,7 @@ impl App {
             return self.again(incoming).await;
         };
         let answer = Message::to_room(text::answer::broken());
-        let Answered { room, thread } = Answered::to(self, &in_use.catalog, incoming);
+        let Answered { room, thread } = Answered::to(self, &in_use.catalog, incoming, None);
         tx.answer(line, &room, thread.as_ref(), answer);
         tx.set_line_outcome(line, LineOutcome::Refused).await?;
         let record = said(incoming, heard, person, text, LineOutcome::Refused, tx.answers());
@@ -191,7 +191,12 @@ impl App {
         let person = in_use.catalog.person_of(&incoming.account).map(|person| person.name.clone());
         // I8: before storage.
         let text = said_text(incoming).map(|text| in_use.secrets.redact(text));
-        let parsed = read(&in_use, incoming, text.as_deref());
+        // A channel that was made for an incident is a room like those that the catalog declares.
+        let own = match in_use.catalog.room_at(&incoming.room) {
+            Some(_) => None,
+            None => self.store.find_incident_at(&incoming.room).await?,
+        };
+        let parsed = read(&in_use, incoming, text.as_deref(), own.as_ref());
         if heard == Heard::Later && self.is_too_late(incoming) {
             return self.record_late(incoming, person, text, &parsed).await;
         }
@@ -199,7 +204,7 @@ impl App {
             let texts = answers.iter().map(|answer| answer.text.clone()).collect();
             let record = said(incoming, heard, person.clone(), text.clone(), outcome, texts);
             let (person, text) = (person.as_ref(), text.as_deref());
-            let Answered { room, thread } = Answered::to(self, &in_use.catalog, incoming);
+            let Answered { room, thread } = Answered::to(self, &in_use.catalog, incoming, own.as_ref());
             let (answered_in, answered_thread) = (&room, thread.as_ref());
             let plain = PlainLine { incoming, person, text, outcome, record, answers, answered_in, answered_thread };
             if let Some(line) = self.store.insert_plain_line(plain).await? {
@@ -214,11 +219,11 @@ impl App {
             return self.again(incoming).await;
         };
         let (mut tx, outcome) = match person.clone() {
-            Some(person) => self.act(tx, in_use, incoming, line, person, parsed, text.as_deref()).await?,
+            Some(person) => self.act(tx, in_use, incoming, line, person, own, parsed, text.as_deref()).await?,
             None => {
                 let (outcome, answer) = stranger(incoming, &parsed);
                 if let Some(answer) = answer {
-                    let Answered { room, thread } = Answered::to(self, &in_use.catalog, incoming);
+                    let Answered { room, thread } = Answered::to(self, &in_use.catalog, incoming, own.as_ref());
                     tx.answer(line, &room, thread.as_ref(), answer);
                 }
                 (tx, outcome)
@@ -351,12 +356,13 @@ impl App {
         incoming: &Incoming,
         line: InboxId,
         person: PersonId,
+        own: Option<IncidentPlace>,
         parsed: Reading,
         text: Option<&str>,
     ) -> Result<(Tx, LineOutcome), StoreError> {
-        let answered = Answered::to(self, &in_use.catalog, incoming);
+        let answered = Answered::to(self, &in_use.catalog, incoming, own.as_ref());
         let outcome = LineOutcome::Answered;
-        let mut turn = Turn { app: self, in_use, tx, incoming, line, person, outcome, answered, told_in: None };
+        let mut turn = Turn { app: self, in_use, tx, incoming, line, person, own, outcome, answered, told_in: None };
         match parsed {
             Reading::Said(Parsed::Talk) => turn.outcome = LineOutcome::Talk,
             Reading::Said(Parsed::NearYes) => commands::near(&mut turn, commands::Near::Yes).await?,
@@ -399,8 +405,8 @@ enum Reading {
     Edited { looks_like_a_command: bool },
 }
 
-fn read(in_use: &InUse, incoming: &Incoming, text: Option<&str>) -> Reading {
-    let declared = in_use.catalog.room_at(&incoming.room).is_some();
+fn read(in_use: &InUse, incoming: &Incoming, text: Option<&str>, own: Option<&IncidentPlace>) -> Reading {
+    let declared = own.is_some() || in_use.catalog.room_at(&incoming.room).is_some();
     let place = Place { in_declared_room: declared };
     let parse = |address| text.map_or(Parsed::Talk, |text| command::parse(&in_use.catalog, text, address, place));
     match &incoming.what {

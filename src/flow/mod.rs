@@ -10,6 +10,7 @@ mod echo;
 mod echo_incident;
 mod handle;
 mod housekeeping;
+mod incident_rooms;
 mod membership;
 mod reload;
 mod turn;
@@ -33,6 +34,7 @@ use crate::text::time::Times;
 
 pub use echo::room_sink;
 pub use housekeeping::housekeeping;
+pub use incident_rooms::incident_rooms;
 pub use membership::{Membership, UserGroupTimes};
 pub use reload::{Reload, watch_catalog};
 pub use watch::watch;
@@ -169,7 +171,7 @@ impl App {
             }
             Kept::Platform { .. } | Kept::Catalog => None,
         });
-        rooms.chain(groups).collect()
+        rooms.chain(groups).chain(incident_rooms::unserved(&self.adapters, catalog)).collect()
     }
 
     /// The adapter of a room's workspace.

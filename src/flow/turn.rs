@@ -10,7 +10,7 @@ use crate::model::catalog::{Catalog, Person, Subject, System};
 use crate::model::chat::{Account, Addressed, AsFile, Incoming, Message, RoomAddress, Said};
 use crate::model::id::{InboxId, PersonId, ThreadId};
 use crate::model::plan::{Plan, Sealed};
-use crate::store::{LineOutcome, Run, StoreError, Tx};
+use crate::store::{IncidentPlace, LineOutcome, Run, StoreError, Tx};
 use crate::text;
 
 /// A turn under way.
@@ -21,6 +21,8 @@ pub(super) struct Turn<'a> {
     pub(super) incoming: &'a Incoming,
     pub(super) line: InboxId,
     pub(super) person: PersonId,
+    /// The incident whose channel this is; `None`: it is no such channel.
+    pub(super) own: Option<IncidentPlace>,
     pub(super) outcome: LineOutcome,
     pub(super) answered: Answered,
     /// The room that will tell what comes of the line, if that is another than the line's.
@@ -37,9 +39,13 @@ pub(super) struct Answered {
 impl Answered {
     /// Where it was said. In a channel that the catalog does not know a slash command may come from where the bot cannot
     /// speak: that is answered to whoever gave it, alone.
-    pub(super) fn to(app: &App, catalog: &Catalog, incoming: &Incoming) -> Self {
+    pub(super) fn to(app: &App, catalog: &Catalog, incoming: &Incoming, own: Option<&IncidentPlace>) -> Self {
         let slash = matches!(incoming.what, Said::Line { address: Addressed::Slash, .. });
-        let direct = if slash && !is_known(catalog, &incoming.room) { app.direct(&incoming.account) } else { None };
+        let direct = if slash && own.is_none() && !is_known(catalog, &incoming.room) {
+            app.direct(&incoming.account)
+        } else {
+            None
+        };
         match direct {
             Some(room) => Self { room, thread: None },
             None => Self { room: incoming.room.clone(), thread: incoming.thread.clone() },
@@ -71,13 +77,26 @@ impl Turn<'_> {
         &self.incoming.room
     }
 
+    /// The systems that are talked about where the line was said.
+    pub(super) fn systems_here(&self) -> Vec<System> {
+        let catalog = self.catalog();
+        match &self.own {
+            Some(own) => catalog.systems.get(&own.system).cloned().into_iter().collect(),
+            None if self.is_private() => catalog.systems.values().cloned().collect(),
+            None => {
+                let Some(room) = catalog.room_at(self.room()) else { return Vec::new() };
+                catalog.systems.values().filter(|system| system.room == room.name).cloned().collect()
+            }
+        }
+    }
+
     pub(super) fn thread(&self) -> Option<&ThreadId> {
         self.incoming.thread.as_ref()
     }
 
     /// Whether only the speaker reads the answer. Then all rooms are spoken of, as far as the speaker may see them.
     pub(super) fn is_private(&self) -> bool {
-        is_private(self.catalog(), self.incoming)
+        self.own.is_none() && is_private(self.catalog(), self.incoming)
     }
 
     /// The rooms that a line is about: the one in which it was said, and for one that was said to the bot alone all others

@@ -353,6 +353,7 @@ async fn took(
         system: key.0.clone(),
         environment: found.system.environment.clone(),
         room: room.address.clone(),
+        channel: found.system.incident_channel.as_ref().map(|channel| channel.wish.clone()),
         service: key.1.clone(),
         check: key.2.clone(),
         schedule,

@@ -14,6 +14,7 @@ use crate::model::chat::RoomAddress;
 use crate::model::event::{Happened, Health, NewEvent, Record, RowMark, Scope};
 use crate::model::id::{CheckName, InboxId, IncidentId, PersonId, ServiceName, SystemName};
 use crate::model::incident::{Acknowledged, Incident, IncidentEvent, IncidentState};
+use crate::model::incident_room::RoomWish;
 use crate::store::{CheckKnown, NewIncident, Result, StoreError, Tx};
 
 pub use approvals::{Approvals, approvals};
@@ -37,6 +38,8 @@ pub struct Failure {
     pub health: Health,
     /// When the first of the results that made it certain came.
     pub since: DateTime<Utc>,
+    /// The channel that an incident gets that is opened.
+    pub channel: Option<RoomWish>,
 }
 
 /// A service of which every check is well again, for certain.
@@ -82,6 +85,7 @@ pub async fn failed(tx: &mut Tx, failure: Failure) -> Result<IncidentId> {
             since: failure.since,
             by: None,
             cause: None,
+            channel: failure.channel.as_ref(),
         };
         if let Some(id) = tx.insert_incident(new).await? {
             let scope = Scope {
@@ -176,6 +180,8 @@ pub struct Opening {
     pub title: String,
     /// Where it is talked about.
     pub room: RoomAddress,
+    /// The channel that it gets.
+    pub channel: Option<RoomWish>,
 }
 
 /// A person's word on an incident, and the line in which they said it.
@@ -202,6 +208,7 @@ pub async fn open(tx: &mut Tx, opening: Opening, word: Word<'_>) -> Result<Incid
         since,
         by: Some(word.by),
         cause: Some(word.line),
+        channel: opening.channel.as_ref(),
     };
     // Without a service there is nothing that it could be a second one of.
     let id = tx.insert_incident(new).await?.ok_or_else(|| StoreError::Moved {

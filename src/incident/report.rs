@@ -40,7 +40,13 @@ pub async fn gather(
     let Some(Happened::IncidentOpened { service, title, by, room, .. }) = what(opening) else { return Ok(None) };
     let last = store.find_chained(head).await?.map_or(opening.at, |event| event.at);
     let from = opening.position.unwrap_or(head);
-    let said = store.list_room_lines(room, from, head).await?;
+    let mut rooms = vec![room.clone()];
+    // By the ledger alone: where its channels were.
+    rooms.extend(events.iter().filter_map(|event| match what(event) {
+        Some(Happened::IncidentRoomMade { room, .. }) => Some(room.clone()),
+        _ => None,
+    }));
+    let said = store.list_room_lines(&rooms, from, head).await?;
     let windows = windows(&events);
     let lines = transcript(&said, &windows);
     let mut rows: Vec<&Event> = events.iter().chain(lines).collect();

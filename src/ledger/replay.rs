@@ -29,12 +29,16 @@ use crate::store::{
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 16] = [
+const STATELESS: [&str; 20] = [
     "ledger_created",
     "check_turned",
     "check_flaps",
     "check_steady",
     "incident_noted",
+    "incident_room_made",
+    "incident_room_invited",
+    "incident_room_refused",
+    "incident_room_archived",
     "line_said",
     "line_edited",
     "catalog_loaded",
@@ -439,6 +443,10 @@ impl Replay {
             | Happened::CheckFlaps { .. }
             | Happened::CheckSteady { .. }
             | Happened::IncidentNoted { .. }
+            | Happened::IncidentRoomMade { .. }
+            | Happened::IncidentRoomInvited { .. }
+            | Happened::IncidentRoomRefused { .. }
+            | Happened::IncidentRoomArchived { .. }
             | Happened::GroupSeen { .. }
             | Happened::GroupUnseen { .. }
             | Happened::WasAway { .. }

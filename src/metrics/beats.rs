@@ -24,12 +24,22 @@ pub enum Loop {
     RoomSink,
     /// Sends what waits in the outbox.
     Sender,
+    /// Makes and furnishes the channels of incidents.
+    IncidentRooms,
 }
 
 impl Loop {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Engine, Self::Housekeeping, Self::Checks, Self::Catalog, Self::Sequencer, Self::RoomSink, Self::Sender];
+    pub const ALL: [Self; 8] = [
+        Self::Engine,
+        Self::Housekeeping,
+        Self::Checks,
+        Self::Catalog,
+        Self::Sequencer,
+        Self::RoomSink,
+        Self::Sender,
+        Self::IncidentRooms,
+    ];
 
     /// Its name as a label.
     pub fn key(self) -> &'static str {
@@ -41,6 +51,7 @@ impl Loop {
             Self::Sequencer => "sequencer",
             Self::RoomSink => "room_sink",
             Self::Sender => "sender",
+            Self::IncidentRooms => "incident_rooms",
         }
     }
 
@@ -54,6 +65,7 @@ impl Loop {
             Self::Sequencer => "the sequencer",
             Self::RoomSink => "the room's sink",
             Self::Sender => "the sender",
+            Self::IncidentRooms => "the channels of incidents",
         }
     }
 }

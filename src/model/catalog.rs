@@ -14,6 +14,7 @@ use super::id::{
     CheckName, Digest, GroupName, PersonId, PolicyName, RoomName, RunbookName, SecretName, ServiceName, SystemName,
     TriggerName,
 };
+use super::incident_room::RoomWish;
 
 /// One checked catalog. Immutable: a reload makes a new one and leaves this one to whoever still holds it.
 #[derive(Debug, Clone, Default)]
@@ -70,10 +71,23 @@ pub struct System {
     pub may_resolve: Vec<Subject>,
     /// Who may pause all automation, and let it go on.
     pub may_pause: Vec<Subject>,
+    /// The room that each of its incidents gets; `None`: they are talked about in the system's own.
+    pub incident_channel: Option<IncidentChannel>,
     /// Its services by name.
     pub services: BTreeMap<ServiceName, Service>,
     /// Where it was read.
     pub source: Source,
+}
+
+/// A room for each incident, and who is asked to come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentChannel {
+    /// The room.
+    pub wish: RoomWish,
+    /// Who is invited and called by name, once.
+    pub invite: Vec<Subject>,
+    /// Who is invited to follow it and not called.
+    pub observe: Vec<Subject>,
 }
 
 /// A service and its checks.

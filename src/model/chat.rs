@@ -91,6 +91,50 @@ address!(Account, id);
 address!(RoomAddress, channel);
 address!(UserGroup, id);
 
+/// One workspace of a platform: `platform:workspace`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Workspace {
+    /// `local`, `slack` or `discord`.
+    pub platform: String,
+    /// The workspace, team or guild.
+    pub workspace: String,
+}
+
+impl Workspace {
+    /// The address of a channel in it.
+    pub fn room(&self, channel: impl Into<String>) -> RoomAddress {
+        RoomAddress { platform: self.platform.clone(), workspace: self.workspace.clone(), channel: channel.into() }
+    }
+
+    /// Whether an account is of it.
+    pub fn has(&self, account: &Account) -> bool {
+        self.platform == account.platform && self.workspace == account.workspace
+    }
+}
+
+impl FromStr for Workspace {
+    type Err = AddressError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some((platform, workspace))
+                if !platform.is_empty()
+                    && !workspace.is_empty()
+                    && !text.chars().any(char::is_whitespace)
+                    && !workspace.contains(':') =>
+            {
+                Ok(Self { platform: platform.to_owned(), workspace: workspace.to_owned() })
+            }
+            _ => Err(AddressError(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Workspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.platform, self.workspace)
+    }
+}
+
 /// Something that came in. Unique by what was said, not by its delivery (I6): `key` is the same for every
 /// delivery of the same thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -282,6 +326,15 @@ mod tests {
         assert_eq!(account.to_string(), "slack:T1:U2");
         for wrong in ["", "slack", "slack:T1", "slack::U2", ":T1:U2", "slack:T1:", "slack:T1:a b"] {
             assert_eq!(wrong.parse::<Account>(), Err(AddressError(wrong.to_owned())), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_workspace_is_two_parts() {
+        let home: Workspace = "slack:T1".parse().expect("a workspace");
+        assert_eq!((home.to_string().as_str(), home.room("C2").to_string().as_str()), ("slack:T1", "slack:T1:C2"));
+        for wrong in ["", "slack", "slack:", ":T1", "slack:T1:C2", "slack:T 1"] {
+            assert_eq!(wrong.parse::<Workspace>(), Err(AddressError(wrong.to_owned())), "{wrong}");
         }
     }
 

@@ -16,6 +16,7 @@ use super::id::{
     CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PersonId, Position, RequestId,
     RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
 };
+use super::incident_room::RoomDeed;
 use super::request::Answer;
 use super::run::{Outcome, Verdict};
 
@@ -522,6 +523,46 @@ pub enum Happened {
         /// What, redacted.
         text: String,
     },
+    /// A room was made for an incident.
+    IncidentRoomMade {
+        /// The incident.
+        incident: IncidentId,
+        /// The room.
+        room: RoomAddress,
+        /// What it is called there.
+        name: String,
+    },
+    /// People were invited to an incident's room.
+    IncidentRoomInvited {
+        /// The incident.
+        incident: IncidentId,
+        /// The room.
+        room: RoomAddress,
+        /// Who is to help.
+        responders: Vec<PersonId>,
+        /// Who is to follow it.
+        observers: Vec<PersonId>,
+        /// Who could not be invited.
+        left_out: Vec<LeftOut>,
+    },
+    /// The platform will not do something for an incident's room. The incident goes on without it.
+    IncidentRoomRefused {
+        /// The incident.
+        incident: IncidentId,
+        /// The room; `None` if it could not be made.
+        room: Option<RoomAddress>,
+        /// What it will not do.
+        undone: RoomDeed,
+        /// Why, in the platform's words and ours.
+        why: String,
+    },
+    /// An incident's room takes no more messages: it was archived, or the bot was taken out of it.
+    IncidentRoomArchived {
+        /// The incident.
+        incident: IncidentId,
+        /// The room.
+        room: RoomAddress,
+    },
     /// A trigger met its failure and no brake held it.
     TriggerFired {
         /// The trigger.
@@ -670,6 +711,10 @@ impl Happened {
             Self::IncidentResolved { .. } => "incident_resolved",
             Self::IncidentReopened { .. } => "incident_reopened",
             Self::IncidentNoted { .. } => "incident_noted",
+            Self::IncidentRoomMade { .. } => "incident_room_made",
+            Self::IncidentRoomInvited { .. } => "incident_room_invited",
+            Self::IncidentRoomRefused { .. } => "incident_room_refused",
+            Self::IncidentRoomArchived { .. } => "incident_room_archived",
             Self::TriggerFired { .. } => "trigger_fired",
             Self::TriggerHeld { .. } => "trigger_held",
             Self::TriggerReleased { .. } => "trigger_released",
@@ -682,6 +727,16 @@ impl Happened {
             Self::ClockJumped { .. } => "clock_jumped",
         }
     }
+}
+
+/// Somebody who could not be invited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// Who.
+    pub person: PersonId,
+    /// Why, in a few words.
+    pub why: String,
 }
 
 /// A command that was found too late to act on.

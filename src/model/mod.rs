@@ -10,6 +10,7 @@ pub mod glyph;
 pub mod group;
 pub mod id;
 pub mod incident;
+pub mod incident_room;
 pub mod phrase;
 pub mod plan;
 pub mod report;

@@ -61,7 +61,13 @@ raw! {
     System {
         system: Word, title: Word, environment: Word, room: Word,
         may_run: Words, may_see: Words, may_unstick: Words, may_resolve: Words, may_pause: Words,
+        incident_channel: Option<At<IncidentChannel>>,
         services: Option<At<Pairs<Service>>>,
+    }
+    /// A room for each incident.
+    IncidentChannel {
+        r#in: Word, name: Word, private: Option<At<bool>>, invite: Words, observe: Words,
+        archive_on_resolve: Option<At<bool>>,
     }
     /// A service.
     Service { title: Word, checks: Option<At<Pairs<Check>>> }

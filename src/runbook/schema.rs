@@ -69,7 +69,16 @@ const WORDS: &[Words] = &[
         ("may_unstick", May, Filled, "Who may judge, retry or stop a run that is stuck."),
         ("may_resolve", May, Filled, "Who may acknowledge, resolve and reopen incidents."),
         ("may_pause", May, Filled, "Who may pause all automation, and let it go on."),
+        ("incident_channel", May, Nothing, "A channel for each of its incidents; without this they are talked about in its room."),
         ("services", Must, Named, "Its services by name."),
+    ]),
+    words("IncidentChannel", "A channel that is made for each incident.", &[
+        ("in", Must, Nothing, "Where it is made: `slack:WORKSPACE`, one that the bot serves."),
+        ("name", May, Longest(80), "What it is called; `{incident}`, which it must hold, and `{system}` are filled in. `inc-{incident}-{system}` if it is not said."),
+        ("private", May, Nothing, "Whether only who is invited may come in; `false` if it is not said."),
+        ("invite", May, Filled, "Who is invited and called by name, once: `group:NAME` and `person:NAME`."),
+        ("observe", May, Filled, "Who is invited to follow it and not called."),
+        ("archive_on_resolve", May, Nothing, "Whether it is archived when the incident is resolved; `true` if it is not said."),
     ]),
     words("Service", "A part of a system that can be well or not.", &[
         ("title", Must, Longest(80), "What people call it; it is found by that as well."),

@@ -14,6 +14,7 @@ use crate::model::id::{
     CheckName, InboxId, IncidentId, PersonId, Position, RunId, ServiceName, SystemName, TriggerName,
 };
 use crate::model::incident::{Acknowledged, Incident, IncidentState};
+use crate::model::incident_room::RoomWish;
 
 /// An incident about to be inserted; it is open.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct NewIncident<'a> {
     pub by: Option<&'a PersonId>,
     /// The line that opens it.
     pub cause: Option<InboxId>,
+    /// The channel that it is to have.
+    pub channel: Option<&'a RoomWish>,
 }
 
 struct IncidentRow {
@@ -322,12 +325,13 @@ impl Store {
         Ok(row.map(|row| ChainRow::from(row).event()))
     }
 
-    /// Everything that was said in a room between two places of the chain, both included, with edits, deletions and buttons,
-    /// and what happened to the room itself: events in order.
+    /// Everything that was said in rooms between two places of the chain, both included, with edits, deletions and buttons,
+    /// and what happened to the rooms themselves: events in order.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn list_room_lines(&self, room: &RoomAddress, from: Position, to: Position) -> Result<Vec<Event>> {
+    pub async fn list_room_lines(&self, rooms: &[RoomAddress], from: Position, to: Position) -> Result<Vec<Event>> {
+        let rooms: Vec<String> = rooms.iter().map(ToString::to_string).collect();
         let rows = sqlx::query_as!(
             Row,
             r#"
@@ -337,10 +341,10 @@ impl Store {
             from chain c join event e on e.id = c.event join inbox i on i.id = e.cause
                 left join event_body b on b.event = e.id
             where c.position between $2 and $3 and e.kind in ('line_said', 'line_edited', 'room_changed')
-                and i.room = $1
+                and i.room = any($1)
             order by c.position
             "#,
-            room.to_string(),
+            &rooms,
             from.0,
             to.0
         )
@@ -570,7 +574,11 @@ impl Tx {
         )
         .fetch_optional(&mut *self.inner)
         .await?;
-        Ok(id.map(IncidentId))
+        let Some(id) = id.map(IncidentId) else { return Ok(None) };
+        if let Some(wish) = incident.channel {
+            self.insert_incident_room(id, incident.system, wish).await?;
+        }
+        Ok(Some(id))
     }
 
     /// Moves an incident from the state and version that was read to another state, with who takes care of it; returns
@@ -610,7 +618,11 @@ impl Tx {
         .fetch_optional(&mut *self.inner)
         .await;
         match done {
-            Ok(version) => version.ok_or_else(moved),
+            Ok(version) => {
+                let version = version.ok_or_else(moved)?;
+                self.look_at_incident_room(incident.id).await?;
+                Ok(version)
+            }
             // Reopened while its service got another one.
             Err(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => Err(moved()),
             Err(error) => Err(error.into()),

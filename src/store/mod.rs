@@ -14,6 +14,7 @@ pub mod floor;
 mod history;
 mod hub;
 mod incident;
+mod incident_room;
 mod lease;
 mod ledger;
 mod look;
@@ -41,6 +42,7 @@ pub use clock::Clock;
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
 pub use incident::{CheckKnown, Held, NewIncident};
+pub use incident_room::{IncidentPlace, RoomNote, SUMMARY, incident_subject};
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow, Chained};
 pub use look::{

@@ -375,12 +375,24 @@ impl Store {
         Ok(())
     }
 
-    /// Gives a message up: the platform refused it for good. The room's later messages go on.
+    /// Gives a message up: the platform refused it for good. The room's later messages go on. A channel that was made for
+    /// an incident is looked at: it may have been closed.
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn set_failed(&self, id: OutboxId, why: &str) -> Result<()> {
-        sqlx::query!("update outbox set failed = $2 where id = $1", id.0, why).execute(&self.loops).await?;
+        sqlx::query!(
+            r#"
+            with given_up as (update outbox set failed = $2 where id = $1 returning room)
+            update incident_channel c set next_try_at = $3, tries = 0, version = version + 1 from given_up
+            where c.room = given_up.room and not ('archive' = any(c.done))
+            "#,
+            id.0,
+            why,
+            self.clock().now(),
+        )
+        .execute(&self.loops)
+        .await?;
         self.hub().wake(Topic::Settled);
         Ok(())
     }

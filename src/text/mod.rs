@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod echo;
 pub mod flaps;
 pub mod incident;
+pub mod incident_room;
 pub mod life;
 pub mod plan;
 pub mod report;

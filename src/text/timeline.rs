@@ -256,6 +256,23 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::IncidentNoted { incident, by, text } => {
             told(by, format!("noted on INC-{incident}: {}", stop(&shown(text))))
         }
+        Happened::IncidentRoomMade { incident, room: _, name } => {
+            bot(format!("made #{} for INC-{incident}.", shown(name)))
+        }
+        Happened::IncidentRoomInvited { incident, room: _, responders, observers, left_out } => {
+            let mut words = super::incident_room::invited(responders, observers, left_out);
+            if words.is_empty() {
+                words = "Nobody was to be invited.".to_owned();
+            }
+            bot(format!("invited people to the channel of INC-{incident}. {words}"))
+        }
+        Happened::IncidentRoomRefused { incident, room: _, undone, why } => {
+            let what = super::incident_room::not_done(*undone);
+            bot(format!("had to leave out {what} of INC-{incident}: {}", stop(&shown(why))))
+        }
+        Happened::IncidentRoomArchived { incident, room: _ } => {
+            bot(format!("saw the channel of INC-{incident} closed."))
+        }
         Happened::TriggerFired { trigger, mode, service, check, deed, run } => {
             let deed = shown(deed);
             let run = run.map(|run| format!(" (run {run})")).unwrap_or_default();
@@ -544,6 +561,16 @@ mod tests {
                 "asked": 0, "waited_millis": 0}),
             json!({"kind": "incident_reopened", "incident": 7, "by": "boss", "reason": "it is down again"}),
             json!({"kind": "incident_noted", "incident": 7, "by": "mei", "text": "called the hoster"}),
+            json!({"kind": "incident_room_made", "incident": 7, "room": "slack:T1:C7", "name": "inc-7-system-a"}),
+            json!({"kind": "incident_room_invited", "incident": 7, "room": "slack:T1:C7", "responders": ["mei", "lin"],
+                "observers": ["boss"], "left_out": [{"person": "yuki", "why": "no account in this workspace"}]}),
+            json!({"kind": "incident_room_invited", "incident": 7, "room": "slack:T1:C7", "responders": [],
+                "observers": [], "left_out": []}),
+            json!({"kind": "incident_room_refused", "incident": 7, "room": null, "undone": "make",
+                "why": "restricted_action: the workspace lets apps make no channels"}),
+            json!({"kind": "incident_room_refused", "incident": 7, "room": "slack:T1:C7", "undone": "pin",
+                "why": "missing_scope: the app lacks the right pins:write"}),
+            json!({"kind": "incident_room_archived", "incident": 7, "room": "slack:T1:C7"}),
             json!({"kind": "trigger_fired", "trigger": "service-down", "mode": "shadow", "service": "service-b",
                 "check": "running", "deed": "start service-b", "run": null}),
             json!({"kind": "trigger_fired", "trigger": "service-down", "mode": "ask", "service": "service-b",
@@ -641,6 +668,12 @@ mod tests {
         mei resolved INC-7 6 min 40 s after it was opened: disk replaced. Nobody was asked to approve.
         boss reopened INC-7: it is down again.
         mei noted on INC-7: called the hoster.
+        countersign made #inc-7-system-a for INC-7.
+        countersign invited people to the channel of INC-7. Asked to help: mei and lin. Here to follow it: boss. Not invited: yuki (no account in this workspace).
+        countersign invited people to the channel of INC-7. Nobody was to be invited.
+        countersign had to leave out the channel of INC-7: restricted_action: the workspace lets apps make no channels.
+        countersign had to leave out the pinned summary of INC-7: missing_scope: the app lacks the right pins:write.
+        countersign saw the channel of INC-7 closed.
         countersign fired service-down, as `running` of service-b failed: it would have asked for start service-b, and only says so.
         countersign fired service-down, as `running` of service-b failed: it asks for start service-b (run 14).
         countersign fired service-down, as `running` of service-b failed: it starts start service-b (run 15).

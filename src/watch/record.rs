@@ -8,6 +8,7 @@ use crate::model::catalog::Schedule;
 use crate::model::chat::RoomAddress;
 use crate::model::event::{Happened, Health, NewEvent, Record, Scope};
 use crate::model::id::{CheckName, IncidentId, ServiceName, SystemName};
+use crate::model::incident_room::RoomWish;
 use crate::store::{CheckFound, CheckRow, Result, Tx};
 
 /// A check that is asked by itself, with what it belongs to.
@@ -19,6 +20,8 @@ pub struct Watched {
     pub environment: String,
     /// Where the system is talked about.
     pub room: RoomAddress,
+    /// The channel that each of the system's incidents gets.
+    pub channel: Option<RoomWish>,
     /// Its service.
     pub service: ServiceName,
     /// Its name.
@@ -149,6 +152,7 @@ async fn incident_of(
                 room: watched.room.clone(),
                 health: now,
                 since,
+                channel: watched.channel.clone(),
             };
             incident::failed(tx, failure).await.map(Some)
         }

@@ -212,6 +212,7 @@ mod tests {
     fn row(id: i64, text: &str) -> OutboxRow {
         OutboxRow {
             id: OutboxId(id),
+            only_instead: OnlyInstead::No,
             room: "slack:T1:C1".parse().expect("an address"),
             thread: None,
             thread_is_open: false,

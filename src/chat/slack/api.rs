@@ -30,7 +30,7 @@ use super::text::{self, BODY, BUTTONS, EDITED_BODY, Post};
 use super::{PLATFORM, is_user_id};
 use crate::chat::hearing::Hearing;
 use crate::chat::sender::MOST_MESSAGES;
-use crate::chat::{Adapter, Limits, Long, Outgoing, SendError, Used};
+use crate::chat::{Adapter, Limits, Long, Outgoing, Rooms, SendError, Used};
 use crate::metrics;
 use crate::model::chat::{Account, AsFile, RoomAddress, UserGroup};
 use crate::model::id::MessageId;
@@ -166,6 +166,23 @@ impl Slack {
 
     async fn post(&self, method: &str, request: Value) -> Result<Value, SendError> {
         self.post_as(&self.token, method, request).await
+    }
+
+    /// Asks for something and tells Slack's own word for why it was not done, beside what that means.
+    pub(super) async fn ask(&self, method: &str, request: Value) -> Result<Value, (Option<String>, SendError)> {
+        let session = self.client.open_session(&self.token);
+        session.http_session_api.http_post(method, &request, None).await.map_err(|error| told(&error))
+    }
+
+    /// The same for what is only read.
+    pub(super) async fn look_up(
+        &self,
+        method: &str,
+        fields: &[(&str, Option<String>)],
+    ) -> Result<Value, (Option<String>, SendError)> {
+        let session = self.client.open_session(&self.token);
+        let fields = fields.to_vec();
+        session.http_session_api.http_get(method, &fields, None).await.map_err(|error| told(&error))
     }
 
     async fn post_as(&self, token: &SlackApiToken, method: &str, request: Value) -> Result<Value, SendError> {
@@ -460,6 +477,14 @@ impl Slack {
     }
 }
 
+fn told(error: &SlackClientError) -> (Option<String>, SendError) {
+    let code = match error {
+        SlackClientError::ApiError(refusal) => Some(refusal.code.clone()),
+        _ => None,
+    };
+    (code, meaning(error))
+}
+
 impl Adapter for Slack {
     fn serves(&self, room: &RoomAddress) -> bool {
         room.platform == PLATFORM && room.workspace == self.own.team
@@ -503,6 +528,10 @@ impl Adapter for Slack {
 
     fn members_of<'a>(&'a self, group: &'a UserGroup) -> BoxFuture<'a, Result<Option<BTreeSet<Account>>, SendError>> {
         self.accounts_in(group).boxed()
+    }
+
+    fn rooms(&self) -> Option<&dyn Rooms> {
+        Some(self)
     }
 }
 

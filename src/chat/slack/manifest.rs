@@ -43,6 +43,9 @@ pub const SCOPES: &[Asked] = &[
     asked("groups:read", "the same in private channels"),
     asked("usergroups:read", "see who is in the user groups that people.yaml names, and in no other"),
     asked("users:read", "let `countersign doctor` find accounts of people.yaml that are switched off or an app's"),
+    asked("channels:manage", "make a public channel for an incident, set its topic, invite people and archive it"),
+    asked("groups:write", "the same with a private channel"),
+    asked("pins:write", "pin how an incident stands in its channel"),
 ];
 
 /// The events that it subscribes to, each with the right that Slack wants for it.
@@ -73,6 +76,15 @@ pub const METHODS: &[(&str, &[&str])] = &[
     ("conversations.replies", &["channels:history", "groups:history", "im:history"]),
     ("conversations.info", &["channels:read", "groups:read"]),
     ("conversations.open", &["im:write"]),
+    ("conversations.create", &["channels:manage", "groups:write"]),
+    ("conversations.setPurpose", &["channels:manage", "groups:write"]),
+    ("conversations.setTopic", &["channels:manage", "groups:write"]),
+    ("conversations.invite", &["channels:manage", "groups:write"]),
+    ("conversations.archive", &["channels:manage", "groups:write"]),
+    ("pins.add", &["pins:write"]),
+    ("users.conversations", &["channels:read", "groups:read"]),
+    ("files.getUploadURLExternal", &["files:write"]),
+    ("files.completeUploadExternal", &["files:write"]),
     ("usergroups.users.list", &["usergroups:read"]),
     ("users.info", &["users:read"]),
     ("views.open", &[]),
@@ -365,6 +377,9 @@ mod tests {
               - groups:read       # the same in private channels
               - usergroups:read   # see who is in the user groups that people.yaml names, and in no other
               - users:read        # let `countersign doctor` find accounts of people.yaml that are switched off or an app's
+              - channels:manage   # make a public channel for an incident, set its topic, invite people and archive it
+              - groups:write      # the same with a private channel
+              - pins:write        # pin how an incident stands in its channel
         settings:
           event_subscriptions:
             bot_events:

@@ -13,6 +13,7 @@ pub mod inbound;
 pub mod manifest;
 pub mod members;
 pub mod requests;
+mod rooms;
 pub mod signed;
 pub mod socket;
 pub mod text;

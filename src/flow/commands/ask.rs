@@ -427,6 +427,7 @@ impl<'a> Asking<'a> {
 async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
     let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
     let elsewhere = elsewhere(turn, &plan)?;
+    let own = turn.own.clone();
     let mut asking = Asking::of_line(turn);
     if let Some(room) = &elsewhere {
         (asking.room, asking.thread) = (room.clone(), None);
@@ -441,7 +442,10 @@ async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
     // What is done while something is wrong belongs to its record; a question does not.
     if plan.telling == Telling::Steps {
         let services = services(&asking.in_use, &plan);
-        asking.incident = asking.tx.find_unresolved_incident_of(&plan.system, &services).await?;
+        asking.incident = match own {
+            Some(own) if own.system == plan.system => Some(own.incident),
+            Some(_) | None => asking.tx.find_unresolved_incident_of(&plan.system, &services).await?,
+        };
     }
     let made = asking.make(&plan, &sealed, Show::Yes).await?;
     if let Some(room) = elsewhere {
@@ -453,7 +457,7 @@ async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
 /// The room in which a request is shown that was asked for where nobody but the catalog's rooms would see it: its system's.
 fn elsewhere(turn: &Turn<'_>, plan: &Plan) -> Result<Option<RoomAddress>> {
     let catalog = turn.catalog();
-    if !plan.privileged() || is_known(catalog, turn.room()) {
+    if !plan.privileged() || turn.own.is_some() || is_known(catalog, turn.room()) {
         return Ok(None);
     }
     let room = catalog.systems.get(&plan.system).and_then(|system| catalog.rooms.get(&system.room));

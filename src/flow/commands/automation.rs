@@ -13,17 +13,9 @@ use crate::model::id::{PersonId, TriggerName};
 use crate::store::{Automation, BrakeRow, Paused, Result};
 use crate::text;
 
-/// The systems that are talked about where the line was said.
-fn systems_here(turn: &Turn<'_>) -> Vec<System> {
-    let catalog = turn.catalog();
-    let of_room = |system: &System| catalog.rooms.get(&system.room).is_some_and(|room| room.address == *turn.room());
-    let here = |system: &&System| turn.is_private() || of_room(system);
-    catalog.systems.values().filter(here).cloned().collect()
-}
-
 /// Those of them on which the speaker may pause automation; refuses if there is none.
 fn may_pause(turn: &mut Turn<'_>, word: &str) -> Option<Vec<System>> {
-    let here = systems_here(turn);
+    let here = turn.systems_here();
     if here.is_empty() {
         turn.refuse(text::automation::no_system_here(word));
         return None;

@@ -52,8 +52,13 @@ fn may(turn: &Turn<'_>, verb: Verb, incident: &Incident) -> bool {
 /// The resolved incidents of this room that `incidents` lists and that the speaker may see, the newest first.
 async fn resolved(turn: &mut Turn<'_>) -> Result<Vec<Incident>> {
     let mut resolved = Vec::new();
-    for room in turn.rooms() {
-        resolved.extend(turn.tx.list_resolved_incidents(&room, RESOLVED_SHOWN).await?);
+    match turn.own.as_ref().map(|own| own.incident) {
+        Some(own) => resolved.extend(turn.tx.find_incident(own).await?.filter(|incident| incident.state.is_over())),
+        None => {
+            for room in turn.rooms() {
+                resolved.extend(turn.tx.list_resolved_incidents(&room, RESOLVED_SHOWN).await?);
+            }
+        }
     }
     resolved.retain(|incident| may(turn, Verb::See, incident));
     Ok(resolved)
@@ -62,8 +67,16 @@ async fn resolved(turn: &mut Turn<'_>) -> Result<Vec<Incident>> {
 /// The incidents of this room that are not resolved and that the speaker may see.
 async fn unresolved(turn: &mut Turn<'_>) -> Result<Vec<Incident>> {
     let mut open = Vec::new();
-    for room in turn.rooms() {
-        open.extend(turn.tx.list_unresolved_incidents(&room).await?);
+    match turn.own.as_ref().map(|own| own.incident) {
+        // In its own channel an incident is the only one that is talked about.
+        Some(own) => {
+            open.extend(turn.tx.find_incident(own).await?.filter(|incident| !incident.state.is_over()));
+        }
+        None => {
+            for room in turn.rooms() {
+                open.extend(turn.tx.list_unresolved_incidents(&room).await?);
+            }
+        }
     }
     open.retain(|incident| may(turn, Verb::See, incident));
     Ok(open)
@@ -72,16 +85,25 @@ async fn unresolved(turn: &mut Turn<'_>) -> Result<Vec<Incident>> {
 /// The incident that a number names, if it is this room's and the speaker may see it. That it exists elsewhere is not told.
 async fn named(turn: &mut Turn<'_>, id: IncidentId) -> Result<Option<Incident>> {
     let found = turn.tx.find_incident(id).await?;
-    let here = |incident: &Incident| turn.is_private() || incident.room == *turn.room();
+    let own = turn.own.as_ref().map(|own| own.incident);
+    let here = |incident: &Incident| match own {
+        Some(own) => own == incident.id,
+        None => turn.is_private() || incident.room == *turn.room(),
+    };
     let found = found.filter(|incident| here(incident) && may(turn, Verb::See, incident));
     match &found {
-        Some(incident) => turn.acts_in(&incident.room),
+        Some(incident) if own.is_none() => turn.acts_in(&incident.room),
+        Some(_) => {}
         None => turn.refuse(text::incident::no_such(id)),
     }
     Ok(found)
 }
 
 async fn newest(turn: &mut Turn<'_>) -> Result<Option<Incident>> {
+    if let Some(own) = turn.own.as_ref().map(|own| own.incident) {
+        let found = turn.tx.find_incident(own).await?;
+        return Ok(found.filter(|incident| may(turn, Verb::See, incident)));
+    }
     let mut newest = None::<Incident>;
     for room in turn.rooms() {
         let found = turn.tx.find_newest_incident(&room).await?;
@@ -169,6 +191,7 @@ pub(super) async fn command_open(turn: &mut Turn<'_>, named: Option<SystemName>,
         environment: system.environment.clone(),
         title: turn.in_use.secrets.redact(title),
         room,
+        channel: system.incident_channel.as_ref().map(|channel| channel.wish.clone()),
     };
     let (person, line) = (turn.person.clone(), turn.line);
     // Echoed from the ledger.
@@ -178,10 +201,9 @@ pub(super) async fn command_open(turn: &mut Turn<'_>, named: Option<SystemName>,
 
 /// The systems that are talked about in this room and that the speaker may see.
 fn systems_here(turn: &Turn<'_>) -> Vec<System> {
-    let room = turn.catalog().room_at(turn.room()).map(|room| &room.name);
-    let here = |system: &&System| turn.is_private() || room == Some(&system.room);
-    let systems = turn.catalog().systems.values().filter(here);
-    systems.filter(|system| allowed(turn.catalog(), &turn.person, Verb::See, system)).cloned().collect()
+    let mut systems = turn.systems_here();
+    systems.retain(|system| allowed(turn.catalog(), &turn.person, Verb::See, system));
+    systems
 }
 
 pub(super) async fn command_ack(turn: &mut Turn<'_>, id: Option<IncidentId>) -> Result<()> {
@@ -360,7 +382,13 @@ async fn brakes(turn: &mut Turn<'_>, incident: &Incident) -> Result<Brakes> {
 /// Who is asked by the request of the incident's runs that waits, if one does.
 async fn asked(turn: &mut Turn<'_>, incident: &Incident) -> Result<Vec<PersonId>> {
     let runs = turn.tx.list_incident_runs(incident.id).await?;
-    for request in turn.tx.list_pending_in(&incident.room, None).await? {
+    // A trigger asks in the system's room, people wherever they talk.
+    let mut pending = turn.tx.list_pending_in(&incident.room, None).await?;
+    if *turn.room() != incident.room {
+        let room = turn.room().clone();
+        pending.extend(turn.tx.list_pending_in(&room, None).await?);
+    }
+    for request in pending {
         if !runs.contains(&request.run) {
             continue;
         }

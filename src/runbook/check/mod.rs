@@ -7,6 +7,7 @@
 //! Checking is lenient while it goes: a thing with a problem is still entered under its name, so that one mistake is
 //! told once and not again at every place that mentions the thing. What it builds is thrown away if anything was wrong.
 
+mod channel;
 mod http;
 mod people;
 mod phrase;

@@ -56,6 +56,8 @@ impl Checker {
         let may_unstick = self.subjects(input, "may_unstick", &raw.may_unstick);
         let may_resolve = self.subjects(input, "may_resolve", &raw.may_resolve);
         let may_pause = self.subjects(input, "may_pause", &raw.may_pause);
+        let incident_channel =
+            raw.incident_channel.as_ref().and_then(|raw| self.incident_channel(input, raw.place, &raw.value));
         let hint = "a system has services, and a service has checks";
         let mut services = BTreeMap::new();
         if let Some(written) = self.required(input, name.place, "services", &raw.services, hint) {
@@ -80,6 +82,7 @@ impl Checker {
             may_unstick,
             may_resolve,
             may_pause,
+            incident_channel,
             services,
             source,
         };

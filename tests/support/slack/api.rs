@@ -89,6 +89,8 @@ impl Calling<'_> {
             "conversations.invite" => self.invite(),
             "conversations.setTopic" => self.set_topic(),
             "conversations.archive" => self.archive(),
+            "conversations.setPurpose" => self.set_purpose(),
+            "users.conversations" => self.own_channels(),
             "pins.add" => self.pin(),
             "users.info" => self.user(),
             "usergroups.users.list" => self.group(),
@@ -479,6 +481,8 @@ impl Calling<'_> {
             archived: false,
             shared: false,
             topic: String::new(),
+            purpose: String::new(),
+            created: self.state.now() / 1_000_000,
             pins: Vec::new(),
             messages: BTreeMap::new(),
             creator: BOT.to_owned(),
@@ -504,6 +508,11 @@ impl Calling<'_> {
                 None => Some("user_not_found"),
                 Some(found) if found.deleted => Some("user_not_found"),
                 Some(_) if channel.members.contains(user) => Some("already_in_channel"),
+                // One-channel guests are in theirs; of other workspaces nobody comes into a channel that is not shared.
+                Some(found) if found.kind == super::world::Kind::Guest => Some("ura_max_channels"),
+                Some(found) if matches!(found.kind, super::world::Kind::Stranger(_)) && !channel.shared => {
+                    Some("cant_invite")
+                }
                 Some(_) => None,
             };
             errors.extend(error.map(|error| (error, user.clone())));
@@ -542,6 +551,59 @@ impl Calling<'_> {
         self.state.note(&channel.id, BOT, "channel_topic", format!("set the channel topic: {topic}"));
         let described = self.state.channel(&channel.id).map(Channel::described).unwrap_or_default();
         Ok(json!({ "channel": described }))
+    }
+
+    fn set_purpose(&mut self) -> Result<Value, Refusal> {
+        let channel = self.own_channel()?;
+        let purpose = self.owned("purpose");
+        if channel.archived {
+            return Err("is_archived".into());
+        }
+        if channel.room == Room::Direct {
+            return Err("method_not_supported_for_channel_type".into());
+        }
+        if purpose.chars().count() > TOPIC {
+            return Err("too_long".into());
+        }
+        if let Some(channel) = self.state.world.channels.get_mut(&channel.id) {
+            channel.purpose.clone_from(&purpose);
+        }
+        self.state.note(&channel.id, BOT, "channel_purpose", format!("set the channel description: {purpose}"));
+        Ok(json!({ "purpose": purpose }))
+    }
+
+    /// The channels that the bot is in.
+    fn own_channels(&mut self) -> Result<Value, Refusal> {
+        let types = self.owned("types");
+        let types: Vec<&str> = if types.is_empty() { vec!["public_channel"] } else { types.split(',').collect() };
+        let mut kinds = Vec::new();
+        for kind in types {
+            let room = match kind.trim() {
+                "public_channel" => Room::Public,
+                "private_channel" => Room::Private,
+                "im" => Room::Direct,
+                _ => return Err("invalid_types".into()),
+            };
+            self.need(&format!("{}:read", room.scope()))?;
+            kinds.push(room);
+        }
+        let limit = self.arguments.get("limit").and_then(Value::as_u64).unwrap_or(100);
+        if !(1..=999).contains(&limit) {
+            return Err("invalid_limit".into());
+        }
+        let skip = match self.text("cursor") {
+            "" => 0,
+            cursor => cursor.strip_prefix("after:").and_then(|n| n.parse::<usize>().ok()).ok_or("invalid_cursor")?,
+        };
+        let archived = !self.flag("exclude_archived");
+        let own = self.state.world.channels.values().filter(|channel| {
+            kinds.contains(&channel.room) && channel.members.contains(BOT) && (archived || !channel.archived)
+        });
+        let own: Vec<Value> = own.map(Channel::described).collect();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let page: Vec<Value> = own.iter().skip(skip).take(limit).cloned().collect();
+        let next = if own.len() > skip + limit { format!("after:{}", skip + limit) } else { String::new() };
+        Ok(json!({"channels": page, "response_metadata": {"next_cursor": next}}))
     }
 
     fn archive(&mut self) -> Result<Value, Refusal> {

@@ -212,6 +212,24 @@ pub(crate) const METHODS: &[Method] = &[
         Scope::Manage,
         &[Argument("channel", Text, Must), Argument("users", Ids, Must), Argument("force", Flag, May)],
     ),
+    method(
+        "conversations.setPurpose",
+        Scope::Manage,
+        &[Argument("channel", Text, Must), Argument("purpose", Text, Must)],
+    ),
+    // Its scopes are those of the kinds that it is asked for.
+    method(
+        "users.conversations",
+        Scope::None,
+        &[
+            Argument("user", Text, May),
+            Argument("types", Text, May),
+            Argument("exclude_archived", Flag, May),
+            Argument("limit", Count, May),
+            Argument("cursor", Text, May),
+            Argument("team_id", Text, May),
+        ],
+    ),
     method("conversations.setTopic", Scope::Manage, &[Argument("channel", Text, Must), Argument("topic", Text, Must)]),
     method("conversations.archive", Scope::Manage, &[Argument("channel", Text, Must)]),
     method("pins.add", Scope::Is("pins:write"), &[Argument("channel", Text, Must), Argument("timestamp", Time, Must)]),
@@ -290,7 +308,7 @@ impl Method {
         for argument in self.arguments.iter().filter(|argument| argument.2 == Must) {
             let empty = taken.arguments.get(argument.0).is_none_or(|value| value.as_str() == Some(""));
             // An empty topic is a topic.
-            if empty && argument.0 != "topic" {
+            if empty && argument.0 != "topic" && argument.0 != "purpose" {
                 taken.wrong.push(format!("[ERROR] missing required field: {}", argument.0));
             }
         }

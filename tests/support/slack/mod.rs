@@ -212,6 +212,8 @@ impl Slack {
             members,
             archived: false,
             topic: String::new(),
+            purpose: String::new(),
+            created: 1_700_000_000,
             pins: Vec::new(),
             messages: BTreeMap::new(),
         };
@@ -611,9 +613,17 @@ impl Slack {
         About {
             pins: channel.pins.clone(),
             topic: channel.topic.clone(),
+            purpose: channel.purpose.clone(),
             archived: channel.archived,
             members: channel.members.iter().map(|member| state.world.name(member)).collect(),
         }
+    }
+
+    /// The channels that the bot has made, by name.
+    pub(crate) fn made_by_bot(&self) -> BTreeMap<String, String> {
+        let state = self.inner.state();
+        let made = state.world.channels.values().filter(|channel| channel.creator == BOT);
+        made.map(|channel| (channel.name.clone(), channel.id.clone())).collect()
     }
 
     /// The content of an uploaded file.
@@ -625,6 +635,11 @@ impl Slack {
     /// Every call so far.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.inner.state().calls.clone()
+    }
+
+    /// How many faults of a method nobody has met so far. One that is slow is met when the call comes.
+    pub(crate) fn unmet(&self, method: &str) -> usize {
+        self.inner.state().faults.iter().filter(|(faulty, _)| faulty == method).count()
     }
 
     /// The calls of one method.
@@ -689,6 +704,7 @@ impl Slack {
 pub(crate) struct About {
     pub(crate) pins: Vec<Ts>,
     pub(crate) topic: String,
+    pub(crate) purpose: String,
     pub(crate) archived: bool,
     /// By name, the bot among them.
     pub(crate) members: BTreeSet<String>,

@@ -305,6 +305,8 @@ impl State {
             archived: false,
             shared: false,
             topic: String::new(),
+            purpose: String::new(),
+            created: 1_700_000_000,
             pins: Vec::new(),
             messages: BTreeMap::new(),
             creator: BOT.to_owned(),
@@ -374,6 +376,10 @@ impl State {
         let channel = channel.clone();
         self.note(channel_id, by, "channel_archive", format!("<@{by}> archived the channel"));
         self.tell_of_channel(&channel, "archive", json!({"channel": channel_id, "user": by}));
+        // Slack takes bots out of what is archived, and lets none of them open it again.
+        if let Some(channel) = self.world.channels.get_mut(channel_id) {
+            channel.members.remove(BOT);
+        }
     }
 
     /// `channel_…` or `group_…`, as the room is.

@@ -137,6 +137,10 @@ pub(crate) struct Channel {
     /// Shared with another workspace.
     pub(crate) shared: bool,
     pub(crate) topic: String,
+    /// What Slack shows as its description.
+    pub(crate) purpose: String,
+    /// In seconds.
+    pub(crate) created: u64,
     pub(crate) pins: Vec<Ts>,
     pub(crate) messages: BTreeMap<Ts, Message>,
     pub(crate) creator: String,
@@ -150,14 +154,14 @@ impl Channel {
                           "is_org_shared": false, "user": self.name, "priority": 0});
         }
         json!({
-            "id": self.id, "name": self.name, "name_normalized": self.name, "created": 1_700_000_000,
+            "id": self.id, "name": self.name, "name_normalized": self.name, "created": self.created,
             "creator": self.creator, "is_channel": self.room == Room::Public, "is_group": self.room == Room::Private,
             "is_im": false, "is_mpim": false, "is_private": self.room == Room::Private, "is_archived": self.archived,
             "is_general": false, "is_shared": self.shared, "is_ext_shared": self.shared, "is_org_shared": false,
             "is_pending_ext_shared": false, "is_member": self.members.contains(BOT), "context_team_id": TEAM,
             "unlinked": 0, "previous_names": [], "pending_shared": [],
             "topic": {"value": self.topic, "creator": "", "last_set": 0},
-            "purpose": {"value": "", "creator": "", "last_set": 0},
+            "purpose": {"value": self.purpose, "creator": "", "last_set": 0},
         })
     }
 
