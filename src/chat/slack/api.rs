@@ -127,6 +127,9 @@ impl Slack {
         let answer: Value =
             client.open_session(&token).http_session_api.http_post("auth.test", &json!({}), None).await.map_err(
                 |error| match (&error, meaning(&error)) {
+                    (SlackClientError::ApiError(refusal), meant) if is_trouble(&refusal.code) => {
+                        ConnectError::Unreachable(meant)
+                    }
                     (SlackClientError::ApiError(_), meant @ (SendError::Unknown(_) | SendError::Refused(_))) => {
                         ConnectError::Refused(meant)
                     }
@@ -189,7 +192,7 @@ impl Slack {
         self.may_call(method)?;
         let session = self.client.open_session(token);
         let answer = session.http_session_api.http_post(method, &request, None).await;
-        answer.map_err(|error| self.note(method, &error))
+        slacks(answer.map_err(|error| self.note(method, &error))?)
     }
 
     pub(super) async fn get(&self, method: &str, fields: &[(&str, Option<String>)]) -> Result<Value, SendError> {
@@ -197,7 +200,7 @@ impl Slack {
         let session = self.client.open_session(&self.token);
         let fields = fields.to_vec();
         let answer = session.http_session_api.http_get(method, &fields, None).await;
-        answer.map_err(|error| self.note(method, &error))
+        slacks(answer.map_err(|error| self.note(method, &error))?)
     }
 
     /// Slack limits a method for the whole workspace, so while it wants to be left alone nobody calls it.
@@ -264,6 +267,12 @@ impl Slack {
         sleep_until(at).await;
     }
 
+    /// Notes that something may still appear in a channel.
+    fn may_appear_in(&self, channel: &str) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.1.insert(channel.to_owned(), Instant::now() + SETTLES_WITHIN);
+    }
+
     async fn send_posts(&self, outgoing: &Outgoing) -> Result<MessageId, SendError> {
         let channel = &self.channel_of(&outgoing.room).await?;
         if let Some(edited) = &outgoing.edits {
@@ -296,7 +305,7 @@ impl Slack {
     /// Puts the whole text into a file where the message belongs, unless it is there. What is not uploaded is told in
     /// messages; what may have been is tried again.
     async fn share(&self, outgoing: &Outgoing, file: &AsFile) -> Result<Shared, SendError> {
-        let channel = &outgoing.room.channel;
+        let channel = &self.channel_of(&outgoing.room).await?;
         // The key makes the name its own, so that it is found again.
         let name = format!("{}-{}.txt", file.name, outgoing.key.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
         let own = self.history(outgoing, channel, |message| {
@@ -349,7 +358,7 @@ impl Slack {
     }
 
     async fn send_parts(&self, outgoing: &Outgoing, posts: Vec<Post>) -> Result<MessageId, SendError> {
-        let channel = &outgoing.room.channel;
+        let channel = &self.channel_of(&outgoing.room).await?;
         let whole = posts.len();
         let mut first = None;
         for (part, Post { text, blocks }) in posts.into_iter().enumerate() {
@@ -374,7 +383,16 @@ impl Slack {
                 }
             };
             self.wait_for(channel).await;
-            let answer = self.post(method, request).await.map_err(|error| match error {
+            let mut answer = self.post(method, request.clone()).await;
+            if let (Err(SendError::Refused(why)), Some(fields)) = (&answer, request.as_object_mut())
+                && is_about_the_thread(why)
+                && fields.remove("thread_ts").is_some()
+            {
+                // Its root was deleted, or the thread was closed: better in the channel than nowhere.
+                tracing::warn!(room = %outgoing.room, why, "a thread takes nothing any more; it is said in its channel");
+                answer = self.post(method, request).await;
+            }
+            let answer = answer.map_err(|error| match error {
                 // Some of it has arrived: whoever sends it again has to look for that first.
                 SendError::RetryAfter(_) if part > 0 => {
                     SendError::Unknown(format!("only {part} of {whole} parts went"))
@@ -433,7 +451,7 @@ impl Slack {
                     "conversations.replies"
                 }
             };
-            let page = self.get(method, &fields).await?;
+            let page = self.get(method, &fields).await.map_err(cannot_look)?;
             let page: Page = Page::deserialize(&page)
                 .map_err(|error| SendError::Unknown(format!("{method} was answered in another shape: {error}")))?;
             picked.extend(page.messages.iter().filter_map(&pick));
@@ -512,12 +530,13 @@ impl Adapter for Slack {
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {
         async move {
             // Noted beforehand: whoever waits may give up, and then nothing below is reached.
-            self.settled
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .1
-                .insert(message.room.channel.clone(), Instant::now() + SETTLES_WITHIN);
-            self.send_posts(message).await
+            self.may_appear_in(&message.room.channel);
+            let sent = self.send_posts(message).await;
+            if matches!(sent, Err(SendError::Unknown(_))) {
+                // Counted from when nobody knew any more: what took long to fail may take long to appear.
+                self.may_appear_in(&message.room.channel);
+            }
+            sent
         }
         .boxed()
     }
@@ -687,6 +706,37 @@ fn meaning(error: &SlackClientError) -> SendError {
     }
 }
 
+/// What Slack says is Slack's: everything that it answers says whether it is well. Something between may answer as well,
+/// and without an error.
+fn slacks(answer: Value) -> Result<Value, SendError> {
+    if answer["ok"] == true {
+        return Ok(answer);
+    }
+    Err(SendError::Unknown("an answer that is not Slack's".to_owned()))
+}
+
+/// A room that must not be read is one that cannot be searched, which must not silence it.
+fn cannot_look(error: SendError) -> SendError {
+    match error {
+        SendError::Unknown(why) if ["missing_scope", "no_permission"].iter().any(|code| why.starts_with(code)) => {
+            SendError::Refused(why)
+        }
+        other => other,
+    }
+}
+
+/// Whether Slack has trouble that passes.
+fn is_trouble(code: &str) -> bool {
+    matches!(code, "internal_error" | "fatal_error" | "service_unavailable" | "request_timeout" | "team_added_to_org")
+}
+
+/// Whether a message was refused only because of the thread that it was for.
+fn is_about_the_thread(why: &str) -> bool {
+    ["thread_not_found", "cannot_reply_to_message", "restricted_action_thread_locked"]
+        .iter()
+        .any(|code| why.starts_with(code))
+}
+
 /// What one of Slack's words means for the message. What is wrong with the app or its token is not wrong with the
 /// message: it waits until somebody has put that right.
 fn meaning_of_code(code: &str) -> SendError {
@@ -694,8 +744,10 @@ fn meaning_of_code(code: &str) -> SendError {
     let waits = |why: &str| SendError::Unknown(format!("{code}: {why}"));
     match code {
         "ratelimited" | "rate_limited" => SendError::RetryAfter(PAUSE),
-        "internal_error" | "fatal_error" | "service_unavailable" | "request_timeout" | "team_added_to_org" => {
-            waits("Slack has trouble of its own")
+        "message_limit_exceeded" => SendError::RetryAfter(PAUSE),
+        code if is_trouble(code) => waits("Slack has trouble of its own"),
+        "update_failed" | "external_channel_migrating" | "team_access_not_granted" => {
+            waits("Slack does not take it now")
         }
         "invalid_auth"
         | "not_authed"

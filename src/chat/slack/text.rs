@@ -63,7 +63,7 @@ pub struct Post {
 /// its buttons under the last.
 pub fn posts(message: &Message) -> Vec<Post> {
     let parts = split(&message.text, BODY);
-    let last = parts.len() - 1;
+    let last = parts.len().saturating_sub(1);
     parts
         .iter()
         .enumerate()

@@ -157,6 +157,7 @@ async fn what_slack_answers_is_what_becomes_of_the_message() {
         refusal("brand_new_error"),
         (503, None, json!({})),
         (400, None, json!({})),
+        (200, None, json!({"welcome": "to the network"})),
         ok(json!({"channel": "C1"})),
     ];
     let answers: Vec<(&str, Answer)> = said.into_iter().map(|answer| ("chat.update", answer)).collect();
@@ -184,6 +185,7 @@ async fn what_slack_answers_is_what_becomes_of_the_message() {
     refused, brand_new_error
     unknown, HTTP 503
     refused, HTTP 400
+    unknown, an answer that is not Slack's
     sent 17.1
     "##);
 }
@@ -232,6 +234,23 @@ async fn i5_what_arrived_in_part_is_looked_for_before_it_is_sent_again() {
     let (slack, _script) = slack(&answers).await;
     let long = "word ".repeat(BODY / 4);
     assert!(matches!(slack.send(&outgoing(&long)).await, Err(SendError::Unknown(_))));
+}
+
+#[tokio::test]
+async fn what_a_thread_does_not_take_is_said_in_its_channel() {
+    let answers =
+        [("chat.postMessage", refusal("cannot_reply_to_message")), ("chat.postMessage", ok(json!({"ts": "18.1"})))];
+    let (slack, script) = slack(&answers).await;
+    let reply = Outgoing { thread: Some(ThreadId::new("17.1")), ..outgoing("failed at step 2") };
+    assert_eq!(slack.send(&reply).await, Ok(MessageId::new("18.1")));
+    let calls = calls(&script);
+    assert_eq!((&calls[0].1["thread_ts"], calls[1].1.get("thread_ts")), (&json!("17.1"), None));
+}
+
+#[tokio::test]
+async fn i5_a_room_that_must_not_be_read_is_spoken_to_all_the_same() {
+    let (slack, _script) = slack(&[("conversations.history", refusal("missing_scope"))]).await;
+    assert!(matches!(slack.find(&outgoing("x")).await, Err(SendError::Refused(_))), "the sender goes on after this");
 }
 
 #[tokio::test]
