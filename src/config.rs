@@ -347,10 +347,7 @@ fn read_file(path: &Path) -> anyhow::Result<File> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("the settings file {} cannot be read", path.display()))?;
     // Without the line itself: somebody may have written a token into it.
-    serde_yaml::from_str(&text).map_err(|error| {
-        let at = error.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
-        anyhow::anyhow!("{}{at}: {}", path.display(), error.without_snippet())
-    })
+    serde_yaml::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.without_snippet()))
 }
 
 #[cfg(test)]

@@ -292,10 +292,10 @@ fn a_mistake_in_one_file_is_not_told_again_in_others() {
         ),
     ]);
     let told = load(root.path()).expect_err("wrong").lines().collect::<Vec<_>>().join("\n");
-    insta::assert_snapshot!(told, @r#"
+    insta::assert_snapshot!(told, @"
     policy.yaml:2: this is not YAML: mapping values are not allowed in this context.
-    system.yaml:2: `titel` is not a key that can stand here (expected `system`, `title`, `environment`, `room`, `may_run`, `may_see`, `may_unstick`, `may_resolve`, `may_pause` or `services`). Did you mean `title`?
-    "#);
+    system.yaml:2: `titel` is not a key that can stand here (expected `system`, `title`, `environment`, `room`, `may_run`, `may_see`, `may_unstick`, `may_resolve`, `may_pause`, `incident_channel` or `services`). Did you mean `title`?
+    ");
 }
 
 #[test]
@@ -395,7 +395,7 @@ fn a_room_is_told_one_line_a_problem() {
     let told = load(root.path()).expect_err("wrong").lines().collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(told,  @r#"
     forged.yaml:1: `mei\u{a}rooms.yaml:1: all is well\u{202e}` is not an absolute path. A secret lies outside the catalog: give its path from `/` on.
-    people.yaml:1: `acounts` is not a key that can stand here (expected `accounts`). Did you mean `accounts`?
+    people.yaml:1: `acounts` is not a key that can stand here (expected `accounts` or `ask`). Did you mean `accounts`?
     rooms.yaml:3: room `ops` has this address already (the other is at rooms.yaml:2). A place has one name here: use that one.
     "#);
 }

@@ -344,7 +344,7 @@ fn named(text: &str) -> usize {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_long_is_its_beginning_and_a_file() {
+async fn i5_an_answer_that_is_too_long_is_its_beginning_and_a_file() {
     let bot = helps_at_length().await;
     // It is there, and nobody knows: it is found, and not put there again.
     bot.slack.next("files.completeUploadExternal", Fault::LostAfter);

@@ -113,6 +113,16 @@ async fn whoever_is_in_the_user_group_approves() {
 
     {"came":["lin"],"group":"managers","kind":"group_seen","left":["boss"],"members":["lin"],"user_group":"slack:T0ACME:S0MANAGERS"}
 
+    system-a: Done in LASTED, approved by lin.
+    PRODUCTION · mei asks: start service-b on HOST · 1 change, no undo · until TIME · CODE
+    approved or deny because … here, boss.
+    Why: Brings a stopped service back; users see errors until then. It has not run before.
+    1 ! run    countersign demo-ctl start service-b   on HOST, at most 1 min
+               (is BIN/countersign; gets COUNTERSIGN_DEMO)
+    2   check  service-b running   within 30 s, every 2 s
+               countersign demo-ctl status service-b
+               (is BIN/countersign; gets COUNTERSIGN_DEMO)
+    Plan DIGEST · run 1 · policy managers · asked of boss
     system-a >: boss, CODE is not for you to decide. Asked: lin.
     system-a >: boss, CODE is not for you to decide. Asked: lin.
     system-a >: lin approved start service-b (CODE)
@@ -182,6 +192,16 @@ async fn when_slack_is_silent_nobody_is_in_it_and_it_is_said() {
 
     {"came":[],"group":"managers","kind":"group_seen","left":[],"members":["boss"],"user_group":"slack:T0ACME:S0MANAGERS"}
 
+    system-a: Done in LASTED, approved by boss.
+    PRODUCTION · mei asks: start service-b on HOST · 1 change, no undo · until TIME · CODE
+    approved or deny because … here, boss.
+    Why: Brings a stopped service back; users see errors until then. It has not run before.
+    1 ! run    countersign demo-ctl start service-b   on HOST, at most 1 min
+               (is BIN/countersign; gets COUNTERSIGN_DEMO)
+    2   check  service-b running   within 30 s, every 2 s
+               countersign demo-ctl status service-b
+               (is BIN/countersign; gets COUNTERSIGN_DEMO)
+    Plan DIGEST · run 1 · policy managers · asked of boss
     system-a >: boss approved start service-b (CODE)
     "#);
     bot.finish().await;

@@ -131,7 +131,11 @@ impl App {
     /// Takes what platforms have said into the catalog in use.
     fn look_at_members(&self, heard: impl FnOnce(&mut Sightings)) -> Arc<InUse> {
         let mut in_use = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
-        *in_use = Arc::new(self.with_members(&in_use, heard));
+        let now = self.with_members(&in_use, heard);
+        // Whoever keeps a catalog sees by its place in memory whether it is another.
+        if now.catalog.groups != in_use.catalog.groups {
+            *in_use = Arc::new(now);
+        }
         in_use.clone()
     }
 

@@ -113,7 +113,8 @@ impl Turn<'_> {
 
     /// Notes in which room it is told what comes of the line.
     pub(super) fn acts_in(&mut self, room: &RoomAddress) {
-        if room != self.room() {
+        // In its own channel an incident is talked about where people are.
+        if room != self.room() && self.own.is_none() {
             self.told_in = Some(room.clone());
         }
     }

@@ -133,7 +133,10 @@ pub async fn watch(app: Arc<App>, asker: Arc<Asker>, me: WorkerId, lease: Durati
             continue;
         };
         let in_use = app.in_use();
-        if round.as_ref().is_none_or(|round| !Arc::ptr_eq(&round.in_use, &in_use)) {
+        if let Some(round) = round.as_mut().filter(|round| round.in_use.fingerprint == in_use.fingerprint) {
+            // The same catalog: who is in its groups may be others, and nothing begins anew for that.
+            round.in_use = in_use;
+        } else {
             match begin(&app, in_use, round.as_ref()).await {
                 Ok(begun) => round = Some(begun),
                 // Those of the round before are watched meanwhile.
@@ -272,7 +275,7 @@ fn asked(app: &App, round: Option<&mut Round>, done: Result<Asked, tokio::task::
         Ok(Asked { key, at, took, taken, of }) => {
             let Some(round) = round else { return };
             // A result that an older round asked for was not brought before the triggers of this one.
-            let looked = taken && Arc::ptr_eq(&of, &round.in_use);
+            let looked = taken && of.fingerprint == round.in_use.fingerprint;
             if let Some(entry) = round.checks.get_mut(&key) {
                 let mut random = [0; 4];
                 // Without randomness the checks keep step, which does no harm for once.

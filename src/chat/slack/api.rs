@@ -203,6 +203,12 @@ impl Slack {
         slacks(answer.map_err(|error| self.note(method, &error))?)
     }
 
+    /// As if every limit were over: a test does not wait.
+    #[cfg(test)]
+    pub(super) fn forget_limits(&self) {
+        self.limited.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Slack limits a method for the whole workspace, so while it wants to be left alone nobody calls it.
     fn may_call(&self, method: &str) -> Result<(), SendError> {
         let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);

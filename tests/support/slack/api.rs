@@ -607,13 +607,14 @@ impl Calling<'_> {
     }
 
     fn archive(&mut self) -> Result<Value, Refusal> {
-        let channel = self.own_channel()?;
+        let channel = self.channel()?;
         if channel.room == Room::Direct {
             return Err("method_not_supported_for_channel_type".into());
         }
         if channel.archived {
             return Err("already_archived".into());
         }
+        let channel = self.own_channel()?;
         self.state.archive(&channel.id, BOT);
         Ok(json!({}))
     }

@@ -258,6 +258,7 @@ async fn a_limit_is_waited_for_and_what_was_read_is_not_read_again() {
     scene.round().await;
     assert!(scene.calls().is_empty(), "not before");
     scene.again = Some(Instant::now());
+    scene.away.slack.forget_limits();
     scene.round().await;
     assert_eq!(scene.calls(), ["conversations.info C2", "conversations.history C2"]);
     assert!(scene.away.whole().now_or_never().is_some() && scene.again.is_none());
