@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
-use chrono::Utc;
 use countersign::chat::slack::signed::signature;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -94,7 +93,7 @@ struct Speaker<'a> {
 }
 
 impl Speaker<'_> {
-    async fn say(&self, channel: &str, thread: Option<&str>, text: &str) -> String {
+    async fn say(&self, bot: &Bot, channel: &str, thread: Option<&str>, text: &str) -> String {
         let mut line = json!({"channel": channel, "text": text});
         if let Some(thread) = thread {
             line["thread_ts"] = json!(thread);
@@ -106,11 +105,12 @@ impl Speaker<'_> {
         if let Some(thread) = thread {
             event["thread_ts"] = json!(thread);
         }
+        let now = bot.db().store.clock().now().timestamp();
         let body = json!({"type": "event_callback", "team_id": self.team, "event_id": format!("Ev{ts}"),
-            "event_time": Utc::now().timestamp(), "event": event,
+            "event_time": now, "event": event,
             "authorizations": [{"team_id": self.team, "is_bot": true}]})
         .to_string();
-        let at = Utc::now().timestamp().to_string();
+        let at = now.to_string();
         let request = self.emulator.http.post(format!("http://127.0.0.1:{}/slack/events", self.port));
         let answer = request
             .header("content-type", "application/json")
@@ -158,7 +158,7 @@ async fn the_scene_before_a_slack_that_others_wrote() {
         .edited("rooms.yaml", "local:trial:system-a", &format!("slack:{team}:{room}"));
     let bot = Bot::start_with(catalog, &settings).await;
 
-    let line = mei.say(&room, None, "start service b").await;
+    let line = mei.say(&bot, &room, None, "start service b").await;
     let asked = until("the request is in the channel", async || {
         let messages = emulator.messages("conversations.history", json!({"channel": room})).await;
         messages.into_iter().find(|message| message["text"].as_str().is_some_and(|text| text.contains("mei asks")))
@@ -172,7 +172,7 @@ async fn the_scene_before_a_slack_that_others_wrote() {
         (posted == 1).then_some(())
     })
     .await;
-    boss.say(&room, Some(&root), "approved").await;
+    boss.say(&bot, &room, Some(&root), "approved").await;
     let thread = until("the outcome is in the thread", async || {
         let replies = emulator.messages("conversations.replies", json!({"channel": room, "ts": root})).await;
         replies

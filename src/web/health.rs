@@ -223,10 +223,10 @@ mod tests {
     #[test]
     fn rooms_that_are_closed_are_counted_and_not_named() {
         let hearing = Arc::new(Hearing::new("slack:T0ACME"));
-        assert!(closed(&[hearing.clone()]).is_empty());
+        assert!(closed(std::slice::from_ref(&hearing)).is_empty());
         hearing.close_room("C1");
         assert_eq!(
-            closed(&[hearing.clone()]),
+            closed(std::slice::from_ref(&hearing)),
             ["One declared room of Slack (T0ACME) is closed to the bot; the log says which."]
         );
         hearing.close_room("C2");
