@@ -185,7 +185,7 @@ async fn what_slack_answers_is_what_becomes_of_the_message() {
     refused, brand_new_error
     unknown, HTTP 503
     refused, HTTP 400
-    unknown, an answer that is not Slack's
+    unknown, an answer that cannot be read
     sent 17.1
     "##);
 }
@@ -234,6 +234,15 @@ async fn i5_what_arrived_in_part_is_looked_for_before_it_is_sent_again() {
     let (slack, _script) = slack(&answers).await;
     let long = "word ".repeat(BODY / 4);
     assert!(matches!(slack.send(&outgoing(&long)).await, Err(SendError::Unknown(_))));
+}
+
+/// The library takes what is not JSON at all for an empty answer.
+#[test]
+fn what_something_in_between_answers_is_no_success() {
+    for answer in [json!({}), json!({"ok": false}), json!({"ok": "true"}), json!("welcome"), Value::Null] {
+        assert!(matches!(slacks(answer.clone()), Err(SendError::Unknown(_))), "{answer}");
+    }
+    assert!(slacks(json!({"ok": true})).is_ok());
 }
 
 #[tokio::test]

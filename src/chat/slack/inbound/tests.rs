@@ -352,8 +352,13 @@ fn put(into: &mut Value, path: &[usize], value: Value) {
     }
 }
 
+/// How many cases: a few each time, and as many as somebody wants who has the time.
+fn cases() -> u32 {
+    std::env::var("COUNTERSIGN_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(128)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     /// Whatever stands in the place of whatever field, it is something that was said or something to count.
     #[test]
