@@ -6,16 +6,17 @@
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 
+use super::up::SettingsArgs;
 use crate::chat::slack::api::SLACK;
 use crate::chat::slack::checkup::{Checkup, Installed, Trouble};
 use crate::chat::slack::{PLATFORM, manifest};
-use crate::config::{Database, Flags, Settings, SlackHears, SlackSettings};
+use crate::config::{Database, Settings, SlackHears, SlackSettings};
 use crate::engine::Secrets;
 use crate::ledger::{self, Trial};
 use crate::model::catalog::Catalog;
@@ -35,21 +36,8 @@ const BOT_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Settings file (YAML), as for `up`.
-    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
-    config: Option<PathBuf>,
-    /// Folder of the catalog [default: runbooks].
-    #[arg(long, value_name = "DIR")]
-    catalog: Option<PathBuf>,
-    /// Folder for the bot's own data [default: $XDG_DATA_HOME/countersign].
-    #[arg(long, value_name = "DIR", env = "COUNTERSIGN_DATA")]
-    data: Option<PathBuf>,
-    /// `auto`, or the URL of a Postgres [default: auto].
-    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
-    database: Option<String>,
-    /// Address and port at which the bot would listen [default: 127.0.0.1:7373].
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// One JSON object a line: `level` (`ok`, `note`, `wrong`), `about`, `says`.
     #[arg(long)]
     json: bool,
@@ -80,14 +68,8 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
 }
 
 async fn look(args: Args) -> Vec<Finding> {
-    let named = args.config.as_ref().map(|path| path.display().to_string());
-    let settings = Settings::read(Flags {
-        config: args.config,
-        catalog: args.catalog,
-        data: args.data,
-        database: args.database,
-        listen: args.listen,
-    });
+    let named = args.settings.config.as_ref().map(|path| path.display().to_string());
+    let settings = Settings::read(args.settings.into());
     let settings = match settings {
         Ok(settings) => settings,
         // Everything else depends on them.

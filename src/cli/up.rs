@@ -49,12 +49,12 @@ const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long what has been recorded may take to be told at the end.
 const TELL_WITHIN: Duration = Duration::from_secs(3);
 
-/// Start the bot: without settings a trial, with a local room, a database of its own and demo services.
+/// What says which settings: for `up`, and for whatever looks at the same.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct SettingsArgs {
     /// Settings file (YAML).
     #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// Folder of the catalog [default: runbooks].
     #[arg(long, value_name = "DIR")]
     catalog: Option<PathBuf>,
@@ -67,6 +67,20 @@ pub struct Args {
     /// Address and port to listen at; port 0 takes a free one [default: 127.0.0.1:7373].
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+}
+
+impl From<SettingsArgs> for Flags {
+    fn from(args: SettingsArgs) -> Self {
+        let SettingsArgs { config, catalog, data, database, listen } = args;
+        Self { config, catalog, data, database, listen }
+    }
+}
+
+/// Start the bot: without settings a trial, with a local room, a database of its own and demo services.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// How logs are written to stderr.
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -83,13 +97,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     if let Err(error) = close_to_others() {
         tracing::warn!(%error, "this process cannot be closed to others of its user: a step could read its environment");
     }
-    let settings = Settings::read(Flags {
-        config: args.config,
-        catalog: args.catalog,
-        data: args.data,
-        database: args.database,
-        listen: args.listen,
-    })?;
+    let settings = Settings::read(args.settings.into())?;
     // Registered before anything is started, so that a signal in the middle of it is not lost.
     let mut ending = Ending::new()?;
     let catalog = settings.catalog.clone();

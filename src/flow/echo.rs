@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
 use super::App;
+use super::held::Held;
 use super::turn::{accounts, plan_of};
 use crate::metrics::beats::{Loop, beat};
 use crate::model::chat::{Account, Message, RoomAddress};
@@ -32,7 +33,7 @@ const BATCH: i64 = 200;
 /// Tells until told to stop.
 pub async fn room_sink(app: Arc<App>, me: WorkerId, lease: Duration, mut stop: watch::Receiver<bool>) {
     let mut chained = app.store.hub().listen(Topic::Chained);
-    let mut held_until = None::<tokio::time::Instant>;
+    let mut held = Held::new(LEASE);
     loop {
         beat(Loop::RoomSink);
         if *stop.borrow() {
@@ -41,18 +42,8 @@ pub async fn room_sink(app: Arc<App>, me: WorkerId, lease: Duration, mut stop: w
         let now = tokio::time::Instant::now();
         // Renewed when a third of it has passed: the position's guard keeps two sinks from telling the same twice, the
         // lease keeps them from working in vain.
-        if held_until.is_none_or(|until| now + lease * 2 / 3 >= until) {
-            match app.store.take_lease(LEASE, me, lease).await {
-                Ok(Some(_)) => held_until = Some(now + lease),
-                Ok(None) => held_until = None,
-                Err(error) => {
-                    tracing::error!(error = %text::chain(&error), "the room's sink has no lease");
-                    held_until = None;
-                }
-            }
-        }
         let mut more = false;
-        if held_until.is_some() {
+        if held.keep(&app, me, lease).await {
             // What takes longer is told by further batches: between them the lease is renewed, and `stop` is heard.
             match tell(&app, now + lease / 6, &stop).await {
                 Ok(told) => more = told == Told::Some,

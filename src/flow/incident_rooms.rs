@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::App;
+use super::held::Held;
 use super::turn::{accounts, plan_of};
 use crate::chat::{Adapter, NewRoom, Rooms, SendError};
 use crate::metrics::beats::{Loop, beat};
@@ -56,25 +57,14 @@ pub async fn incident_rooms(
     lease: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut held_until = None::<Instant>;
+    let mut held = Held::new(LEASE);
     loop {
         beat(Loop::IncidentRooms);
         if *stop.borrow() {
             return;
         }
-        let now = Instant::now();
-        if held_until.is_none_or(|until| now + lease * 2 / 3 >= until) {
-            match app.store.take_lease(LEASE, me, lease).await {
-                Ok(Some(_)) => held_until = Some(now + lease),
-                Ok(None) => held_until = None,
-                Err(error) => {
-                    tracing::error!(error = %text::chain(&error), "the channels of incidents have no lease");
-                    held_until = None;
-                }
-            }
-        }
         let mut did = Did::Nothing;
-        if held_until.is_some() {
+        if held.keep(&app, me, lease).await {
             match round(&app, &ledger, &mut stop).await {
                 Ok(done) => did = done,
                 Err(error) => tracing::error!(error = %text::chain(&error), "the channels of incidents have to wait"),

@@ -9,6 +9,7 @@ mod commands;
 mod echo;
 mod echo_incident;
 mod handle;
+mod held;
 mod housekeeping;
 mod incident_rooms;
 mod membership;

@@ -172,35 +172,33 @@ impl Slack {
     }
 
     /// Asks for something and tells Slack's own word for why it was not done, beside what that means.
-    pub(super) async fn ask(&self, method: &str, request: Value) -> Result<Value, (Option<String>, SendError)> {
-        let session = self.client.open_session(&self.token);
-        session.http_session_api.http_post(method, &request, None).await.map_err(|error| told(&error))
+    pub(super) async fn ask(&self, method: &str, request: Value) -> Result<Value, Why> {
+        self.call(&self.token, method, Asking::Post(request)).await
     }
 
     /// The same for what is only read.
-    pub(super) async fn look_up(
-        &self,
-        method: &str,
-        fields: &[(&str, Option<String>)],
-    ) -> Result<Value, (Option<String>, SendError)> {
-        let session = self.client.open_session(&self.token);
-        let fields = fields.to_vec();
-        session.http_session_api.http_get(method, &fields, None).await.map_err(|error| told(&error))
+    pub(super) async fn look_up(&self, method: &str, fields: &[(&str, Option<String>)]) -> Result<Value, Why> {
+        self.call(&self.token, method, Asking::Get(fields)).await
     }
 
     async fn post_as(&self, token: &SlackApiToken, method: &str, request: Value) -> Result<Value, SendError> {
-        self.may_call(method)?;
-        let session = self.client.open_session(token);
-        let answer = session.http_session_api.http_post(method, &request, None).await;
-        slacks(answer.map_err(|error| self.note(method, &error))?)
+        self.call(token, method, Asking::Post(request)).await.map_err(|(_, error)| error)
     }
 
     pub(super) async fn get(&self, method: &str, fields: &[(&str, Option<String>)]) -> Result<Value, SendError> {
-        self.may_call(method)?;
-        let session = self.client.open_session(&self.token);
-        let fields = fields.to_vec();
-        let answer = session.http_session_api.http_get(method, &fields, None).await;
-        slacks(answer.map_err(|error| self.note(method, &error))?)
+        self.look_up(method, fields).await.map_err(|(_, error)| error)
+    }
+
+    /// The one way to Slack: everything that is asked keeps its limits, and believes nobody else's answer.
+    async fn call(&self, token: &SlackApiToken, method: &str, asking: Asking<'_>) -> Result<Value, Why> {
+        self.may_call(method).map_err(|error| (None, error))?;
+        let session = self.client.open_session(token);
+        let answer = match asking {
+            Asking::Post(request) => session.http_session_api.http_post(method, &request, None).await,
+            Asking::Get(fields) => session.http_session_api.http_get(method, &fields.to_vec(), None).await,
+        };
+        let answer = answer.map_err(|error| (code_of(&error), self.note(method, &error)))?;
+        slacks(answer).map_err(|error| (None, error))
     }
 
     /// As if every limit were over: a test does not wait.
@@ -501,12 +499,22 @@ impl Slack {
     }
 }
 
-fn told(error: &SlackClientError) -> (Option<String>, SendError) {
-    let code = match error {
+/// Slack's own word for why something was not done, if it said one, and what that means.
+pub(super) type Why = (Option<String>, SendError);
+
+/// How a method is asked.
+enum Asking<'a> {
+    /// With a body of JSON.
+    Post(Value),
+    /// By fields in the address: what is only read.
+    Get(&'a [(&'a str, Option<String>)]),
+}
+
+fn code_of(error: &SlackClientError) -> Option<String> {
+    match error {
         SlackClientError::ApiError(refusal) => Some(refusal.code.clone()),
         _ => None,
-    };
-    (code, meaning(error))
+    }
 }
 
 impl Adapter for Slack {

@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::api::Slack;
+use super::api::{Slack, Why};
 use super::text::escape;
 use super::{PLATFORM, is_user_id};
 use crate::chat::{NewRoom, Rooms, SendError};
@@ -39,9 +39,6 @@ const PAGES: usize = 25;
 const APPEARS_WITHIN: Duration = Duration::from_secs(2);
 /// How far Slack's clock and ours may be apart.
 const SKEW: TimeDelta = TimeDelta::minutes(5);
-
-/// Slack's word for why, if it gave one, and what that means.
-type Why = (Option<String>, SendError);
 
 impl Slack {
     async fn make_channel(&self, new: &NewRoom) -> Result<MadeRoom, SendError> {

@@ -245,6 +245,20 @@ fn what_something_in_between_answers_is_no_success() {
     assert!(slacks(json!({"ok": true})).is_ok());
 }
 
+/// Messages, channels and people are asked for by one way: who is told to wait waits, whatever it is for.
+#[tokio::test]
+async fn a_limit_holds_for_everything_that_is_asked() {
+    let limited = (429, Some(30), json!({"ok": false, "error": "ratelimited"}));
+    let (slack, script) = slack(&[("conversations.create", limited.clone()), ("conversations.info", limited)]).await;
+    for _ in 0..2 {
+        let made = slack.ask("conversations.create", json!({"name": "inc-1"})).await;
+        assert!(matches!(made, Err((_, SendError::RetryAfter(_)))), "{made:?}");
+        let seen = slack.look_up("conversations.info", &[("channel", Some("C1".to_owned()))]).await;
+        assert!(matches!(seen, Err((_, SendError::RetryAfter(_)))), "{seen:?}");
+    }
+    assert_eq!(calls(&script).len(), 2, "each once");
+}
+
 #[tokio::test]
 async fn what_a_thread_does_not_take_is_said_in_its_channel() {
     let answers =
