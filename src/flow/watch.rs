@@ -552,6 +552,7 @@ impl Context<'_> {
                 cause: None,
                 trigger: Some(trigger.name.clone()),
                 incident: self.incident(tx).await?,
+                notes: Vec::new(),
                 tx: &mut *tx,
             };
             if asking.find_open_run(&sealed).await?.is_some() {

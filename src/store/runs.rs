@@ -759,6 +759,37 @@ impl Tx {
         requests_by_id(&mut *self.inner, &ids).await
     }
 
+    /// Requests to start a runbook of a system that somebody made in a room, not a trigger, and that wait or were made since
+    /// a moment; oldest first.
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn list_requests_like(
+        &mut self,
+        room: &RoomAddress,
+        person: &PersonId,
+        runbook: &RunbookName,
+        system: &SystemName,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<Request>> {
+        let ids = sqlx::query_scalar!(
+            r#"
+            select q.id from request q join run r on r.id = q.run
+            where r.system = $4 and r.runbook = $3 and r.trigger is null and r.room = $1 and r.requester = $2
+                and q.room = $1 and q.retry_step is null and (q.state = 'pending' or q.asked_at >= $5)
+            order by q.id
+            "#,
+            room.to_string(),
+            person.as_str(),
+            runbook.as_str(),
+            system.as_str(),
+            since,
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        requests_by_id(&mut *self.inner, &ids).await
+    }
+
     /// The newest request with a code, waiting or not.
     ///
     /// # Errors

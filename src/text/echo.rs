@@ -340,7 +340,7 @@ pub fn sent_back(plan: &Plan, requester: &PersonId, code: &Code, by: &PersonId, 
 /// A request made way for a newer one.
 pub fn superseded(plan: &Plan, code: &Code, by: &PersonId, newer: &Code) -> String {
     format!(
-        "{by} asked again with other content: {newer} has taken the place of {code} ({}). What was answered to {code} does \
+        "{by} asked again: {newer} has taken the place of {code} ({}). What was answered to {code} does \
          not count for {newer}.",
         visible(&plan.deed)
     )
@@ -450,6 +450,6 @@ pub(super) fn step_name(plan: &Plan, step: u32) -> String {
 }
 
 /// Without a full stop at its end, for the sentence around it brings one.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     text.trim_end_matches('.').to_owned()
 }

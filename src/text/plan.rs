@@ -32,6 +32,8 @@ pub struct RequestText<'a> {
     pub unseen: &'a str,
     /// How earlier runs of this plan went: total, helped, usual length in milliseconds.
     pub earlier: (i64, i64, Option<u64>),
+    /// What came before it, each a line: [`takes_place_of`], [`after_sent_back`].
+    pub notes: &'a [String],
     /// Until when.
     pub expires_at: DateTime<Utc>,
     /// Now.
@@ -58,6 +60,7 @@ pub fn request(text: &RequestText<'_>) -> String {
     ];
     let why = plan.why.as_deref().map(|why| format!("Why: {} ", visible(why))).unwrap_or_default();
     lines.push(format!("{why}{}", earlier(text.earlier)));
+    lines.extend(text.notes.iter().cloned());
     lines.extend(steps(plan));
     let policy = plan.policy.as_ref().map(|policy| format!(" · policy {}", policy.name)).unwrap_or_default();
     lines.push(format!("Plan {} · run {}{policy} · asked of {}", groups(text.digest), text.run, and(text.asked)));
@@ -65,6 +68,18 @@ pub fn request(text: &RequestText<'_>) -> String {
         lines.push(text.unseen.trim_start().to_owned());
     }
     lines.join("\n")
+}
+
+/// Which requests end by this one.
+pub fn takes_place_of(codes: &[Code]) -> String {
+    let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
+    let does = if codes.len() == 1 { "does" } else { "do" };
+    format!("It takes the place of {}, which {does} not count any more.", codes.join(" and "))
+}
+
+/// That somebody had sent the same back.
+pub fn after_sent_back(by: &PersonId, why: &str) -> String {
+    format!("Asked again after {by} wanted: {}.", super::echo::sentence(&visible(why)))
 }
 
 /// What stands under a request in somebody's direct messages.

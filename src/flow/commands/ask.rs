@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::turn::{Answered, Turn, accounts, is_known, plan_of};
 use super::super::{App, InUse};
 use super::decide::shown_directly;
-use crate::approval::{self, Begin};
+use crate::approval::{self, Begin, End, EndOutcome, Ending};
 use crate::chat::sender::split;
 use crate::command::Anew;
 use crate::engine::plan::{plan, plan_is};
@@ -20,6 +20,7 @@ use crate::model::id::{
     CheckName, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, ServiceName, ThreadId, TriggerName,
 };
 use crate::model::plan::{Plan, Sealed, Telling};
+use crate::model::request::RequestState;
 use crate::model::run::RunState;
 use crate::store::{
     DIRECT, EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
@@ -29,6 +30,8 @@ use crate::text::plan::RequestText;
 
 /// How many codes are tried before giving up: with so many requests waiting, something else is wrong.
 const CODES: usize = 20;
+/// For how long it is said of a request what became of the one before it.
+const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
 pub(super) async fn command_is(turn: &mut Turn<'_>, service: &ServiceName, check: Option<&CheckName>) -> Result<()> {
     let catalog = turn.in_use.clone();
@@ -142,6 +145,8 @@ pub(in crate::flow) struct Asking<'a> {
     pub(in crate::flow) trigger: Option<TriggerName>,
     /// The incident that the run belongs to.
     pub(in crate::flow) incident: Option<IncidentId>,
+    /// What is said of what came before, each a line of the request.
+    pub(in crate::flow) notes: Vec<String>,
 }
 
 /// A run that was made.
@@ -172,6 +177,7 @@ impl<'a> Asking<'a> {
             cause: Some(turn.line),
             trigger: None,
             incident: None,
+            notes: Vec::new(),
             tx: &mut turn.tx,
         }
     }
@@ -187,6 +193,46 @@ impl<'a> Asking<'a> {
         // Two who ask the same in the same instant: the second waits here and then finds the first's run.
         self.tx.lock_plan(sealed.digest()).await?;
         self.tx.find_open_run_of_plan(sealed.digest(), &self.room).await
+    }
+
+    /// What the same person asked for before, here, of the same runbook on the same targets: notes what the approvers should
+    /// know of it, and returns the requests that still wait.
+    async fn look_back(&mut self, plan: &Plan) -> Result<Vec<Request>> {
+        let requester = self.requester()?.clone();
+        let since = self.tx.now() - REMEMBERED;
+        let found = self.tx.list_requests_like(&self.room, &requester, &plan.runbook, &plan.system, since).await?;
+        let mut same = Vec::new();
+        for request in found {
+            if let Some(run) = self.tx.find_run(request.run).await?
+                && plan_of(&run).is_ok_and(|older| older.targets == plan.targets)
+            {
+                same.push(request);
+            }
+        }
+        if let Some(RequestState::ChangesRequested { by, why }) = same.last().map(|request| &request.state) {
+            self.notes.push(text::plan::after_sent_back(by, why));
+        }
+        same.retain(|request| matches!(request.state, RequestState::Pending { .. }));
+        if !same.is_empty() {
+            let codes: Vec<Code> = same.iter().map(|request| request.code).collect();
+            self.notes.push(text::plan::takes_place_of(&codes));
+        }
+        Ok(same)
+    }
+
+    /// Ends older requests, because a newer one takes their place. One that was decided meanwhile stays as it is.
+    async fn supersede(&mut self, older: &[Request], made: &Made) -> Result<()> {
+        let Some(newer) = made.request else { return Ok(()) };
+        let Some(newer) = self.tx.find_request(newer).await? else { return Ok(()) };
+        for request in older {
+            let by = self.requester()?.clone();
+            let ending = Ending::Superseded { by, newer: newer.id, newer_code: newer.code };
+            match approval::end(self.tx, End { request: request.id, ending, line: self.cause }).await? {
+                // Echoed from the ledger.
+                EndOutcome::Ended | EndOutcome::NotWaiting(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Makes the run, and the request if it needs one. The plan must be stored.
@@ -346,6 +392,7 @@ impl<'a> Asking<'a> {
                 earlier.helped,
                 earlier.usual.and_then(|usual| u64::try_from(usual.num_milliseconds()).ok()),
             ),
+            notes: &self.notes,
             expires_at,
             now: self.tx.now(),
             times: self.app.times,
@@ -451,10 +498,13 @@ async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
     if let Some(room) = &elsewhere {
         (asking.room, asking.thread) = (room.clone(), None);
     }
-    if anew == Anew::No && plan.privileged() {
-        if let Some(run) = asking.find_open_run(&sealed).await? {
+    let mut older = Vec::new();
+    if plan.privileged() {
+        let open = asking.find_open_run(&sealed).await?;
+        if let (Anew::No, Some(run)) = (anew, open) {
             return join(turn, &plan, &run).await;
         }
+        older = asking.look_back(&plan).await?;
     } else {
         asking.tx.insert_plan(&sealed).await?;
     }
@@ -467,6 +517,7 @@ async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
         };
     }
     let made = asking.make(&plan, &sealed, Show::Yes).await?;
+    asking.supersede(&older, &made).await?;
     if let Some(room) = elsewhere {
         say_where(turn, made.run, &room).await?;
     }
