@@ -8,6 +8,12 @@ mod support;
 
 #[path = "invariants/anew.rs"]
 mod anew;
+#[path = "invariants/break_glass.rs"]
+mod break_glass;
+#[path = "invariants/denied.rs"]
+mod denied;
+#[path = "invariants/freeing.rs"]
+mod freeing;
 #[path = "invariants/i01.rs"]
 mod i01;
 #[path = "invariants/i02.rs"]

@@ -107,6 +107,15 @@ pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Resul
     if starts_by_itself(stored, policy) {
         return Ok((grant(stored, &plan), plan));
     }
+    if let Some(broken) = &stored.broken {
+        // Never by a flag: the row says who, by what proof and why, and the plan's own policy says whether that is enough. Of
+        // a stuck step nobody decides alone (I3).
+        let fits = policy.break_glass.as_ref().is_some_and(|rules| {
+            rules.may_name(&broken.person) && rules.accepts(&policy.stages, &broken.proof) && !broken.reason.is_empty()
+        });
+        let whole = fits && stored.retry_step.is_none();
+        return if whole { Ok((grant(stored, &plan), plan)) } else { Err(GrantError::NotAgreed) };
+    }
     // Whether each person was asked, and still belonged, was checked with the live catalog when the decision was made and
     // when the grant was: a row of `decision` is the record of the first, the grant's row of the second. What can be seen
     // without a catalog is seen again: that a stage which wants a passkey has one.
@@ -204,7 +213,8 @@ mod tests {
     use crate::model::id::{InboxId, PersonId, PolicyName, RunbookName, SystemName, TriggerName};
     use crate::model::plan::{PLAN_VERSION, Telling};
     use crate::model::policy::Delegating;
-    use crate::store::StoredDecision;
+    use crate::model::request::Proof;
+    use crate::store::{StoredBreak, StoredDecision};
 
     fn grant(retry_step: Option<u32>, rules: &[(bool, u32)]) -> Grant {
         let rules = rules.iter().map(|&(idempotent, times)| Rule { idempotent, times }).collect();
@@ -224,6 +234,8 @@ mod tests {
             exclude_author: false,
             delegating: Delegating::Allowed,
             needs: Vec::new(),
+            denied_before: None,
+        break_glass: None,
             automatic: automatic.iter().map(|name| TriggerName::new(*name)).collect(),
             text: String::new(),
         };
@@ -260,6 +272,7 @@ mod tests {
             trigger: trigger.map(TriggerName::new),
             plan: sealed.bytes().to_vec(),
             decisions: Vec::new(),
+            broken: None,
         }
     }
 
@@ -284,6 +297,38 @@ mod tests {
         assert!(!derives(&lapsed));
         let late = StoredGrant { start_by: DateTime::UNIX_EPOCH, ..granted(Some("down"), &["down"]) };
         assert!(!derives(&late), "its latest start is over");
+    }
+
+    #[test]
+    fn i13_without_agreement_only_where_the_plans_own_policy_says_who_may() {
+        use crate::model::policy::BreakGlass;
+        let broken = |person: &str, proof: Proof, reason: &str| {
+            Some(StoredBreak { person: PersonId::new(person), proof, reason: reason.to_owned() })
+        };
+        let with = |rules: Option<BreakGlass>, step_up: bool, broken: Option<StoredBreak>, retry_step: Option<u32>| {
+            let mut stored = granted(None, &[]);
+            let mut plan = Sealed::from_stored(stored.plan.clone()).open().expect("a plan");
+            let policy = plan.policy.as_mut().expect("a policy");
+            policy.break_glass = rules;
+            policy.stages[0].step_up = step_up;
+            let sealed = Sealed::seal(&plan).expect("a plan");
+            (stored.plan, stored.digest) = (sealed.bytes().to_vec(), sealed.digest());
+            (stored.broken, stored.retry_step) = (broken, retry_step);
+            derive(&stored, DateTime::UNIX_EPOCH).is_ok()
+        };
+        let mei = || Subject::Person(PersonId::new("mei"));
+        let rules =
+            |by_chat| Some(BreakGlass { by: vec![mei()], review_within_ms: 1, reviewed_by: vec![mei()], by_chat });
+        let key = || Proof::Passkey { credential: "k".to_owned() };
+        assert!(with(rules(false), false, broken("mei", Proof::Chat, "fire"), None), "who asked may be the one");
+        assert!(!with(None, false, broken("mei", Proof::Chat, "fire"), None), "the policy lets nobody");
+        assert!(!with(rules(false), false, broken("boss", Proof::Chat, "fire"), None), "it lets another");
+        assert!(!with(rules(false), false, broken("mei", Proof::Chat, ""), None), "no reason");
+        assert!(!with(rules(false), true, broken("mei", Proof::Chat, "fire"), None), "a stage wants a passkey");
+        assert!(with(rules(false), true, broken("mei", key(), "fire"), None));
+        assert!(with(rules(true), true, broken("mei", Proof::Chat, "fire"), None));
+        assert!(!with(rules(false), false, broken("mei", Proof::Chat, "fire"), Some(1)), "I3");
+        assert!(!with(rules(false), false, None, None), "nobody broke it");
     }
 
     #[test]

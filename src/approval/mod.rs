@@ -7,11 +7,15 @@
 //! from the stored bytes), I7 (a requester never counts) and I13 (the policy is the plan's, frozen; what is live may only
 //! narrow it).
 
+mod break_glass;
 mod decide;
+mod free;
 mod grant;
 
+pub use break_glass::{Break, BreakOutcome, BreakRefusal, break_glass};
 pub use decide::{
-    BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, StageOver, begin_stage, decide, end,
-    grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
+    BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen, StageOver, begin_stage, decide,
+    end, grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
 };
+pub use free::{Free, Freed, free};
 pub use grant::{After, Grant, GrantError, Step, derive};

@@ -34,6 +34,7 @@
 mod ack;
 mod again;
 mod approve;
+mod break_glass;
 mod deny;
 mod happened;
 mod help;
@@ -55,10 +56,12 @@ mod requests;
 mod resolve;
 mod resume;
 mod retry;
+mod review;
 mod revoke;
 mod run;
 mod send_back;
 mod show;
+mod skip;
 mod status;
 mod stop;
 mod value;
@@ -239,6 +242,7 @@ fn built_in(line: &Line<'_>) -> Reading {
         "ack" => ack::read(line),
         "again" => again::read(line),
         "approve" | "approved" => approve::read(line),
+        "break" => break_glass::read(line),
         "deny" | "denied" => deny::read(line),
         "help" => help::read(line),
         "incidents" => incidents::read(line),
@@ -254,10 +258,13 @@ fn built_in(line: &Line<'_>) -> Reading {
         "resolve" => resolve::read(line),
         "resume" => resume::read(line),
         "retry" => retry::read(line),
+        "review" => review::read(line),
+        "reviews" => review::read_list(line),
         "revoke" => revoke::read(line),
         "run" => run::read(line),
         "send" | "request" => send_back::read(line),
         "show" => show::read(line),
+        "skip" => skip::read(line),
         "status" => status::read(line),
         "stop" => stop::read(line),
         "what" => happened::read(line),
@@ -297,8 +304,12 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Approve { .. }
         | Command::Deny { .. }
         | Command::SendBack { .. }
+        | Command::BreakGlass { .. }
+        | Command::Review { .. }
+        | Command::Reviews
         | Command::Revoke { reason: Some(_), .. }
         | Command::Judge { .. }
+        | Command::Skip { .. }
         | Command::Incidents
         | Command::Open { .. }
         | Command::Note { .. }

@@ -12,6 +12,7 @@ use crate::model::code::Code;
 use crate::model::id::{CheckName, Digest, IncidentId, RoomName, RunId, RunbookName, ServiceName, SystemName};
 
 use super::*;
+use crate::model::request::ReviewVerdict;
 
 fn source() -> Source {
     Source { path: "x.yaml".into(), sha256: Digest([0; 32]) }
@@ -220,6 +221,26 @@ fn simple_commands() {
             "Judge run 12 failed because: no file, sorry?",
             Command::Judge { run: Some(RunId(12)), verdict: Verdict::Failed, reason: "no file, sorry?".into() },
         ),
+        ("break glass because it burns", Command::BreakGlass { code: None, reason: "it burns".into() }),
+        (
+            "review 7K3F not fine because nobody was asked",
+            Command::Review {
+                code: Code::parse("7K3F").expect("a code"),
+                verdict: ReviewVerdict::NotFine,
+                reason: "nobody was asked".into(),
+            },
+        ),
+        (
+            "Review 7K3F fine because: so",
+            Command::Review {
+                code: Code::parse("7K3F").expect("a code"),
+                verdict: ReviewVerdict::Fine,
+                reason: "so".into(),
+            },
+        ),
+        ("reviews", Command::Reviews),
+        ("skip because I looked", Command::Skip { run: None, reason: "I looked".into() }),
+        ("Skip run 12 because: it is up?", Command::Skip { run: Some(RunId(12)), reason: "it is up?".into() }),
     ] {
         assert_eq!(command(text), expected, "{text}");
     }

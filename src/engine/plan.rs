@@ -206,6 +206,8 @@ pub fn plan(
                 exclude_author: policy.exclude_author,
                 delegating: policy.delegating,
                 needs: Vec::new(),
+                denied_before: None,
+                break_glass: policy.break_glass.clone(),
                 automatic: policy.automatic.clone(),
                 text: policy.text.clone(),
             })

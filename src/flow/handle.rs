@@ -327,8 +327,12 @@ impl App {
                     | Command::Withdraw { .. }
                     | Command::SendBack { .. }
                     | Command::Revoke { .. }
+                    | Command::BreakGlass { .. }
+                    | Command::Review { .. }
+                    | Command::Reviews
                     | Command::Stop { .. }
                     | Command::Judge { .. }
+                    | Command::Skip { .. }
                     | Command::Retry { .. }
                     | Command::Requests
                     | Command::Show { .. }

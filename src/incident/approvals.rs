@@ -144,6 +144,7 @@ mod tests {
                 stages: stages.iter().map(stage).collect(),
                 excluded: Vec::new(),
                 expires_at: at(600),
+                wish: None,
             },
         )
     }

@@ -24,11 +24,11 @@ use crate::model::id::{Digest, GrantId, IncidentId, PersonId, RequestId, RunId, 
 use crate::model::plan::PlanPolicy;
 use crate::model::plan::{Plan, PlanStep, Sealed};
 use crate::model::policy::Relaxed;
-use crate::model::request::{Answer, Decision, GrantState, Proof};
+use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, ReviewVerdict, Wish};
 use crate::model::run::{AttemptState, Outcome, Verdict};
 use crate::store::{
     AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, DecisionCheck, FiringCheck, GrantCheck,
-    IncidentCheck, RequestCheck, RunCheck,
+    IncidentCheck, RequestCheck, ReviewCheck, RunCheck,
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
@@ -72,6 +72,8 @@ pub(super) struct Replay {
     runs: BTreeMap<RunId, RunFacts>,
     requests: BTreeMap<RequestId, RequestFacts>,
     grants: BTreeMap<GrantId, GrantFacts>,
+    /// By request.
+    broken: BTreeMap<RequestId, BrokenFacts>,
     attempts: BTreeMap<AttemptKey, AttemptFacts>,
     /// By request, stage, person, and the line that gave it.
     decisions: BTreeMap<(RequestId, u32, PersonId, Option<i64>), DecisionFacts>,
@@ -158,6 +160,7 @@ struct RequestFacts {
     run: RunId,
     code: String,
     retry_step: Option<u32>,
+    wish: Option<Wish>,
     digest: Digest,
     requesters: Vec<PersonId>,
     /// Of the stage that was asked last.
@@ -180,6 +183,22 @@ struct Told {
     line: Option<i64>,
 }
 
+/// Somebody started a run without agreement.
+#[derive(Debug)]
+struct BrokenFacts {
+    at: At,
+    when: DateTime<Utc>,
+    turn: u64,
+    person: PersonId,
+    account: String,
+    proof: Proof,
+    reason: String,
+    review_by: DateTime<Utc>,
+    line: Option<i64>,
+    /// Who said what of it, when, and by which event.
+    reviewed: Option<(At, u64, PersonId, ReviewVerdict, String, DateTime<Utc>)>,
+}
+
 #[derive(Debug)]
 struct GrantFacts {
     at: At,
@@ -197,7 +216,8 @@ struct AttemptFacts {
     when: DateTime<Utc>,
     grant: Option<GrantId>,
     ended: Option<EndedFacts>,
-    judged: Option<(At, PersonId, Verdict)>,
+    /// Who said what came of it; without a verdict it was left out.
+    judged: Option<(At, PersonId, Option<Verdict>)>,
 }
 
 #[derive(Debug)]
@@ -548,6 +568,7 @@ impl Replay {
                 stages,
                 expires_at,
                 excluded,
+                wish,
             } => {
                 if let Some(plan) = self.plans.get(&digest) {
                     if plan.policy.as_ref().is_none_or(|policy| policy.stages != stages) {
@@ -567,6 +588,7 @@ impl Replay {
                         run,
                         code: code.to_string(),
                         retry_step,
+                        wish,
                         digest,
                         requesters,
                         expires_at,
@@ -630,11 +652,30 @@ impl Replay {
                 valid_until,
                 start_by,
                 relaxed: _,
+                broken,
             } => {
-                for why in self.wrong_with_grant(request, run, digest, &by, automatic.as_ref(), when) {
+                for why in self.wrong_with_grant(request, run, digest, &by, automatic.as_ref(), broken.as_ref(), when) {
                     findings.push(Finding::Grant { request, at, why });
                 }
                 self.grants.insert(grant, GrantFacts { at, when, run, request, digest, valid_until, start_by });
+            }
+            Happened::GlassBroken { request, person, account, proof, reason, review_by, .. } => {
+                let line = row.cause.map(|line| line.0);
+                let account = account.to_string();
+                let facts =
+                    BrokenFacts { at, when, turn, person, account, proof, reason, review_by, line, reviewed: None };
+                self.broken.insert(request, facts);
+            }
+            Happened::ReviewOverdue { .. } => {}
+            Happened::Reviewed { request, by, verdict, words, .. } => {
+                let own = self.broken.get(&request).is_some_and(|broken| broken.person == by);
+                if own || self.requests.get(&request).is_some_and(|asked| asked.requesters.contains(&by)) {
+                    let why = format!("{by} reviewed what they did or asked for themselves");
+                    findings.push(Finding::Grant { request, at, why });
+                }
+                if let Some(broken) = self.broken.get_mut(&request) {
+                    broken.reviewed = Some((at, turn, by, verdict, words, when));
+                }
             }
             Happened::RequestDenied { request, code: _, run, by, why } => {
                 self.request_ended(request, plain(Some(by.clone()), None, why.clone()));
@@ -692,9 +733,28 @@ impl Replay {
                 let ended = EndedFacts { outcome: None, at, when, exit_code: None, summary: None, output: None };
                 self.attempt_ended(AttemptKey { run, step, number }, ended);
             }
-            Happened::AttemptJudged { run, step, number, by, verdict, why: _ } => {
+            Happened::AttemptJudged { run, step, number, by, verdict, why, request } => {
+                let what = match verdict {
+                    Verdict::Worked => Freeing::JudgeWorked,
+                    Verdict::Failed => Freeing::JudgeFailed,
+                };
+                let key = AttemptKey { run, step, number };
+                if let Some(why) = self.wrong_with_freeing(key, request, Wish { what, by: by.clone(), why }) {
+                    findings.push(Finding::Attempt { row: attempt_name(key), at, why });
+                }
                 if let Some(attempt) = self.attempts.get_mut(&AttemptKey { run, step, number }) {
-                    attempt.judged = Some((at, by, verdict));
+                    attempt.judged = Some((at, by, Some(verdict)));
+                }
+            }
+            Happened::AttemptSkipped { run, step, number, by, why, request } => {
+                let key = AttemptKey { run, step, number };
+                if let Some(why) =
+                    self.wrong_with_freeing(key, request, Wish { what: Freeing::Skip, by: by.clone(), why })
+                {
+                    findings.push(Finding::Attempt { row: attempt_name(key), at, why });
+                }
+                if let Some(attempt) = self.attempts.get_mut(&key) {
+                    attempt.judged = Some((at, by, None));
                 }
             }
             Happened::RunFailed { run, step, why } => {
@@ -746,6 +806,7 @@ impl Replay {
         digest: Digest,
         by: &[PersonId],
         automatic: Option<&TriggerName>,
+        broken: Option<&PersonId>,
         when: DateTime<Utc>,
     ) -> Vec<String> {
         let Some(asked) = self.requests.get(&request) else {
@@ -782,6 +843,10 @@ impl Replay {
         if let Some(stranger) = by.iter().find(|person| !approved(person)) {
             wrong.push(format!("{stranger} is named among those who agreed and did not"));
         }
+        if let Some(person) = broken {
+            wrong.extend(self.wrong_with_break(asked, request, policy, person));
+            return wrong;
+        }
         if let Some(trigger) = automatic {
             wrong.extend(self.wrong_with_automatic(asked, run, digest, by, trigger));
             return wrong;
@@ -814,6 +879,78 @@ impl Replay {
             }
         }
         wrong
+    }
+
+    /// What a grant offends against for which nobody's agreement was waited: the policy in the plan's bytes has to let that
+    /// person, by that proof, and they have to have said why.
+    fn wrong_with_break(
+        &self,
+        asked: &RequestFacts,
+        request: RequestId,
+        policy: Option<&PlanPolicy>,
+        person: &PersonId,
+    ) -> Vec<String> {
+        let Some(broken) = self.broken.get(&request) else {
+            return vec![format!("{person} is said to have started it without agreement, and did not")];
+        };
+        let mut wrong = Vec::new();
+        if broken.person != *person || broken.reason.is_empty() {
+            wrong.push(format!("it was not {person} who started it without agreement and said why"));
+        }
+        // A plan that cannot be read says nothing.
+        if let Some(policy) = policy {
+            let may = policy
+                .break_glass
+                .as_ref()
+                .is_some_and(|rules| rules.may_name(person) && rules.accepts(&policy.stages, &broken.proof));
+            if !may {
+                wrong.push(format!("its policy does not let {person} start it without agreement"));
+            }
+        }
+        if asked.retry_step.is_some() {
+            wrong.push("what becomes of a stuck step was decided by one alone".to_owned());
+        }
+        wrong
+    }
+
+    /// Compares who started a run without agreement, and what others said of it.
+    pub(super) fn review(&mut self, table: ReviewCheck, findings: &mut Findings) {
+        let id = RequestId(table.request);
+        let facts = self.broken.remove(&id);
+        let run = self.requests.get(&id).map_or(RunId(table.run), |asked| asked.run);
+        let mut row = self.row(review_name(id), run, &table.state, table.version, findings);
+        match facts {
+            None => row.untold(Some("glass_broken")),
+            Some(facts) => {
+                let at = facts.at;
+                row.same("run", Some(table.run.to_string()), Some(run.to_string()), at);
+                row.same("by", Some(table.by), Some(facts.person.to_string()), at);
+                row.same("account", Some(table.account), Some(facts.account), at);
+                let (proof, credential) = match facts.proof {
+                    Proof::Chat => ("chat", None),
+                    Proof::Passkey { credential } => ("passkey", Some(credential)),
+                };
+                row.same("proof", Some(table.proof), Some(proof.to_owned()), at);
+                row.same("credential", table.credential, credential, at);
+                row.same("line", Some(table.line.to_string()), facts.line.map(|line| line.to_string()), at);
+                row.same("reason", Some(table.reason), Some(facts.reason), at);
+                row.same("at", Some(moment(table.at)), Some(moment(facts.when)), at);
+                row.same("due_at", Some(moment(table.due_at)), Some(moment(facts.review_by)), at);
+                let (at, turn, said) = match facts.reviewed {
+                    Some((at, turn, by, verdict, words, when)) => {
+                        let verdict = verdict.name().to_owned();
+                        (at, turn, [Some(by.to_string()), Some(verdict), Some(words), Some(moment(when))])
+                    }
+                    None => (at, facts.turn, [None, None, None, None]),
+                };
+                let [by, verdict, words, when] = said;
+                row.same_since(turn, "reviewer", table.reviewer, by, at);
+                row.same_since(turn, "verdict", table.verdict, verdict, at);
+                row.same_since(turn, "words", table.words, words, at);
+                row.same_since(turn, "reviewed_at", table.reviewed_at.map(moment), when, at);
+            }
+        }
+        self.not_compared += row.not_compared;
     }
 
     /// What a grant offends against that nobody decided: the policy in the plan's bytes has to name the trigger, and the
@@ -926,11 +1063,43 @@ impl Replay {
             None if step.repeatable => None,
             None => {
                 let asked = grant.and_then(|grant| self.grants.get(&grant)).map(|grant| grant.request);
-                let retry = asked.and_then(|request| self.requests.get(&request)).and_then(|asked| asked.retry_step);
+                let retry = asked.and_then(|request| self.requests.get(&request));
+                let retry = retry.filter(|asked| asked.wish.is_none()).and_then(|asked| asked.retry_step);
                 let why = "the outcome of the attempt before it was unknown, and nobody agreed to another";
                 (retry != Some(key.step)).then(|| why.to_owned())
             }
         }
+    }
+
+    /// What is wrong with being done with a step whose outcome is unknown (I3): a step that changes something needs a request
+    /// for just that, to which others agreed; before there were such requests, somebody else than whoever asked for the run.
+    fn wrong_with_freeing(&mut self, key: AttemptKey, request: Option<RequestId>, wish: Wish) -> Option<String> {
+        if self.blind.contains_key(&key.run) {
+            self.not_compared += 1;
+            return None;
+        }
+        let Some(request) = request else {
+            let planned = self.runs.get(&key.run).and_then(|run| run.planned.as_ref());
+            let own = planned.is_some_and(|planned| planned.requester == wish.by);
+            if own {
+                return Some(format!("{} asked for its run and said what came of it", wish.by));
+            }
+            let index = usize::try_from(key.step).ok().and_then(|step| step.checked_sub(1));
+            let plan = planned.and_then(|planned| self.plans.get(&planned.digest));
+            let step = plan.zip(index).and_then(|(plan, index)| plan.steps.get(index));
+            // Judging had no requests once; leaving out has always had.
+            return (wish.what == Freeing::Skip && step.is_some_and(|step| step.privileged))
+                .then(|| "its step changes something and was left out without a request".to_owned());
+        };
+        let asked = self.requests.get(&request);
+        let fits = asked.is_some_and(|asked| {
+            asked.run == key.run && asked.retry_step == Some(key.step) && asked.wish.as_ref() == Some(&wish)
+        });
+        if !fits {
+            return Some(format!("it names request/{request}, which did not ask for that"));
+        }
+        let granted = self.grants.values().any(|grant| grant.request == request);
+        (!granted).then(|| format!("it names request/{request}, to which nobody agreed"))
     }
 
     /// Begins to compare a row: its state and version with its last mark.
@@ -1066,6 +1235,9 @@ impl Replay {
                 row.same("code", Some(table.code), Some(facts.code.clone()), at);
                 let steps = (table.retry_step, facts.retry_step);
                 row.same("retry_step", steps.0.map(|step| step.to_string()), steps.1.map(|step| step.to_string()), at);
+                row.same("wanted", table.wanted, facts.wish.as_ref().map(|wish| wish.what.name().to_owned()), at);
+                row.same("wanted_by", table.wanted_by, facts.wish.as_ref().map(|wish| wish.by.to_string()), at);
+                row.same("wanted_why", table.wanted_why, facts.wish.as_ref().map(|wish| wish.why.clone()), at);
                 row.same("digest", Some(hex(&table.digest)), Some(facts.digest.to_string()), at);
                 let here = table.requesters.iter().map(|person| person.as_deref().unwrap_or("nobody"));
                 let there = facts.requesters.iter().map(PersonId::as_str);
@@ -1166,9 +1338,11 @@ impl Replay {
         match (judged, row.at) {
             (Some((at, by, verdict)), _) => {
                 row.same("judged_by", table.judged_by, Some(by.to_string()), at);
-                row.same("judged_worked", worked, Some((verdict == Verdict::Worked).to_string()), at);
+                let verdict = verdict.map(|verdict| (verdict == Verdict::Worked).to_string());
+                row.same("judged_worked", worked, verdict, at);
             }
             (None, _) if row.state == "judged" => row.untold(Some("attempt_judged")),
+            (None, _) if row.state == "skipped" => row.untold(Some("attempt_skipped")),
             (None, Some(at)) => {
                 row.same("judged_by", table.judged_by, None, at);
                 row.same("judged_worked", worked, None, at);
@@ -1298,6 +1472,7 @@ impl Replay {
         missing.extend(self.requests.iter().map(|(id, facts)| (request_name(*id), facts.at)));
         missing.extend(self.grants.iter().map(|(id, facts)| (grant_name(*id), facts.at)));
         missing.extend(self.attempts.iter().map(|(key, facts)| (attempt_name(*key), facts.at)));
+        missing.extend(self.broken.iter().map(|(id, facts)| (review_name(*id), facts.at)));
         let decided = self.decisions.iter();
         missing.extend(
             decided.map(|((id, stage, by, _), facts)| (decision_name(*id, i64::from(*stage), by.as_str()), facts.at)),
@@ -1337,6 +1512,10 @@ fn incident_name(incident: IncidentId) -> String {
 
 fn request_name(request: RequestId) -> String {
     format!("request/{request}")
+}
+
+fn review_name(request: RequestId) -> String {
+    format!("review/{request}")
 }
 
 fn decision_name(request: RequestId, stage: i64, person: &str) -> String {

@@ -17,7 +17,7 @@ use super::id::{
 use super::incident_room::RoomWish;
 
 pub use super::policy::Stage;
-use super::policy::{Delegating, Relaxed};
+use super::policy::{AfterDenial, BreakGlass, Delegating, Relaxed};
 
 /// One checked catalog. Immutable: a reload makes a new one and leaves this one to whoever still holds it.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +34,8 @@ pub struct Catalog {
     pub policies: BTreeMap<PolicyName, Policy>,
     /// People by name.
     pub people: BTreeMap<PersonId, Person>,
+    /// To whom somebody reports; nobody reports to themselves, by whatever way round.
+    pub reports_to: BTreeMap<PersonId, PersonId>,
     /// Groups by name.
     pub groups: BTreeMap<GroupName, Group>,
     /// Rooms by name.
@@ -467,6 +469,10 @@ pub struct Policy {
     pub exclude_author: bool,
     /// Whether those who are asked may let somebody else answer for them.
     pub delegating: Delegating,
+    /// Who has to agree when the same is asked again soon after it was denied.
+    pub after_denial: AfterDenial,
+    /// Who may start a run without that agreement.
+    pub break_glass: Option<BreakGlass>,
     /// Triggers in mode `auto` whose runs it lets start without anybody's answer.
     pub automatic: Vec<TriggerName>,
     /// The policy's text as written: part of the plan.

@@ -13,6 +13,7 @@ use super::catalog::{Catalog, ParamKind, System};
 use super::code::Code;
 use super::id::{CheckName, IncidentId, RunId, RunbookName, ServiceName, SystemName, TriggerName};
 
+pub use super::request::ReviewVerdict;
 pub use super::run::Verdict;
 
 /// What a line turned out to be.
@@ -88,6 +89,24 @@ pub enum Command {
         /// What is wanted; as said, never empty.
         reason: String,
     },
+    /// Start a run without the agreement that its policy wants.
+    BreakGlass {
+        /// Which request; `None` is the one that this place makes plain.
+        code: Option<Code>,
+        /// Why it cannot wait; as said, never empty.
+        reason: String,
+    },
+    /// Say what one thinks of a run that was started without agreement.
+    Review {
+        /// Which request.
+        code: Code,
+        /// What one thinks.
+        verdict: ReviewVerdict,
+        /// Why; as said, never empty.
+        reason: String,
+    },
+    /// Which runs were started without agreement and wait to be looked at.
+    Reviews,
     /// Take an approval away before its run has begun.
     Revoke {
         /// Which; `None` is the one that this place makes plain.
@@ -107,6 +126,13 @@ pub enum Command {
         /// What came of it.
         verdict: Verdict,
         /// How one knows; as said, never empty.
+        reason: String,
+    },
+    /// Leave a step out whose outcome is unknown.
+    Skip {
+        /// Which run; `None` is the one that this place makes plain.
+        run: Option<RunId>,
+        /// Why; as said, never empty.
         reason: String,
     },
     /// Try a stuck step again, under the same policy.

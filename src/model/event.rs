@@ -19,7 +19,7 @@ use super::id::{
 };
 use super::incident_room::RoomDeed;
 use super::policy::Relaxed;
-use super::request::{Answer, Proof};
+use super::request::{Answer, Proof, ReviewVerdict, Wish};
 use super::run::{Outcome, Verdict};
 
 /// The version of bodies that this binary writes.
@@ -91,6 +91,11 @@ impl RowMark {
     /// The mark of an incident.
     pub fn incident(id: IncidentId, state: &str, version: i64) -> Self {
         Self { row: format!("incident/{id}"), state: state.to_owned(), version }
+    }
+
+    /// The mark of the review of a request.
+    pub fn review(id: RequestId, state: &str, version: i64) -> Self {
+        Self { row: format!("review/{id}"), state: state.to_owned(), version }
     }
 
     /// The mark of an attempt.
@@ -221,6 +226,9 @@ pub enum Happened {
         /// Who may not agree although they did not ask.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         excluded: Vec<PersonId>,
+        /// How one wants to be done with that step instead of trying it again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wish: Option<Wish>,
     },
     /// People were asked to answer a request: when a stage of it began, or later as well.
     PeopleAsked {
@@ -275,6 +283,56 @@ pub enum Happened {
         /// The line that had given the answer.
         line: InboxId,
     },
+    /// Somebody started a run without the agreement that its policy wants, because it cannot wait.
+    GlassBroken {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// Who.
+        person: PersonId,
+        /// By which account.
+        account: Account,
+        /// By what it is known that it was they.
+        #[serde(default, skip_serializing_if = "Proof::is_chat")]
+        proof: Proof,
+        /// Why.
+        reason: String,
+        /// Whether they had asked for it themselves: an exception that the policy makes.
+        own: bool,
+        /// Whose answer was not waited for.
+        skipped: Vec<PersonId>,
+        /// Until when somebody else says what they think of it.
+        review_by: DateTime<Utc>,
+    },
+    /// Nobody has yet said what they think of a run that was started without agreement, and it is time.
+    ReviewOverdue {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// Until when it was to be said.
+        due_at: DateTime<Utc>,
+    },
+    /// Somebody said what they think of a run that was started without agreement.
+    Reviewed {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// Who.
+        by: PersonId,
+        /// What.
+        verdict: ReviewVerdict,
+        /// In their words.
+        words: String,
+    },
     /// A request has all the agreement that it needs.
     RequestGranted {
         /// The request.
@@ -300,6 +358,9 @@ pub enum Happened {
         /// Rules of separation that its policy gives up and without which it would not have been granted.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         relaxed: Vec<Relaxed>,
+        /// Who started it without that agreement.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        broken: Option<PersonId>,
     },
     /// A request was denied.
     RequestDenied {
@@ -453,6 +514,25 @@ pub enum Happened {
         verdict: Verdict,
         /// Why they say so.
         why: String,
+        /// The request by which others agreed to that; `None` for a step that only reads, and in older releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
+    },
+    /// An attempt whose outcome is unknown is left as it is, and the run goes on.
+    AttemptSkipped {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: u32,
+        /// Which try.
+        number: u32,
+        /// Who wanted that.
+        by: PersonId,
+        /// Why.
+        why: String,
+        /// The request by which others agreed to that; `None` for a step that only reads.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
     },
     /// Every step is done.
     RunSucceeded {
@@ -498,6 +578,9 @@ pub enum Happened {
         unknown: Vec<u32>,
         /// Steps that were not started.
         not_started: Vec<u32>,
+        /// Steps that were left out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<u32>,
         /// The approval that was taken away before anything had begun, if it was that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         revoked: Option<Revoked>,
@@ -784,6 +867,9 @@ impl Happened {
             Self::PeopleAsked { .. } => "people_asked",
             Self::Decided { .. } => "decided",
             Self::DecisionTakenBack { .. } => "decision_taken_back",
+            Self::GlassBroken { .. } => "glass_broken",
+            Self::ReviewOverdue { .. } => "review_overdue",
+            Self::Reviewed { .. } => "reviewed",
             Self::RequestGranted { .. } => "request_granted",
             Self::RequestDenied { .. } => "request_denied",
             Self::RequestExpired { .. } => "request_expired",
@@ -797,6 +883,7 @@ impl Happened {
             Self::AttemptProgress { .. } => "attempt_progress",
             Self::AttemptLost { .. } => "attempt_lost",
             Self::AttemptJudged { .. } => "attempt_judged",
+            Self::AttemptSkipped { .. } => "attempt_skipped",
             Self::RunSucceeded { .. } => "run_succeeded",
             Self::RunFailed { .. } => "run_failed",
             Self::RunStuck { .. } => "run_stuck",

@@ -6,9 +6,13 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::catalog::Subject;
+use super::catalog::{Catalog, Subject};
+use super::code::Code;
+use super::id::PersonId;
+use super::request::Proof;
 
 /// One part of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +97,81 @@ impl Relaxed {
             Self::RequesterMayAgree => "requester_may_agree",
             Self::OnePersonSeveralStages => "one_person_several_stages",
         }
+    }
+}
+
+/// Who may start a run without the agreement that the policy wants, and who looks at that afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakGlass {
+    /// Who may; whoever asked may be among them.
+    pub by: Vec<Subject>,
+    /// Within how many milliseconds somebody else says what they think of it.
+    pub review_within_ms: u64,
+    /// Who says so: neither who broke the glass nor who asked.
+    pub reviewed_by: Vec<Subject>,
+    /// Whether a chat account is enough where a stage wants a passkey.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_chat: bool,
+}
+
+impl BreakGlass {
+    /// Within what time it is reviewed.
+    pub fn review_within(&self) -> Duration {
+        Duration::from_millis(self.review_within_ms)
+    }
+
+    /// Whether this much proof is enough, with these stages.
+    pub fn accepts(&self, stages: &[Stage], proof: &Proof) -> bool {
+        self.by_chat || !proof.is_chat() || !stages.iter().any(|stage| stage.step_up)
+    }
+
+    /// Whether somebody can have been among those who may, as far as one can know without knowing who is in a group.
+    pub fn may_name(&self, person: &PersonId) -> bool {
+        self.by.iter().any(|subject| match subject {
+            Subject::Person(named) => named == person,
+            Subject::Group(_) => true,
+        })
+    }
+}
+
+/// That the same was denied not long ago, as whoever is asked now sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeniedBefore {
+    /// The code of the request that was denied.
+    pub code: Code,
+    /// Who denied it.
+    pub by: PersonId,
+    /// Why, if they said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Who has to agree when the same is asked again soon after it was denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AfterDenial {
+    /// Whoever denied it, or whom they report to, must be among those who agree.
+    #[default]
+    Denier,
+    /// The same people as ever.
+    SamePeople,
+}
+
+impl AfterDenial {
+    /// Each, with its word in a policy.
+    pub const ALL: [(Self, &str); 2] = [(Self::Denier, "denier"), (Self::SamePeople, "same_people")];
+
+    /// Who must be among those who agree, when somebody asks for what another has denied: one of these. Nobody in particular
+    /// when the policy says so, when the denier asks it themselves, and when nobody knows the denier any more.
+    pub fn needs(self, catalog: &Catalog, denier: &PersonId, requesters: &[PersonId]) -> Vec<PersonId> {
+        if self == Self::SamePeople || requesters.contains(denier) || !catalog.people.contains_key(denier) {
+            return Vec::new();
+        }
+        let above = catalog.reports_to.get(denier).filter(|above| !requesters.contains(*above));
+        std::iter::once(denier).chain(above).cloned().collect()
     }
 }
 

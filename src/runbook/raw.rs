@@ -107,12 +107,15 @@ raw! {
     Policy {
         policy: Word, title: Word, stages: Option<At<Vec<At<Stage>>>>, expires: Word, starts_within: Word,
         valid_for: Word, automatic: Words, exclude: Words, relax: Words, may_delegate: Option<At<bool>>,
+        break_glass: Option<At<BreakGlass>>, after_denial: Word,
     }
     /// A stage of a policy.
     Stage {
         approvers: Words, quorum: Option<At<u32>>, denials: Option<At<u32>>, reason: Word, step_up: Option<At<bool>>,
         expires: Word, remind_after: Word, ring_after: Word, escalate: Option<At<Vec<At<Escalate>>>>,
     }
+    /// Who may start a run without agreement.
+    BreakGlass { by: Words, review_within: Word, reviewed_by: Words, by_chat: Option<At<bool>> }
     /// Others who are asked after a while.
     Escalate { after: Word, to: Words }
     /// A trigger.
@@ -133,7 +136,7 @@ raw! {
     /// A group that a chat platform keeps.
     MembersOf { members_of: Word }
     /// A person.
-    Person { accounts: Words, ask: Word }
+    Person { accounts: Words, ask: Word, reports_to: Word }
     /// Rooms.
     Rooms { rooms: Option<At<Pairs<Room>>> }
     /// A room.

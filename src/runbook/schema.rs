@@ -161,8 +161,16 @@ const WORDS: &[Words] = &[
         ("valid_for", May, Duration, "How long the agreement lasts; 1h if it is not said."),
         ("automatic", May, Nothing, "Triggers in mode `auto` that may start without anybody's answer."),
         ("exclude", May, Nothing, "`last_author`: whoever made the last change of the runbook does not count either."),
+        ("after_denial", May, OneOf(&["denier", "same_people"]), "Who must agree when the same is asked within a day of a denial. `denier` (also when it is not said): whoever denied it or whom they report to is among them. `same_people`: the stages alone."),
+        ("break_glass", May, Nothing, "Who may start it at once when it cannot wait; somebody looks at it afterwards."),
         ("relax", May, Nothing, "Rules that it gives up: `one_person_several_stages`, `requester_may_agree`. The ledger shows each use."),
         ("may_delegate", May, Nothing, "Whether those who are asked may let somebody else answer for them; `true` if it is not said."),
+    ]),
+    words("BreakGlass", "Who may start a run at once, without that agreement, and who looks at it afterwards.", &[
+        ("by", Must, Nothing, "Who may; whoever asked may be among them."),
+        ("review_within", May, Duration, "Within what time somebody else says what they think of it; 24h if left out."),
+        ("reviewed_by", Must, Nothing, "Who says so: never who did it, never who asked."),
+        ("by_chat", May, Nothing, "Whether a chat account is enough although a stage wants a passkey."),
     ]),
     words("Stage", "A part of a policy.", &[
         ("approvers", Must, Filled, "Who may agree: `group:NAME` and `person:NAME`."),
@@ -215,6 +223,7 @@ const WORDS: &[Words] = &[
     words("Person", "A person.", &[
         ("accounts", Must, Filled, "Where they speak: `platform:workspace:id`."),
         ("ask", May, OneOf(&["thread", "direct", "both"]), "Where they are asked for their agreement. `thread` (also when it is not said): mentioned in the room. `direct`: by direct message alone. `both`: both."),
+        ("reports_to", May, Nothing, "Whose word counts for theirs when what they denied is asked again."),
     ]),
     words("Rooms", "Rooms.", &[
         ("rooms", Must, Named, "Rooms by name: a label for this catalog."),

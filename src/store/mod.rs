@@ -21,6 +21,7 @@ mod look;
 pub mod managed;
 mod outbox;
 mod plain;
+mod review;
 mod rows;
 mod runs;
 mod tx;
@@ -51,13 +52,14 @@ pub use look::{
 };
 pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
 pub use plain::PlainLine;
+pub use review::{NewBreak, Review, ReviewState};
 pub(crate) use rows::subject;
-pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
+pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredBreak, StoredDecision, StoredGrant};
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
     AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck, IncidentCheck,
-    Loose, RequestCheck, RunCheck, Snapshot,
+    Loose, RequestCheck, ReviewCheck, RunCheck, Snapshot,
 };
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};
 

@@ -7,7 +7,7 @@ use crate::model::code::Code;
 use crate::model::id::{
     Digest, GrantId, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId, TriggerName,
 };
-use crate::model::request::{Decision, GrantState, RequestState};
+use crate::model::request::{Decision, GrantState, Proof, RequestState, Wanted};
 use crate::model::run::{AttemptState, RunState, Snag, Verdict};
 use crate::model::trace::Trace;
 use crate::sys::ProcessIdentity;
@@ -182,6 +182,7 @@ pub(super) fn attempt_state(
         ("judged", Some(by), Some(worked)) => {
             Ok(AttemptState::Judged { by: PersonId::new(by), verdict: verdict(worked) })
         }
+        ("skipped", Some(by), None) => Ok(AttemptState::Skipped { by: PersonId::new(by) }),
         _ => Err(Inconsistent::at(format!("attempt {key}"), "state")),
     }
 }
@@ -197,8 +198,8 @@ pub struct Request {
     pub code: Code,
     /// Its run.
     pub run: RunId,
-    /// `None` asks to start the run; a number asks for a further attempt of that step.
-    pub retry_step: Option<u32>,
+    /// What is asked for.
+    pub wanted: Wanted,
     /// The plan that is asked for.
     pub digest: Digest,
     /// Who counts as having asked.
@@ -319,6 +320,19 @@ pub struct StoredGrant {
     pub plan: Vec<u8>,
     /// The decisions of its request that stand.
     pub decisions: Vec<StoredDecision>,
+    /// Who started it without agreement, if somebody did, and by what that is known.
+    pub broken: Option<StoredBreak>,
+}
+
+/// Somebody started a run without agreement, as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBreak {
+    /// Who.
+    pub person: PersonId,
+    /// By what it is known that it was they.
+    pub proof: Proof,
+    /// Why.
+    pub reason: String,
 }
 
 #[cfg(test)]

@@ -428,7 +428,7 @@ pub fn tries(events: &[Event]) -> Vec<Try> {
             Happened::RunFailed { step, why, .. } => tried.end = End::Failed { step: *step, why: why.clone() },
             Happened::RunStuck { step, .. } => tried.end = End::Stuck { step: *step },
             Happened::RunStopped { by, .. } => tried.end = End::Stopped(by.clone()),
-            Happened::AttemptJudged { .. } => tried.end = End::UnderWay,
+            Happened::AttemptJudged { .. } | Happened::AttemptSkipped { .. } => tried.end = End::UnderWay,
             _ => {}
         }
     }

@@ -16,6 +16,7 @@ pub mod incident_room;
 pub mod life;
 pub mod plan;
 pub mod report;
+pub mod review;
 pub mod time;
 pub mod timeline;
 pub mod visible;

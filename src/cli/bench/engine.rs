@@ -22,7 +22,7 @@ use crate::model::code::Code;
 use crate::model::id::{GroupName, InboxId, MessageId, PersonId, PolicyName, RunId, RunbookName, SystemName};
 use crate::model::plan::{Action, Exec, PLAN_VERSION, Plan, PlanPolicy, PlanStep, Sealed, Telling};
 use crate::model::policy::Delegating;
-use crate::model::request::{Answer, Decision, RequestState};
+use crate::model::request::{Answer, Decision, RequestState, Wanted};
 use crate::model::run::RunState;
 use crate::store::{NewRequest, NewRun, Store, Topic, Tx, WorkerId};
 use crate::sys::ProcessIdentity;
@@ -216,7 +216,7 @@ pub(super) async fn leave_waiting(database: PgConnectOptions) -> anyhow::Result<
     let request = NewRequest {
         code: &Code::from_entropy(0),
         run,
-        retry_step: None,
+        wanted: &Wanted::Start,
         digest: plan.digest(),
         requesters: &[mei],
         room: &room,
@@ -274,7 +274,7 @@ async fn insert(
     let request = NewRequest {
         code: &code,
         run,
-        retry_step: None,
+        wanted: &Wanted::Start,
         digest: plan.digest(),
         requesters: &[mei],
         room: &room,
@@ -312,6 +312,8 @@ fn plan(steps: usize, what: Steps<'_>) -> Plan {
         exclude_author: false,
         delegating: Delegating::Allowed,
         needs: Vec::new(),
+        denied_before: None,
+        break_glass: None,
         valid_for_ms: 3_600_000,
         automatic: Vec::new(),
         text: "A manager agrees".to_owned(),

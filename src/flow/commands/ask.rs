@@ -20,7 +20,8 @@ use crate::model::id::{
     CheckName, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, ServiceName, ThreadId, TriggerName,
 };
 use crate::model::plan::{Plan, Sealed, Telling};
-use crate::model::request::RequestState;
+use crate::model::policy::DeniedBefore;
+use crate::model::request::{RequestState, Wanted};
 use crate::model::run::RunState;
 use crate::store::{
     DIRECT, EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
@@ -161,6 +162,8 @@ pub(in crate::flow) struct Made {
 pub(in crate::flow) enum Show {
     Yes,
     No,
+    /// People are asked, and it is shown when the one whose words it are has had their say.
+    Later,
 }
 
 impl<'a> Asking<'a> {
@@ -193,6 +196,30 @@ impl<'a> Asking<'a> {
         // Two who ask the same in the same instant: the second waits here and then finds the first's run.
         self.tx.lock_plan(sealed.digest()).await?;
         self.tx.find_open_run_of_plan(sealed.digest(), &self.room).await
+    }
+
+    /// Writes into the plan that the same was denied within a day, wherever that was, and who must therefore be among those
+    /// who agree: so that whoever is asked sees it, and it is part of what they agree to.
+    pub(in crate::flow) async fn carry_denial(&mut self, plan: &mut Plan) -> Result<()> {
+        let Some(policy) = plan.policy.as_mut().filter(|_| plan.steps.iter().any(|step| step.privileged)) else {
+            return Ok(());
+        };
+        let since = self.tx.now() - REMEMBERED;
+        for (request, at) in self.tx.list_decided_since(&plan.runbook, &plan.system, since).await? {
+            let Some(run) = self.tx.find_run(request.run).await? else { continue };
+            if !plan_of(&run).is_ok_and(|older| older.targets == plan.targets) {
+                continue;
+            }
+            // The last word on it: what was agreed to since is no longer denied.
+            if let RequestState::Denied { by, why } = request.state {
+                let catalog = &self.in_use.catalog;
+                let after = catalog.policies.get(&policy.name).map(|policy| policy.after_denial).unwrap_or_default();
+                policy.needs = after.needs(catalog, &by, &self.requesters);
+                policy.denied_before = Some(DeniedBefore { code: request.code, by, why, at });
+            }
+            return Ok(());
+        }
+        Ok(())
     }
 
     /// What the same person asked for before, here, of the same runbook on the same targets: notes what the approvers should
@@ -269,7 +296,8 @@ impl<'a> Asking<'a> {
             trigger: self.trigger.clone(),
         };
         self.record(plan, run, planned, vec![RowMark::run(run, state_name, 1)]);
-        let request = if plan.privileged() { Some(self.request(plan, sealed, run, None, show).await?) } else { None };
+        let request =
+            if plan.privileged() { Some(self.request(plan, sealed, run, &Wanted::Start, show).await?) } else { None };
         Ok(Made { run, request })
     }
 
@@ -290,7 +318,7 @@ impl<'a> Asking<'a> {
         plan: &Plan,
         sealed: &Sealed,
         run: RunId,
-        retry_step: Option<u32>,
+        wanted: &Wanted,
         show: Show,
     ) -> Result<RequestId> {
         let Some(policy) = plan.policy.clone() else {
@@ -300,7 +328,7 @@ impl<'a> Asking<'a> {
             chrono::TimeDelta::from_std(policy.expires()).map_err(|error| StoreError::Refused(error.to_string()))?;
         let expires_at = self.tx.now() + expires;
         // A retry hangs in the thread of its run.
-        if self.thread.is_none() && retry_step.is_some() {
+        if self.thread.is_none() && *wanted != Wanted::Start {
             self.thread = self.tx.find_root(run).await?;
         }
         let mut made = None;
@@ -311,7 +339,7 @@ impl<'a> Asking<'a> {
             let new = NewRequest {
                 code: &code,
                 run,
-                retry_step,
+                wanted,
                 digest: sealed.digest(),
                 requesters: &self.requesters,
                 room: &self.room,
@@ -330,16 +358,17 @@ impl<'a> Asking<'a> {
             request: id,
             code,
             run,
-            retry_step,
+            retry_step: wanted.step(),
             digest: sealed.digest(),
             requesters: self.requesters.clone(),
             stages: policy.stages.clone(),
             expires_at,
             excluded: plan.excluded().to_vec(),
+            wish: wanted.wish().cloned(),
         };
         self.record(plan, run, asked_event, vec![RowMark::request(id, "pending", 1)]);
         match show {
-            Show::Yes => {
+            Show::Yes | Show::Later => {
                 let stored = self.tx.find_run(run).await?;
                 let stored = stored.ok_or_else(|| StoreError::Refused(format!("run {run} is gone")))?;
                 let begin = Begin {
@@ -353,8 +382,9 @@ impl<'a> Asking<'a> {
                     line: self.cause,
                 };
                 let asked = approval::begin_stage(self.tx, &self.in_use.catalog, begin).await?;
-                let expires_at = approval::stage_expires_at(&policy, 0, expires_at, self.tx.now());
-                self.show(plan, sealed, run, retry_step, id, code, expires_at, &asked).await?;
+                if show == Show::Yes {
+                    self.show(plan, id, &asked).await?;
+                }
             }
             // Nobody is asked: it is granted at once.
             Show::No => {}
@@ -363,26 +393,18 @@ impl<'a> Asking<'a> {
     }
 
     /// Shows the whole of a request: the decision first, every step after, never cut.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one request, just made")]
-    async fn show(
-        &mut self,
-        plan: &Plan,
-        sealed: &Sealed,
-        run: RunId,
-        retry_step: Option<u32>,
-        id: RequestId,
-        code: Code,
-        expires_at: chrono::DateTime<chrono::Utc>,
-        asked: &[PersonId],
-    ) -> Result<()> {
-        let earlier: EarlierRuns = self.tx.earlier_runs(sealed.digest()).await?;
+    pub(super) async fn show(&mut self, plan: &Plan, request: RequestId, asked: &[PersonId]) -> Result<()> {
+        let request = self.tx.find_request(request).await?;
+        let request = request.ok_or_else(|| StoreError::Refused("the request that was made is gone".to_owned()))?;
+        let Request { id, code, run, digest, wanted, expires_at, .. } = request;
+        let earlier: EarlierRuns = self.tx.earlier_runs(digest).await?;
         let approvers = Turn::approvers(plan, 0);
         let whole = text::plan::request(&RequestText {
             plan,
-            digest: sealed.digest(),
+            digest,
             code: &code,
             run,
-            retry_step,
+            wanted: &wanted,
             requester: self.requester()?,
             trigger: self.trigger.as_ref(),
             asked,
@@ -398,7 +420,13 @@ impl<'a> Asking<'a> {
             times: self.app.times,
         });
         let origin = self.cause.map_or(Origin::Request(id), Origin::Line);
-        let (mentioned, directly) = self.ways(asked);
+        let (mut mentioned, directly) = self.ways(asked);
+        // Whoever denied it hears that it is asked again, also when they are not asked.
+        if let Some(denied) = plan.policy.as_ref().and_then(|policy| policy.denied_before.as_ref())
+            && !asked.contains(&denied.by)
+        {
+            mentioned.push(denied.by.clone());
+        }
         let mut parts = self.parts(&self.room, &whole, code);
         if let Some(first) = parts.first_mut() {
             // The first alone: nobody is told twice of one thing.
@@ -490,11 +518,12 @@ impl<'a> Asking<'a> {
 }
 
 /// Makes the run of a line, and the request if it needs one.
-async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
-    let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
+async fn start(turn: &mut Turn<'_>, mut plan: Plan, anew: Anew) -> Result<()> {
     let elsewhere = elsewhere(turn, &plan)?;
     let own = turn.own.clone();
     let mut asking = Asking::of_line(turn);
+    asking.carry_denial(&mut plan).await?;
+    let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
     if let Some(room) = &elsewhere {
         (asking.room, asking.thread) = (room.clone(), None);
     }
@@ -555,7 +584,7 @@ async fn join(turn: &mut Turn<'_>, plan: &Plan, run: &Run) -> Result<()> {
     turn.tx.insert_line_run(turn.line, run.id).await?;
     let since = text::answer::since(&turn.app.times, run.created_at, turn.tx.now());
     match turn.tx.find_pending_of_run(run.id).await? {
-        Some(request) if request.retry_step.is_none() => {
+        Some(request) if request.wanted == Wanted::Start => {
             let asked = turn.asked_now(&request).await?;
             let approvers = Turn::approvers(plan, 0);
             let unseen = turn.app.unseen(turn.catalog(), &approvers);

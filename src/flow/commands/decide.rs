@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::turn::{Turn, plan_of};
 use super::look;
-use crate::approval::{self, BackOutcome, Decide, DecideOutcome, End, EndOutcome, Ending, Refused};
+use crate::approval::{self, BackOutcome, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen};
 use crate::engine;
 use crate::model::approval::Refusal;
 use crate::model::catalog::Subject;
@@ -42,7 +42,16 @@ async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason:
         Said::Press { proof, .. } => proof.clone(),
         Said::Line { .. } | Said::Edit { .. } => Proof::Chat,
     };
-    let asked = Decide { request, person: &person, account: &account, answer, reason, proof, line: turn.line };
+    let asked = Decide {
+        request,
+        person: &person,
+        account: &account,
+        answer,
+        reason,
+        proof,
+        line: turn.line,
+        seen: Seen::Posted,
+    };
     match approval::decide(&mut turn.tx, &in_use.catalog, asked).await? {
         // The room reads the receipt, who denied and why, or who is asked next, as an echo of the ledger.
         DecideOutcome::Granted
@@ -60,7 +69,7 @@ async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason:
 }
 
 /// Says why an answer changes nothing, and what would.
-async fn refuse(turn: &mut Turn<'_>, refused: Refused, answer: Answer) -> Result<()> {
+pub(super) async fn refuse(turn: &mut Turn<'_>, refused: Refused, answer: Answer) -> Result<()> {
     let Refused { why, request, asked } = refused;
     let (person, code) = (turn.person.clone(), request.code);
     match (why, answer) {
@@ -102,7 +111,7 @@ async fn approvers(turn: &mut Turn<'_>, request: &Request) -> Result<Vec<Subject
 }
 
 /// A late decision changes nothing, and is told so.
-async fn late(turn: &mut Turn<'_>, request: &Request) -> Result<()> {
+pub(super) async fn late(turn: &mut Turn<'_>, request: &Request) -> Result<()> {
     let by: Vec<PersonId> = turn
         .tx
         .list_decisions(request.id)
@@ -130,7 +139,7 @@ fn stage(request: &Request) -> u32 {
 
 /// Finds the request that a decision means: the one with the code, or the one that this place makes plain. Refuses, and
 /// returns `None`, when there is none or more than one.
-async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Option<RequestId>> {
+pub(super) async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Option<RequestId>> {
     if let Some(code) = code {
         let found = turn.tx.find_request_by_code(&code).await?;
         // A code of another room is nobody's business here. Said to the bot alone it is the business of whomever it
@@ -185,7 +194,7 @@ async fn which(turn: &mut Turn<'_>, several: &[Request], word: &str) -> Result<(
     let mut list = Vec::new();
     for request in several {
         let deed = match turn.tx.find_run(request.run).await? {
-            Some(run) => text::plan::asked_deed(&plan_of(&run)?, run.id, request.retry_step),
+            Some(run) => text::plan::asked_deed(&plan_of(&run)?, run.id, &request.wanted),
             None => String::new(),
         };
         list.push((request.code, deed));

@@ -130,5 +130,6 @@ fn moves(what: &Happened) -> bool {
             | Happened::RunStopping { .. }
             | Happened::RunStopped { .. }
             | Happened::AttemptJudged { .. }
+            | Happened::AttemptSkipped { .. }
     )
 }

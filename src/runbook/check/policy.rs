@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::catalog::{Policy, Stage};
 use crate::model::id::{PolicyName, TriggerName};
-use crate::model::policy::{Delegating, Escalation, Relaxed};
+use crate::model::policy::{AfterDenial, BreakGlass, Delegating, Escalation, Relaxed};
 
 use super::super::diagnostic::Problem;
 use super::super::raw;
@@ -53,6 +53,8 @@ impl Checker {
         self.distinct(input, written, &stages, &relaxed);
         let automatic =
             raw.automatic.iter().flat_map(|list| &list.value).map(|it| TriggerName::new(&it.value)).collect();
+        let after_denial = self.after_denial(input, raw.after_denial.as_ref());
+        let break_glass = raw.break_glass.as_ref().and_then(|written| self.break_glass(input, written, &stages));
         let name = PolicyName::new(&name.value);
         let text = input.text.to_string();
         let source = input.source.clone();
@@ -66,11 +68,58 @@ impl Checker {
             relaxed,
             exclude_author,
             delegating,
+            after_denial,
+            break_glass,
             automatic,
             text,
             source,
         };
         self.catalog.policies.insert(name, policy);
+    }
+
+    fn after_denial(&mut self, input: &Input, written: Option<&At<String>>) -> AfterDenial {
+        let Some(written) = written else { return AfterDenial::default() };
+        let names = || AfterDenial::ALL.into_iter().map(|(_, name)| name);
+        if let Some((after, _)) = AfterDenial::ALL.into_iter().find(|(_, name)| *name == written.value) {
+            return after;
+        }
+        let message = format!("{} is not possible here", words::quoted(&written.value));
+        let problem = Problem::new(written.place, message)
+            .label(format!("expected {}", words::one_of(names())))
+            .nearest(&written.value, names());
+        self.problem(input, problem);
+        AfterDenial::default()
+    }
+
+    fn break_glass(&mut self, input: &Input, raw: &At<raw::BreakGlass>, stages: &[Stage]) -> Option<BreakGlass> {
+        let whose = Place { start: raw.place.start, end: raw.place.start };
+        let raw = &raw.value;
+        self.required(input, whose, "by", &raw.by, "say who may: `by: [group:managers]`")?;
+        let hint = "say who looks at it afterwards: `reviewed_by: [group:managers]`";
+        self.required(input, whose, "reviewed_by", &raw.reviewed_by, hint)?;
+        let by = self.subjects(input, "by", &raw.by);
+        let reviewed_by = self.subjects(input, "reviewed_by", &raw.reviewed_by);
+        let within = self.duration(input, &raw.review_within, DAY, MINUTE..=7 * DAY);
+        let by_chat = raw.by_chat.as_ref().is_some_and(|by_chat| by_chat.value);
+        if let Some(written) = raw.by_chat.as_ref().filter(|by_chat| by_chat.value)
+            && !stages.iter().any(|stage| stage.step_up)
+        {
+            let problem = Problem::new(written.place, "no stage of this policy wants a passkey");
+            self.problem(input, problem.hint("leave `by_chat` out: a chat account is enough here"));
+        }
+        // One who may break it alone and is alone in looking at it would look at their own deed.
+        let (may, look) = (self.catalog.people_in(&by), self.catalog.people_in(&reviewed_by));
+        let known = !self.catalog.is_kept_elsewhere(&by) && !self.catalog.is_kept_elsewhere(&reviewed_by);
+        if known
+            && look.len() == 1
+            && look.is_subset(&may)
+            && let Some(written) = &raw.reviewed_by
+        {
+            let problem =
+                Problem::new(written.place, "the only one who would look at it may break the glass themselves");
+            self.problem(input, problem.hint("name somebody else too: nobody reviews what they did themselves"));
+        }
+        Some(BreakGlass { by, review_within_ms: milliseconds(within), reviewed_by, by_chat })
     }
 
     fn stage(&mut self, input: &Input, raw: &At<raw::Stage>, whole: Duration) -> Stage {
