@@ -38,5 +38,7 @@ mod i10;
 mod i11;
 #[path = "invariants/i13.rs"]
 mod i13;
+#[path = "invariants/repeat.rs"]
+mod repeat;
 #[path = "invariants/retry.rs"]
 mod retry;

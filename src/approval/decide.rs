@@ -7,7 +7,7 @@ use crate::model::approval::{self as rules, Act, Asked, Case, Delegation, Given,
 use crate::model::catalog::Catalog;
 use crate::model::chat::Account;
 use crate::model::code::Code;
-use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope, WhoAsked};
+use crate::model::event::{Covers, Happened, NewEvent, Record, RowMark, Scope, WhoAsked};
 use crate::model::id::{InboxId, PersonId, RequestId};
 use crate::model::plan::{Plan, PlanPolicy, Sealed};
 use crate::model::policy::Relaxed;
@@ -100,7 +100,7 @@ pub(super) fn event(run: &Run, line: Option<InboxId>, what: Happened, rows: Vec<
 }
 
 /// Reads the plan that a request asks for: from the stored bytes, whose digest must be the request's (I1, I13).
-fn open_plan(request: &Request, run: &Run) -> Result<Plan> {
+pub(super) fn open_plan(request: &Request, run: &Run) -> Result<Plan> {
     let sealed = Sealed::from_stored(run.plan.clone());
     if sealed.digest() != request.digest || request.digest != run.digest {
         return Err(StoreError::Refused(format!(
@@ -142,7 +142,7 @@ impl File {
         Ok(Self { seen, ..Self::read(tx, request, grants, run).await? })
     }
 
-    async fn read(tx: &mut Tx, request: Request, grants: Vec<StoredGrant>, run: Run) -> Result<Self> {
+    pub(super) async fn read(tx: &mut Tx, request: Request, grants: Vec<StoredGrant>, run: Run) -> Result<Self> {
         let plan = open_plan(&request, &run)?;
         let Some(policy) = plan.policy.clone() else {
             return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
@@ -410,6 +410,16 @@ pub(super) async fn grant(
     let (start_by, valid_until) = times(policy, tx.now())?;
     let grant = tx.insert_grant(request, start_by, valid_until).await?;
     rows.push(RowMark::grant(grant, "granted", 1));
+    // What was agreed to may be more than one run of it.
+    let repeat = policy.repeat.filter(|_| broken.is_none() && request.wanted == Wanted::Start);
+    let covers = match repeat {
+        Some(repeat) => {
+            let until = tx.now() + span(repeat.within())?;
+            tx.insert_cover(request.id, request.digest, repeat.runs, until).await?;
+            Some(Covers { runs: repeat.runs, until })
+        }
+        None => None,
+    };
     match request.wanted {
         Wanted::Start | Wanted::Retry { .. } => {
             let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
@@ -430,7 +440,9 @@ pub(super) async fn grant(
         valid_until,
         start_by: Some(start_by),
         relaxed,
-        broken,
+        broken: broken.clone(),
+        under: None,
+        covers: covers.clone(),
     };
     tx.record(event(run, Some(line), what, rows));
     if let Wanted::Free { wish, .. } = &request.wanted {
@@ -446,7 +458,7 @@ pub(super) async fn grant(
 }
 
 /// The latest start and the latest end of what is granted now.
-fn times(policy: &PlanPolicy, now: DateTime<Utc>) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
+pub(super) fn times(policy: &PlanPolicy, now: DateTime<Utc>) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
     let valid_until = now + span(policy.valid_for())?;
     Ok(((now + span(policy.starts_within())?).min(valid_until), valid_until))
 }
@@ -492,6 +504,8 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
             start_by: Some(start_by),
             relaxed: Vec::new(),
             broken: None,
+            under: None,
+            covers: None,
         },
         rows,
     ));

@@ -107,6 +107,15 @@ pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Resul
     if starts_by_itself(stored, policy) {
         return Ok((grant(stored, &plan), plan));
     }
+    if let Some(under) = &stored.under {
+        // The very same plan, whose own policy lets one approval cover so many runs; who agreed is counted below, as ever.
+        let runs = policy.repeat.map_or(0, |repeat| repeat.runs);
+        let covered =
+            under.digest == stored.digest && (2..=runs).contains(&under.number) && stored.retry_step.is_none();
+        if !covered || stored.broken.is_some() {
+            return Err(GrantError::NotAgreed);
+        }
+    }
     if let Some(broken) = &stored.broken {
         // Never by a flag: the row says who, by what proof and why, and the plan's own policy says whether that is enough. Of
         // a stuck step nobody decides alone (I3).
@@ -214,7 +223,7 @@ mod tests {
     use crate::model::plan::{PLAN_VERSION, Telling};
     use crate::model::policy::Delegating;
     use crate::model::request::Proof;
-    use crate::store::{StoredBreak, StoredDecision};
+    use crate::store::{StoredBreak, StoredDecision, StoredUnder};
 
     fn grant(retry_step: Option<u32>, rules: &[(bool, u32)]) -> Grant {
         let rules = rules.iter().map(|&(idempotent, times)| Rule { idempotent, times }).collect();
@@ -235,7 +244,8 @@ mod tests {
             delegating: Delegating::Allowed,
             needs: Vec::new(),
             denied_before: None,
-        break_glass: None,
+            repeat: None,
+            break_glass: None,
             automatic: automatic.iter().map(|name| TriggerName::new(*name)).collect(),
             text: String::new(),
         };
@@ -273,6 +283,7 @@ mod tests {
             plan: sealed.bytes().to_vec(),
             decisions: Vec::new(),
             broken: None,
+            under: None,
         }
     }
 
@@ -297,6 +308,30 @@ mod tests {
         assert!(!derives(&lapsed));
         let late = StoredGrant { start_by: DateTime::UNIX_EPOCH, ..granted(Some("down"), &["down"]) };
         assert!(!derives(&late), "its latest start is over");
+    }
+
+    #[test]
+    fn i7_under_an_earlier_approval_the_same_plan_as_often_as_its_policy_says() {
+        use crate::model::policy::Repeat;
+        let with = |repeat: Option<Repeat>, number: u32, same: bool, requesters: &[&str]| {
+            let mut stored = granted(None, &[]);
+            let mut plan = Sealed::from_stored(stored.plan.clone()).open().expect("a plan");
+            plan.policy.as_mut().expect("a policy").repeat = repeat;
+            let sealed = Sealed::seal(&plan).expect("a plan");
+            (stored.plan, stored.digest) = (sealed.bytes().to_vec(), sealed.digest());
+            let digest = if same { sealed.digest() } else { Digest([0; 32]) };
+            stored.under = Some(StoredUnder { request: RequestId(1), digest, number });
+            stored.requesters = requesters.iter().map(|name| PersonId::new(*name)).collect();
+            stored.decisions = vec![said("boss", Answer::Approve)];
+            derive(&stored, DateTime::UNIX_EPOCH).is_ok()
+        };
+        let three = Some(Repeat { runs: 3, within_ms: 1 });
+        assert!(with(three, 2, true, &["mei"]) && with(three, 3, true, &["mei", "ann"]));
+        assert!(!with(three, 4, true, &["mei"]), "one too many");
+        assert!(!with(three, 1, true, &["mei"]), "the first is the one that was approved");
+        assert!(!with(None, 2, true, &["mei"]), "the policy covers one");
+        assert!(!with(three, 2, false, &["mei"]), "another plan");
+        assert!(!with(three, 2, true, &["mei", "boss"]), "who agreed asks");
     }
 
     #[test]

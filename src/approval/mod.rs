@@ -11,6 +11,7 @@ mod break_glass;
 mod decide;
 mod free;
 mod grant;
+mod repeat;
 
 pub use break_glass::{Break, BreakOutcome, BreakRefusal, break_glass};
 pub use decide::{
@@ -19,3 +20,4 @@ pub use decide::{
 };
 pub use free::{Free, Freed, free};
 pub use grant::{After, Grant, GrantError, Step, derive};
+pub use repeat::{grant_under, take_cover};

@@ -64,6 +64,7 @@ mod show;
 mod skip;
 mod status;
 mod stop;
+mod take_back;
 mod value;
 mod whoami;
 mod withdraw;
@@ -267,6 +268,7 @@ fn built_in(line: &Line<'_>) -> Reading {
         "skip" => skip::read(line),
         "status" => status::read(line),
         "stop" => stop::read(line),
+        "take" => take_back::read(line),
         "what" => happened::read(line),
         "who" | "whoami" => whoami::read(line),
         "withdraw" => withdraw::read(line),
@@ -323,6 +325,7 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Withdraw { .. }
         | Command::Revoke { reason: None, .. }
         | Command::Stop { .. }
+        | Command::TakeBack { .. }
         | Command::Retry { .. }
         | Command::Ack { .. }
         | Command::Pause { reason: None }

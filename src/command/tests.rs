@@ -239,6 +239,7 @@ fn simple_commands() {
             },
         ),
         ("reviews", Command::Reviews),
+        ("take back 7K3F", Command::TakeBack { code: Code::parse("7K3F").expect("a code") }),
         ("skip because I looked", Command::Skip { run: None, reason: "I looked".into() }),
         ("Skip run 12 because: it is up?", Command::Skip { run: Some(RunId(12)), reason: "it is up?".into() }),
     ] {

@@ -207,6 +207,7 @@ pub fn plan(
                 delegating: policy.delegating,
                 needs: Vec::new(),
                 denied_before: None,
+                repeat: policy.repeat,
                 break_glass: policy.break_glass.clone(),
                 automatic: policy.automatic.clone(),
                 text: policy.text.clone(),

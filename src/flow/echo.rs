@@ -181,6 +181,7 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::IncidentResolved { .. }
         | Happened::IncidentReopened { .. } => super::echo_incident::tell(app, event, position, &record.what).await,
         Happened::GlassBroken { .. }
+        | Happened::CoverEnded { .. }
         | Happened::ReviewOverdue { .. }
         | Happened::Reviewed { .. }
         | Happened::RequestGranted { .. }
@@ -308,6 +309,9 @@ impl Teller<'_> {
             return Ok(said);
         }
         let said = match what {
+            Happened::CoverEnded { code, by, used, .. } => {
+                (text::repeat::taken_back(&self.plan, code, by, *used), vec![requester.clone()])
+            }
             Happened::GlassBroken { code, person, own, reason, skipped, review_by, .. } => {
                 let reviewers = self.reviewers(person);
                 let until = self.app.times.until(*review_by, now);

@@ -330,6 +330,7 @@ impl App {
                     | Command::BreakGlass { .. }
                     | Command::Review { .. }
                     | Command::Reviews
+                    | Command::TakeBack { .. }
                     | Command::Stop { .. }
                     | Command::Judge { .. }
                     | Command::Skip { .. }

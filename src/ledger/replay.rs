@@ -14,21 +14,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::report::{At, Finding, Findings};
 use crate::model::approval::{Asked, Because, Rules, Tally, tally};
 use crate::model::catalog::{Stage, Subject};
-use crate::model::event::{Brake, Happened, Record, RowMark, Scope};
+use crate::model::event::{Brake, Covers, Happened, Record, RowMark, Scope, Under};
 use crate::model::id::{Digest, GrantId, IncidentId, PersonId, RequestId, RunId, ServiceName, TriggerName};
 use crate::model::plan::PlanPolicy;
 use crate::model::plan::{Plan, PlanStep, Sealed};
-use crate::model::policy::Relaxed;
+use crate::model::policy::{Relaxed, Repeat};
 use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, ReviewVerdict, Wish};
 use crate::model::run::{AttemptState, Outcome, Verdict};
 use crate::store::{
-    AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, DecisionCheck, FiringCheck, GrantCheck,
-    IncidentCheck, RequestCheck, ReviewCheck, RunCheck,
+    AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, CoverCheck, DecisionCheck, FiringCheck,
+    GrantCheck, IncidentCheck, RequestCheck, ReviewCheck, RunCheck,
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
@@ -74,6 +74,8 @@ pub(super) struct Replay {
     grants: BTreeMap<GrantId, GrantFacts>,
     /// By request.
     broken: BTreeMap<RequestId, BrokenFacts>,
+    /// By request.
+    covers: BTreeMap<RequestId, CoverFacts>,
     attempts: BTreeMap<AttemptKey, AttemptFacts>,
     /// By request, stage, person, and the line that gave it.
     decisions: BTreeMap<(RequestId, u32, PersonId, Option<i64>), DecisionFacts>,
@@ -183,6 +185,29 @@ struct Told {
     line: Option<i64>,
 }
 
+/// How a request came to be granted, if not by those whom it asked.
+#[derive(Debug, Clone, Copy)]
+struct How<'a> {
+    automatic: Option<&'a TriggerName>,
+    broken: Option<&'a PersonId>,
+    under: Option<&'a Under>,
+}
+
+/// An approval that covers further runs, by the last event that says something of it.
+#[derive(Debug)]
+struct CoverFacts {
+    at: At,
+    turn: u64,
+    /// When it was given.
+    when: DateTime<Utc>,
+    run: RunId,
+    digest: Digest,
+    runs: u32,
+    until: DateTime<Utc>,
+    used: u32,
+    ended: Option<(PersonId, DateTime<Utc>)>,
+}
+
 /// Somebody started a run without agreement.
 #[derive(Debug)]
 struct BrokenFacts {
@@ -208,6 +233,8 @@ struct GrantFacts {
     digest: Digest,
     valid_until: DateTime<Utc>,
     start_by: Option<DateTime<Utc>>,
+    /// Under which earlier approval, as which run.
+    under: Option<(RequestId, u32)>,
 }
 
 #[derive(Debug)]
@@ -653,11 +680,29 @@ impl Replay {
                 start_by,
                 relaxed: _,
                 broken,
+                under,
+                covers,
             } => {
-                for why in self.wrong_with_grant(request, run, digest, &by, automatic.as_ref(), broken.as_ref(), when) {
+                let how = How { automatic: automatic.as_ref(), broken: broken.as_ref(), under: under.as_ref() };
+                for why in self.wrong_with_grant(request, run, digest, &by, how, when) {
                     findings.push(Finding::Grant { request, at, why });
                 }
-                self.grants.insert(grant, GrantFacts { at, when, run, request, digest, valid_until, start_by });
+                if let Some(Covers { runs, until }) = covers {
+                    let facts = CoverFacts { at, turn, when, run, digest, runs, until, used: 1, ended: None };
+                    self.covers.insert(request, facts);
+                }
+                if let Some(under) = &under
+                    && let Some(cover) = self.covers.get_mut(&under.request)
+                {
+                    (cover.used, cover.at, cover.turn) = (cover.used + 1, at, turn);
+                }
+                let under = under.map(|under| (under.request, under.number));
+                self.grants.insert(grant, GrantFacts { at, when, run, request, digest, valid_until, start_by, under });
+            }
+            Happened::CoverEnded { request, code: _, run: _, by, used: _ } => {
+                if let Some(cover) = self.covers.get_mut(&request) {
+                    (cover.ended, cover.at, cover.turn) = (Some((by, when)), at, turn);
+                }
             }
             Happened::GlassBroken { request, person, account, proof, reason, review_by, .. } => {
                 let line = row.cause.map(|line| line.0);
@@ -805,10 +850,10 @@ impl Replay {
         run: RunId,
         digest: Digest,
         by: &[PersonId],
-        automatic: Option<&TriggerName>,
-        broken: Option<&PersonId>,
+        how: How<'_>,
         when: DateTime<Utc>,
     ) -> Vec<String> {
+        let How { automatic, broken, under } = how;
         let Some(asked) = self.requests.get(&request) else {
             if self.blind.contains_key(&run) {
                 self.not_compared += 1;
@@ -828,6 +873,16 @@ impl Replay {
         }
         let policy = self.plans.get(&digest).and_then(|plan| plan.policy.as_ref());
         let may = policy.is_some_and(|policy| policy.relaxed.contains(&Relaxed::RequesterMayAgree));
+        if let Some(under) = under {
+            if self.blind.contains_key(&run)
+                || self.requests.get(&under.request).is_none_or(|o| self.blind.contains_key(&o.run))
+            {
+                self.not_compared += 1;
+                return wrong;
+            }
+            wrong.extend(self.wrong_with_under(asked, digest, under, when));
+            return wrong;
+        }
         if let Some(own) = by.iter().find(|person| asked.requesters.contains(person) && !may) {
             wrong.push(format!("{own} asked for it and is named among those who agreed"));
         }
@@ -879,6 +934,82 @@ impl Replay {
             }
         }
         wrong
+    }
+
+    /// What a grant offends against that an earlier approval covers: the very same plan, whose policy says how many runs and
+    /// for how long; not taken back; each run counted once; and agreed to by people who asked for neither.
+    fn wrong_with_under(
+        &self,
+        asked: &RequestFacts,
+        digest: Digest,
+        under: &Under,
+        when: DateTime<Utc>,
+    ) -> Vec<String> {
+        let name = request_name(under.request);
+        let (Some(cover), Some(original)) = (self.covers.get(&under.request), self.requests.get(&under.request)) else {
+            return vec![format!("it names {name}, which covers no further run")];
+        };
+        let mut wrong = Vec::new();
+        if cover.digest != digest {
+            wrong.push(format!("it names {name}, which is for the plan {}", cover.digest.short()));
+        }
+        if when >= cover.until {
+            wrong.push(format!("it names {name}, which covered runs until {}", moment(cover.until)));
+        }
+        if let Some((by, _)) = &cover.ended {
+            wrong.push(format!("it names {name}, which {by} had taken back"));
+        }
+        let taken = self.grants.values().any(|grant| grant.under == Some((under.request, under.number)));
+        if taken || under.number < 2 || under.number > cover.runs {
+            wrong.push(format!("it is counted as run {} of {} under {name}", under.number, cover.runs));
+        }
+        let Some(plan) = self.plans.get(&digest) else { return wrong };
+        let Some(policy) = &plan.policy else { return wrong };
+        let within = |repeat: Repeat| {
+            TimeDelta::from_std(repeat.within()).is_ok_and(|within| cover.until <= cover.when + within)
+        };
+        if !policy.repeat.is_some_and(|repeat| repeat.runs == cover.runs && within(repeat)) {
+            wrong.push("its policy does not let one approval cover so much".to_owned());
+        }
+        let mut requesters = original.requesters.clone();
+        requesters.extend(asked.requesters.iter().cloned());
+        let rules = Rules::new(policy, &requesters, &plan.excluded);
+        let counts = |decision: &Decision| match &original.asked {
+            Some(all) => all.iter().any(|one| was_asked(one, decision)),
+            None => true,
+        };
+        let decisions = original.decisions.iter().filter(|told| told.in_time).map(|told| &told.decision);
+        if tally(&rules, decisions, counts).tally != Tally::Agreed {
+            wrong.push(format!("those who agreed to {name} do not suffice when these people ask"));
+        }
+        if asked.retry_step.is_some() {
+            wrong.push("another attempt was granted under an earlier approval".to_owned());
+        }
+        wrong
+    }
+
+    /// Compares an approval that covers further runs.
+    pub(super) fn cover(&mut self, table: CoverCheck, findings: &mut Findings) {
+        self.rows += 1;
+        let id = RequestId(table.request);
+        let facts = self.covers.remove(&id);
+        let blind = facts.as_ref().and_then(|facts| self.blind.get(&facts.run).copied());
+        let name = format!("cover/{id}");
+        let mut row = Row { name, state: String::new(), version: 0, at: None, blind, not_compared: 0, findings };
+        match facts {
+            None => row.untold(Some("request_granted")),
+            Some(facts) => {
+                let (at, turn) = (facts.at, facts.turn);
+                row.same("digest", Some(hex(&table.digest)), Some(facts.digest.to_string()), at);
+                row.same("runs", Some(table.runs.to_string()), Some(facts.runs.to_string()), at);
+                row.same("until", Some(moment(table.until)), Some(moment(facts.until)), at);
+                row.same_since(turn, "used", Some(table.used.to_string()), Some(facts.used.to_string()), at);
+                let (by, ended) = facts.ended.unzip();
+                row.same_since(turn, "ended_by", table.ended_by, by.map(|by| by.to_string()), at);
+                row.same_since(turn, "ended_at", table.ended_at.map(moment), ended.map(moment), at);
+            }
+        }
+        self.not_compared += row.not_compared;
     }
 
     /// What a grant offends against for which nobody's agreement was waited: the policy in the plan's bytes has to let that
@@ -1285,6 +1416,9 @@ impl Replay {
                 row.same("granted_at", Some(moment(table.granted_at)), Some(moment(facts.when)), at);
                 row.same("expires_at", Some(moment(table.expires_at)), Some(moment(facts.valid_until)), at);
                 row.same("start_by", table.start_by.map(moment), facts.start_by.map(moment), at);
+                let (under, number) = facts.under.unzip();
+                row.same("under", table.under.map(|id| id.to_string()), under.map(|id| id.to_string()), at);
+                row.same("under_number", table.under_number.map(|n| n.to_string()), number.map(|n| n.to_string()), at);
             }
         }
         self.not_compared += row.not_compared;
@@ -1473,6 +1607,7 @@ impl Replay {
         missing.extend(self.grants.iter().map(|(id, facts)| (grant_name(*id), facts.at)));
         missing.extend(self.attempts.iter().map(|(key, facts)| (attempt_name(*key), facts.at)));
         missing.extend(self.broken.iter().map(|(id, facts)| (review_name(*id), facts.at)));
+        missing.extend(self.covers.iter().map(|(id, facts)| (format!("cover/{id}"), facts.at)));
         let decided = self.decisions.iter();
         missing.extend(
             decided.map(|((id, stage, by, _), facts)| (decision_name(*id, i64::from(*stage), by.as_str()), facts.at)),

@@ -17,7 +17,7 @@ use super::id::{
 use super::incident_room::RoomWish;
 
 pub use super::policy::Stage;
-use super::policy::{AfterDenial, BreakGlass, Delegating, Relaxed};
+use super::policy::{AfterDenial, BreakGlass, Delegating, Relaxed, Repeat};
 
 /// One checked catalog. Immutable: a reload makes a new one and leaves this one to whoever still holds it.
 #[derive(Debug, Clone, Default)]
@@ -471,6 +471,8 @@ pub struct Policy {
     pub delegating: Delegating,
     /// Who has to agree when the same is asked again soon after it was denied.
     pub after_denial: AfterDenial,
+    /// How many runs of the same plan one approval covers.
+    pub repeat: Option<Repeat>,
     /// Who may start a run without that agreement.
     pub break_glass: Option<BreakGlass>,
     /// Triggers in mode `auto` whose runs it lets start without anybody's answer.

@@ -107,6 +107,11 @@ pub enum Command {
     },
     /// Which runs were started without agreement and wait to be looked at.
     Reviews,
+    /// End an approval that covers further runs.
+    TakeBack {
+        /// Which request's.
+        code: Code,
+    },
     /// Take an approval away before its run has begun.
     Revoke {
         /// Which; `None` is the one that this place makes plain.

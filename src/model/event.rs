@@ -113,6 +113,30 @@ pub struct WhoAsked {
     pub because: Because,
 }
 
+/// The approval under which a run starts without asking again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Under {
+    /// The request that was approved.
+    pub request: RequestId,
+    /// Its code.
+    pub code: Code,
+    /// Which run under it this is; its own is 1.
+    pub number: u32,
+    /// How many it covers.
+    pub of: u32,
+    /// Until when.
+    pub until: DateTime<Utc>,
+}
+
+/// What an approval covers beside its own run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covers {
+    /// How many runs, with its own.
+    pub runs: u32,
+    /// Until when.
+    pub until: DateTime<Utc>,
+}
+
 /// An approval that was taken away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
@@ -361,6 +385,25 @@ pub enum Happened {
         /// Who started it without that agreement.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         broken: Option<PersonId>,
+        /// The approval that covers it without asking again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        under: Option<Under>,
+        /// How many runs of this plan it covers, and until when.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        covers: Option<Covers>,
+    },
+    /// Somebody took an approval back that covers further runs: it covers none any more.
+    CoverEnded {
+        /// The request that was approved.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// Who.
+        by: PersonId,
+        /// How many runs it had covered, with the first.
+        used: u32,
     },
     /// A request was denied.
     RequestDenied {
@@ -867,6 +910,7 @@ impl Happened {
             Self::PeopleAsked { .. } => "people_asked",
             Self::Decided { .. } => "decided",
             Self::DecisionTakenBack { .. } => "decision_taken_back",
+            Self::CoverEnded { .. } => "cover_ended",
             Self::GlassBroken { .. } => "glass_broken",
             Self::ReviewOverdue { .. } => "review_overdue",
             Self::Reviewed { .. } => "reviewed",

@@ -40,6 +40,7 @@ pub const BUILT_IN: &[&str] = &[
     "skip",
     "status",
     "stop",
+    "take",
     "what",
     "who",
     "whoami",

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::catalog::{EnvEntry, ExitCodes, HttpAsk, Retry, TcpAsk};
 use super::id::{CheckName, Digest, PersonId, PolicyName, RunbookName, ServiceName, SystemName, TriggerName};
-use super::policy::{BreakGlass, Delegating, DeniedBefore, Relaxed, Stage, is_false};
+use super::policy::{BreakGlass, Delegating, DeniedBefore, Relaxed, Repeat, Stage, is_false};
 
 /// The version of the bytes that this binary writes. Version 2 added requests over HTTP, connections, waiting, `retry`
 /// and policies that let triggers start; version 3 policies of several stages with times of their own, the latest start and
@@ -103,6 +103,9 @@ pub struct PlanPolicy {
     /// That the same was denied not long ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied_before: Option<DeniedBefore>,
+    /// How many runs of this plan one approval covers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
     /// Who may start it without that agreement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,

@@ -135,6 +135,23 @@ impl BreakGlass {
     }
 }
 
+/// How many runs of the same plan one approval covers, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    /// How many, with the first.
+    pub runs: u32,
+    /// From the approval, in milliseconds.
+    pub within_ms: u64,
+}
+
+impl Repeat {
+    /// How long, from the approval.
+    pub fn within(&self) -> Duration {
+        Duration::from_millis(self.within_ms)
+    }
+}
+
 /// That the same was denied not long ago, as whoever is asked now sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -108,12 +108,15 @@ raw! {
         policy: Word, title: Word, stages: Option<At<Vec<At<Stage>>>>, expires: Word, starts_within: Word,
         valid_for: Word, automatic: Words, exclude: Words, relax: Words, may_delegate: Option<At<bool>>,
         break_glass: Option<At<BreakGlass>>, after_denial: Word,
+        repeat: Option<At<Repeat>>,
     }
     /// A stage of a policy.
     Stage {
         approvers: Words, quorum: Option<At<u32>>, denials: Option<At<u32>>, reason: Word, step_up: Option<At<bool>>,
         expires: Word, remind_after: Word, ring_after: Word, escalate: Option<At<Vec<At<Escalate>>>>,
     }
+    /// How many runs one approval covers.
+    Repeat { runs: Option<At<u32>>, within: Word }
     /// Who may start a run without agreement.
     BreakGlass { by: Words, review_within: Word, reviewed_by: Words, by_chat: Option<At<bool>> }
     /// Others who are asked after a while.

@@ -162,9 +162,14 @@ const WORDS: &[Words] = &[
         ("automatic", May, Nothing, "Triggers in mode `auto` that may start without anybody's answer."),
         ("exclude", May, Nothing, "`last_author`: whoever made the last change of the runbook does not count either."),
         ("after_denial", May, OneOf(&["denier", "same_people"]), "Who must agree when the same is asked within a day of a denial. `denier` (also when it is not said): whoever denied it or whom they report to is among them. `same_people`: the stages alone."),
+        ("repeat", May, Nothing, "How many runs of the very same plan one approval covers, and for how long."),
         ("break_glass", May, Nothing, "Who may start it at once when it cannot wait; somebody looks at it afterwards."),
         ("relax", May, Nothing, "Rules that it gives up: `one_person_several_stages`, `requester_may_agree`. The ledger shows each use."),
         ("may_delegate", May, Nothing, "Whether those who are asked may let somebody else answer for them; `true` if it is not said."),
+    ]),
+    words("Repeat", "How many runs of the very same plan one approval covers.", &[
+        ("runs", Must, Nothing, "How many, with the first: 2 to 100."),
+        ("within", Must, Duration, "For how long from the approval: at most 1d."),
     ]),
     words("BreakGlass", "Who may start a run at once, without that agreement, and who looks at it afterwards.", &[
         ("by", Must, Nothing, "Who may; whoever asked may be among them."),

@@ -10,6 +10,7 @@ mod advance;
 mod append;
 mod away;
 mod clock;
+mod cover;
 pub mod floor;
 mod history;
 mod hub;
@@ -40,6 +41,7 @@ pub(crate) use append::commitment;
 pub use append::{DIRECT, NewMessage, Origin, Place};
 pub use away::{ClosedGap, RoomHeard};
 pub use clock::Clock;
+pub use cover::Cover;
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
 pub use incident::{CheckKnown, Held, NewIncident};
@@ -54,12 +56,14 @@ pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
 pub use plain::PlainLine;
 pub use review::{NewBreak, Review, ReviewState};
 pub(crate) use rows::subject;
-pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredBreak, StoredDecision, StoredGrant};
+pub use rows::{
+    Attempt, AttemptKey, Inconsistent, Request, Run, StoredBreak, StoredDecision, StoredGrant, StoredUnder,
+};
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
-    AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck, IncidentCheck,
-    Loose, RequestCheck, ReviewCheck, RunCheck, Snapshot,
+    AttemptCheck, AutomationCheck, BrakeCheck, CoverCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck,
+    IncidentCheck, Loose, RequestCheck, ReviewCheck, RunCheck, Snapshot,
 };
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};
 

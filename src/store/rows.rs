@@ -322,6 +322,20 @@ pub struct StoredGrant {
     pub decisions: Vec<StoredDecision>,
     /// Who started it without agreement, if somebody did, and by what that is known.
     pub broken: Option<StoredBreak>,
+    /// The approval that covers it without asking again; then the decisions are that one's, and whoever asked for either
+    /// counts as having asked.
+    pub under: Option<StoredUnder>,
+}
+
+/// The approval that covers a run without asking again, as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredUnder {
+    /// The request that was approved.
+    pub request: RequestId,
+    /// The plan that it approved.
+    pub digest: Digest,
+    /// Which run under it this is; its own is 1.
+    pub number: u32,
 }
 
 /// Somebody started a run without agreement, as stored.

@@ -3,7 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::rows::{self, Attempt, AttemptKey, Inconsistent, Request, Run, StoredBreak, StoredDecision, StoredGrant};
+use super::rows::{
+    self, Attempt, AttemptKey, Inconsistent, Request, Run, StoredBreak, StoredDecision, StoredGrant, StoredUnder,
+};
 use super::{Result, Store, StoreError, Tx};
 use crate::model::approval::{Asked, Delegation};
 use crate::model::chat::{Account, RoomAddress};
@@ -424,16 +426,18 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
             exists (select from attempt a where a.run = g.run and a.started_at >= g.granted_at) as "begun!", r.requesters,
             case when r.wanted is null then r.retry_step end as retry_step,
             run.trigger, p.bytes, v.by as "broken_by?", v.proof as "broken_proof?", v.credential as "broken_credential?",
-            v.reason as "broken_reason?"
+            v.reason as "broken_reason?", g.under, g.under_number, u.digest as "under_digest?",
+            u.requesters as "under_requesters?"
         from run_grant g join request r on r.id = g.request join run on run.id = g.run join plan p on p.digest = run.plan
-            left join review v on v.request = g.request
+            left join review v on v.request = g.request left join request u on u.id = g.under
         where g.run = any($1) and g.state = 'granted' order by g.id for update of g
         "#,
         runs
     )
     .fetch_all(&mut *connection)
     .await?;
-    let requests: Vec<i64> = locked.iter().map(|grant| grant.request).collect();
+    // What covers several runs was decided once.
+    let requests: Vec<i64> = locked.iter().map(|grant| grant.under.unwrap_or(grant.request)).collect();
     let mut by_request: std::collections::BTreeMap<i64, Vec<StoredDecision>> = std::collections::BTreeMap::new();
     for (request, stored) in standing(connection, &requests).await? {
         by_request.entry(request).or_default().push(stored);
@@ -450,8 +454,21 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
                 }
                 _ => None,
             };
+            let mut requesters: Vec<PersonId> = row.requesters.into_iter().map(PersonId::new).collect();
+            let under = match (row.under, row.under_number, row.under_digest) {
+                (Some(under), Some(number), Some(bytes)) => {
+                    let others = row.under_requesters.unwrap_or_default().into_iter().map(PersonId::new);
+                    requesters.extend(others);
+                    requesters.dedup();
+                    let number = u32::try_from(number).map_err(|_| Inconsistent::at(name(), "under_number"))?;
+                    Some(StoredUnder { request: RequestId(under), digest: digest(name(), "under", &bytes)?, number })
+                }
+                _ => None,
+            };
+            let decided = row.under.unwrap_or(row.request);
             Ok(StoredGrant {
                 broken,
+                under,
                 id: GrantId(row.id),
                 version: row.version,
                 run: RunId(row.run),
@@ -460,11 +477,11 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
                 state: GrantState::from_name(&row.state).ok_or_else(|| Inconsistent::at(name(), "state"))?,
                 expires_at: row.expires_at,
                 start_by: if row.begun { row.expires_at } else { row.start_by.unwrap_or(row.expires_at) },
-                requesters: row.requesters.into_iter().map(PersonId::new).collect(),
+                requesters,
                 retry_step: row.retry_step.and_then(|step| u32::try_from(step).ok()),
                 trigger: row.trigger.map(TriggerName::new),
                 plan: row.bytes,
-                decisions: by_request.remove(&row.request).unwrap_or_default(),
+                decisions: by_request.get(&decided).cloned().unwrap_or_default(),
             })
         })
         .collect()

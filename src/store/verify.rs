@@ -101,6 +101,8 @@ pub(crate) struct GrantCheck {
     pub(crate) granted_at: DateTime<Utc>,
     pub(crate) expires_at: DateTime<Utc>,
     pub(crate) start_by: Option<DateTime<Utc>>,
+    pub(crate) under: Option<i64>,
+    pub(crate) under_number: Option<i32>,
 }
 
 /// An attempt's row.
@@ -195,6 +197,18 @@ pub(crate) struct ReviewCheck {
     pub(crate) verdict: Option<String>,
     pub(crate) words: Option<String>,
     pub(crate) reviewed_at: Option<DateTime<Utc>>,
+}
+
+/// The row of an approval that covers further runs.
+#[derive(Debug)]
+pub(crate) struct CoverCheck {
+    pub(crate) request: i64,
+    pub(crate) digest: Vec<u8>,
+    pub(crate) runs: i32,
+    pub(crate) used: i32,
+    pub(crate) until: DateTime<Utc>,
+    pub(crate) ended_by: Option<String>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
 }
 
 /// A decision's row.
@@ -505,7 +519,7 @@ impl Snapshot {
         let rows = sqlx::query_as!(
             GrantCheck,
             r#"
-            select id, version, run, request, digest, state,
+            select id, version, run, request, digest, state, under, under_number,
                 case when start_by is not null then
                     greatest(least(start_by, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
                 end as "start_by?",
@@ -559,6 +573,26 @@ impl Snapshot {
                     greatest(least(reviewed_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
                 end as "reviewed_at?"
             from review where request > $1 order by request limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// A page of approvals that cover further runs, after a request.
+    pub(crate) async fn list_covers(&mut self, after: i64) -> Result<Vec<CoverCheck>> {
+        let rows = sqlx::query_as!(
+            CoverCheck,
+            r#"
+            select request, digest, runs, used, ended_by,
+                greatest(least(until, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "until!",
+                case when ended_at is not null then
+                    greatest(least(ended_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "ended_at?"
+            from cover where request > $1 order by request limit $2
             "#,
             after,
             PAGE

@@ -316,6 +316,13 @@ fn topic(command: &Command) -> Topic {
             forms: "`reviews`",
             more: "Each is of a run that was started without agreement.",
         },
+        Command::TakeBack { code: _ } => Topic {
+            word: "take back",
+            usage: "take back CODE",
+            does: "End an approval that covers further runs",
+            forms: "`take back 7K3F`",
+            more: "Whoever is asked to approve may. Runs that have begun go on: that is `stop`.",
+        },
         Command::Revoke { code: _, reason: _ } => Topic {
             word: "revoke",
             usage: "revoke [CODE] [because REASON]",
@@ -464,7 +471,8 @@ fn following(command: Option<&Command>) -> Option<Command> {
         }
         Some(Command::Review { .. }) => Command::Reviews,
         Some(Command::Reviews) => Command::Revoke { code: None, reason: None },
-        Some(Command::Revoke { .. }) => Command::Again,
+        Some(Command::Revoke { .. }) => Command::TakeBack { code: Code::from_entropy(0) },
+        Some(Command::TakeBack { .. }) => Command::Again,
         Some(Command::Again) => Command::Show { what: Shown::Run(RunId(12)) },
         Some(Command::Show { .. }) => Command::Stop { run },
         Some(Command::Stop { .. }) => Command::Judge { run, verdict: Verdict::Worked, reason: String::new() },

@@ -45,6 +45,11 @@ pub fn progress(plan: &Plan, events: &[Event], wanted: &Wanted, limit: usize) ->
                 let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
                 header = Some(super::automation::recovering(&plan.deed, trigger, &place.unwrap_or_default()));
             }
+            Happened::RequestGranted { code, by, under: Some(under), .. } => {
+                let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
+                let place = place.unwrap_or_default();
+                header = Some(super::repeat::header(plan, code, &under.code, under.number, under.of, &and(by), &place));
+            }
             Happened::RequestGranted { code, broken: Some(by), .. } => {
                 let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
                 header = Some(format!(

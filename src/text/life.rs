@@ -18,6 +18,9 @@ use crate::model::run::Verdict;
 pub fn request(what: &Happened, at: DateTime<Utc>, times: &Times, now: DateTime<Utc>) -> Option<String> {
     match what {
         Happened::RequestGranted { automatic: Some(trigger), .. } => Some(format!("Started by trigger {trigger}.")),
+        Happened::RequestGranted { under: Some(under), .. } => {
+            Some(super::repeat::life(&under.code, under.number, under.of))
+        }
         Happened::RequestGranted { broken: Some(by), .. } => {
             Some(format!("Glass broken by {by} at {}: started without agreement.", times.at(at, now)))
         }

@@ -15,6 +15,7 @@ pub mod incident;
 pub mod incident_room;
 pub mod life;
 pub mod plan;
+pub mod repeat;
 pub mod report;
 pub mod review;
 pub mod time;

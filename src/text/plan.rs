@@ -7,8 +7,8 @@ use super::visible::visible;
 use crate::model::catalog::{EnvFrom, HeaderValue, HttpAsk};
 use crate::model::code::Code;
 use crate::model::id::{Digest, PersonId, RunId, TriggerName};
-use crate::model::policy::DeniedBefore;
 use crate::model::plan::{Action, Exec, Plan, PlanPolicy, PlanProbe, PlanStep};
+use crate::model::policy::DeniedBefore;
 use crate::model::request::{Freeing, Wanted, Wish};
 
 /// What a request's message is made of.
@@ -63,6 +63,8 @@ pub fn request(text: &RequestText<'_>) -> String {
     let why = plan.why.as_deref().map(|why| format!("Why: {} ", visible(why))).unwrap_or_default();
     lines.push(format!("{why}{}", earlier(text.earlier)));
     lines.extend(plan.policy.as_ref().and_then(|policy| denied_before(policy, &text.times, text.now)));
+    let repeat = plan.policy.as_ref().and_then(|policy| policy.repeat).filter(|_| *text.wanted == Wanted::Start);
+    lines.extend(repeat.map(|repeat| super::repeat::covers(&repeat)));
     lines.extend(text.notes.iter().cloned());
     lines.extend(steps(plan));
     let policy = plan.policy.as_ref().map(|policy| format!(" · policy {}", policy.name)).unwrap_or_default();

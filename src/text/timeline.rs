@@ -174,6 +174,8 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             start_by,
             relaxed,
             broken,
+            under,
+            covers,
         } => {
             let until = times.until(*valid_until, now);
             let why = match (automatic, broken) {
@@ -187,6 +189,13 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 }
                 Some(_) | None => String::new(),
             };
+            let under = under.as_ref().map_or_else(String::new, |under| {
+                format!(" It is run {} of {} under {}.", under.number, under.of, under.code)
+            });
+            let covers = covers.as_ref().map_or_else(String::new, |covers| {
+                let until = times.until(covers.until, now);
+                format!(" It covers {} runs of this plan until {until}.", covers.runs)
+            });
             let exception = if relaxed.is_empty() {
                 String::new()
             } else {
@@ -194,10 +203,14 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 format!(" Exception that its policy makes: {}.", rules.join(", "))
             };
             bot(format!(
-                "granted {code}: {why}. Run {run} may start plan {} until {until}.{begin}{exception}",
+                "granted {code}: {why}. Run {run} may start plan {} until {until}.{begin}{under}{covers}{exception}",
                 digest.short()
             ))
         }
+        Happened::CoverEnded { request: _, code, run: _, by, used } => told(
+            by,
+            format!("took {code} back: it covers no further runs ({} started under it).", counted(*used, "run")),
+        ),
         Happened::GlassBroken {
             request: _,
             code,

@@ -64,7 +64,10 @@ async fn i13_what_was_denied_is_carried_into_the_next_asking_wherever_that_is() 
     house.say("boss", &format!("deny {} because not at noon", first.code)).await;
     let second = ask_in_yard(&house, "mei", "mark it").await;
     let text = shown(&house, &second).await;
-    assert!(text.contains(&format!("({}): not at noon. boss or kim must be among those who agree.", first.code)), "{text}");
+    assert!(
+        text.contains(&format!("({}): not at noon. boss or kim must be among those who agree.", first.code)),
+        "{text}"
+    );
     assert!(text.contains("local:trial:boss") && text.contains("local:trial:kim"), "both are pinged: {text}");
     // The plan itself says so: that is what is hashed.
     let plan = house.run(second.run).await.plan;
@@ -115,7 +118,9 @@ async fn a_denier_who_has_left_the_catalog_is_named_and_not_needed() {
     let house = house().await;
     let first = house.ask("mei", "mark it").await;
     house.say("boss", &format!("deny {} because no", first.code)).await;
-    let people = PEOPLE.replace("  boss: {accounts: ['local:trial:boss'], reports_to: kim}\n", "").replace("[boss, lin, ann]", "[lin, ann]");
+    let people = PEOPLE
+        .replace("  boss: {accounts: ['local:trial:boss'], reports_to: kim}\n", "")
+        .replace("[boss, lin, ann]", "[lin, ann]");
     house.write("people.yaml", &people);
     let (reload, watching) = house.watch();
     drop(reload);
@@ -146,14 +151,15 @@ async fn i13_a_reload_does_not_call_it_another_plan() {
     house.write("more.yaml", "policy: more\ntitle: More\nstages: [{approvers: [group:leads], quorum: 1}]\n");
     let (reload, watching) = house.watch();
     drop(reload);
-    super::support::until("it is in use", async || (house.app.in_use().catalog.policies.len() == 4).then_some(())).await;
+    super::support::until("it is in use", async || (house.app.in_use().catalog.policies.len() == 4).then_some(()))
+        .await;
     watching.stop().await;
     assert_eq!(house.count("event where kind = 'request_differs'").await, 0);
 }
 
 #[test]
 fn circles_of_who_reports_to_whom_are_no_catalog() {
-    use countersign::runbook::{Limits, load_with};
+    use countersign::runbook::load;
     for (people, words) in [
         ("people:\n  mei: {accounts: ['local:trial:mei'], reports_to: mei}\n", "mei reports to themselves"),
         (
@@ -166,7 +172,7 @@ fn circles_of_who_reports_to_whom_are_no_catalog() {
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("people.yaml"), people).expect("written");
-        let wrong = load_with(folder.path(), Limits::NONE).expect_err("it is refused").to_string();
+        let wrong = load(folder.path()).expect_err("it is refused").to_string();
         assert!(wrong.contains(words), "{wrong}");
     }
 }

@@ -104,6 +104,7 @@ fn plan(stages: &[Stage]) -> Sealed {
         delegating: Delegating::Allowed,
         needs: Vec::new(),
         denied_before: None,
+        repeat: None,
         break_glass: None,
         valid_for_ms: 3_600_000,
         automatic: Vec::new(),

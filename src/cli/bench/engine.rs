@@ -313,6 +313,7 @@ fn plan(steps: usize, what: Steps<'_>) -> Plan {
         delegating: Delegating::Allowed,
         needs: Vec::new(),
         denied_before: None,
+        repeat: None,
         break_glass: None,
         valid_for_ms: 3_600_000,
         automatic: Vec::new(),

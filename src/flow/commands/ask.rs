@@ -24,7 +24,7 @@ use crate::model::policy::DeniedBefore;
 use crate::model::request::{RequestState, Wanted};
 use crate::model::run::RunState;
 use crate::store::{
-    DIRECT, EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
+    Cover, DIRECT, EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
 };
 use crate::text;
 use crate::text::plan::RequestText;
@@ -473,6 +473,48 @@ impl<'a> Asking<'a> {
         Ok(())
     }
 
+    /// Says that a run starts under an earlier approval: its first message, with the plan, and nothing to press.
+    async fn show_covered(&mut self, plan: &Plan, request: RequestId, cover: &Cover) -> Result<()> {
+        let (Some(request), Some(original)) =
+            (self.tx.find_request(request).await?, self.tx.find_request(cover.request).await?)
+        else {
+            return Ok(());
+        };
+        let until = self.app.times.until(cover.until, self.tx.now());
+        let whole = text::repeat::covered(&text::repeat::Covered {
+            plan,
+            requester: self.requester()?,
+            code: &request.code,
+            run: request.run,
+            under: &original.code,
+            number: cover.used,
+            of: cover.runs,
+            until: &until,
+        });
+        let origin = self.cause.map_or(Origin::Request(request.id), Origin::Line);
+        for (index, text) in split(&whole, self.app.limits(&self.room).text).into_iter().enumerate() {
+            let starts_thread = index == 0 && self.thread.is_none();
+            let (place, role) = if starts_thread {
+                (Place::Room, (run_subject(request.run), "root"))
+            } else {
+                let of_run = Place::ThreadOf(run_subject(request.run));
+                (self.thread.clone().map_or(of_run, Place::Thread), (request_subject(request.id), "request"))
+            };
+            let part = self.tx.next_part(origin);
+            self.tx.say(NewMessage {
+                room: self.room.clone(),
+                place,
+                origin,
+                part,
+                cause: self.cause,
+                role: Some(role),
+                edits: false,
+                message: Message::to_room(text),
+            });
+        }
+        Ok(())
+    }
+
     /// A request as messages of a room: its buttons stand under the last line of the plan, not before it.
     fn parts(&self, room: &RoomAddress, whole: &str, code: Code) -> Vec<Message> {
         let limits = self.app.limits(room);
@@ -545,7 +587,16 @@ async fn start(turn: &mut Turn<'_>, mut plan: Plan, anew: Anew) -> Result<()> {
             Some(_) | None => asking.tx.find_unresolved_incident_of(&plan.system, &services).await?,
         };
     }
-    let made = asking.make(&plan, &sealed, Show::Yes).await?;
+    let in_use = asking.in_use.clone();
+    let cover = match plan.privileged() {
+        true => approval::take_cover(asking.tx, &in_use.catalog, sealed.digest(), &asking.requesters).await?,
+        false => None,
+    };
+    let made = asking.make(&plan, &sealed, if cover.is_some() { Show::No } else { Show::Yes }).await?;
+    if let (Some(cover), Some(request)) = (&cover, made.request) {
+        approval::grant_under(asking.tx, request, cover, asking.cause).await?;
+        asking.show_covered(&plan, request, cover).await?;
+    }
     asking.supersede(&older, &made).await?;
     if let Some(room) = elsewhere {
         say_where(turn, made.run, &room).await?;

@@ -47,6 +47,22 @@ pub(in crate::flow) fn whoami(catalog: &Catalog, person: &PersonId, account: &Ac
     text::answer::whoami(person, account, &groups)
 }
 
+/// The approvals that cover further runs of what is talked about here.
+async fn in_force(turn: &mut Turn<'_>) -> Result<Vec<String>> {
+    let rooms = turn.rooms();
+    let mut list = Vec::new();
+    for cover in turn.tx.list_covers(None).await? {
+        let Some(request) = turn.tx.find_request(cover.request).await? else { continue };
+        let Some(run) = turn.tx.find_run(request.run).await? else { continue };
+        if !rooms.contains(&run.room) || !may_see(turn, &run) {
+            continue;
+        }
+        let until = turn.app.times.until(cover.until, turn.tx.now());
+        list.push(text::repeat::in_force(&plan_of(&run)?, &request.code, cover.used, cover.runs, &until));
+    }
+    Ok(list)
+}
+
 pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
     let mut waiting = Vec::new();
     for room in turn.rooms() {
@@ -74,6 +90,10 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
         true => text::answer::no_requests_anywhere(),
         false => text::answer::requests(&list),
     };
+    let in_force = in_force(turn).await?;
+    if !in_force.is_empty() {
+        said = format!("{said}\n{}", in_force.join("\n"));
+    }
     if more > 0 {
         said = format!("{said}\n{}", text::answer::more_requests(more));
     }

@@ -41,6 +41,7 @@ pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
         Command::Review { code, verdict, reason } => {
             break_glass::command_review(turn, &code, verdict, &reason).await?;
         }
+        Command::TakeBack { code } => decide::command_take_back(turn, &code).await?,
         Command::Reviews => break_glass::command_reviews(turn).await?,
         Command::Revoke { code, reason } => decide::command_revoke(turn, code, reason).await?,
         Command::Stop { run } => unstick::command_stop(turn, run).await?,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::catalog::{Policy, Stage};
 use crate::model::id::{PolicyName, TriggerName};
-use crate::model::policy::{AfterDenial, BreakGlass, Delegating, Escalation, Relaxed};
+use crate::model::policy::{AfterDenial, BreakGlass, Delegating, Escalation, Relaxed, Repeat};
 
 use super::super::diagnostic::Problem;
 use super::super::raw;
@@ -16,6 +16,8 @@ use super::{Checker, DAY, HOUR, Input, Kind, MINUTE, SECOND};
 const MOST_STAGES: usize = 8;
 /// The greatest number of further askings of a stage.
 const MOST_ESCALATIONS: usize = 8;
+/// The greatest number of runs that one approval covers.
+const MOST_REPEATS: u32 = 100;
 /// The one thing that `exclude` knows.
 const LAST_AUTHOR: &str = "last_author";
 
@@ -53,6 +55,7 @@ impl Checker {
         self.distinct(input, written, &stages, &relaxed);
         let automatic =
             raw.automatic.iter().flat_map(|list| &list.value).map(|it| TriggerName::new(&it.value)).collect();
+        let repeat = raw.repeat.as_ref().map(|written| self.repeat(input, written));
         let after_denial = self.after_denial(input, raw.after_denial.as_ref());
         let break_glass = raw.break_glass.as_ref().and_then(|written| self.break_glass(input, written, &stages));
         let name = PolicyName::new(&name.value);
@@ -69,12 +72,30 @@ impl Checker {
             exclude_author,
             delegating,
             after_denial,
+            repeat,
             break_glass,
             automatic,
             text,
             source,
         };
         self.catalog.policies.insert(name, policy);
+    }
+
+    fn repeat(&mut self, input: &Input, raw: &At<raw::Repeat>) -> Repeat {
+        let whose = Place { start: raw.place.start, end: raw.place.start };
+        let raw = &raw.value;
+        let runs = self.required(input, whose, "runs", &raw.runs, "say how many, with the first: `runs: 5`");
+        let runs = runs.map_or(2, |runs| {
+            if !(2..=MOST_REPEATS).contains(&runs.value) {
+                let message = format!("one approval cannot cover {} runs", runs.value);
+                let problem = Problem::new(runs.place, message).label(format!("expected 2 to {MOST_REPEATS}"));
+                self.problem(input, problem);
+            }
+            runs.value
+        });
+        self.required(input, whose, "within", &raw.within, "say for how long: `within: 4h`");
+        let within = self.duration(input, &raw.within, HOUR, MINUTE..=DAY);
+        Repeat { runs, within_ms: milliseconds(within) }
     }
 
     fn after_denial(&mut self, input: &Input, written: Option<&At<String>>) -> AfterDenial {
