@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use proptest::prelude::*;
 
 use crate::model::catalog::{
@@ -12,6 +13,8 @@ use crate::model::code::Code;
 use crate::model::id::{CheckName, Digest, IncidentId, RoomName, RunId, RunbookName, ServiceName, SystemName};
 
 use super::*;
+use crate::model::id::RotaName;
+use crate::model::rota::Turns;
 
 fn source() -> Source {
     Source { path: "x.yaml".into(), sha256: Digest([0; 32]) }
@@ -38,6 +41,7 @@ fn system(name: &str, title: &str, services: Vec<(ServiceName, Service)>) -> (Sy
         title: title.into(),
         environment: "production".into(),
         room: RoomName::new("ops"),
+        accountable: None,
         may_run: vec![],
         may_see: vec![],
         may_resolve: vec![],
@@ -87,8 +91,10 @@ pub(crate) fn world() -> Catalog {
     dashed.default = Some(String::new());
     let mut mode = param("mode", ParamKind::Choice(vec!["safe".into(), "Very-Fast".into()]));
     mode.default = Some("safe".into());
+    let ops = crate::model::rota::tests::rota(&["mei"], Turns::Weekly, Tz::UTC, "09:00:00", &[]);
     Catalog {
         root: PathBuf::from("/"),
+        rotas: [(ops.name.clone(), ops)].into(),
         systems: [
             system(
                 "system-a",
@@ -227,6 +233,7 @@ fn simple_commands() {
 #[test]
 fn incidents() {
     let seven = Some(IncidentId(7));
+    let system_a = Some(OnCallFor::System(SystemName::new("system-a")));
     let because = |text: &str| Some(text.to_owned());
     for (text, expected) in [
         ("incidents", Command::Incidents),
@@ -263,6 +270,12 @@ fn incidents() {
             Command::Open { system: Some(SystemName::new("system-a")), title: "checkout is slow".into() },
         ),
         ("open incident db: full", Command::Open { system: None, title: "db: full".into() }),
+        ("who is on call", Command::OnCall { of: None }),
+        ("Who is on-call?", Command::OnCall { of: None }),
+        ("who is oncall for System A?", Command::OnCall { of: system_a.clone() }),
+        ("who is on call for service b", Command::OnCall { of: system_a }),
+        ("who is on call for ops primary", Command::OnCall { of: Some(OnCallFor::Rota(RotaName::new("ops-primary"))) }),
+        ("help who is on call", Command::Help { topic: Some("who".into()) }),
         ("help what happened", Command::Help { topic: Some("what".into()) }),
         ("help resolve", Command::Help { topic: Some("resolve".into()) }),
     ] {
@@ -570,7 +583,7 @@ fn prose_is_talk() {
         "requests per second are down",
         "ping mei",
         "pong",
-        "who is on call",
+        "who is on holiday",
         "who",
         "who did that?",
         "what happened to the server",
@@ -588,6 +601,8 @@ fn prose_is_talk() {
         "report to me when it is done",
         "incidents happen",
         "status of the release",
+        "who is on call for lunch",
+        "who is on call next week",
         "back",
         "act now",
         "not sure about that",
@@ -792,6 +807,11 @@ fn mistakes_in_built_ins() {
             |e| matches!(e, E::UnknownService { did_you_mean: None, known, .. } if known.len() == 2),
         ),
         ("is payments up", |e| matches!(e, E::AmbiguousService { names, .. } if names.len() == 2)),
+        ("who is on call for payments", |e| matches!(e, E::Ambiguous { readings, .. } if readings.len() == 2)),
+        (
+            "who is on call for sytem a",
+            |e| matches!(e, E::UnknownOnCall { did_you_mean: Some(near), .. } if near == "system-a"),
+        ),
         (
             "is service b slow?",
             |e| matches!(e, E::UnknownCheck { said, known, .. } if said == "slow" && known.len() == 3),

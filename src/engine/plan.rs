@@ -17,9 +17,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::catalog::{
     BodyKind, Catalog, EnvEntry, EnvFrom, FoundCheck, HeaderValue, HttpAsk, HttpHeader, Param, ParamKind, PhrasePart,
-    Probe, Runbook, Source, Step, StepAction, System, TargetError,
+    Policy, Probe, Runbook, Source, Stage, Step, StepAction, Subject, System, TargetError,
 };
-use crate::model::id::{CheckName, Digest, RunbookName, SecretName, ServiceName, SystemName};
+use crate::model::id::{CheckName, Digest, PolicyName, RunbookName, SecretName, ServiceName, SystemName};
 use crate::model::plan::{
     Action, Exec, PLAN_VERSION, Plan, PlanCheck, PlanPolicy, PlanProbe, PlanStep, PlanUntil, Script, Telling,
 };
@@ -172,6 +172,16 @@ pub enum PlanRefusal {
         /// As filled.
         value: String,
     },
+    /// The policy asks whoever is accountable, and the system names nobody: a catalog that holds this does not load.
+    #[error("policy {policy} of {runbook} asks whoever is accountable, and {system} names nobody")]
+    NobodyAccountable {
+        /// The policy.
+        policy: PolicyName,
+        /// The runbook.
+        runbook: RunbookName,
+        /// The system.
+        system: SystemName,
+    },
     /// A privileged step and nobody who must agree: a catalog that holds this does not load.
     #[error("{0} changes something and names no policy")]
     NoPolicy(RunbookName),
@@ -198,7 +208,7 @@ pub fn plan(
             maker.used(&policy.source);
             Some(PlanPolicy {
                 name: policy.name.clone(),
-                stages: policy.stages.clone(),
+                stages: stages(policy, runbook, system)?,
                 expires_ms: milliseconds(policy.expires),
                 valid_for_ms: milliseconds(policy.valid_for),
                 automatic: policy.automatic.clone(),
@@ -236,6 +246,20 @@ pub fn plan(
         steps,
         telling: Telling::Steps,
     })
+}
+
+/// A policy's stages for a system: whoever is accountable is named, so that the plan's bytes say who it is.
+fn stages(policy: &Policy, runbook: &Runbook, system: &System) -> Result<Vec<Stage>, PlanRefusal> {
+    let stage = |stage: &Stage| {
+        let approvers = Subject::all_of_system(&stage.approvers, system);
+        let nobody = || PlanRefusal::NobodyAccountable {
+            policy: policy.name.clone(),
+            runbook: runbook.name.clone(),
+            system: system.name.clone(),
+        };
+        Ok(Stage { approvers: approvers.ok_or_else(nobody)?, ..stage.clone() })
+    };
+    policy.stages.iter().map(stage).collect()
 }
 
 /// Makes the plan of the built-in question `is SERVICE running`: one step that asks the named check, or all checks of

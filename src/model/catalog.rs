@@ -11,10 +11,11 @@ use super::chat::{Account, RoomAddress};
 use super::event::Health;
 use super::group::Group;
 use super::id::{
-    CheckName, Digest, GroupName, PersonId, PolicyName, RoomName, RunbookName, SecretName, ServiceName, SystemName,
-    TriggerName,
+    CheckName, Digest, GroupName, PersonId, PolicyName, RoomName, RotaName, RunbookName, SecretName, ServiceName,
+    SystemName, TriggerName,
 };
 use super::incident_room::RoomWish;
+use super::rota::Rota;
 
 /// One checked catalog. Immutable: a reload makes a new one and leaves this one to whoever still holds it.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +34,8 @@ pub struct Catalog {
     pub people: BTreeMap<PersonId, Person>,
     /// Groups by name.
     pub groups: BTreeMap<GroupName, Group>,
+    /// Rotas by name.
+    pub rotas: BTreeMap<RotaName, Rota>,
     /// Rooms by name.
     pub rooms: BTreeMap<RoomName, Room>,
     /// Secrets by name: where their values come from, never the values.
@@ -61,6 +64,8 @@ pub struct System {
     pub environment: String,
     /// The room where it is talked about.
     pub room: RoomName,
+    /// The person who answers for it: whom policies mean by `accountable`.
+    pub accountable: Option<PersonId>,
     /// Who may ask for runbooks on it.
     pub may_run: Vec<Subject>,
     /// Who may look at it without running anything.
@@ -577,13 +582,46 @@ pub struct Stage {
     pub quorum: u32,
 }
 
-/// A person or a group in a list of rights: `person:boss` or `group:managers`.
+/// Who, in a list of rights: `person:boss`, `group:managers`, `rota:ops-primary` or, in a policy, `accountable`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// One person.
     Person(PersonId),
     /// Everybody in a group.
     Group(GroupName),
+    /// Everybody of a rota, whoever's turn it is: turns say who is asked first, not who may.
+    Rota(RotaName),
+    /// Whoever answers for the system that a plan works on. Only in a catalog's policies: a plan names the person.
+    Accountable,
+}
+
+impl Subject {
+    /// Who is meant when a plan works on this system; `None`: the system names nobody who is accountable.
+    pub fn of_system(&self, system: &System) -> Option<Self> {
+        match self {
+            Self::Accountable => system.accountable.clone().map(Self::Person),
+            Self::Person(_) | Self::Group(_) | Self::Rota(_) => Some(self.clone()),
+        }
+    }
+
+    /// The same for a list, each once, in order; `None` if one of them means nobody there.
+    pub fn all_of_system(subjects: &[Self], system: &System) -> Option<Vec<Self>> {
+        let mut all = Vec::new();
+        for subject in subjects {
+            let subject = subject.of_system(system)?;
+            if !all.contains(&subject) {
+                all.push(subject);
+            }
+        }
+        Some(all)
+    }
+}
+
+impl Policy {
+    /// Everybody whom it names.
+    pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.stages.iter().flat_map(|stage| &stage.approvers)
+    }
 }
 
 impl std::fmt::Display for Subject {
@@ -591,6 +629,8 @@ impl std::fmt::Display for Subject {
         match self {
             Self::Person(person) => write!(f, "person:{person}"),
             Self::Group(group) => write!(f, "group:{group}"),
+            Self::Rota(rota) => write!(f, "rota:{rota}"),
+            Self::Accountable => f.write_str("accountable"),
         }
     }
 }
@@ -601,7 +641,9 @@ impl std::str::FromStr for Subject {
         match text.split_once(':') {
             Some(("person", name)) if !name.is_empty() => Ok(Self::Person(PersonId::new(name))),
             Some(("group", name)) if !name.is_empty() => Ok(Self::Group(GroupName::new(name))),
-            _ => Err(format!("`{text}` is neither person:NAME nor group:NAME")),
+            Some(("rota", name)) if !name.is_empty() => Ok(Self::Rota(RotaName::new(name))),
+            None if text == "accountable" => Ok(Self::Accountable),
+            _ => Err(format!("`{text}` is none of person:NAME, group:NAME, rota:NAME and accountable")),
         }
     }
 }
@@ -733,6 +775,9 @@ impl Catalog {
         subjects.iter().any(|subject| match subject {
             Subject::Person(named) => named == person,
             Subject::Group(group) => self.groups.get(group).is_some_and(|group| group.members.contains(person)),
+            Subject::Rota(rota) => self.rotas.get(rota).is_some_and(|rota| rota.everybody().any(|it| it == person)),
+            // Whose system: a plan has put the person in its place.
+            Subject::Accountable => false,
         })
     }
 

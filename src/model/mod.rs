@@ -15,5 +15,6 @@ pub mod phrase;
 pub mod plan;
 pub mod report;
 pub mod request;
+pub mod rota;
 pub mod run;
 pub mod trace;

@@ -128,7 +128,7 @@ pub fn load_with(root: &Path, limits: Limits) -> Result<Loaded, Diagnostics> {
     Ok(Loaded { catalog: checked.catalog, fingerprint: Digest(hash.finalize().into()), files: paths })
 }
 
-const ALL_KINDS: [Kind; 9] = [
+const ALL_KINDS: [Kind; 10] = [
     Kind::System,
     Kind::Service,
     Kind::Runbook,
@@ -136,6 +136,7 @@ const ALL_KINDS: [Kind; 9] = [
     Kind::Policy,
     Kind::Person,
     Kind::Group,
+    Kind::Rota,
     Kind::Room,
     Kind::Secret,
 ];
@@ -167,13 +168,14 @@ enum FileKind {
 }
 
 /// The keys that name a kind.
-const KINDS: [(&str, FileKind); 8] = [
+const KINDS: [(&str, FileKind); 9] = [
     ("runbook", FileKind::Runbook),
     ("system", FileKind::System),
     ("trigger", FileKind::Trigger),
     ("policy", FileKind::Policy),
     ("people", FileKind::People),
     ("groups", FileKind::People),
+    ("rotas", FileKind::People),
     ("rooms", FileKind::Rooms),
     ("secrets", FileKind::Secrets),
 ];
@@ -186,7 +188,7 @@ impl FileKind {
             Self::Runbook => &[Kind::Runbook],
             Self::Trigger => &[Kind::Trigger],
             Self::Policy => &[Kind::Policy],
-            Self::People => &[Kind::Person, Kind::Group],
+            Self::People => &[Kind::Person, Kind::Group, Kind::Rota],
             Self::Rooms => &[Kind::Room],
             Self::Secrets => &[Kind::Secret],
         }
@@ -206,7 +208,7 @@ impl FileKind {
     }
 }
 
-/// The kind that the top keys name. In a runbook `system` is an ordinary key; people and groups may share a file.
+/// The kind that the top keys name. In a runbook `system` is an ordinary key; people, groups and rotas may share a file.
 fn kind_of(keys: &[At<String>]) -> Result<FileKind, Problem> {
     let named: Vec<(&At<String>, FileKind)> = keys
         .iter()

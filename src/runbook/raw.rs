@@ -28,7 +28,7 @@ pub(super) enum Document {
     Trigger(Trigger),
     /// `policy:`
     Policy(Policy),
-    /// `people:` and `groups:`
+    /// `people:`, `groups:` and `rotas:`
     People(People),
     /// `rooms:`
     Rooms(Rooms),
@@ -59,7 +59,7 @@ macro_rules! raw {
 raw! {
     /// A system.
     System {
-        system: Word, title: Word, environment: Word, room: Word,
+        system: Word, title: Word, environment: Word, room: Word, accountable: Word,
         may_run: Words, may_see: Words, may_unstick: Words, may_resolve: Words, may_pause: Words,
         incident_channel: Option<At<IncidentChannel>>,
         services: Option<At<Pairs<Service>>>,
@@ -123,8 +123,17 @@ raw! {
     AtMost { runs: Option<At<u64>>, per: Word }
     /// So many changes in a window.
     Flapping { changes: Option<At<u64>>, per: Word }
-    /// People and groups.
-    People { people: Option<At<Pairs<Person>>>, groups: Option<At<Pairs<At<Members>>>> }
+    /// People, groups and rotas.
+    People {
+        people: Option<At<Pairs<Person>>>, groups: Option<At<Pairs<At<Members>>>>, rotas: Option<At<Pairs<Rota>>>,
+    }
+    /// A rota.
+    Rota {
+        members: Words, stand_ins: Words, turns: Word, from: Word, at: Word, zone: Word,
+        overrides: Option<At<Vec<At<Override>>>>,
+    }
+    /// Somebody stands in.
+    Override { person: Word, from: Word, until: Word, zone: Word }
     /// A group that a chat platform keeps.
     MembersOf { members_of: Word }
     /// A person.

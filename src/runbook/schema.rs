@@ -64,7 +64,8 @@ const WORDS: &[Words] = &[
         ("title", Must, Longest(80), "What people call it; it is found by that as well."),
         ("environment", Must, Name, "Stands before everything that concerns it, such as `production` or `scratch`."),
         ("room", Must, Nothing, "Where it is talked about: a room of the catalog."),
-        ("may_run", May, Filled, "Who may ask for runbooks: `group:NAME` and `person:NAME`. Nobody has a right that is not given."),
+        ("accountable", May, Nothing, "The person who answers for it: whom policies mean by `accountable`."),
+        ("may_run", May, Filled, "Who may ask for runbooks: `group:NAME`, `person:NAME` and `rota:NAME`. Nobody has a right that is not given."),
         ("may_see", May, Filled, "Who may look and ask without changing anything."),
         ("may_unstick", May, Filled, "Who may judge, retry or stop a run that is stuck."),
         ("may_resolve", May, Filled, "Who may acknowledge, resolve and reopen incidents."),
@@ -160,7 +161,7 @@ const WORDS: &[Words] = &[
         ("automatic", May, Nothing, "Triggers in mode `auto` that may start without anybody's answer."),
     ]),
     words("Stage", "A part of a policy.", &[
-        ("approvers", Must, Filled, "Who may agree: `group:NAME` and `person:NAME`."),
+        ("approvers", Must, Filled, "Who may agree: `group:NAME`, `person:NAME`, `rota:NAME` (everybody in it) and `accountable`."),
         ("quorum", Must, Between(1, i64::MAX), "How many different people must; 1 in this release."),
     ]),
     words("Trigger", "A rule from a failing check to a runbook.", &[
@@ -189,9 +190,25 @@ const WORDS: &[Words] = &[
         ("changes", Must, Between(2, 100), "How many."),
         ("per", Must, Duration, "In how long."),
     ]),
-    words("People", "People and groups. Rights belong to people, never to accounts.", &[
+    words("People", "People, groups and rotas. Rights belong to people, never to accounts.", &[
         ("people", May, Named, "People by name."),
         ("groups", May, Named, "The members of each group: people of this catalog, or whoever is in a user group."),
+        ("rotas", May, Named, "Who takes turns at being on call: rotas by name."),
+    ]),
+    words("Rota", "People who take turns at being on call. Turns say who is asked first; deciding is for everybody in it.", &[
+        ("members", Must, Filled, "Who takes turns, in order: people of this catalog."),
+        ("stand_ins", May, Filled, "Who takes no turn and may stand in."),
+        ("turns", Must, OneOf(&["daily", "weekly"]), "How long a turn is, in days of the calendar."),
+        ("from", Must, Nothing, "The day on which the first member's first turn begins, such as `2026-11-02`."),
+        ("at", Must, Nothing, "The time of day at which one hands over to the next, such as `\"09:00\"`."),
+        ("zone", Must, Nothing, "The zone of its days and times, such as `Asia/Singapore`."),
+        ("overrides", May, Filled, "Who stands in, and when."),
+    ]),
+    words("Override", "Somebody stands in for whoever's turn it is.", &[
+        ("person", Must, Nothing, "Who: one of the rota's members or stand-ins."),
+        ("from", Must, Nothing, "From when, such as `2026-12-24 18:00`."),
+        ("until", Must, Nothing, "Until when, such as `2026-12-26 09:00`."),
+        ("zone", May, Nothing, "The zone of these two times; the rota's if it is not said."),
     ]),
     words("MembersOf", "A group that a chat platform keeps.", &[
         ("members_of", Must, Nothing, "The platform's user group, `platform:workspace:id`. Members are those people of this catalog who have an account in it."),

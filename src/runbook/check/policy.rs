@@ -1,6 +1,6 @@
 //! Policies: stages whose quorum can be reached, times that can be kept.
 
-use crate::model::catalog::{Policy, Stage};
+use crate::model::catalog::{Policy, Stage, Subject};
 use crate::model::id::{PolicyName, TriggerName};
 
 use super::super::diagnostic::Problem;
@@ -36,19 +36,26 @@ impl Checker {
         let whose = Place { start: raw.place.start, end: raw.place.start };
         let hint = "say who may agree: `approvers: [group:managers]`";
         self.required(input, whose, "approvers", &raw.value.approvers, hint);
-        let approvers = self.subjects(input, "approvers", &raw.value.approvers);
+        let approvers = self.approvers(input, "approvers", &raw.value.approvers);
         let hint = "say how many different people must agree: `quorum: 1`";
         let Some(quorum) = self.required(input, whose, "quorum", &raw.value.quorum, hint) else {
             return Stage { approvers, quorum: 1 };
         };
         let place = quorum.place;
         let quorum = quorum.value;
-        let people = self.catalog.people_in(&approvers).len();
+        // Whoever is accountable may be somebody else in each system: at most one more.
+        let accountable = usize::from(approvers.contains(&Subject::Accountable));
+        let people = self.catalog.people_in(&approvers).len() + accountable;
         let reachable = u32::try_from(people).unwrap_or(u32::MAX);
         // Someone who is not known at all has been told already; then the count means nothing.
         let all_known = !self.broken.contains(&Kind::Person)
             && !self.broken.contains(&Kind::Group)
+            && !self.broken.contains(&Kind::Rota)
             && !self.catalog.is_kept_elsewhere(&approvers)
+            && approvers.iter().all(|subject| match subject {
+                Subject::Rota(name) => self.catalog.rotas.contains_key(name),
+                Subject::Person(_) | Subject::Group(_) | Subject::Accountable => true,
+            })
             && people > 0;
         if quorum == 0 {
             let problem = Problem::new(place, "a quorum of 0 would approve everything by itself");
