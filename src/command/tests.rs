@@ -1114,6 +1114,7 @@ fn help_names_what_one_may_run_and_every_built_in() {
     is SERVICE ok   Ask a service's checks
     status   How the systems of this room are, and what is under way
     what happened [INC-7]   What failed, what was tried, where it stands
+    who is on call [for NAME]   Who is on call, until when, and who is next
     requests   What waits for approval here
     approve [CODE]   Agree to what was asked
     deny [CODE] [because REASON]   Refuse what was asked
