@@ -75,6 +75,7 @@ pub(crate) fn runbook(name: &str, title: &str, say: &[&str], params: Vec<Param>)
         say: say.iter().map(|phrase| Phrase::parse(phrase).expect("a phrase")).collect(),
         params,
         system: None,
+        risk: crate::model::choice::Risk::Medium,
         approval: None,
         steps: vec![step],
         source: source(),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::chat::{Account, RoomAddress};
+use super::choice::{Risk, When};
 use super::event::Health;
 use super::group::Group;
 use super::id::{
@@ -260,6 +261,8 @@ pub struct Runbook {
     pub params: Vec<Param>,
     /// The system it works on when no parameter names one.
     pub system: Option<SystemName>,
+    /// How much can go wrong when it runs.
+    pub risk: Risk,
     /// Who must agree; present whenever a step is privileged.
     pub approval: Option<PolicyName>,
     /// Its steps, in order; at least one.
@@ -453,7 +456,11 @@ pub struct Policy {
     pub name: PolicyName,
     /// In words.
     pub title: String,
-    /// Its ordered parts; at least one.
+    /// When it applies to runbooks that do not name it; `None`: never.
+    pub when: Option<When>,
+    /// Why it refuses whatever it applies to; `None`: it asks its stages.
+    pub refuse: Option<String>,
+    /// Its ordered parts; at least one, and none if it refuses.
     pub stages: Vec<Stage>,
     /// How long a request waits.
     pub expires: Duration,

@@ -3,6 +3,7 @@
 pub mod allowed;
 pub mod catalog;
 pub mod chat;
+pub mod choice;
 pub mod code;
 pub mod command;
 pub mod event;

@@ -83,7 +83,7 @@ raw! {
     /// A runbook.
     Runbook {
         runbook: Word, title: Word, why: Word, say: Words, params: Option<Pairs<Param>>,
-        approval: Word, system: Word, steps: Option<At<Vec<At<Step>>>>,
+        risk: Word, approval: Word, system: Word, steps: Option<At<Vec<At<Step>>>>,
     }
     /// A parameter: which keys belong to which type is checked later.
     Param {
@@ -106,8 +106,15 @@ raw! {
     /// A policy.
     Policy {
         policy: Word, title: Word, stages: Option<At<Vec<At<Stage>>>>, expires: Word, valid_for: Word,
-        automatic: Words,
+        automatic: Words, when: Option<At<When>>, refuse: Word,
     }
+    /// When a policy applies to runbooks that do not name it.
+    When {
+        runbooks: Words, risk: Words, environments: Words, targets: Words,
+        during: Option<At<Vec<At<Window>>>>, outside: Option<At<Vec<At<Window>>>>,
+    }
+    /// A time that comes once or every week.
+    Window { days: Words, from: Word, until: Word, zone: Word }
     /// A stage of a policy.
     Stage { approvers: Words, quorum: Option<At<u32>> }
     /// A trigger.

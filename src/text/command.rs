@@ -485,7 +485,7 @@ pub fn help_on(catalog: &Catalog, may_run: &dyn Fn(&Runbook) -> bool, topic: &st
 }
 
 fn help_on_runbook(catalog: &Catalog, runbook: &Runbook, may_run: bool) -> String {
-    let Runbook { name, title, why, say, params, system: _, approval, steps, source: _ } = runbook;
+    let Runbook { name, title, why, say, params, system: _, risk, approval, steps, source: _ } = runbook;
     let mut lines = vec![format!("{name}: {}", visible(title))];
     if !may_run {
         lines.push("You may not run it.".to_owned());
@@ -507,7 +507,7 @@ fn help_on_runbook(catalog: &Catalog, runbook: &Runbook, may_run: bool) -> Strin
         lines.push(format!("{number} {mark} {}", visible(&step.name)));
     }
     lines.push(match approval {
-        Some(policy) => approval_line(catalog, policy),
+        Some(policy) => format!("{} Risk: {}.", approval_line(catalog, policy), risk.name()),
         None => "Approval: none.".to_owned(),
     });
     lines.join("\n")

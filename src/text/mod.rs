@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod automation;
 pub mod away;
+pub mod choice;
 pub mod command;
 pub mod doctor;
 pub mod echo;

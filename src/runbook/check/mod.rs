@@ -18,6 +18,7 @@ mod runbook;
 mod system;
 mod template;
 mod trigger;
+mod when;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -143,9 +144,11 @@ pub(super) fn check(catalog: Catalog, inputs: &[Input], unread: Unread, limits: 
             checker.trigger(input, trigger);
         }
     }
-    // A policy names the triggers that it lets start, and a trigger leads to the policy: looked at when both are known.
+    // A policy names runbooks and the triggers that it lets start, and these lead to the policy: looked at when both are
+    // known.
     for input in inputs {
         if let Document::Policy(policy) = &input.document {
+            checker.when(input, policy);
             checker.automatic(input, policy);
         }
     }

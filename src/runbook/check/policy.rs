@@ -13,8 +13,12 @@ impl Checker {
         let Some(name) = &raw.policy else { return };
         self.declare(input, Kind::Policy, name);
         let title = self.title(input, name.place, &raw.title);
+        let refuse = self.refuse(input, name, raw);
         let hint = "say who must agree: `stages: [{approvers: [group:managers], quorum: 1}]`";
-        let written = self.filled(input, name.place, "stages", &raw.stages, hint);
+        let written = match refuse {
+            Some(_) => &[],
+            None => self.filled(input, name.place, "stages", &raw.stages, hint),
+        };
         let stages: Vec<Stage> = written.iter().map(|stage| self.stage(input, stage)).collect();
         if let Some(one_too_many) = written.get(self.limits.stages) {
             let message = format!("a policy with {} stages is not yet possible in this release", written.len());
@@ -27,9 +31,10 @@ impl Checker {
         let name = PolicyName::new(&name.value);
         let text = input.text.to_string();
         let source = input.source.clone();
-        self.catalog
-            .policies
-            .insert(name.clone(), Policy { name, title, stages, expires, valid_for, automatic, text, source });
+        self.catalog.policies.insert(
+            name.clone(),
+            Policy { name, title, when: None, refuse, stages, expires, valid_for, automatic, text, source },
+        );
     }
 
     fn stage(&mut self, input: &Input, raw: &At<raw::Stage>) -> Stage {

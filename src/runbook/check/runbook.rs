@@ -87,12 +87,13 @@ impl Checker {
             }
             steps.push(step);
         }
+        let risk = self.risk(input, &raw.risk);
         let approval = self.approval(input, name, raw, &steps);
 
         let name = RunbookName::new(&name.value);
         let source = input.source.clone();
         let params = scope.params;
-        let runbook = Runbook { name, title, why, say, params, system, approval, steps, source };
+        let runbook = Runbook { name, title, why, say, params, system, risk, approval, steps, source };
         if let Some(written) = &raw.approval {
             self.accountable(input, written, &runbook);
         }
@@ -143,6 +144,15 @@ impl Checker {
         }
         let known = self.known(input, Kind::Policy, written);
         let policy = PolicyName::new(&written.value);
+        if self.catalog.policies.get(&policy).is_some_and(|policy| policy.refuse.is_some()) {
+            let problem = Problem::new(
+                written.place,
+                format!("policy {} refuses whatever it applies to", words::quoted(&written.value)),
+            );
+            let hint = "name one that asks somebody: a policy that refuses applies by its own `when`";
+            self.problem(input, problem.hint(hint));
+            return Some(policy);
+        }
         if known && let Some(valid_for) = self.catalog.policies.get(&policy).map(|policy| policy.valid_for) {
             let longest = steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.longest()));
             if longest > valid_for {
