@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use countersign::engine::plan::{Asker, PlanRefusal, World, plan, plan_is};
+use countersign::engine::plan::{PlanFor, PlanRefusal, World, plan, plan_is};
 use countersign::model::id::{CheckName, Digest, RunbookName, ServiceName};
 use countersign::model::plan::{Action, Plan, PlanProbe, Sealed, Telling};
 use countersign::runbook;
@@ -149,7 +149,7 @@ impl Fixture {
     fn plan_with(&self, name: &str, given: &[(&str, &str)], world: &dyn World) -> Result<Plan, PlanRefusal> {
         let catalog = runbook::load(self.folder.path()).unwrap_or_else(|wrong| panic!("{wrong}")).catalog;
         let params = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        plan(&catalog, &catalog.runbooks[&RunbookName::new(name)], &params, Asker::at(now()), world)
+        plan(&catalog, &catalog.runbooks[&RunbookName::new(name)], &params, PlanFor::at(now()), world)
     }
 
     fn deploy(&self) -> Plan {
@@ -480,7 +480,7 @@ fn a_script_that_went_away_makes_no_plan() {
     std::fs::remove_file(fixture.folder.path().join("deploy.py")).expect("removed");
     let params = [("service", "web"), ("version", "1")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let refusal =
-        plan(&catalog, &catalog.runbooks[&RunbookName::new("deploy")], &params, Asker::at(now()), &Host::new());
+        plan(&catalog, &catalog.runbooks[&RunbookName::new("deploy")], &params, PlanFor::at(now()), &Host::new());
     assert_eq!(refusal.expect_err("refused").to_string(), "the script `./deploy.py` cannot be read");
 }
 
@@ -544,7 +544,7 @@ fn plans_of_the_shipped_catalog() {
     let catalog = runbook::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks")).expect("a catalog").catalog;
     let plan = |name: &str, param: &str, value: &str| {
         let params = BTreeMap::from([(param.to_owned(), value.to_owned())]);
-        plan(&catalog, &catalog.runbooks[&RunbookName::new(name)], &params, Asker::at(now()), &Host::new())
+        plan(&catalog, &catalog.runbooks[&RunbookName::new(name)], &params, PlanFor::at(now()), &Host::new())
             .expect("a plan")
     };
     let start = plan("start-service", "service", "service-b");

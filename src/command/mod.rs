@@ -49,13 +49,16 @@ mod open;
 mod pause;
 mod phrase;
 mod ping;
+mod reason;
 mod reopen;
 mod report;
 mod requests;
 mod resolve;
 mod resume;
 mod retry;
+mod revoke;
 mod run;
+mod send_back;
 mod show;
 mod status;
 mod stop;
@@ -254,7 +257,9 @@ fn built_in(line: &Line<'_>) -> Reading {
         "resolve" => resolve::read(line),
         "resume" => resume::read(line),
         "retry" => retry::read(line),
+        "revoke" => revoke::read(line),
         "run" => run::read(line),
+        "send" | "request" => send_back::read(line),
         "show" => show::read(line),
         "status" => status::read(line),
         "stop" => stop::read(line),
@@ -296,6 +301,8 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Run { .. }
         | Command::Approve { .. }
         | Command::Deny { .. }
+        | Command::SendBack { .. }
+        | Command::Revoke { reason: Some(_), .. }
         | Command::Judge { .. }
         | Command::Incidents
         | Command::Open { .. }
@@ -308,6 +315,7 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Reopen { reason: Some(_), .. } => false,
         Command::Again
         | Command::Withdraw { .. }
+        | Command::Revoke { reason: None, .. }
         | Command::Stop { .. }
         | Command::Retry { .. }
         | Command::Ack { .. }

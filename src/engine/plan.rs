@@ -26,6 +26,7 @@ use crate::model::id::{CheckName, Digest, PolicyName, RunbookName, SecretName, S
 use crate::model::plan::{
     Action, Exec, PLAN_VERSION, Plan, PlanCheck, PlanPolicy, PlanProbe, PlanStep, PlanUntil, Script, Telling,
 };
+use crate::model::policy::Escalation;
 
 /// The name of the built-in question as a runbook. The catalog lets no runbook have it.
 pub const IS: &str = "is";
@@ -218,14 +219,14 @@ impl std::fmt::Display for RefusedBy {
 
 /// Who asks for a plan, and when: which policy it stands under may depend on both.
 #[derive(Debug, Clone, Copy)]
-pub struct Asker<'a> {
+pub struct PlanFor<'a> {
     /// The moment of asking.
     pub at: DateTime<Utc>,
     /// The trigger that asks; `None`: a person does.
     pub trigger: Option<&'a TriggerName>,
 }
 
-impl Asker<'_> {
+impl PlanFor<'_> {
     /// By a person.
     pub fn at(at: DateTime<Utc>) -> Self {
         Self { at, trigger: None }
@@ -233,7 +234,7 @@ impl Asker<'_> {
 }
 
 /// What is known of a request when its policy is chosen: its parameters, complete, name the targets.
-pub fn facts<'a>(runbook: &'a Runbook, system: &'a System, targets: &'a [String], asked: Asker<'a>) -> Facts<'a> {
+pub fn facts<'a>(runbook: &'a Runbook, system: &'a System, targets: &'a [String], asked: PlanFor<'a>) -> Facts<'a> {
     Facts {
         runbook: &runbook.name,
         risk: runbook.risk,
@@ -258,7 +259,7 @@ fn policy_of<'a>(
     base: &PolicyName,
     params: &BTreeMap<String, String>,
     system: &System,
-    asked: Asker<'_>,
+    asked: PlanFor<'_>,
 ) -> Result<&'a Policy, PlanRefusal> {
     let no_policy = || PlanRefusal::NoPolicy(runbook.name.clone());
     // What a runbook names is there even when something stricter applies.
@@ -286,7 +287,7 @@ pub fn plan(
     catalog: &Catalog,
     runbook: &Runbook,
     params: &BTreeMap<String, String>,
-    asked: Asker<'_>,
+    asked: PlanFor<'_>,
     world: &dyn World,
 ) -> Result<Plan, PlanRefusal> {
     let params = complete(catalog, runbook, params)?;
@@ -302,7 +303,12 @@ pub fn plan(
                 name: policy.name.clone(),
                 stages: stages(policy, runbook, system)?,
                 expires_ms: milliseconds(policy.expires),
+                starts_within_ms: Some(milliseconds(policy.starts_within)),
                 valid_for_ms: milliseconds(policy.valid_for),
+                relaxed: policy.relaxed.clone(),
+                exclude_author: policy.exclude_author,
+                delegating: policy.delegating,
+                needs: Vec::new(),
                 automatic: policy.automatic.clone(),
                 text: policy.text.clone(),
             })
@@ -335,6 +341,7 @@ pub fn plan(
         targets: maker.targets,
         files: maker.files,
         policy,
+        author: runbook.author.clone(),
         steps,
         telling: Telling::Steps,
     })
@@ -343,13 +350,15 @@ pub fn plan(
 /// A policy's stages for a system: whoever is accountable is named, so that the plan's bytes say who it is.
 fn stages(policy: &Policy, runbook: &Runbook, system: &System) -> Result<Vec<Stage>, PlanRefusal> {
     let stage = |stage: &Stage| {
-        let approvers = Subject::all_of_system(&stage.approvers, system);
         let nobody = || PlanRefusal::NobodyAccountable {
             policy: policy.name.clone(),
             runbook: runbook.name.clone(),
             system: system.name.clone(),
         };
-        Ok(Stage { approvers: approvers.ok_or_else(nobody)?, ..stage.clone() })
+        let named = |subjects: &[Subject]| Subject::all_of_system(subjects, system).ok_or_else(nobody);
+        let later = |step: &Escalation| Ok(Escalation { after_ms: step.after_ms, to: named(&step.to)? });
+        let escalate = stage.escalate.iter().map(later).collect::<Result<_, PlanRefusal>>()?;
+        Ok(Stage { approvers: named(&stage.approvers)?, escalate, ..stage.clone() })
     };
     policy.stages.iter().map(stage).collect()
 }
@@ -392,6 +401,7 @@ pub fn plan_is(
         targets: maker.targets,
         files: maker.files,
         policy: None,
+        author: None,
         steps: vec![PlanStep {
             name: "Ask".to_owned(),
             privileged: false,

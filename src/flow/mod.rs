@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 
 use crate::chat::{Adapter, Limits, Long, Used};
 use crate::command;
-use crate::engine::plan::{Asker, LocalWorld, World, plan};
+use crate::engine::plan::{LocalWorld, PlanFor, World, plan};
 use crate::engine::{Secrets, SecretsSource};
 use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::{Account, RoomAddress, UserGroup};
@@ -219,7 +219,7 @@ pub fn make_plan<'a>(
 ) -> Result<Sealed, String> {
     let (name, params) = command::named_run(catalog, runbook, params).map_err(|error| text::command::wrong(&error))?;
     let runbook = catalog.runbooks.get(&name).ok_or("the catalog has no such runbook")?;
-    let plan = plan(catalog, runbook, &params, Asker::at(at), world).map_err(|refusal| text::chain(&refusal))?;
+    let plan = plan(catalog, runbook, &params, PlanFor::at(at), world).map_err(|refusal| text::chain(&refusal))?;
     Sealed::seal(&plan).map_err(|error| error.to_string())
 }
 

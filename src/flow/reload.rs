@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::App;
 use super::turn::plan_of;
-use crate::engine::plan::{Asker, plan};
+use crate::engine::plan::{PlanFor, plan};
 use crate::metrics::beats::{Loop, beat};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{Digest, RequestId, TriggerName};
@@ -215,7 +215,7 @@ async fn compare(app: &App, request: &Request, now: Option<Option<Digest>>) -> R
 fn made_now(app: &App, asked: &Plan, at: DateTime<Utc>, trigger: Option<&TriggerName>) -> Option<Digest> {
     let in_use = app.in_use();
     let runbook = in_use.catalog.runbooks.get(&asked.runbook)?;
-    let plan = plan(&in_use.catalog, runbook, &asked.params, Asker { at, trigger }, &app.world).ok()?;
+    let plan = plan(&in_use.catalog, runbook, &asked.params, PlanFor { at, trigger }, &app.world).ok()?;
     Some(Sealed::seal(&plan).ok()?.digest())
 }
 

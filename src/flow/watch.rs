@@ -20,7 +20,7 @@ use super::commands::ask::{Asking, Show};
 use super::handle::{begin_trace, is_collision};
 use super::{App, InUse};
 use crate::approval;
-use crate::engine::plan::{Asker, PlanRefusal, fill, plan, plan_check};
+use crate::engine::plan::{PlanFor, PlanRefusal, fill, plan, plan_check};
 use crate::engine::probe::Asker;
 use crate::metrics;
 use crate::metrics::beats::{Loop, beat};
@@ -524,7 +524,7 @@ impl Context<'_> {
         for (name, template) in &trigger.with {
             params.insert(name.clone(), fill(template, &values).map_err(NoPlan::from)?);
         }
-        let asked = Asker { at: now, trigger: Some(&trigger.name) };
+        let asked = PlanFor { at: now, trigger: Some(&trigger.name) };
         plan(catalog, runbook, &params, asked, &self.app.world).map_err(NoPlan::from)
     }
 

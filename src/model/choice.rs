@@ -28,6 +28,7 @@ use chrono_tz::Tz;
 
 use super::catalog::{Catalog, Policy};
 use super::id::{PolicyName, RunbookName, ServiceName, SystemName, TriggerName};
+use super::policy::Relaxed;
 use super::rota::moment_in;
 
 /// How much can go wrong when a runbook runs, as its author says.
@@ -377,21 +378,26 @@ impl Policy {
 
     /// How many different people besides whoever asked must agree.
     fn others_needed(&self) -> u32 {
-        self.stages.iter().fold(0, |sum: u32, stage| sum.saturating_add(stage.quorum))
+        let quorums = || self.stages.iter().map(|stage| stage.quorum);
+        let people = match self.relaxed.contains(&Relaxed::OnePersonSeveralStages) {
+            true => quorums().max().unwrap_or(0),
+            false => quorums().fold(0, u32::saturating_add),
+        };
+        people.saturating_sub(u32::from(self.relaxed.contains(&Relaxed::RequesterMayAgree)))
     }
 
     /// How many of its stages want a passkey.
     fn step_ups(&self) -> usize {
-        0
+        self.stages.iter().filter(|stage| stage.step_up).count()
     }
 
     /// How many of its stages want a reason.
     fn reasons(&self) -> usize {
-        0
+        self.stages.iter().filter(|stage| stage.reason_required).count()
     }
 
     /// Whether the author of the runbook's last change may not agree.
     fn leaves_out_author(&self) -> bool {
-        false
+        self.exclude_author
     }
 }

@@ -83,7 +83,7 @@ raw! {
     /// A runbook.
     Runbook {
         runbook: Word, title: Word, why: Word, say: Words, params: Option<Pairs<Param>>,
-        risk: Word, approval: Word, system: Word, steps: Option<At<Vec<At<Step>>>>,
+        risk: Word, approval: Word, author: Word, system: Word, steps: Option<At<Vec<At<Step>>>>,
     }
     /// A parameter: which keys belong to which type is checked later.
     Param {
@@ -105,8 +105,9 @@ raw! {
     Retry { times: Option<At<u64>>, wait: Word, at_most: Word }
     /// A policy.
     Policy {
-        policy: Word, title: Word, stages: Option<At<Vec<At<Stage>>>>, expires: Word, valid_for: Word,
-        automatic: Words, when: Option<At<When>>, refuse: Word,
+        policy: Word, title: Word, stages: Option<At<Vec<At<Stage>>>>, expires: Word, starts_within: Word,
+        valid_for: Word, automatic: Words, exclude: Words, relax: Words, may_delegate: Option<At<bool>>,
+        when: Option<At<When>>, refuse: Word,
     }
     /// When a policy applies to runbooks that do not name it.
     When {
@@ -116,7 +117,12 @@ raw! {
     /// A time that comes once or every week.
     Window { days: Words, from: Word, until: Word, zone: Word }
     /// A stage of a policy.
-    Stage { approvers: Words, quorum: Option<At<u32>> }
+    Stage {
+        approvers: Words, quorum: Option<At<u32>>, denials: Option<At<u32>>, reason: Word, step_up: Option<At<bool>>,
+        expires: Word, remind_after: Word, ring_after: Word, escalate: Option<At<Vec<At<Escalate>>>>,
+    }
+    /// Others who are asked after a while.
+    Escalate { after: Word, to: Words }
     /// A trigger.
     Trigger {
         trigger: Word, owner: Word, on: Option<At<On>>, run: Word, with: Option<At<Pairs<At<String>>>>,

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::super::turn::{Answered, Turn, accounts, is_known, plan_of};
 use super::super::{App, InUse};
 use super::decide::shown_directly;
+use crate::approval::{self, Begin};
 use crate::chat::sender::split;
 use crate::command::Anew;
-use crate::engine::plan::{Asker, PlanRefusal, plan, plan_is};
-use crate::model::allowed::{Verb, allowed, asked};
+use crate::engine::plan::{PlanFor, PlanRefusal, plan, plan_is};
+use crate::model::allowed::{Verb, allowed};
 use crate::model::catalog::{Ask, Person, Runbook, System};
 use crate::model::chat::{Account, Button, Message, RoomAddress};
 use crate::model::code::Code;
@@ -90,7 +91,7 @@ pub(super) async fn command_again(turn: &mut Turn<'_>) -> Result<()> {
 
 async fn ask(turn: &mut Turn<'_>, runbook: &Runbook, params: &BTreeMap<String, String>, anew: Anew) -> Result<()> {
     let in_use = turn.in_use.clone();
-    let asked = Asker::at(turn.tx.now());
+    let asked = PlanFor::at(turn.tx.now());
     let planned = match plan(&in_use.catalog, runbook, params, asked, &turn.app.world) {
         Ok(planned) => planned,
         Err(PlanRefusal::Refused(by)) => {
@@ -293,10 +294,28 @@ impl<'a> Asking<'a> {
             requesters: self.requesters.clone(),
             stages: policy.stages.clone(),
             expires_at,
+            excluded: plan.excluded().to_vec(),
         };
         self.record(plan, run, asked_event, vec![RowMark::request(id, "pending", 1)]);
         match show {
-            Show::Yes => self.show(plan, sealed, run, retry_step, id, code, expires_at).await?,
+            Show::Yes => {
+                let stored = self.tx.find_run(run).await?;
+                let stored = stored.ok_or_else(|| StoreError::Refused(format!("run {run} is gone")))?;
+                let begin = Begin {
+                    request: id,
+                    code,
+                    run: &stored,
+                    plan,
+                    requesters: &self.requesters,
+                    stage: 0,
+                    request_expires_at: expires_at,
+                    line: self.cause,
+                };
+                let asked = approval::begin_stage(self.tx, &self.in_use.catalog, begin).await?;
+                let expires_at = approval::stage_expires_at(&policy, 0, expires_at, self.tx.now());
+                self.show(plan, sealed, run, retry_step, id, code, expires_at, &asked).await?;
+            }
+            // Nobody is asked: it is granted at once.
             Show::No => {}
         }
         Ok(id)
@@ -313,9 +332,9 @@ impl<'a> Asking<'a> {
         id: RequestId,
         code: Code,
         expires_at: chrono::DateTime<chrono::Utc>,
+        asked: &[PersonId],
     ) -> Result<()> {
         let earlier: EarlierRuns = self.tx.earlier_runs(sealed.digest()).await?;
-        let asked = asked(&self.in_use.catalog, plan, 0, &self.requesters);
         let approvers = Turn::approvers(plan, 0);
         let whole = text::plan::request(&RequestText {
             plan,
@@ -325,7 +344,7 @@ impl<'a> Asking<'a> {
             retry_step,
             requester: self.requester()?,
             trigger: self.trigger.as_ref(),
-            asked: &asked,
+            asked,
             unseen: &self.app.unseen(&self.in_use.catalog, &approvers),
             earlier: (
                 earlier.total,
@@ -337,7 +356,7 @@ impl<'a> Asking<'a> {
             times: self.app.times,
         });
         let origin = self.cause.map_or(Origin::Request(id), Origin::Line);
-        let (mentioned, directly) = self.ways(&asked);
+        let (mentioned, directly) = self.ways(asked);
         let mut parts = self.parts(&self.room, &whole, code);
         if let Some(first) = parts.first_mut() {
             // The first alone: nobody is told twice of one thing.
@@ -454,7 +473,7 @@ async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
     }
     let made = asking.make(&plan, &sealed, Show::Yes).await?;
     if let Some(room) = elsewhere {
-        say_where(turn, &plan, made.run, &room).await?;
+        say_where(turn, made.run, &room).await?;
     }
     Ok(())
 }
@@ -471,9 +490,9 @@ fn elsewhere(turn: &Turn<'_>, plan: &Plan) -> Result<Option<RoomAddress>> {
 }
 
 /// Says where it was asked, and who decides, to whoever asked somewhere else.
-pub(super) async fn say_where(turn: &mut Turn<'_>, plan: &Plan, run: RunId, room: &RoomAddress) -> Result<()> {
+pub(super) async fn say_where(turn: &mut Turn<'_>, run: RunId, room: &RoomAddress) -> Result<()> {
     let Some(request) = turn.tx.find_pending_of_run(run).await? else { return Ok(()) };
-    let asked = turn.asked(plan, 0, &request.requesters);
+    let asked = turn.asked_now(&request).await?;
     let room = turn.name_of(room);
     turn.answer(text::answer::asked_in(&room, &request.code, &asked));
     Ok(())
@@ -491,7 +510,7 @@ async fn join(turn: &mut Turn<'_>, plan: &Plan, run: &Run) -> Result<()> {
     let since = text::answer::since(&turn.app.times, run.created_at, turn.tx.now());
     match turn.tx.find_pending_of_run(run.id).await? {
         Some(request) if request.retry_step.is_none() => {
-            let asked = turn.asked(plan, 0, &request.requesters);
+            let asked = turn.asked_now(&request).await?;
             let approvers = Turn::approvers(plan, 0);
             let unseen = turn.app.unseen(turn.catalog(), &approvers);
             turn.answer(text::answer::already_waiting(&asked, &since, &request.code) + &unseen);

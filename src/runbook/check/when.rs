@@ -37,6 +37,10 @@ impl Checker {
             ("expires", raw.expires.as_ref().map(|it| it.place)),
             ("valid_for", raw.valid_for.as_ref().map(|it| it.place)),
             ("automatic", raw.automatic.as_ref().map(|it| it.place)),
+            ("starts_within", raw.starts_within.as_ref().map(|it| it.place)),
+            ("exclude", raw.exclude.as_ref().map(|it| it.place)),
+            ("relax", raw.relax.as_ref().map(|it| it.place)),
+            ("may_delegate", raw.may_delegate.as_ref().map(|it| it.place)),
         ];
         for (key, place) in of_asking {
             if let Some(place) = place {
@@ -256,6 +260,12 @@ fn misfit(checker: &Checker, policy: &Policy, when: &When, name: &At<String>) ->
                 runbook.name, system.name
             );
             Problem::new(name.place, message).hint("say in the system's file who answers for it: `accountable: NAME`")
+        } else if policy.exclude_author && runbook.author.is_none() {
+            let message = format!(
+                "this policy leaves the last author out and can apply to `{}`, which does not say who that is",
+                runbook.name
+            );
+            Problem::new(name.place, message).hint("name in the runbook who made its last change: `author: NAME`")
         } else {
             continue;
         };
