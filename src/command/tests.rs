@@ -77,6 +77,7 @@ pub(crate) fn runbook(name: &str, title: &str, say: &[&str], params: Vec<Param>)
         system: None,
         risk: crate::model::choice::Risk::Medium,
         approval: None,
+        author: None,
         steps: vec![step],
         source: source(),
     };
