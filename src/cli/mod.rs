@@ -11,6 +11,7 @@ pub mod init;
 mod line;
 pub mod place;
 pub mod plan;
+pub mod policy;
 pub mod report;
 pub mod say;
 pub mod schema;

@@ -13,6 +13,7 @@ pub mod group;
 pub mod id;
 pub mod incident;
 pub mod incident_room;
+pub mod outlook;
 pub mod phrase;
 pub mod plan;
 pub mod policy;
