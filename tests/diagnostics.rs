@@ -991,7 +991,17 @@ mod rights {
         insta::assert_snapshot!(told(&[("policy.yaml", r#"policy: managers
 title: A manager agrees
 stages: [{approvers: [group:managers], quorum: 1}, {approvers: [group:managers], quorum: 1}]
-"#)]), @"");
+"#)]), @"
+error: up to this stage 2 different people must agree, and only 1 could be asked: nobody counts in two stages
+ --> policy.yaml:3:52
+  |
+3 | stages: [{approvers: [group:managers], quorum: 1}, {approvers: [group:managers], quorum: 1}]
+  |                                                    ^
+  |
+  = help: ask more people, or say `relax: [one_person_several_stages]`, which the ledger will show
+
+1 problem in 1 file; the catalog is not loaded
+");
     }
 
     #[test]
@@ -1013,7 +1023,73 @@ stages:
     escalate:
       - {after: 4m, to: [person:mei]}
       - {after: 3m, to: [person:me]}
-"#)]), @"");
+"#)]), @@r#"
+    error: a run could begin 6m after its approval, which lasts 5m
+     --> policy.yaml:5:16
+      |
+    5 | starts_within: 6m
+      |                ^^
+      |
+      = help: begin earlier, or give the policy a longer `valid_for`
+
+    error: `one_person_many_stages` is no rule that a policy may give up
+     --> policy.yaml:6:9
+      |
+    6 | relax: [one_person_many_stages]
+      |         ^^^^^^^^^^^^^^^^^^^^^^ expected `requester_may_agree` or `one_person_several_stages`
+      |
+      = help: did you mean `one_person_several_stages`?
+
+    error: `last_autor` is nobody who could be left out
+     --> policy.yaml:7:11
+      |
+    7 | exclude: [last_autor]
+      |           ^^^^^^^^^^ expected last_author
+      |
+      = help: whoever asks never agrees: that needs no words
+
+    error: 3 denials can never come together: the approvers are 1
+      --> policy.yaml:11:14
+       |
+    11 |     denials: 3
+       |              ^ expected 1
+
+    error: `needed` is not possible here
+      --> policy.yaml:12:13
+       |
+    12 |     reason: needed
+       |             ^^^^^^ expected required or optional
+
+    error: 20m is not possible here
+      --> policy.yaml:13:14
+       |
+    13 |     expires: 20m
+       |              ^^^ expected a duration from 1s to 10m
+
+    error: 11m is not possible here
+      --> policy.yaml:14:19
+       |
+    14 |     remind_after: 11m
+       |                   ^^^ expected a duration from 1s to 10m
+
+    error: this comes before the asking above it
+      --> policy.yaml:17:17
+       |
+    17 |       - {after: 3m, to: [person:me]}
+       |                 ^^
+       |
+       = help: write them in the order of time
+
+    error: there is no person `me`
+      --> policy.yaml:17:26
+       |
+    17 |       - {after: 3m, to: [person:me]}
+       |                          ^^^^^^^^^ expected `person:boss` or `person:mei`
+       |
+       = help: did you mean `person:mei`?
+
+    9 problems in 1 file; the catalog is not loaded
+    "#);
     }
 
     #[test]
@@ -1022,7 +1098,17 @@ stages:
 title: A manager agrees
 exclude: [last_author]
 stages: [{approvers: [group:managers], quorum: 1}]
-"#)]), @"");
+"#)]), @"
+error: policy `managers` leaves the last author out, and nothing says who that is
+ --> start.yaml:1:10
+  |
+1 | runbook: start
+  |          ^^^^^
+  |
+  = help: name the person who made this runbook's last change: `author: …`
+
+1 problem in 1 file; the catalog is not loaded
+");
     }
 
     #[test]
