@@ -1023,7 +1023,7 @@ stages:
     escalate:
       - {after: 4m, to: [person:mei]}
       - {after: 3m, to: [person:me]}
-"#)]), @@r#"
+"#)]), @r#"
     error: a run could begin 6m after its approval, which lasts 5m
      --> policy.yaml:5:16
       |
