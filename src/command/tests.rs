@@ -1118,9 +1118,11 @@ fn help_names_what_one_may_run_and_every_built_in() {
     what happened [INC-7]   What failed, what was tried, where it stands
     who is on call [for NAME]   Who is on call, until when, and who is next
     requests   What waits for approval here
-    approve [CODE]   Agree to what was asked
+    approve [CODE] [because REASON]   Agree to what was asked
     deny [CODE] [because REASON]   Refuse what was asked
-    withdraw [CODE]   Take your own request back
+    withdraw [CODE]   Take your own request or your own answer back
+    send back [CODE] because REASON   Want something else than what was asked
+    revoke [CODE] [because REASON]   Take an approval away before the run has begun
     again   Repeat the last asking here, as a new one
     show CODE|run NUMBER   Show a request or a run
     stop [run NUMBER]   End a run at once
@@ -1147,6 +1149,7 @@ fn help_names_what_one_may_run_and_every_built_in() {
         let word = match *word {
             "approved" => "approve",
             "denied" => "deny",
+            "request" => "send",
             "who" => "whoami",
             word => word,
         };
