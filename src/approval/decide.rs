@@ -7,7 +7,9 @@ use crate::model::id::{InboxId, PersonId, RequestId};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::request::{Answer, Decision, GrantState, Last, RequestEvent, RequestState, Tally, tally};
 use crate::model::run::RunEvent;
-use crate::store::{Request, Result, Run, StoreError, Tx};
+use crate::store::{Request, Result, Run, StoreError, StoredDecision, Tx};
+
+use super::signature::{Because, Give, give, rule_of};
 
 /// One person's answer, about to be counted.
 #[derive(Debug)]
@@ -125,13 +127,11 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
     }
     // Counted anew from the rows. Whoever has lost the right since, or whose account is now somebody else's, no longer
     // counts (I13).
-    let decisions: Vec<Decision> = tx
-        .list_decisions(request.id)
-        .await?
-        .into_iter()
-        .filter(|stored| catalog.person_of(&stored.account).is_some_and(|person| person.name == stored.decision.person))
-        .map(|stored| stored.decision)
-        .collect();
+    let mut standing = tx.list_decisions(request.id).await?;
+    standing.retain(|stored| {
+        catalog.person_of(&stored.account).is_some_and(|person| person.name == stored.decision.person)
+    });
+    let decisions: Vec<Decision> = standing.iter().map(|stored| stored.decision.clone()).collect();
     let counted = tally(&policy.stages, &request.requesters, &decisions, |stage, person| {
         catalog.includes(&stage.approvers, person)
     });
@@ -209,18 +209,22 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
             }
             let valid = chrono::TimeDelta::from_std(policy.valid_for()).map_err(illegal)?;
             let valid_until = tx.now() + valid;
-            let grant = tx.insert_grant(&request, valid_until).await?;
-            rows.push(RowMark::grant(grant, "granted", 1));
-            let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
-            let version = tx.move_run(&run, &to, Some(decide.line)).await?;
-            rows.push(RowMark::run(run.id, to.name(), version));
             // Those whose answer counted: not who has lost the right since.
-            let counted = |decision: &&Decision| {
+            let counted = |stored: &&StoredDecision| {
+                let decision = &stored.decision;
                 let stage = usize::try_from(decision.stage).ok().and_then(|stage| policy.stages.get(stage));
                 stage.is_some_and(|stage| catalog.includes(&stage.approvers, &decision.person))
                     && !request.requesters.contains(&decision.person)
             };
-            let by = decisions.iter().filter(counted).map(|decision| decision.person.clone()).collect();
+            let counted: Vec<&StoredDecision> = standing.iter().filter(counted).collect();
+            let because = Because::Agreed(&counted);
+            let (grant, signed) =
+                give(tx, Give { request: &request, because, start_by: valid_until, valid_until }).await?;
+            rows.push(RowMark::grant(grant, "granted", 1));
+            let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
+            let version = tx.move_run(&run, &to, Some(decide.line)).await?;
+            rows.push(RowMark::run(run.id, to.name(), version));
+            let by = counted.iter().map(|stored| stored.decision.person.clone()).collect();
             tx.record(event(
                 &run,
                 Some(decide.line),
@@ -233,6 +237,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
                     by,
                     automatic: None,
                     valid_until,
+                    signed: Some(signed),
                 },
                 rows,
             ));
@@ -263,7 +268,9 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
     let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
     let valid = chrono::TimeDelta::from_std(policy.valid_for()).map_err(illegal)?;
     let valid_until = tx.now() + valid;
-    let grant = tx.insert_grant(&request, valid_until).await?;
+    let Some(rule) = rule_of(Some(&trigger), policy) else { return Ok(false) };
+    let because = Because::Rule(rule);
+    let (grant, signed) = give(tx, Give { request: &request, because, start_by: valid_until, valid_until }).await?;
     rows.push(RowMark::grant(grant, "granted", 1));
     let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
     let version = tx.move_run(&run, &to, None).await?;
@@ -280,6 +287,7 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
             by: Vec::new(),
             automatic: Some(trigger),
             valid_until,
+            signed: Some(signed),
         },
         rows,
     ));

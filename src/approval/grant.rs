@@ -2,8 +2,11 @@
 
 use crate::model::id::{Digest, GrantId, PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, PlanError, PlanPolicy, Sealed};
-use crate::model::request::{Decision, GrantState, Tally, tally};
+use crate::model::request::{Answer, Decision, GrantState, Tally, tally};
+use crate::model::signature::Trust;
 use crate::store::StoredGrant;
+
+use super::signature::{self, NotSigned};
 
 /// Proof that this run may start attempts of this plan. Its fields are private and [`derive()`] is its only maker: whoever
 /// holds one holds it because the decisions say so now, not because a column once said so.
@@ -62,6 +65,9 @@ pub enum GrantError {
         /// Of the granted plan.
         granted: Digest,
     },
+    /// It is not signed as it must be.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
     /// The plan cannot be read.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -86,11 +92,15 @@ pub enum GrantError {
 }
 
 /// Derives the Grant from a locked grant row, the plan's stored bytes and the decisions beside it, all read in the
-/// transaction that will start the attempt (I1).
+/// transaction that will start the attempt (I1). `trust` says whose signature the grant must bear.
 ///
 /// # Errors
 /// Whenever anything of that does not fit together: then nothing may start.
-pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Result<(Grant, Plan), GrantError> {
+pub fn derive(
+    stored: &StoredGrant,
+    trust: &Trust,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(Grant, Plan), GrantError> {
     let sealed = Sealed::from_stored(stored.plan.clone());
     if sealed.digest() != stored.digest {
         return Err(GrantError::OtherPlan { found: sealed.digest(), granted: stored.digest });
@@ -103,10 +113,13 @@ pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Resul
     }
     let plan = sealed.open()?;
     let policy = plan.policy.as_ref().ok_or(GrantError::NoPolicy)?;
+    let counted = signature::check(stored, trust, policy)?;
     if starts_by_itself(stored, policy) {
         return Ok((grant(stored, &plan), plan));
     }
-    let decisions: Vec<Decision> = stored.decisions.iter().map(|stored| stored.decision.clone()).collect();
+    // Approvals that were not signed for do not count; whatever speaks against it does.
+    let against = stored.decisions.iter().map(|stored| &stored.decision).filter(|d| d.answer != Answer::Approve);
+    let decisions: Vec<Decision> = counted.into_iter().chain(against.cloned()).collect();
     // Whether each person was asked, and still belonged, was checked with the live catalog when the decision was made and
     // when the grant was: a row of `decision` is the record of the first, the grant's row of the second.
     if tally(&policy.stages, &stored.requesters, &decisions, |_, _| true) != Tally::Agreed {
@@ -187,14 +200,15 @@ impl Grant {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use chrono::{DateTime, TimeDelta};
 
     use super::*;
+    use crate::approval::signature::tests::{sign, trust};
     use crate::model::catalog::{Stage, Subject};
-    use crate::model::id::{PersonId, PolicyName, RunbookName, SystemName, TriggerName};
+    use crate::model::id::{InboxId, PersonId, PolicyName, RunbookName, SystemName, TriggerName};
     use crate::model::plan::{PLAN_VERSION, Telling};
     use crate::model::request::Answer;
     use crate::store::StoredDecision;
@@ -205,7 +219,7 @@ mod tests {
         Grant { id: GrantId(1), version: 1, run, request, digest: Digest([0; 32]), retry_step, rules }
     }
 
-    fn granted(trigger: Option<&str>, automatic: &[&str]) -> StoredGrant {
+    pub(in crate::approval) fn granted(trigger: Option<&str>, automatic: &[&str]) -> StoredGrant {
         let stage = Stage { approvers: vec![Subject::Person(PersonId::new("boss"))], quorum: 1 };
         let policy = PlanPolicy {
             name: PolicyName::new("managers"),
@@ -240,7 +254,9 @@ mod tests {
             request: RequestId(1),
             digest: sealed.digest(),
             state: GrantState::Granted,
+            granted_at: DateTime::UNIX_EPOCH,
             expires_at: DateTime::UNIX_EPOCH + TimeDelta::hours(1),
+            signature: None,
             requesters: vec![PersonId::new("mei")],
             retry_step: None,
             trigger: trigger.map(TriggerName::new),
@@ -249,14 +265,15 @@ mod tests {
         }
     }
 
-    fn said(person: &str, answer: Answer) -> StoredDecision {
+    pub(in crate::approval) fn said(person: &str, answer: Answer) -> StoredDecision {
         let decision = Decision { person: PersonId::new(person), stage: 0, answer };
-        StoredDecision { decision, account: "local:trial:x".parse().expect("an account"), at: DateTime::UNIX_EPOCH }
+        let account = "local:trial:x".parse().expect("an account");
+        StoredDecision { decision, account, line: InboxId(1), at: DateTime::UNIX_EPOCH }
     }
 
     #[test]
     fn i1_a_run_starts_by_itself_only_where_the_plans_own_policy_names_its_trigger() {
-        let derives = |stored: &StoredGrant| derive(stored, DateTime::UNIX_EPOCH).is_ok();
+        let derives = |stored: &StoredGrant| derive(&sign(stored.clone()), &trust(), DateTime::UNIX_EPOCH).is_ok();
         assert!(derives(&granted(Some("down"), &["down"])));
         assert!(!derives(&granted(Some("down"), &["other"])), "another trigger is named");
         assert!(!derives(&granted(Some("down"), &[])), "none is named");
@@ -272,7 +289,7 @@ mod tests {
     #[test]
     fn i7_once_somebody_has_decided_decisions_are_what_counts() {
         let with = |decisions| StoredGrant { decisions, ..granted(Some("down"), &["down"]) };
-        let derives = |stored: &StoredGrant| derive(stored, DateTime::UNIX_EPOCH).is_ok();
+        let derives = |stored: &StoredGrant| derive(&sign(stored.clone()), &trust(), DateTime::UNIX_EPOCH).is_ok();
         assert!(derives(&with(vec![said("boss", Answer::Approve)])));
         assert!(!derives(&with(vec![said("boss", Answer::Deny)])));
         assert!(!derives(&with(vec![said("mei", Answer::Approve)])), "the trigger's owner");

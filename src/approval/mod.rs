@@ -9,6 +9,8 @@
 
 mod decide;
 mod grant;
+mod signature;
 
 pub use decide::{Decide, DecideOutcome, End, EndOutcome, Ending, decide, end, grant_automatic};
 pub use grant::{After, Grant, GrantError, Step, derive};
+pub use signature::{Because, Give, NotSigned, give, rule_of};

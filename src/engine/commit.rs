@@ -10,6 +10,7 @@ use crate::approval::{self, GrantError};
 use crate::model::event::{Happened, RowMark};
 use crate::model::id::RunId;
 use crate::model::request::GrantState;
+use crate::model::signature::Trust;
 use crate::store::{Advance, AdvanceError, AdvanceTx, Paused, Store, StoreError, StoredGrant, WorkerId};
 
 /// The most runs moved by one commit.
@@ -116,11 +117,12 @@ async fn try_commit(store: &Store, me: WorkerId, jobs: &[Job]) -> Result<Vec<Res
         None
     };
     let grants = lock_grants(&mut tx, jobs).await?;
-    let now = store.clock().now();
+    let (trust, now) = (store.keyring().trust(), store.clock().now());
     let mut batch = Vec::with_capacity(jobs.len());
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
-        match with_grant(job, grants.iter().filter(|grant| grant.run == job.advance.run), paused.as_ref(), now) {
+        match with_grant(job, grants.iter().filter(|grant| grant.run == job.advance.run), paused.as_ref(), &trust, now)
+        {
             Ok(advance) => {
                 batch.push(advance);
                 results.push(Ok(()));
@@ -142,6 +144,7 @@ fn with_grant<'a>(
     job: &Job,
     mut grants: impl Iterator<Item = &'a StoredGrant>,
     paused: Option<&Paused>,
+    trust: &Trust,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<Advance, CommitError> {
     let mut advance = job.advance.clone();
@@ -154,7 +157,7 @@ fn with_grant<'a>(
             {
                 return Err(GrantError::Paused(paused.by.clone()).into());
             }
-            let (grant, _plan) = approval::derive(stored, now)?;
+            let (grant, _plan) = approval::derive(stored, trust, now)?;
             grant.covers(step)?;
             if let Some(started) = &mut advance.started {
                 started.grant = Some((grant.id(), grant.digest()));

@@ -137,6 +137,7 @@ mod tests {
                 by: Vec::new(),
                 automatic: automatic.map(TriggerName::new),
                 valid_until: at(600),
+                signed: None,
             },
         )
     }

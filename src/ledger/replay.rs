@@ -19,13 +19,14 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::report::{At, Finding, Findings};
 use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Brake, Happened, Record, RowMark, Scope};
-use crate::model::id::{Digest, GrantId, IncidentId, PersonId, RequestId, RunId, ServiceName, TriggerName};
+use crate::model::id::{Digest, GrantId, InboxId, IncidentId, PersonId, RequestId, RunId, ServiceName, TriggerName};
 use crate::model::plan::{Plan, PlanStep, Sealed};
 use crate::model::request::{Answer, Decision, GrantState, Tally, tally};
 use crate::model::run::{AttemptState, Outcome, Verdict};
+use crate::model::signature::{Basis, PublicKey, Signed, SignedDecision, evidence, trigger_rule};
 use crate::store::{
     AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, DecisionCheck, FiringCheck, GrantCheck,
-    IncidentCheck, RequestCheck, RunCheck,
+    IncidentCheck, KeyCheck, RequestCheck, RunCheck,
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
@@ -69,6 +70,10 @@ pub(super) struct Replay {
     runs: BTreeMap<RunId, RunFacts>,
     requests: BTreeMap<RequestId, RequestFacts>,
     grants: BTreeMap<GrantId, GrantFacts>,
+    /// The ledger's own name, which every signature names.
+    ledger: Option<String>,
+    /// Keys that grants are signed with.
+    keys: BTreeMap<PublicKey, KeyFacts>,
     attempts: BTreeMap<AttemptKey, AttemptFacts>,
     decisions: BTreeMap<(RequestId, u32, PersonId), DecisionFacts>,
     incidents: BTreeMap<IncidentId, IncidentFacts>,
@@ -169,6 +174,18 @@ struct GrantFacts {
     request: RequestId,
     digest: Digest,
     valid_until: DateTime<Utc>,
+    signed: Option<Signed>,
+}
+
+/// A key's life.
+#[derive(Debug)]
+struct KeyFacts {
+    /// The event that told of it last.
+    at: At,
+    when: DateTime<Utc>,
+    host: String,
+    by: String,
+    retired: Option<(DateTime<Utc>, String, String)>,
 }
 
 #[derive(Debug)]
@@ -409,7 +426,10 @@ impl Replay {
         let turn = self.turn;
         let plain = |by: Option<PersonId>, step, why| Evidence { at, turn, by: by.map(|by| by.to_string()), step, why };
         match what {
-            Happened::LedgerCreated { .. } => self.automation = Some(AutomationFacts { at, turn, paused: None }),
+            Happened::LedgerCreated { trial: _, ledger } => {
+                self.ledger.get_or_insert(ledger);
+                self.automation = Some(AutomationFacts { at, turn, paused: None });
+            }
             Happened::AutomationPaused { by, reason } => {
                 self.automation = Some(AutomationFacts { at, turn, paused: Some((by, when, reason)) });
             }
@@ -541,12 +561,27 @@ impl Replay {
                 let facts = DecisionFacts { at, when, run, account: account.to_string(), answer, reason, line };
                 self.decisions.insert((request, stage, person), facts);
             }
-            Happened::RequestGranted { request, code: _, run, grant, digest, by, automatic, valid_until } => {
+            Happened::RequestGranted { request, code: _, run, grant, digest, by, automatic, valid_until, signed } => {
                 for why in self.wrong_with_grant(request, run, digest, &by, automatic.as_ref(), when) {
                     findings.push(Finding::Grant { request, at, why });
                 }
-                self.grants.insert(grant, GrantFacts { at, when, run, request, digest, valid_until });
+                let facts = GrantFacts { at, when, run, request, digest, valid_until, signed };
+                for why in self.wrong_with_signature(grant, &facts, &by, automatic.as_ref()) {
+                    findings.push(Finding::Grant { request, at, why });
+                }
+                self.grants.insert(grant, facts);
             }
+            Happened::KeyAdded { key, host, by } => {
+                // What is there already stays as it was told first.
+                self.keys.entry(key).or_insert(KeyFacts { at, when, host, by, retired: None });
+            }
+            Happened::KeyRetired { key, at: from, by, why } => match self.keys.get_mut(&key) {
+                Some(facts) => {
+                    facts.at = at;
+                    facts.retired.get_or_insert((from, by, why));
+                }
+                None => findings.push(Finding::Untold { row: key_name(key), kind: Some("key_added") }),
+            },
             Happened::RequestDenied { request, code: _, run, by, why } => {
                 self.request_ended(request, plain(Some(by.clone()), None, why.clone()));
                 self.evidence(run, "denied", plain(Some(by), None, why));
@@ -691,6 +726,82 @@ impl Replay {
             Tally::Waiting { stage, missing } => {
                 let people = if missing == 1 { "1 more person".to_owned() } else { format!("{missing} more people") };
                 wrong.push(format!("stage {} of its policy still waited for {people}", u64::from(stage) + 1));
+            }
+        }
+        wrong
+    }
+
+    /// What is wrong with a grant's signature, by the keys and decisions before it.
+    fn wrong_with_signature(
+        &mut self,
+        grant: GrantId,
+        facts: &GrantFacts,
+        by: &[PersonId],
+        automatic: Option<&TriggerName>,
+    ) -> Vec<String> {
+        let Some(signed) = &facts.signed else {
+            // Given before grants were signed.
+            let without = "it bears no signature, and grants were signed by then".to_owned();
+            return if self.keys.is_empty() { Vec::new() } else { vec![without] };
+        };
+        let key = signed.key.short();
+        let mut wrong = Vec::new();
+        match self.keys.get(&signed.key) {
+            None => wrong.push(format!("it is signed by the key {key}, which was not known by then")),
+            Some(KeyFacts { retired: Some(_), .. }) => {
+                wrong.push(format!("it is signed by the key {key}, which was retired before"));
+            }
+            Some(_) => {}
+        }
+        let statement = match signed.verify() {
+            Ok(statement) => statement,
+            Err(error) => {
+                wrong.push(error.to_string());
+                return wrong;
+            }
+        };
+        let same = [
+            ("ledger", self.ledger.as_ref() == Some(&statement.ledger)),
+            ("number", statement.grant == grant),
+            ("request", statement.request == facts.request),
+            ("run", statement.run == facts.run),
+            ("plan", statement.digest == facts.digest),
+            ("time", statement.granted_at == facts.when),
+            ("end", statement.valid_until == facts.valid_until),
+        ];
+        let others = same.into_iter().filter(|(_, same)| !same);
+        wrong.extend(others.map(|(what, _)| format!("its signature is for another {what}")));
+        match statement.basis {
+            Basis::Rule { rule } => {
+                if automatic.is_none_or(|trigger| rule != trigger_rule(trigger)) {
+                    wrong.push(format!("its signature is for the rule `{rule}`, which is not why it was granted"));
+                }
+            }
+            Basis::Decisions { counted, evidence: signed_for } => {
+                let named: BTreeSet<&PersonId> = counted.iter().map(|counted| &counted.person).collect();
+                if automatic.is_some() || named != by.iter().collect() {
+                    wrong.push("its signature names others than those who agreed".to_owned());
+                }
+                let found = counted.iter().map(|counted| {
+                    let of = (facts.request, counted.stage, counted.person.clone());
+                    let told = self.decisions.get(&of)?;
+                    Some(SignedDecision {
+                        request: facts.request,
+                        stage: counted.stage,
+                        person: counted.person.clone(),
+                        account: told.account.clone(),
+                        answer: told.answer,
+                        proof: "chat".to_owned(),
+                        at: told.when,
+                        line: InboxId(told.line?),
+                    })
+                });
+                match found.collect::<Option<Vec<SignedDecision>>>() {
+                    Some(found) if evidence(&found) == signed_for => {}
+                    // An erased decision cannot be hashed any more.
+                    _ if self.blind.contains_key(&facts.run) => self.not_compared += 1,
+                    _ => wrong.push("the decisions are not those that it was signed for".to_owned()),
+                }
             }
         }
         wrong
@@ -981,6 +1092,13 @@ impl Replay {
                 row.same("digest", Some(hex(&table.digest)), Some(facts.digest.to_string()), at);
                 row.same("granted_at", Some(moment(table.granted_at)), Some(moment(facts.when)), at);
                 row.same("expires_at", Some(moment(table.expires_at)), Some(moment(facts.valid_until)), at);
+                let (key, text, signature) = facts.signed.map_or((None, None, None), |signed| {
+                    (Some(signed.key.to_string()), Some(signed.statement), Some(signed.signature.to_string()))
+                });
+                row.same("signed_by", table.signed_by.as_deref().map(hex), key, at);
+                let statement = table.statement.as_deref().map(|text| String::from_utf8_lossy(text).into_owned());
+                row.same("statement", statement, text, at);
+                row.same("signature", table.signature.as_deref().map(hex), signature, at);
             }
         }
         self.not_compared += row.not_compared;
@@ -1073,6 +1191,30 @@ impl Replay {
         self.not_compared += row.not_compared;
     }
 
+    /// Compares a signing key.
+    pub(super) fn key(&mut self, table: KeyCheck, findings: &mut Findings) {
+        self.rows += 1;
+        let key = PublicKey::from_slice(&table.public);
+        let name = key.map_or_else(|| format!("key/{}", hex(&table.public)), key_name);
+        let facts = key.and_then(|key| self.keys.remove(&key));
+        let mut row = Row { name, state: String::new(), version: 0, at: None, blind: None, not_compared: 0, findings };
+        match facts {
+            None => row.untold(Some("key_added")),
+            Some(facts) => {
+                let at = facts.at;
+                row.same("host", Some(table.host), Some(facts.host), at);
+                row.same("added_at", Some(moment(table.added_at)), Some(moment(facts.when)), at);
+                row.same("added_by", Some(table.added_by), Some(facts.by), at);
+                let (from, by, why) = facts
+                    .retired
+                    .map_or((None, None, None), |(from, by, why)| (Some(moment(from)), Some(by), Some(why)));
+                row.same("retired_at", table.retired_at.map(moment), from, at);
+                row.same("retired_by", table.retired_by, by, at);
+                row.same("retired_why", table.retired_why, why, at);
+            }
+        }
+    }
+
     /// A row of automation: it has no mark, and events whose bodies were erased may have told of it.
     fn row_of_automation<'a>(&mut self, name: String, findings: &'a mut Findings) -> Row<'a> {
         self.rows += 1;
@@ -1152,6 +1294,7 @@ impl Replay {
         missing.extend(self.requests.iter().map(|(id, facts)| (request_name(*id), facts.at)));
         missing.extend(self.grants.iter().map(|(id, facts)| (grant_name(*id), facts.at)));
         missing.extend(self.attempts.iter().map(|(key, facts)| (attempt_name(*key), facts.at)));
+        missing.extend(self.keys.iter().map(|(key, facts)| (key_name(*key), facts.at)));
         let decided = self.decisions.iter();
         missing.extend(
             decided.map(|((id, stage, by), facts)| (decision_name(*id, i64::from(*stage), by.as_str()), facts.at)),
@@ -1199,6 +1342,10 @@ fn decision_name(request: RequestId, stage: i64, person: &str) -> String {
 
 fn grant_name(grant: GrantId) -> String {
     format!("grant/{grant}")
+}
+
+fn key_name(key: PublicKey) -> String {
+    format!("key/{}", key.short())
 }
 
 fn attempt_name(key: AttemptKey) -> String {

@@ -19,6 +19,7 @@ use super::id::{
 use super::incident_room::RoomDeed;
 use super::request::Answer;
 use super::run::{Outcome, Verdict};
+use super::signature::{PublicKey, Signed};
 
 /// The version of bodies that this binary writes.
 pub const EVENT_SCHEMA: i16 = 1;
@@ -234,6 +235,29 @@ pub enum Happened {
         automatic: Option<TriggerName>,
         /// Until when the run may start attempts.
         valid_until: DateTime<Utc>,
+        /// What was signed; `None` before grants were signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<Signed>,
+    },
+    /// A key signs grants from now on.
+    KeyAdded {
+        /// Its public half.
+        key: PublicKey,
+        /// The host of the process that made it.
+        host: String,
+        /// Who made it, as they said: nothing proves it.
+        by: String,
+    },
+    /// A key signs nothing any more. What it signed before stays signed.
+    KeyRetired {
+        /// Its public half.
+        key: PublicKey,
+        /// From when on nothing counts that it signs.
+        at: DateTime<Utc>,
+        /// Who retired it, as they said: nothing proves it.
+        by: String,
+        /// Why.
+        why: String,
     },
     /// A request was denied.
     RequestDenied {
@@ -725,6 +749,8 @@ impl Happened {
             Self::WasAway { .. } => "was_away",
             Self::RoomChanged { .. } => "room_changed",
             Self::ClockJumped { .. } => "clock_jumped",
+            Self::KeyAdded { .. } => "key_added",
+            Self::KeyRetired { .. } => "key_retired",
         }
     }
 }

@@ -16,4 +16,5 @@ pub mod plan;
 pub mod report;
 pub mod request;
 pub mod run;
+pub mod signature;
 pub mod trace;

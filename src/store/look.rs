@@ -470,7 +470,7 @@ impl Store {
     /// As [`Store::list_waiting`].
     pub async fn list_decisions_of(&self, request: RequestId) -> Result<Vec<GivenAnswer>> {
         let rows = sqlx::query!(
-            "select stage, person, account, verdict, reason, at from decision where request = $1 order by at, person",
+            "select stage, person, account, verdict, reason, line, at from decision where request = $1 order by at, person",
             request.0
         )
         .fetch_all(&self.pool)
@@ -488,6 +488,7 @@ impl Store {
                     decision: StoredDecision {
                         decision: Decision { stage, person: PersonId::new(row.person), answer },
                         account: row.account.parse().map_err(|_| wrong("account"))?,
+                        line: InboxId(row.line),
                         at: row.at,
                     },
                     reason: row.reason,

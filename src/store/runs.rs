@@ -3,7 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::rows::{self, Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
+use super::rows::{
+    self, Attempt, AttemptKey, Inconsistent, KeyKnown, Request, Run, StoredDecision, StoredGrant, StoredSignature,
+};
 use super::{Result, Store, StoreError, Tx};
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::code::Code;
@@ -13,6 +15,7 @@ use crate::model::id::{
 use crate::model::plan::Sealed;
 use crate::model::request::{Answer, Decision, GrantState, RequestState};
 use crate::model::run::{RunState, Verdict};
+use crate::model::signature::{PublicKey, Signature, Signed};
 use crate::sys::ProcessIdentity;
 
 /// A run about to be inserted.
@@ -288,14 +291,30 @@ async fn attempts_of(executor: impl PgExecutor<'_>, run: RunId) -> Result<Vec<At
         .collect()
 }
 
+/// What stands beside a grant as its signature. Columns that no signature has are such as nobody signed.
+fn signature(
+    key: Option<Vec<u8>>,
+    statement: Option<Vec<u8>>,
+    signature: Option<Vec<u8>>,
+    (known, retired_at): (bool, Option<DateTime<Utc>>),
+) -> Option<StoredSignature> {
+    let key = PublicKey::from_slice(&key?)?;
+    let statement = String::from_utf8(statement?).ok()?;
+    let signature = Signature::from_slice(&signature?)?;
+    let known = if known { KeyKnown::Yes { retired_at } } else { KeyKnown::No };
+    Some(StoredSignature { signed: Signed { key, statement, signature }, known })
+}
+
 /// The grant rows of runs with all that a Grant is derived from. Locks the grant rows if asked to.
 pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> Result<Vec<StoredGrant>> {
     // First the lock, in the order of ids; then, in a later statement with a later snapshot, what stands beside the rows.
     let locked = sqlx::query!(
         r#"
-        select g.id, g.version, g.run, g.request, g.digest, g.state, g.expires_at, r.requesters, r.retry_step,
-            run.trigger, p.bytes
+        select g.id, g.version, g.run, g.request, g.digest, g.state, g.granted_at, g.expires_at, r.requesters,
+            r.retry_step, run.trigger, p.bytes, g.signed_by, g.statement, g.signature,
+            (k.public is not null) as "key_known!", k.retired_at as "key_retired_at?"
         from run_grant g join request r on r.id = g.request join run on run.id = g.run join plan p on p.digest = run.plan
+            left join signing_key k on k.public = g.signed_by
         where g.run = any($1) and g.state = 'granted' order by g.id for update of g
         "#,
         runs
@@ -304,7 +323,7 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
     .await?;
     let requests: Vec<i64> = locked.iter().map(|grant| grant.request).collect();
     let decisions = sqlx::query!(
-        "select request, stage, person, account, verdict, at from decision where request = any($1) order by at, person",
+        "select request, stage, person, account, verdict, line, at from decision where request = any($1) order by at, person",
         &requests
     )
     .fetch_all(connection)
@@ -319,6 +338,7 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
                 answer: Answer::from_name(&row.verdict).ok_or_else(|| Inconsistent::at(name(), "verdict"))?,
             },
             account: account(name(), &row.account)?,
+            line: InboxId(row.line),
             at: row.at,
         });
     }
@@ -333,7 +353,9 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
                 request: RequestId(row.request),
                 digest: digest(name(), "digest", &row.digest)?,
                 state: GrantState::from_name(&row.state).ok_or_else(|| Inconsistent::at(name(), "state"))?,
+                granted_at: row.granted_at,
                 expires_at: row.expires_at,
+                signature: signature(row.signed_by, row.statement, row.signature, (row.key_known, row.key_retired_at)),
                 requesters: row.requesters.into_iter().map(PersonId::new).collect(),
                 retry_step: row.retry_step.and_then(|step| u32::try_from(step).ok()),
                 trigger: row.trigger.map(TriggerName::new),
@@ -829,7 +851,7 @@ impl Tx {
     /// As [`Tx::list_attempts`].
     pub async fn list_decisions(&mut self, request: RequestId) -> Result<Vec<StoredDecision>> {
         let rows = sqlx::query!(
-            "select stage, person, account, verdict, at from decision where request = $1 order by at, person",
+            "select stage, person, account, verdict, line, at from decision where request = $1 order by at, person",
             request.0
         )
         .fetch_all(&mut *self.inner)
@@ -844,6 +866,7 @@ impl Tx {
                         answer: Answer::from_name(&row.verdict).ok_or_else(|| Inconsistent::at(name(), "verdict"))?,
                     },
                     account: account(name(), &row.account)?,
+                    line: InboxId(row.line),
                     at: row.at,
                 })
             })
@@ -907,27 +930,6 @@ impl Tx {
         .fetch_optional(&mut *self.inner)
         .await?
         .ok_or_else(|| moved(format!("request {}", request.code), request.state.name()))
-    }
-
-    /// Inserts the grant of a request; its version is 1.
-    ///
-    /// # Errors
-    /// When the database refuses: also when the request has a grant already.
-    pub async fn insert_grant(&mut self, request: &Request, expires_at: DateTime<Utc>) -> Result<GrantId> {
-        let id = sqlx::query_scalar!(
-            r#"
-            insert into run_grant (run, request, digest, state, granted_at, expires_at)
-            values ($1, $2, $3, 'granted', $4, $5) returning id
-            "#,
-            request.run.0,
-            request.id.0,
-            &request.digest.0,
-            self.now(),
-            expires_at,
-        )
-        .fetch_one(&mut *self.inner)
-        .await?;
-        Ok(GrantId(id))
     }
 
     /// Moves a grant; returns the new version.

@@ -117,7 +117,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             };
             told(person, format!("{word} {code}{}", because(reason.as_deref())))
         }
-        Happened::RequestGranted { request: _, code, run, grant: _, digest, by, automatic, valid_until } => {
+        Happened::RequestGranted { request: _, code, run, grant: _, digest, by, automatic, valid_until, signed: _ } => {
             let until = times.until(*valid_until, now);
             let why = match automatic {
                 Some(trigger) => format!("its policy lets {trigger} start by itself"),
@@ -324,6 +324,15 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::RoomChanged { room, at: _, account, person, change } => {
             room_changed(&channel(room), account, person.as_ref(), change)
         }
+        Happened::KeyAdded { key, host, by } => {
+            bot(format!("signs approvals on {} with the key {} (made by {}).", visible(host), key.short(), visible(by)))
+        }
+        Happened::KeyRetired { key, at: _, by, why } => bot(format!(
+            "accepts nothing more that the key {} signs: {} (said by {}).",
+            key.short(),
+            visible(why),
+            visible(by)
+        )),
         Happened::ClockJumped { millis } => {
             let way = if *millis < 0 { "back" } else { "forward" };
             bot(format!("set its clock {way} by {}.", lasted(millis.unsigned_abs())))

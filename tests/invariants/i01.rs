@@ -216,14 +216,14 @@ async fn i1_a_grant_is_derived_and_never_loaded() {
     let house = House::new().await;
     let asked = house.granted("mei", "mark it", "boss").await;
     let sound = stored(&house, asked).await;
-    let now = house.store().clock().now();
-    let (grant, plan) = approval::derive(&sound, now).expect("it is sound");
+    let (now, trust) = (house.store().clock().now(), house.store().keyring().trust());
+    let (grant, plan) = approval::derive(&sound, &trust, now).expect("it is sound");
     assert_eq!((grant.run(), grant.request(), grant.digest()), (asked.run, asked.request, sound.digest));
     assert_eq!(plan.deed, "mark it");
     let with = |change: &dyn Fn(&mut StoredGrant)| {
         let mut stored = sound.clone();
         change(&mut stored);
-        approval::derive(&stored, now).map(|(grant, _)| grant).expect_err("there is no Grant")
+        approval::derive(&stored, &trust, now).map(|(grant, _)| grant).expect_err("there is no Grant")
     };
     assert!(matches!(with(&|stored| stored.plan.push(b' ')), GrantError::OtherPlan { .. }));
     assert!(matches!(with(&|stored| stored.digest = Digest([0; 32])), GrantError::OtherPlan { .. }));
@@ -231,12 +231,12 @@ async fn i1_a_grant_is_derived_and_never_loaded() {
         assert!(matches!(with(&|stored| stored.state = state), GrantError::NotInForce(_)));
     }
     assert!(matches!(with(&|stored| stored.expires_at = now), GrantError::Lapsed), "over at the moment itself");
-    assert!(matches!(with(&|stored| stored.decisions.clear()), GrantError::NotAgreed));
+    assert!(matches!(with(&|stored| stored.decisions.clear()), GrantError::NotSigned(_)));
     assert!(matches!(with(&|stored| stored.requesters.push(PersonId::new("boss"))), GrantError::NotAgreed));
     let denied = |stored: &mut StoredGrant| stored.decisions[0].decision.answer = Answer::Deny;
-    assert!(matches!(with(&denied), GrantError::NotAgreed));
+    assert!(matches!(with(&denied), GrantError::NotSigned(_)));
     let elsewhere = |stored: &mut StoredGrant| stored.decisions[0].decision.stage = 1;
-    assert!(matches!(with(&elsewhere), GrantError::NotAgreed));
+    assert!(matches!(with(&elsewhere), GrantError::NotSigned(_)));
 }
 
 /// A stop and a start of the same run at once: whichever commits first, nothing starts after the stop has.

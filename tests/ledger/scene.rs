@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use countersign::approval::{self, Because, Give};
 use countersign::ledger::{self, Trial, sequencer};
 use countersign::model::catalog::{Stage, Subject};
 use countersign::model::chat::{Account, Addressed, Incoming, RoomAddress, Said};
@@ -18,12 +19,12 @@ use countersign::model::plan::{Action, Exec, PLAN_VERSION, Plan, PlanPolicy, Pla
 use countersign::model::request::{Answer, Decision, GrantState, RequestState};
 use countersign::model::run::{AttemptState, Outcome, RunState, Snag, Verdict};
 use countersign::store::{
-    Advance, AttemptKey, Ended, NewAttemptOutput, NewRequest, NewRun, Started, Store, Tx, WorkerId,
+    Advance, AttemptKey, Ended, NewAttemptOutput, NewRequest, NewRun, Started, Store, StoredDecision, Tx, WorkerId,
 };
 use countersign::sys::ProcessIdentity;
 use sha2::{Digest as _, Sha256};
 
-use super::support::{TestDb, database};
+use super::support::{TestDb, database, hold_key};
 
 /// A database in which things happen.
 pub(crate) struct Scene {
@@ -135,7 +136,8 @@ impl Scene {
     pub(crate) async fn begin() -> Self {
         let db = database().await;
         let me = worker(&db.store, 1).await;
-        ledger::open(&db.store, Trial::Yes).await.expect("a ledger");
+        let begun = ledger::open(&db.store, Trial::Yes).await.expect("a ledger");
+        hold_key(&db.store, &begun.ledger).await;
         Self { db, me, lines: 0 }
     }
 
@@ -319,7 +321,11 @@ impl Scene {
             Then::Nothing | Then::NextStage => {}
             Then::Grant(by) => {
                 let valid_until = tx.now() + TimeDelta::hours(1);
-                let grant = tx.insert_grant(&request, valid_until).await.expect("a grant");
+                let decisions = tx.list_decisions(id).await.expect("decisions");
+                let counted = |stored: &&StoredDecision| by.contains(&stored.decision.person.as_str());
+                let because = Because::Agreed(&decisions.iter().filter(counted).collect::<Vec<_>>());
+                let give = Give { request: &request, because, start_by: valid_until, valid_until };
+                let (grant, signed) = approval::give(&mut tx, give).await.expect("a grant");
                 let version = tx.move_request(&request, &RequestState::Granted).await.expect("it moves");
                 let run_version = tx.move_run(&run, &RunState::Approved, Some(line)).await.expect("it moves");
                 let what = Happened::RequestGranted {
@@ -331,6 +337,7 @@ impl Scene {
                     by: by.iter().map(|name| person(name)).collect(),
                     automatic: None,
                     valid_until,
+                    signed: Some(signed),
                 };
                 let marks = [
                     RowMark::request(id, "granted", version),
