@@ -57,6 +57,9 @@ const STATELESS: [&str; 20] = [
 const OF_AUTOMATION: [&str; 5] =
     ["trigger_fired", "trigger_held", "trigger_released", "automation_paused", "automation_resumed"];
 
+/// Kinds that tell of keys, and of no other row.
+const OF_KEYS: [&str; 2] = ["key_added", "key_retired"];
+
 /// How many characters of a value a finding shows.
 const SHOWN: usize = 80;
 
@@ -84,6 +87,8 @@ pub(super) struct Replay {
     firings: BTreeMap<(String, String), Vec<FiringFacts>>,
     /// The last erased event that told of brakes, firings or the pause.
     blind_automation: Option<u64>,
+    /// Whether an event was erased that told of a key.
+    blind_keys: bool,
     /// Runs of which an event was erased, with the last one. Nothing said before it is known to be the last word.
     blind: BTreeMap<RunId, u64>,
     /// The same of incidents.
@@ -391,6 +396,10 @@ impl Replay {
             self.blind_automation = Some(self.turn);
             return;
         }
+        if OF_KEYS.contains(&row.kind.as_str()) {
+            self.blind_keys = true;
+            return;
+        }
         match (row.scope.run, row.scope.incident) {
             (Some(run), _) => {
                 self.blind.insert(run, self.turn);
@@ -580,6 +589,7 @@ impl Replay {
                     facts.at = at;
                     facts.retired.get_or_insert((from, by, why));
                 }
+                None if self.blind_keys => self.not_compared += 1,
                 None => findings.push(Finding::Untold { row: key_name(key), kind: Some("key_added") }),
             },
             Happened::RequestDenied { request, code: _, run, by, why } => {
@@ -593,7 +603,7 @@ impl Replay {
                 self.request_ended(request, plain(Some(by.clone()), None, None));
                 self.evidence(run, "withdrawn", plain(Some(by), None, None));
             }
-            Happened::AttemptStarted { run, step, number, digest, grant } => {
+            Happened::AttemptStarted { run, step, number, digest, grant, executor: _ } => {
                 let key = AttemptKey { run, step, number };
                 if let Some(why) = self.wrong_with_start(key, digest, grant, when) {
                     findings.push(Finding::Attempt { row: attempt_name(key), at, why });
@@ -747,6 +757,7 @@ impl Replay {
         let key = signed.key.short();
         let mut wrong = Vec::new();
         match self.keys.get(&signed.key) {
+            None if self.blind_keys => self.not_compared += 1,
             None => wrong.push(format!("it is signed by the key {key}, which was not known by then")),
             Some(KeyFacts { retired: Some(_), .. }) => {
                 wrong.push(format!("it is signed by the key {key}, which was retired before"));
@@ -1197,7 +1208,9 @@ impl Replay {
         let key = PublicKey::from_slice(&table.public);
         let name = key.map_or_else(|| format!("key/{}", hex(&table.public)), key_name);
         let facts = key.and_then(|key| self.keys.remove(&key));
-        let mut row = Row { name, state: String::new(), version: 0, at: None, blind: None, not_compared: 0, findings };
+        // Whatever is not told may stand in an erased event.
+        let blind = self.blind_keys.then_some(u64::MAX);
+        let mut row = Row { name, state: String::new(), version: 0, at: None, blind, not_compared: 0, findings };
         match facts {
             None => row.untold(Some("key_added")),
             Some(facts) => {
@@ -1208,11 +1221,12 @@ impl Replay {
                 let (from, by, why) = facts
                     .retired
                     .map_or((None, None, None), |(from, by, why)| (Some(moment(from)), Some(by), Some(why)));
-                row.same("retired_at", table.retired_at.map(moment), from, at);
-                row.same("retired_by", table.retired_by, by, at);
-                row.same("retired_why", table.retired_why, why, at);
+                row.same_since(0, "retired_at", table.retired_at.map(moment), from, at);
+                row.same_since(0, "retired_by", table.retired_by, by, at);
+                row.same_since(0, "retired_why", table.retired_why, why, at);
             }
         }
+        self.not_compared += row.not_compared;
     }
 
     /// A row of automation: it has no mark, and events whose bodies were erased may have told of it.

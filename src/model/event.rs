@@ -324,6 +324,9 @@ pub enum Happened {
         digest: Digest,
         /// The grant under which; `None` for a step that only reads.
         grant: Option<GrantId>,
+        /// What executes it; `None` before that was recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        executor: Option<Executor>,
     },
     /// An attempt was seen to end.
     AttemptEnded {
@@ -753,6 +756,16 @@ impl Happened {
             Self::KeyRetired { .. } => "key_retired",
         }
     }
+}
+
+/// What executes an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Executor {
+    /// The process, by its number among the workers.
+    pub worker: i64,
+    /// Its host.
+    pub host: String,
 }
 
 /// Somebody who could not be invited.

@@ -366,8 +366,9 @@ mod tests {
     }
 
     fn statement() -> Statement {
-        let at =
-            |minutes: i64| DateTime::from_timestamp_micros(1_795_298_989_123_456 + minutes * 60_000_000).expect("a time");
+        let at = |minutes: i64| {
+            DateTime::from_timestamp_micros(1_795_298_989_123_456 + minutes * 60_000_000).expect("a time")
+        };
         Statement {
             version: GRANT_VERSION,
             ledger: "00112233445566778899aabbccddeeff".to_owned(),

@@ -148,7 +148,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             };
             bot(words)
         }
-        Happened::AttemptStarted { run, step, number, digest: _, grant: _ } => {
+        Happened::AttemptStarted { run, step, number, digest: _, grant: _, executor: _ } => {
             bot(format!("started {}.", attempt(*run, *step, *number)))
         }
         Happened::AttemptEnded { run, step, number, outcome, exit_code, millis, summary, output_sha256: _, checks } => {

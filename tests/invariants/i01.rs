@@ -18,8 +18,14 @@ pub(crate) async fn start(house: &House, asked: Asked, fence: i64, grant: Option
     let run = house.run(asked.run).await;
     let key = AttemptKey { run: run.id, step: 1, number: 1 };
     let digest = run.digest;
-    let what =
-        Happened::AttemptStarted { run: run.id, step: 1, number: 1, digest, grant: grant.map(|(grant, _)| grant) };
+    let what = Happened::AttemptStarted {
+        run: run.id,
+        step: 1,
+        number: 1,
+        digest,
+        grant: grant.map(|(grant, _)| grant),
+        executor: None,
+    };
     let event = NewEvent {
         scope: Scope { run: Some(run.id), ..Scope::default() },
         cause: None,
@@ -120,7 +126,7 @@ async fn i1_what_is_taken_away_in_the_middle_stops_the_next_step() {
         (
             "decisions",
             "delete from decision where request in (select id from request where run = RUN)".into(),
-            "the decisions do not come to an agreement",
+            "the decisions are not those that the approval was signed for",
         ),
         (
             "the decider asked for it",
@@ -130,7 +136,7 @@ async fn i1_what_is_taken_away_in_the_middle_stops_the_next_step() {
         (
             "a denial",
             "update decision set verdict = 'deny' where request in (select id from request where run = RUN)".into(),
-            "the decisions do not come to an agreement",
+            "the decisions are not those that the approval was signed for",
         ),
         // The last: every later run of this plan has the same bytes.
         ("plan", format!("{OTHER_BYTES} {plan}"), "the stored plan is not the one that was approved"),
@@ -155,7 +161,7 @@ async fn i1_what_is_taken_away_before_the_first_step_starts_nothing() {
     for (what, sql, sentence) in [
         ("revoked", "update run_grant set state = 'revoked'", "the approval is not in force"),
         ("expired", "update run_grant set expires_at = now()", "the approval has lapsed"),
-        ("decisions", "delete from decision", "the decisions do not come to an agreement"),
+        ("decisions", "delete from decision", "the decisions are not those that the approval was signed for"),
         ("grant", "delete from run_grant", "the approval is not in force"),
     ] {
         let asked = house.granted("mei", "mark it", "boss").await;

@@ -415,7 +415,7 @@ impl Scene {
         self.advance(run, RunState::Running, |advance, version| {
             let key = AttemptKey { run, step, number: 1 };
             advance.started = Some(Started { key, grant: row.map(|grant| (grant, digest)) });
-            let what = Happened::AttemptStarted { run, step, number: 1, digest, grant: told };
+            let what = Happened::AttemptStarted { run, step, number: 1, digest, grant: told, executor: None };
             let marks = [RowMark::run(run, "running", version), RowMark::attempt(run, step, 1, "started", 1)];
             advance.events.push(event(Some(run), None, what, marks));
         })
@@ -459,7 +459,7 @@ impl Scene {
                 checks: Vec::new(),
             };
             advance.events.push(event(Some(run), None, what, [RowMark::attempt(run, 1, 1, "succeeded", 2)]));
-            let what = Happened::AttemptStarted { run, step: 2, number: 1, digest, grant: None };
+            let what = Happened::AttemptStarted { run, step: 2, number: 1, digest, grant: None, executor: None };
             let marks = [RowMark::run(run, "running", version), RowMark::attempt(run, 2, 1, "started", 1)];
             advance.events.push(event(Some(run), None, what, marks));
         })
