@@ -32,3 +32,5 @@ mod i11;
 mod i13;
 #[path = "invariants/retry.rs"]
 mod retry;
+#[path = "invariants/signatures.rs"]
+mod signatures;
