@@ -1,8 +1,9 @@
 //! The proof that a run may start an attempt.
 
+use crate::model::approval::{Rules, Tally, tally};
 use crate::model::id::{Digest, GrantId, PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, PlanError, PlanPolicy, Sealed};
-use crate::model::request::{Answer, Decision, GrantState, Tally, tally};
+use crate::model::request::{Answer, Decision, GrantState};
 use crate::model::signature::Trust;
 use crate::store::StoredGrant;
 
@@ -108,7 +109,7 @@ pub fn derive(
     if stored.state != GrantState::Granted {
         return Err(GrantError::NotInForce(stored.state.name()));
     }
-    if now >= stored.expires_at {
+    if now >= stored.expires_at || now >= stored.start_by {
         return Err(GrantError::Lapsed);
     }
     let plan = sealed.open()?;
@@ -117,12 +118,18 @@ pub fn derive(
     if starts_by_itself(stored, policy) {
         return Ok((grant(stored, &plan), plan));
     }
-    // Approvals that were not signed for do not count; whatever speaks against it does.
-    let against = stored.decisions.iter().map(|stored| &stored.decision).filter(|d| d.answer != Answer::Approve);
-    let decisions: Vec<Decision> = counted.into_iter().chain(against.cloned()).collect();
     // Whether each person was asked, and still belonged, was checked with the live catalog when the decision was made and
-    // when the grant was: a row of `decision` is the record of the first, the grant's row of the second.
-    if tally(&policy.stages, &stored.requesters, &decisions, |_, _| true) != Tally::Agreed {
+    // when the grant was: a row of `decision` is the record of the first, the grant's row of the second. What can be seen
+    // without a catalog is seen again: that a stage which wants a passkey has one.
+    let rules = Rules::new(policy, &stored.requesters, plan.excluded());
+    let proved = |decision: &Decision| {
+        let stage = usize::try_from(decision.stage).ok().and_then(|stage| policy.stages.get(stage));
+        stage.is_some_and(|stage| decision.answer == Answer::Deny || !stage.step_up || !decision.proof.is_chat())
+    };
+    // Approvals that were not signed for do not count; whatever speaks against it does.
+    let against = stored.decisions.iter().map(|stored| &stored.decision).filter(|d| d.answer == Answer::Deny);
+    let decisions = counted.iter().chain(against);
+    if tally(&rules, decisions, proved).tally != Tally::Agreed {
         return Err(GrantError::NotAgreed);
     }
     Ok((grant(stored, &plan), plan))
@@ -210,7 +217,7 @@ pub(super) mod tests {
     use crate::model::catalog::{Stage, Subject};
     use crate::model::id::{InboxId, PersonId, PolicyName, RunbookName, SystemName, TriggerName};
     use crate::model::plan::{PLAN_VERSION, Telling};
-    use crate::model::request::Answer;
+    use crate::model::policy::Delegating;
     use crate::store::StoredDecision;
 
     fn grant(retry_step: Option<u32>, rules: &[(bool, u32)]) -> Grant {
@@ -220,12 +227,17 @@ pub(super) mod tests {
     }
 
     pub(in crate::approval) fn granted(trigger: Option<&str>, automatic: &[&str]) -> StoredGrant {
-        let stage = Stage { approvers: vec![Subject::Person(PersonId::new("boss"))], quorum: 1 };
+        let stage = Stage::new(vec![Subject::Person(PersonId::new("boss"))], 1);
         let policy = PlanPolicy {
             name: PolicyName::new("managers"),
             stages: vec![stage],
             expires_ms: 1,
+            starts_within_ms: None,
             valid_for_ms: 1,
+            relaxed: Vec::new(),
+            exclude_author: false,
+            delegating: Delegating::Allowed,
+            needs: Vec::new(),
             automatic: automatic.iter().map(|name| TriggerName::new(*name)).collect(),
             text: String::new(),
         };
@@ -243,6 +255,7 @@ pub(super) mod tests {
             targets: Vec::new(),
             files: BTreeMap::new(),
             policy: Some(policy),
+            author: None,
             steps: Vec::new(),
             telling: Telling::Steps,
         };
@@ -256,6 +269,7 @@ pub(super) mod tests {
             state: GrantState::Granted,
             granted_at: DateTime::UNIX_EPOCH,
             expires_at: DateTime::UNIX_EPOCH + TimeDelta::hours(1),
+            start_by: DateTime::UNIX_EPOCH + TimeDelta::minutes(10),
             signature: None,
             requesters: vec![PersonId::new("mei")],
             retry_step: None,
@@ -266,9 +280,9 @@ pub(super) mod tests {
     }
 
     pub(in crate::approval) fn said(person: &str, answer: Answer) -> StoredDecision {
-        let decision = Decision { person: PersonId::new(person), stage: 0, answer };
-        let account = "local:trial:x".parse().expect("an account");
-        StoredDecision { decision, account, line: InboxId(1), at: DateTime::UNIX_EPOCH }
+        let decision = Decision::new(PersonId::new(person), 0, answer);
+        let (account, at) = ("local:trial:x".parse().expect("an account"), DateTime::UNIX_EPOCH);
+        StoredDecision { decision, account, at, line: InboxId(1), reason: None, taken_back_at: None }
     }
 
     #[test]
@@ -284,6 +298,8 @@ pub(super) mod tests {
         assert!(!derives(&changed), "the plan's bytes are what counts");
         let lapsed = StoredGrant { expires_at: DateTime::UNIX_EPOCH, ..granted(Some("down"), &["down"]) };
         assert!(!derives(&lapsed));
+        let late = StoredGrant { start_by: DateTime::UNIX_EPOCH, ..granted(Some("down"), &["down"]) };
+        assert!(!derives(&late), "its latest start is over");
     }
 
     #[test]

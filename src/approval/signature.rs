@@ -4,16 +4,13 @@
 //! it stands beside and the decisions that it names. What does not: keys and bytes (`model::signature`), rows (`store`).
 //! Keeps I1: a grant that the bot did not sign, or of which anything was changed since, lets nothing start.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 
 use crate::model::id::{GrantId, RequestId, TriggerName};
 use crate::model::plan::PlanPolicy;
 use crate::model::request::{Answer, Decision};
 use crate::model::signature::{
-    Basis, Counted, GRANT_VERSION, PublicKey, SignatureError, Signed, SignedDecision, Statement, Trust, evidence,
-    trigger_rule,
+    Basis, Counted, GRANT_VERSION, PublicKey, SignatureError, Signed, SignedDecision, Statement, Trust, trigger_rule,
 };
 use crate::store::{KeyKnown, Request, Result, StoreError, StoredDecision, StoredGrant, StoredSignature, Tx};
 
@@ -23,7 +20,7 @@ pub struct Give<'a> {
     /// To which request.
     pub request: &'a Request,
     /// Why.
-    pub because: Because<'a>,
+    pub why: Why<'a>,
     /// The latest start of the run's first attempt.
     pub start_by: DateTime<Utc>,
     /// The latest start of any attempt.
@@ -32,7 +29,7 @@ pub struct Give<'a> {
 
 /// Why a grant is given.
 #[derive(Debug)]
-pub enum Because<'a> {
+pub enum Why<'a> {
     /// These decisions agree; all of them, and no others, are approvals that count.
     Agreed(&'a [&'a StoredDecision]),
     /// A rule of the frozen policy lets it ([`rule_of`]).
@@ -70,28 +67,15 @@ pub enum NotSigned {
     Rule,
 }
 
-/// How a person was known when they decided.
-fn proof_of(_decision: &StoredDecision) -> &'static str {
-    "chat"
-}
-
-fn evidence_of(request: RequestId, decisions: &[&StoredDecision]) -> Basis {
-    let all: Vec<SignedDecision> = decisions
+fn agreed(request: RequestId, decisions: &[&StoredDecision]) -> Basis {
+    let decisions: Vec<SignedDecision> = decisions
         .iter()
-        .map(|stored| SignedDecision {
-            request,
-            stage: stored.decision.stage,
-            person: stored.decision.person.clone(),
-            account: stored.account.to_string(),
-            answer: stored.decision.answer,
-            proof: proof_of(stored).to_owned(),
-            at: stored.at,
-            line: stored.line,
+        .map(|stored| {
+            let StoredDecision { decision, account, at, line, reason: _, taken_back_at: _ } = stored;
+            SignedDecision::new(request, decision, &account.to_string(), *at, *line)
         })
         .collect();
-    let counted: BTreeSet<Counted> =
-        all.iter().map(|one| Counted { stage: one.stage, person: one.person.clone() }).collect();
-    Basis::Decisions { counted: counted.into_iter().collect(), evidence: evidence(&all) }
+    Basis::agreed(&decisions)
 }
 
 /// The rule by which the frozen policy lets a run start that nobody was asked about; `None`: it does not.
@@ -105,7 +89,7 @@ pub fn rule_of(trigger: Option<&TriggerName>, policy: &PlanPolicy) -> Option<Str
 /// # Errors
 /// When this process holds no key, [`StoreError::Moved`] when its key was retired meanwhile, and when the database refuses.
 pub async fn give(tx: &mut Tx, give: Give<'_>) -> Result<(GrantId, Signed)> {
-    let Give { request, because, start_by, valid_until } = give;
+    let Give { request, why, start_by, valid_until } = give;
     let Some(signer) = tx.keyring().signer() else {
         return Err(StoreError::Refused("this process holds no key to sign an approval with".to_owned()));
     };
@@ -119,16 +103,16 @@ pub async fn give(tx: &mut Tx, give: Give<'_>) -> Result<(GrantId, Signed)> {
         request: request.id,
         run: request.run,
         digest: request.digest,
-        basis: match because {
-            Because::Agreed(decisions) => evidence_of(request.id, decisions),
-            Because::Rule(rule) => Basis::Rule { rule },
+        basis: match why {
+            Why::Agreed(decisions) => agreed(request.id, decisions),
+            Why::Rule(rule) => Basis::Rule { rule },
         },
         granted_at: tx.now(),
         start_by,
         valid_until,
     };
     let signed = signer.sign(&statement)?;
-    tx.insert_grant(id, request, valid_until, &signed).await?;
+    tx.insert_grant(id, request, (start_by, valid_until), &signed).await?;
     Ok((id, signed))
 }
 
@@ -138,7 +122,7 @@ pub async fn give(tx: &mut Tx, give: Give<'_>) -> Result<(GrantId, Signed)> {
 /// # Errors
 /// Whenever anything does not fit: then nothing may start.
 pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) -> Result<Vec<Decision>, NotSigned> {
-    let StoredSignature { signed, known } = stored.signature.as_ref().ok_or(NotSigned::Unsigned)?;
+    let StoredSignature { signed, known, start_by } = stored.signature.as_ref().ok_or(NotSigned::Unsigned)?;
     let key = signed.key;
     if trust.keys.as_ref().is_some_and(|keys| !keys.contains(&key)) {
         return Err(NotSigned::UntrustedKey(key));
@@ -148,7 +132,7 @@ pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) ->
     if retired_at.is_some_and(|retired| statement.granted_at >= retired) {
         return Err(NotSigned::RetiredKey(key));
     }
-    if let Some(what) = about_another(&statement, stored, &trust.ledger) {
+    if let Some(what) = about_another(&statement, stored, *start_by, &trust.ledger) {
         return Err(NotSigned::Other(what));
     }
     match &statement.basis {
@@ -163,11 +147,12 @@ pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) ->
         Basis::Decisions { counted, .. } => {
             let named = |stored: &&StoredDecision| {
                 let Decision { stage, person, .. } = &stored.decision;
-                counted.iter().any(|counted| counted.stage == *stage && counted.person == *person)
+                let same = |one: &Counted| one.stage == *stage && one.person == *person && one.line == stored.line;
+                counted.iter().any(same)
             };
             let there: Vec<&StoredDecision> = stored.decisions.iter().filter(named).collect();
-            let agreed = there.iter().all(|stored| stored.decision.answer == Answer::Approve);
-            if !agreed || evidence_of(stored.request, &there) != statement.basis {
+            let all_agree = there.iter().all(|stored| stored.decision.answer == Answer::Approve);
+            if !all_agree || agreed(stored.request, &there) != statement.basis {
                 return Err(NotSigned::Decisions);
             }
             Ok(there.into_iter().map(|stored| stored.decision.clone()).collect())
@@ -176,7 +161,12 @@ pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) ->
 }
 
 /// What a statement says otherwise than the row that it stands beside.
-fn about_another(statement: &Statement, stored: &StoredGrant, ledger: &str) -> Option<&'static str> {
+fn about_another(
+    statement: &Statement,
+    stored: &StoredGrant,
+    start_by: Option<DateTime<Utc>>,
+    ledger: &str,
+) -> Option<&'static str> {
     let Statement { version: _, ledger: of, key: _, grant, request, run, digest, basis: _, granted_at, .. } = statement;
     [
         ("ledger", of == ledger),
@@ -185,6 +175,7 @@ fn about_another(statement: &Statement, stored: &StoredGrant, ledger: &str) -> O
         ("request", *request == stored.request),
         ("plan", *digest == stored.digest),
         ("time", *granted_at == stored.granted_at),
+        ("latest start", Some(statement.start_by) == start_by),
         ("end", statement.valid_until == stored.expires_at),
     ]
     .into_iter()
@@ -216,10 +207,17 @@ pub(super) mod tests {
             stored.decisions.iter().filter(|stored| stored.decision.answer == Answer::Approve).collect();
         let basis = match &stored.trigger {
             Some(trigger) if agreed.is_empty() => Basis::Rule { rule: trigger_rule(trigger) },
-            _ => evidence_of(stored.request, &agreed),
+            _ => agreed(stored.request, &agreed),
         };
         let signed = signer(7).sign(&statement(&stored, basis)).expect("signed");
-        StoredGrant { signature: Some(StoredSignature { signed, known: KeyKnown::Yes { retired_at: None } }), ..stored }
+        StoredGrant {
+            signature: Some(StoredSignature {
+                signed,
+                known: KeyKnown::Yes { retired_at: None },
+                start_by: Some(stored.start_by),
+            }),
+            ..stored
+        }
     }
 
     fn statement(stored: &StoredGrant, basis: Basis) -> Statement {
@@ -233,7 +231,7 @@ pub(super) mod tests {
             digest: stored.digest,
             basis,
             granted_at: stored.granted_at,
-            start_by: stored.expires_at,
+            start_by: stored.start_by,
             valid_until: stored.expires_at,
         }
     }
@@ -352,7 +350,10 @@ pub(super) mod tests {
         for rule in ["trigger:other", "person:mei", ""] {
             let signed = signer(7).sign(&statement(&stored, Basis::Rule { rule: rule.to_owned() })).expect("signed");
             let known = KeyKnown::Yes { retired_at: None };
-            let other = StoredGrant { signature: Some(StoredSignature { signed, known }), ..stored.clone() };
+            let other = StoredGrant {
+                signature: Some(StoredSignature { signed, known, start_by: Some(stored.start_by) }),
+                ..stored.clone()
+            };
             assert_eq!(why(&other, &trust()), NotSigned::Rule.to_string(), "{rule}");
         }
         let other = Digest([1; 32]);

@@ -14,9 +14,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
-use crate::model::event::{Executor, Happened, Record};
+use crate::model::approval::Because;
+use crate::model::event::{Executor, Happened, Record, WhoAsked};
 use crate::model::id::{Digest, EventId, GrantId, PersonId, Position, RequestId, RunId};
-use crate::model::request::Answer;
+use crate::model::plan::Sealed;
+use crate::model::policy::Relaxed;
+use crate::model::request::{Answer, Proof};
 use crate::model::run::Verdict;
 use crate::model::signature::Basis;
 use crate::store::{ChainRow, Snapshot, Store};
@@ -63,7 +66,7 @@ pub struct PrivilegedRun {
     pub account: String,
     /// The trigger that asked, if no person did.
     pub trigger: Option<String>,
-    /// Who changed the runbook last, when the ledger says so.
+    /// Who changed the runbook last, when its plan says so.
     pub author: Option<PersonId>,
     /// Where it stands.
     pub state: String,
@@ -107,6 +110,10 @@ pub struct Approver {
     pub proof: String,
     /// For whom, if they decided in somebody's place.
     pub on_behalf_of: Option<PersonId>,
+    /// By which line or button.
+    pub line: Option<i64>,
+    /// Whether they took it back.
+    pub taken_back: bool,
     /// Whether the approval counted when the grant was given.
     pub counted: bool,
 }
@@ -137,7 +144,7 @@ pub async fn segregation(
     until: Option<DateTime<Utc>>,
 ) -> Result<Segregation, LedgerError> {
     let mut snapshot = store.snapshot().await?;
-    let mut projection = Projection::default();
+    let mut projection = Projection { authors: authors(&mut snapshot).await?, ..Projection::default() };
     let head = chained(&mut snapshot, &mut projection).await?;
     let mut after = EventId(i64::MIN);
     loop {
@@ -149,6 +156,25 @@ pub async fn segregation(
         }
     }
     Ok(projection.finish(head, from, until))
+}
+
+/// Whom plans name as the author of their runbook's last change. Bytes that are not those of their digest say nothing; the
+/// digest is the ledger's, so what the others say is what was agreed to.
+async fn authors(snapshot: &mut Snapshot) -> Result<BTreeMap<Digest, PersonId>, LedgerError> {
+    let mut authors = BTreeMap::new();
+    let mut after = Vec::new();
+    loop {
+        let page = snapshot.list_plans(&after).await?;
+        let Some((last, _)) = page.last() else { return Ok(authors) };
+        after.clone_from(last);
+        for (digest, bytes) in page {
+            let sealed = Sealed::from_stored(bytes);
+            let author = sealed.open().ok().and_then(|plan| plan.author);
+            if let Some(author) = author.filter(|_| sealed.digest().0[..] == digest[..]) {
+                authors.insert(sealed.digest(), author);
+            }
+        }
+    }
 }
 
 async fn chained(snapshot: &mut Snapshot, projection: &mut Projection) -> Result<Option<String>, LedgerError> {
@@ -171,7 +197,31 @@ struct Projection {
     ledger: Option<(String, bool)>,
     runs: BTreeMap<RunId, Found>,
     requests: BTreeMap<RequestId, RunId>,
+    /// Who changed the runbook of a plan last.
+    authors: BTreeMap<Digest, PersonId>,
     unread: u64,
+}
+
+/// Who may not agree to a request.
+#[derive(Debug, Clone, Default)]
+struct Barred {
+    /// Who asked.
+    requesters: BTreeSet<PersonId>,
+    /// Who wrote the runbook, if its policy leaves them out.
+    excluded: Vec<PersonId>,
+}
+
+impl Barred {
+    /// Why somebody may not agree, if they may not.
+    fn why(&self, person: &PersonId) -> Option<(&'static str, &'static str)> {
+        if self.requesters.contains(person) {
+            Some(("own_approval", "asked for it"))
+        } else if self.excluded.contains(person) {
+            Some(("author_approval", "made the last change of its runbook, which its policy leaves out,"))
+        } else {
+            None
+        }
+    }
 }
 
 /// A run so far, privileged or not.
@@ -179,8 +229,8 @@ struct Projection {
 struct Found {
     shown: PrivilegedRun,
     privileged: bool,
-    /// The requests, in order, with what the list does not show of them.
-    requests: Vec<(RequestId, BTreeSet<PersonId>)>,
+    /// The requests, in order, with who may not agree to them.
+    requests: Vec<(RequestId, Barred)>,
     /// Grants that were given, and whether they are in force.
     grants: BTreeMap<GrantId, bool>,
 }
@@ -194,7 +244,7 @@ impl Found {
         self.shown.violations.push(Remark { kind: kind.to_owned(), text });
     }
 
-    fn asked(&mut self, request: RequestId) -> Option<(&mut Asked, &mut BTreeSet<PersonId>)> {
+    fn asked(&mut self, request: RequestId) -> Option<(&mut Asked, &mut Barred)> {
         let index = self.requests.iter().position(|(id, _)| *id == request)?;
         let (asked, of) = (self.shown.requests.get_mut(index)?, self.requests.get_mut(index)?);
         Some((asked, &mut of.1))
@@ -256,7 +306,7 @@ impl Projection {
                     requesters: vec![requester],
                     account: account.to_string(),
                     trigger: trigger.map(|trigger| trigger.to_string()),
-                    author: None,
+                    author: self.authors.get(&digest).cloned(),
                     state: String::new(),
                     requests: Vec::new(),
                     executors: Vec::new(),
@@ -267,7 +317,17 @@ impl Projection {
                 let found = Found { shown, privileged: false, requests: Vec::new(), grants: BTreeMap::new() };
                 self.runs.insert(run, found);
             }
-            Happened::RequestAsked { request, code, run, retry_step, digest, requesters, .. } => {
+            Happened::RequestAsked {
+                request,
+                code,
+                run,
+                retry_step,
+                digest,
+                requesters,
+                stages: _,
+                expires_at: _,
+                excluded,
+            } => {
                 self.requests.insert(request, run);
                 let Some(found) = self.runs.get_mut(&run) else { return };
                 found.privileged = true;
@@ -283,33 +343,74 @@ impl Projection {
                 let asked =
                     Asked { code: code.to_string(), retry_step, state: "pending".to_owned(), approvers: Vec::new() };
                 found.shown.requests.push(asked);
-                found.requests.push((request, requesters.into_iter().collect()));
+                let barred = Barred { requesters: requesters.into_iter().collect(), excluded };
+                found.requests.push((request, barred));
             }
-            Happened::Decided { request, code, stage, person, account, answer, reason: _ } => {
+            Happened::PeopleAsked { request, code, people, .. } => {
                 let Some(found) = self.of_request(request) else { return };
-                let (of_asker, account) = (found.shown.account.clone(), account.to_string());
-                let Some((asked, requesters)) = found.asked(request) else { return };
+                for WhoAsked { person, because } in people {
+                    match because {
+                        Because::Stage | Because::Needed => {}
+                        Because::Escalation(number) => {
+                            let text = format!("{person} was asked about {code} by escalation {}.", number + 1);
+                            found.except("escalated", text);
+                        }
+                        Because::Delegate(giver) => {
+                            let text = format!("{person} was asked about {code} in place of {giver}.");
+                            found.except("delegated", text);
+                        }
+                    }
+                }
+            }
+            Happened::Decided { request, code, stage, person, account, answer, reason: _, on_behalf_of, proof } => {
+                let Some(found) = self.of_request(request) else { return };
                 if answer == Answer::Deny {
                     return;
                 }
-                let own = requesters.contains(&person);
+                let (of_asker, account) = (found.shown.account.clone(), account.to_string());
+                let Some((asked, barred)) = found.asked(request) else { return };
+                let own = barred.requesters.contains(&person);
                 asked.approvers.push(Approver {
                     person: person.clone(),
                     account: account.clone(),
                     stage: stage.saturating_add(1),
                     at: row.at,
-                    proof: "chat".to_owned(),
-                    on_behalf_of: None,
+                    proof: match proof {
+                        Proof::Chat => "chat".to_owned(),
+                        Proof::Passkey { .. } => "passkey".to_owned(),
+                    },
+                    on_behalf_of,
+                    line: row.cause.map(|line| line.0),
+                    taken_back: false,
                     counted: false,
                 });
-                if own {
-                    found.violate("own_approval", format!("{person} asked for it and approved {code}."));
-                } else if account == of_asker {
+                if !own && account == of_asker {
                     let text = format!("{person} approved {code} by {account}, the account that asked for it.");
                     found.violate("same_account", text);
                 }
             }
-            Happened::RequestGranted { request, code, run, grant, digest, by, automatic, valid_until: _, signed } => {
+            Happened::DecisionTakenBack { request, code: _, stage, person, account: _, line } => {
+                let Some((asked, _)) = self.of_request(request).and_then(|found| found.asked(request)) else { return };
+                let same = |one: &&mut Approver| {
+                    one.stage == stage.saturating_add(1) && one.person == person && one.line == Some(line.0)
+                };
+                if let Some(one) = asked.approvers.iter_mut().find(same) {
+                    one.taken_back = true;
+                }
+            }
+            Happened::RequestGranted {
+                request,
+                code,
+                run,
+                grant,
+                digest,
+                by,
+                automatic,
+                valid_until: _,
+                start_by: _,
+                relaxed,
+                signed,
+            } => {
                 let Some(found) = self.runs.get_mut(&run) else { return };
                 found.privileged = true;
                 found.grants.insert(grant, true);
@@ -324,34 +425,51 @@ impl Projection {
                     );
                     found.except("automatic", text);
                 }
-                let counted: Option<BTreeSet<(u32, PersonId)>> =
-                    signed.and_then(|signed| signed.verify().ok()).and_then(|statement| match statement.basis {
-                        Basis::Decisions { counted, .. } => {
-                            Some(counted.into_iter().map(|one| (one.stage.saturating_add(1), one.person)).collect())
-                        }
-                        Basis::Rule { .. } => None,
-                    });
-                let Some((asked, requesters)) = found.asked(request) else {
+                for rule in &relaxed {
+                    let text = match rule {
+                        Relaxed::RequesterMayAgree => "who asked may also agree",
+                        Relaxed::OnePersonSeveralStages => "one person may agree in several stages",
+                    };
+                    found.except("relaxed", format!("The policy of {code} says that {text}, and that was used."));
+                }
+                let Some((asked, barred)) = found.asked(request) else {
                     found.violate("not_asked", format!("{code} was granted, and nobody asked for it."));
                     return;
                 };
                 "granted".clone_into(&mut asked.state);
-                for approver in &mut asked.approvers {
-                    approver.counted = match &counted {
-                        Some(counted) => counted.contains(&(approver.stage, approver.person.clone())),
+                let counted =
+                    signed.and_then(|signed| signed.verify().ok()).and_then(|statement| match statement.basis {
+                        Basis::Decisions { counted, .. } => Some(counted),
+                        Basis::Rule { .. } => None,
+                    });
+                for one in &mut asked.approvers {
+                    one.counted = match &counted {
+                        Some(counted) => counted.iter().any(|signed| {
+                            signed.stage.saturating_add(1) == one.stage
+                                && signed.person == one.person
+                                && Some(signed.line.0) == one.line
+                        }),
                         // Before grants were signed only the names were told.
-                        None => by.contains(&approver.person),
+                        None => by.contains(&one.person) && !one.taken_back,
                     };
                 }
-                let own: Vec<PersonId> = by.iter().filter(|person| requesters.contains(person)).cloned().collect();
+                let barred = barred.clone();
+                // Whoever agreed in another's place used that one's right: neither may be on the other side.
+                let holders =
+                    asked.approvers.iter().filter(|one| one.counted).filter_map(|one| one.on_behalf_of.clone());
+                let sides: BTreeSet<PersonId> = by.iter().cloned().chain(holders).collect();
                 let silent = |person: &&PersonId| !asked.approvers.iter().any(|one| one.person == **person);
                 let silent: Vec<PersonId> = by.iter().filter(silent).cloned().collect();
-                let nobody = by.is_empty() && automatic.is_none();
-                for person in own {
-                    found.violate(
-                        "own_approval",
-                        format!("{person} asked for it and counts among those who agreed to {code}."),
-                    );
+                let may = relaxed.contains(&Relaxed::RequesterMayAgree);
+                for person in sides {
+                    if let Some((kind, why)) = barred.why(&person).filter(|(kind, _)| !(may && *kind == "own_approval"))
+                    {
+                        found.violate(kind, format!("{person} {why} and counts among those who agreed to {code}."));
+                    }
+                    if found.shown.author.as_ref() == Some(&person) && !barred.excluded.contains(&person) {
+                        let text = format!("{person} made the last change of the runbook and agreed to {code}.");
+                        found.except("author", text);
+                    }
                 }
                 for person in silent {
                     let text = format!(
@@ -359,10 +477,12 @@ impl Projection {
                     );
                     found.violate("no_approval", text);
                 }
-                if nobody {
+                if by.is_empty() && automatic.is_none() {
                     found.violate("no_approval", format!("{code} was granted, and nobody agreed."));
                 }
             }
+            Happened::RequestSentBack { request, .. } => self.request_ended(request, "sent back"),
+            Happened::RequestSuperseded { request, .. } => self.request_ended(request, "superseded"),
             Happened::RequestDenied { request, .. } => self.request_ended(request, "denied"),
             Happened::RequestExpired { request, .. } => self.request_ended(request, "expired"),
             Happened::RequestWithdrawn { request, .. } => self.request_ended(request, "withdrawn"),
@@ -403,9 +523,15 @@ impl Projection {
                     found.grants.insert(grant, false);
                 }
             }
-            Happened::RunStopped { run, by, .. } => {
+            Happened::RunStopped { run, by, done: _, unknown: _, not_started: _, revoked } => {
                 if let Some(found) = self.runs.get_mut(&run) {
-                    found.except("stopped", format!("{by} stopped it."));
+                    let text = match revoked {
+                        Some(revoked) => {
+                            format!("{by} took the approval {} away before anything had begun.", revoked.code)
+                        }
+                        None => format!("{by} stopped it."),
+                    };
+                    found.except("stopped", text);
                 }
             }
             Happened::LineSaid { .. }
@@ -542,7 +668,7 @@ impl fmt::Display for PrivilegedRun {
             None => plain(&self.account),
         };
         writeln!(f, "  requesters {} · by {by}", names(&self.requesters))?;
-        writeln!(f, "  author     {}", self.author.as_ref().map_or("not in the ledger", PersonId::as_str))?;
+        writeln!(f, "  author     {}", self.author.as_ref().map_or("not known", PersonId::as_str))?;
         for asked in &self.requests {
             let what = match asked.retry_step {
                 None => "start".to_owned(),
@@ -551,7 +677,11 @@ impl fmt::Display for PrivilegedRun {
             writeln!(f, "  request    {} · {what} · {}", asked.code, asked.state)?;
             for one in &asked.approvers {
                 let behalf = one.on_behalf_of.as_ref().map(|whom| format!(" for {whom}")).unwrap_or_default();
-                let counted = if one.counted || asked.state != "granted" { "" } else { " · did not count" };
+                let counted = match one {
+                    Approver { taken_back: true, .. } => " · taken back",
+                    Approver { counted: false, .. } if asked.state == "granted" => " · did not count",
+                    _ => "",
+                };
                 writeln!(
                     f,
                     "  approver   {}{behalf} · {} · stage {} · {} · {}{counted}",

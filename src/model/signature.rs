@@ -7,6 +7,7 @@
 //! A statement is made once, stored as bytes and never made again: what is verified is what was signed. The signature is
 //! Ed25519 over `countersign/grant/v1`, a line feed, and those bytes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -16,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::id::{Digest, GrantId, InboxId, PersonId, RequestId, RunId, TriggerName};
-use super::request::Answer;
+use super::request::{Answer, Decision, Proof};
 
 /// The version of statements that this binary writes.
 pub const GRANT_VERSION: u16 = 1;
@@ -186,6 +187,8 @@ pub struct Counted {
     pub stage: u32,
     /// Whose.
     pub person: PersonId,
+    /// By which line or button: somebody may take an answer back and give another.
+    pub line: InboxId,
 }
 
 /// A decision with all of it that is hashed.
@@ -197,21 +200,44 @@ pub struct SignedDecision {
     pub stage: u32,
     /// Whose.
     pub person: PersonId,
+    /// For whom, if they answered in another's place.
+    pub on_behalf_of: Option<PersonId>,
     /// By which account, as written.
     pub account: String,
     /// What.
     pub answer: Answer,
-    /// How the person was known: `chat`, or what the policy wanted beyond that.
-    pub proof: String,
+    /// By what it is known that it was they.
+    pub proof: Proof,
     /// When, to the microsecond.
     pub at: DateTime<Utc>,
     /// By which line or button.
     pub line: InboxId,
 }
 
+impl SignedDecision {
+    /// A decision as it is hashed.
+    pub fn new(request: RequestId, decision: &Decision, account: &str, at: DateTime<Utc>, line: InboxId) -> Self {
+        let Decision { person, stage, answer, on_behalf_of, proof } = decision.clone();
+        Self { request, stage, person, on_behalf_of, account: account.to_owned(), answer, proof, at, line }
+    }
+
+    fn counted(&self) -> Counted {
+        Counted { stage: self.stage, person: self.person.clone(), line: self.line }
+    }
+}
+
+impl Basis {
+    /// Agreement by these decisions, all of which count.
+    pub fn agreed(decisions: &[SignedDecision]) -> Self {
+        let counted: BTreeSet<Counted> = decisions.iter().map(SignedDecision::counted).collect();
+        Self::Decisions { counted: counted.into_iter().collect(), evidence: evidence(decisions) }
+    }
+}
+
 /// SHA-256 over decisions, in the order of stages and names whatever order they are given in: `countersign/evidence/v1`,
-/// a line feed, how many there are as 4 bytes, and for each of them the request (8 bytes), the stage (4 bytes), person,
-/// account, answer and proof (each its length as 4 bytes and its UTF-8), the time in microseconds since 1970-01-01 00:00
+/// a line feed, how many there are as 4 bytes, and for each of them the request (8 bytes), the stage (4 bytes), the person,
+/// for whom they answered (empty: for themselves), account, answer and proof (`chat`, or `passkey:` and which; each of the
+/// five its length as 4 bytes and its UTF-8), the time in microseconds since 1970-01-01 00:00
 /// UTC (8 bytes) and the line (8 bytes); numbers are big endian, two's complement.
 pub fn evidence(decisions: &[SignedDecision]) -> Digest {
     let mut sorted: Vec<&SignedDecision> = decisions.iter().collect();
@@ -220,15 +246,20 @@ pub fn evidence(decisions: &[SignedDecision]) -> Digest {
     let mut hash = Sha256::new();
     hash.update(EVIDENCE);
     hash.update(length(sorted.len()));
-    for SignedDecision { request, stage, person, account, answer, proof, at, line } in sorted {
-        hash.update(request.0.to_be_bytes());
-        hash.update(stage.to_be_bytes());
-        for text in [person.as_str(), account, answer.name(), proof] {
+    for decision in sorted {
+        hash.update(decision.request.0.to_be_bytes());
+        hash.update(decision.stage.to_be_bytes());
+        let proof = match &decision.proof {
+            Proof::Chat => "chat".to_owned(),
+            Proof::Passkey { credential } => format!("passkey:{credential}"),
+        };
+        let whom = decision.on_behalf_of.as_ref().map_or("", PersonId::as_str);
+        for text in [decision.person.as_str(), whom, &decision.account, decision.answer.name(), &proof] {
             hash.update(length(text.len()));
             hash.update(text);
         }
-        hash.update(at.timestamp_micros().to_be_bytes());
-        hash.update(line.0.to_be_bytes());
+        hash.update(decision.at.timestamp_micros().to_be_bytes());
+        hash.update(decision.line.0.to_be_bytes());
     }
     Digest(hash.finalize().into())
 }
@@ -357,9 +388,10 @@ mod tests {
             request: RequestId(7),
             stage,
             person: PersonId::new(person),
+            on_behalf_of: None,
             account: format!("slack:T1:{person}"),
             answer: Answer::Approve,
-            proof: "chat".to_owned(),
+            proof: Proof::Chat,
             at: DateTime::from_timestamp_micros(1_795_298_989_123_456).expect("a time"),
             line: InboxId(line),
         }
@@ -377,10 +409,7 @@ mod tests {
             request: RequestId(7),
             run: RunId(12),
             digest: Digest([0xab; 32]),
-            basis: Basis::Decisions {
-                counted: vec![Counted { stage: 0, person: PersonId::new("boss") }],
-                evidence: evidence(&[decision(0, "boss", 20)]),
-            },
+            basis: Basis::agreed(&[decision(0, "boss", 20)]),
             granted_at: at(0),
             start_by: at(10),
             valid_until: at(60),
@@ -414,7 +443,8 @@ mod tests {
             SignedDecision { person: PersonId::new("lin"), ..a.clone() },
             SignedDecision { account: "slack:T1:lin".to_owned(), ..a.clone() },
             SignedDecision { answer: Answer::Deny, ..a.clone() },
-            SignedDecision { proof: "passkey".to_owned(), ..a.clone() },
+            SignedDecision { proof: Proof::Passkey { credential: "AAAA".to_owned() }, ..a.clone() },
+            SignedDecision { on_behalf_of: Some(PersonId::new("kim")), ..a.clone() },
             SignedDecision { at, ..a.clone() },
             SignedDecision { line: InboxId(22), ..a.clone() },
             // A border between two texts that moved.

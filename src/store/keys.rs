@@ -226,14 +226,15 @@ impl Tx {
         &mut self,
         id: GrantId,
         request: &Request,
-        expires_at: DateTime<Utc>,
+        (start_by, expires_at): (DateTime<Utc>, DateTime<Utc>),
         signed: &Signed,
     ) -> Result<()> {
         sqlx::query!(
             r#"
-            insert into run_grant (id, run, request, digest, state, granted_at, expires_at, signed_by, statement, signature)
+            insert into run_grant (id, run, request, digest, state, granted_at, expires_at, start_by, signed_by, statement,
+                signature)
             overriding system value
-            values ($1, $2, $3, $4, 'granted', $5, $6, $7, $8, $9)
+            values ($1, $2, $3, $4, 'granted', $5, $6, $7, $8, $9, $10)
             "#,
             id.0,
             request.run.0,
@@ -241,6 +242,7 @@ impl Tx {
             &request.digest.0,
             self.now(),
             expires_at,
+            start_by,
             &signed.key.0,
             signed.statement.as_bytes(),
             &signed.signature.0,

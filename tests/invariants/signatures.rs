@@ -1,6 +1,6 @@
 //! I1 and I11: a grant is signed. What was not signed, or was changed since, lets nothing start, and `audit verify` says so.
 
-use countersign::approval::{self, Because, Give};
+use countersign::approval::{self, Give, Why};
 use countersign::ledger::{Report, keys, segregation, sequencer, verify};
 use countersign::model::id::Digest;
 use countersign::model::signature::{PublicKey, Signer, Statement, Trust, pkcs8};
@@ -37,7 +37,11 @@ async fn i1_a_grant_that_somebody_changed_by_hand_starts_nothing() {
             "the approval is not in force",
         ),
         ("a later end", "set expires_at = expires_at + interval '1 day'", "the approval was signed for another end"),
-        ("another beginning", "set granted_at = granted_at - interval '1 s'", "the approval was signed for another time"),
+        (
+            "another beginning",
+            "set granted_at = granted_at - interval '1 s'",
+            "the approval was signed for another time",
+        ),
     ] {
         let house = House::new().await;
         let asked = house.granted("mei", "mark it", "boss").await;
@@ -171,7 +175,7 @@ async fn i1_a_key_that_was_rotated_keeps_what_it_signed_and_signs_nothing_more()
     let mut tx = house.store().begin().await.expect("a transaction");
     let request = tx.lock_request(asked.request).await.expect("the request");
     let end = tx.now();
-    let give = Give { request: &request, because: Because::Agreed(&[]), start_by: end, valid_until: end };
+    let give = Give { request: &request, why: Why::Agreed(&[]), start_by: end, valid_until: end };
     let refused = approval::give(&mut tx, give).await.expect_err("it signs no more");
     assert!(matches!(refused, StoreError::Moved { .. }), "{refused}");
     drop(tx);
@@ -223,8 +227,10 @@ async fn i1_two_processes_each_have_a_key_and_trust_each_other() {
     assert_ne!(own(house.store()), own(&other));
     let stolen = keys::retire(house.store(), &own(&other).to_string()[..12], "mei@app-1", "its disk was sold").await;
     assert_eq!(stolen.expect("retired"), own(&other));
-    let again = keys::retire(house.store(), &own(&other).to_string(), "mei@app-1", "once more").await.expect_err("over");
-    let mine = keys::retire(house.store(), &own(house.store()).to_string(), "mei@app-1", "x").await.expect_err("in use");
+    let again =
+        keys::retire(house.store(), &own(&other).to_string(), "mei@app-1", "once more").await.expect_err("over");
+    let mine =
+        keys::retire(house.store(), &own(house.store()).to_string(), "mei@app-1", "x").await.expect_err("in use");
     let nobody = keys::retire(house.store(), "zz", "mei@app-1", "x").await.expect_err("none");
     let said = [again, mine, nobody].map(|error| error.to_string().replace(&own(&other).short(), "OTHER"));
     let said = said.map(|text| text.replace(&own(house.store()).short(), "OWN"));

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use countersign::approval::{self, Because, Give};
+use countersign::approval::{self, Give, Why};
 use countersign::ledger::{self, Trial, sequencer};
 use countersign::model::catalog::{Stage, Subject};
 use countersign::model::chat::{Account, Addressed, Incoming, RoomAddress, Said};
@@ -323,8 +323,8 @@ impl Scene {
                 let valid_until = tx.now() + TimeDelta::hours(1);
                 let decisions = tx.list_decisions(id).await.expect("decisions");
                 let counted = |stored: &&StoredDecision| by.contains(&stored.decision.person.as_str());
-                let because = Because::Agreed(&decisions.iter().filter(counted).collect::<Vec<_>>());
-                let give = Give { request: &request, because, start_by: valid_until, valid_until };
+                let why = Why::Agreed(&decisions.iter().filter(counted).collect::<Vec<_>>());
+                let give = Give { request: &request, why, start_by: valid_until, valid_until };
                 let (grant, signed) = approval::give(&mut tx, give).await.expect("a grant");
                 let version = tx.move_request(&request, &RequestState::Granted).await.expect("it moves");
                 let run_version = tx.move_run(&run, &RunState::Approved, Some(line)).await.expect("it moves");
