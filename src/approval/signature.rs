@@ -203,11 +203,11 @@ pub(super) mod tests {
 
     /// The grant signed as [`give`] does: for the approvals that stand beside it, else for the rule of its trigger.
     pub(in crate::approval) fn sign(stored: StoredGrant) -> StoredGrant {
-        let agreed: Vec<&StoredDecision> =
+        let approvals: Vec<&StoredDecision> =
             stored.decisions.iter().filter(|stored| stored.decision.answer == Answer::Approve).collect();
         let basis = match &stored.trigger {
-            Some(trigger) if agreed.is_empty() => Basis::Rule { rule: trigger_rule(trigger) },
-            _ => agreed(stored.request, &agreed),
+            Some(trigger) if approvals.is_empty() => Basis::Rule { rule: trigger_rule(trigger) },
+            _ => agreed(stored.request, &approvals),
         };
         let signed = signer(7).sign(&statement(&stored, basis)).expect("signed");
         StoredGrant {

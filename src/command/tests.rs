@@ -72,6 +72,7 @@ pub(crate) fn runbook(name: &str, title: &str, say: &[&str], params: Vec<Param>)
         params,
         system: None,
         approval: None,
+        author: None,
         steps: vec![step],
         source: source(),
     };
