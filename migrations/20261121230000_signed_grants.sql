@@ -24,3 +24,5 @@ alter table run_grant
     add column signature bytea,
     add constraint run_grant_signed
         check ((signed_by is null) = (statement is null) and (signed_by is null) = (signature is null));
+-- Those of before that are still in force: counted at each start, and soon none.
+create index run_grant_unsigned on run_grant (expires_at) where state = 'granted' and signed_by is null;

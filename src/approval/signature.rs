@@ -207,7 +207,7 @@ pub(super) mod tests {
             stored.decisions.iter().filter(|stored| stored.decision.answer == Answer::Approve).collect();
         let basis = match &stored.trigger {
             Some(trigger) if approvals.is_empty() => Basis::Rule { rule: trigger_rule(trigger) },
-            _ => agreed(stored.request, &approvals),
+            _ => super::agreed(stored.request, &approvals),
         };
         let signed = signer(7).sign(&statement(&stored, basis)).expect("signed");
         StoredGrant {

@@ -54,7 +54,7 @@ pub enum KeyError {
     /// The beginning is that of several keys.
     #[error("several keys begin with {0}: give more of it")]
     Several(String),
-    /// It has ended already.
+    /// It has ended already, or is none of this ledger's.
     #[error("the key {0} was retired before")]
     Retired(String),
     /// One's own key.
@@ -178,9 +178,11 @@ pub async fn rotate(store: &Store, place: &Place, by: &str) -> Result<(PublicKey
     let changed = async {
         let mut tx = store.begin().await?;
         add(&mut tx, new, &place.host, by).await?;
-        end(&mut tx, old, by, "rotated").await?;
-        tx.commit().await?;
-        Ok::<_, KeyError>(())
+        match end(&mut tx, old, by, "rotated").await {
+            // Whoever retired it did what is left to do.
+            Ok(()) | Err(KeyError::Retired(_)) => Ok(tx.commit().await?),
+            Err(error) => Err(error),
+        }
     };
     if let Err(error) = changed.await {
         // Nobody knows this key; what is left of it is of no use.

@@ -1520,6 +1520,29 @@ mod tests {
     use super::*;
     use crate::model::id::GroupName;
 
+    /// A grant of a release that did not sign is sound in a ledger without keys, and is not where keys are.
+    #[test]
+    fn i11_a_grant_without_a_signature_is_one_of_before_there_were_keys() {
+        let at = At { position: None, event: crate::model::id::EventId(1) };
+        let when = DateTime::UNIX_EPOCH;
+        let facts = GrantFacts {
+            at,
+            when,
+            run: RunId(1),
+            request: RequestId(1),
+            digest: Digest([0; 32]),
+            valid_until: when,
+            start_by: None,
+            signed: None,
+        };
+        let mut replay = Replay::default();
+        assert!(replay.wrong_with_signature(GrantId(1), &facts, &[], None).is_empty());
+        let key = KeyFacts { at, when, host: String::new(), by: String::new(), retired: None };
+        replay.keys.insert(PublicKey([0; 32]), key);
+        let wrong = replay.wrong_with_signature(GrantId(1), &facts, &[], None);
+        assert_eq!(wrong, ["it bears no signature, and grants were signed by then"]);
+    }
+
     #[test]
     fn values_are_quoted_escaped_and_cut() {
         assert_eq!(shown(None), "nothing");

@@ -152,7 +152,7 @@ impl Workshop {
     }
 }
 
-async fn line(store: &Store, tx: &mut Tx, person: &str, number: u64) -> anyhow::Result<InboxId> {
+pub(super) async fn line(store: &Store, tx: &mut Tx, person: &str, number: u64) -> anyhow::Result<InboxId> {
     let what = Said::Line {
         message: MessageId::new(format!("bench-{number}")),
         text: "bench".to_owned(),
@@ -240,7 +240,7 @@ pub(super) async fn leave_waiting(database: PgConnectOptions) -> anyhow::Result<
     Ok(())
 }
 
-fn account(person: &str) -> Account {
+pub(super) fn account(person: &str) -> Account {
     let address = LocalRoom::address("bench");
     Account { platform: address.platform, workspace: address.workspace, id: person.to_owned() }
 }
@@ -303,7 +303,7 @@ async fn insert(
     Ok(run)
 }
 
-fn plan(steps: usize, what: Steps<'_>) -> Plan {
+pub(super) fn plan(steps: usize, what: Steps<'_>) -> Plan {
     let action = |number: usize| {
         let argv = match what {
             Steps::Nothing => return Action::Check { checks: Vec::new(), until: None },
