@@ -41,12 +41,17 @@ async fn keys_are_listed_rotated_and_survive_a_loss_and_nothing_shows_the_privat
     let (code, listed, _) = command(&bot, &["keys", "list", "--server", &url]).await;
     assert_eq!(code, 0);
     let key = listed.split(' ').next().expect("a key").to_owned();
-    assert!(key.len() == 64 && listed.contains("(this bot's)") && listed.contains("made by countersign up"), "{listed}");
+    assert!(
+        key.len() == 64 && listed.contains("(this bot's)") && listed.contains("made by countersign up"),
+        "{listed}"
+    );
 
     let asked = bot.say("mei", "roll out").await.waiting();
     let (code, rotated, wrong) = command(&bot, &["keys", "rotate", "--server", &url]).await;
     assert_eq!((code, wrong.as_str()), (0, ""));
-    assert!(rotated.ends_with(&format!("signs from now on; {} is retired, and what it signed stays valid.\n", &key[..12])));
+    assert!(
+        rotated.ends_with(&format!("signs from now on; {} is retired, and what it signed stays valid.\n", &key[..12]))
+    );
     let second = std::fs::read(&file).expect("a key");
     assert_ne!(first, second);
     bot.say("boss", &format!("approve {}", asked.code())).await.done();
@@ -94,7 +99,8 @@ async fn who_did_what_is_listed_by_the_bot_and_from_its_database() {
     bot.quiet().await;
     let (code, text, wrong) = command(&bot, &["audit", "sod", "--server", &bot.url()]).await;
     assert_eq!((code, wrong.as_str()), (0, ""), "{text}");
-    for line in ["requesters mei", "approver   boss · local:trial:boss · stage 1 · chat", "executor   ", "No violation"] {
+    for line in ["requesters mei", "approver   boss · local:trial:boss · stage 1 · chat", "executor   ", "No violation"]
+    {
         assert!(text.contains(line), "{line}: {text}");
     }
     let (code, again, _) = command(&bot, &["audit", "sod", "--database", bot.db().url()]).await;

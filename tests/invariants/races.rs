@@ -26,7 +26,8 @@ fn name(number: usize) -> String {
 
 async fn crowd() -> House {
     let mut people = "people:\n".to_owned();
-    for name in ["mei", "ann", "boss", "lin", "kim", "vic"].map(str::to_owned).into_iter().chain((0..PEOPLE).map(name)) {
+    for name in ["mei", "ann", "boss", "lin", "kim", "vic"].map(str::to_owned).into_iter().chain((0..PEOPLE).map(name))
+    {
         writeln!(people, "  {name}: {{accounts: ['local:trial:{name}']}}").expect("a string");
     }
     let crowd = (0..PEOPLE).map(name).collect::<Vec<_>>().join(", ");
@@ -105,7 +106,12 @@ async fn i7_of_three_hundred_who_approve_at_once_three_count_and_one_grant_comes
     let answers = all_at_once(&house, approvals(asked, 0..PEOPLE)).await;
     assert_eq!(outcome(&house, asked).await, "granted");
     assert_eq!(house.count(&format!("decision where request = {}", asked.request)).await, QUORUM as i64);
-    let by = house.texts("select convert_from(body, 'UTF8') from event_body b join event e on e.id = b.event where kind = 'decided'".to_owned()).await;
+    let by = house
+        .texts(
+            "select convert_from(body, 'UTF8') from event_body b join event e on e.id = b.event where kind = 'decided'"
+                .to_owned(),
+        )
+        .await;
     assert_eq!(by.len(), QUORUM, "an answer that changes nothing is no decision");
     assert_eq!(answers.len(), PEOPLE);
     let engine = house.engine();
@@ -134,7 +140,8 @@ async fn i1_approvals_and_denials_at_once_come_to_one_outcome() {
         let mut lines: Vec<_> = (0..PEOPLE / 2)
             .map(|number| {
                 let deny = number % 50 == 49;
-                let word = if deny { format!("deny {} because no", asked.code) } else { format!("approve {}", asked.code) };
+                let word =
+                    if deny { format!("deny {} because no", asked.code) } else { format!("approve {}", asked.code) };
                 (name(number), word)
             })
             .collect();

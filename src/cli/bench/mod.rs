@@ -327,8 +327,19 @@ impl Stand {
 }
 
 /// The names of the databases that may be made.
-const DATABASES: [&str; 11] =
-    ["floor", "bot", "engine", "cold", "waiting", "recovery", "resume", "resume_floor", "pages", "decisions", "decisions_floor"];
+const DATABASES: [&str; 11] = [
+    "floor",
+    "bot",
+    "engine",
+    "cold",
+    "waiting",
+    "recovery",
+    "resume",
+    "resume_floor",
+    "pages",
+    "decisions",
+    "decisions_floor",
+];
 
 /// What measurements stand on: a server, a folder, sizes.
 struct Ground {
