@@ -234,7 +234,11 @@ async fn i1_two_processes_each_have_a_key_and_trust_each_other() {
     let nobody = keys::retire(house.store(), "zz", "mei@app-1", "x").await.expect_err("none");
     let said = [again, mine, nobody].map(|error| error.to_string().replace(&own(&other).short(), "OTHER"));
     let said = said.map(|text| text.replace(&own(house.store()).short(), "OWN"));
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @"
+    the key OTHER was retired before
+    this bot signs with the key OWN: `countersign keys rotate` gives it another and retires this one
+    the ledger knows no key zz: `countersign keys list` shows them
+    ");
     assert!(report(&house).await.is_sound());
 }
 
@@ -370,7 +374,38 @@ async fn i7_the_list_of_who_did_what_shows_both_sides_and_finds_who_is_on_both()
     sequencer::drain(house.store(), house.me).await.expect("sequenced");
     let listed = segregation(house.store(), None, None).await.expect("it can be read");
     assert_eq!((listed.runs.len(), listed.violations()), (3, 0), "{listed}");
-    insta::assert_snapshot!(stable(&listed.to_string()), @"");
+    insta::assert_snapshot!(stable(&listed.to_string()), @"
+    Segregation of duties: 3 privileged runs of all time, ledger HASH.
+    Read up to HASH; `countersign audit verify --head HASH` says whether that is whole.
+    This is a trial's ledger: one person may have spoken as several, so it proves nothing about people.
+
+    Run 2 · DAY TIME UTC · mark it on shop (production) · succeeded
+      runbook    mark-it · plan HASH
+      requesters mei · by local:trial:mei
+      author     not known
+      request    CODE · start · granted
+      approver   boss · local:trial:boss · stage 1 · chat · DAY TIME UTC
+      executor   vm · worker 1
+
+    Run 3 · DAY TIME UTC · announce hello on shop (production) · denied
+      runbook    say-words · plan HASH
+      requesters mei · by local:trial:mei
+      author     not known
+      request    CODE · start · denied
+      approver   nobody
+      executor   nothing was started
+
+    Run 4 · DAY TIME UTC · agree twice on shop (production) · succeeded
+      runbook    agree-twice · plan HASH
+      requesters ann · by local:trial:ann
+      author     not known
+      request    CODE · start · granted
+      approver   kim · local:trial:kim · stage 1 · chat · DAY TIME UTC
+      approver   boss · local:trial:boss · stage 1 · chat · DAY TIME UTC
+      executor   vm · worker 1
+
+    No violation: nobody who asked counts among those who agreed.
+    ");
 
     // Within a time.
     let now = house.store().clock().now();
@@ -379,7 +414,7 @@ async fn i7_the_list_of_who_did_what_shows_both_sides_and_finds_who_is_on_both()
     assert_eq!((later.runs.len(), earlier.runs.len()), (0, 3));
 
     // It reads events and no state: changed tables show nothing, changed events do.
-    house.db.tamper("update decision set person = 'mei', account = 'local:trial:mei'").await;
+    house.db.tamper("update decision set account = 'local:trial:mei'").await;
     let listed = segregation(house.store(), None, None).await.expect("it can be read");
     assert_eq!(listed.violations(), 0);
     house
@@ -404,7 +439,7 @@ async fn i7_the_list_of_who_did_what_shows_both_sides_and_finds_who_is_on_both()
 fn stable(text: &str) -> String {
     let hexadecimal = |word: &str| word.len() >= 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let word = |word: &str| {
-        let bare = word.trim_end_matches(['.', ';', ',', ':', ')', '\n', ' ']);
+        let bare = word.trim_end_matches(['.', ';', ',', ':', ')', '`', '\n', ' ']);
         let tail = &word[bare.len()..];
         let is_code = bare.len() == 4 && bare.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
         let is_time = bare.len() == 8 && bare.bytes().filter(|byte| *byte == b':').count() == 2;
