@@ -429,7 +429,10 @@ async fn i7_the_list_of_who_did_what_shows_both_sides_and_finds_who_is_on_both()
     let listed = segregation(house.store(), None, None).await.expect("it can be read");
     let found: Vec<_> = listed.runs.iter().flat_map(|run| &run.violations).collect();
     let found: Vec<String> = found.iter().map(|one| format!("{}: {}", one.kind, one.text)).collect();
-    insta::assert_snapshot!(stable(&found.join("\n")), @"");
+    insta::assert_snapshot!(stable(&found.join("\n")), @"
+    own_approval: mei asked for it and counts among those who agreed to CODE.
+    same_account: kim approved CODE by local:trial:ann, the account that asked for it.
+    ");
     let json = serde_json::to_string(&listed).expect("JSON");
     assert_eq!(serde_json::from_str::<countersign::ledger::Segregation>(&json).expect("reads back"), listed);
     assert_ne!(listed.runs[0].digest, Digest([0; 32]));
