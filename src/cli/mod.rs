@@ -8,6 +8,7 @@ pub mod console;
 pub mod doctor;
 pub mod healthcheck;
 pub mod init;
+pub mod keys;
 mod line;
 pub mod place;
 pub mod plan;

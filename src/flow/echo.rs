@@ -157,6 +157,8 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::GroupSeen { .. }
         | Happened::GroupUnseen { .. }
         | Happened::RoomChanged { .. }
+        | Happened::KeyAdded { .. }
+        | Happened::KeyRetired { .. }
         | Happened::ClockJumped { .. } => Ok(Vec::new()),
         Happened::WasAway { room, from, to, not_done, more, unread_until } => {
             let gap = text::away::Away { from: *from, to: *to, not_done, more: *more, unread_until: *unread_until };
@@ -422,6 +424,8 @@ impl Teller<'_> {
             | Happened::GroupUnseen { .. }
             | Happened::WasAway { .. }
             | Happened::RoomChanged { .. }
+            | Happened::KeyAdded { .. }
+            | Happened::KeyRetired { .. }
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;
