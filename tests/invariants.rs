@@ -38,7 +38,13 @@ mod i10;
 mod i11;
 #[path = "invariants/i13.rs"]
 mod i13;
+#[path = "invariants/peers.rs"]
+mod peers;
+#[path = "invariants/races.rs"]
+mod races;
 #[path = "invariants/repeat.rs"]
 mod repeat;
 #[path = "invariants/retry.rs"]
 mod retry;
+#[path = "invariants/signatures.rs"]
+mod signatures;

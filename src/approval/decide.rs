@@ -13,7 +13,10 @@ use crate::model::plan::{Plan, PlanPolicy, Sealed};
 use crate::model::policy::Relaxed;
 use crate::model::request::{Answer, Decision, GrantState, Last, Proof, RequestEvent, RequestState, Wanted};
 use crate::model::run::RunEvent;
+use crate::model::signature::break_rule;
 use crate::store::{Request, Result, Run, StoreError, StoredDecision, StoredGrant, Tx};
+
+use super::signature::{Give, Why, give, rule_of};
 
 /// One person's answer, about to be counted.
 #[derive(Debug)]
@@ -270,6 +273,28 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
     Ok(people)
 }
 
+/// Asks those whom the stage of a request names, if nobody could be asked when it began: a group that a platform keeps may
+/// not have been seen then. Whoever came into a group that could be seen is not asked later (I13). Returns whether anybody is.
+///
+/// # Errors
+/// When the database refuses, or the stored plan is not the one that was asked for.
+pub async fn ask_late(tx: &mut Tx, catalog: &Catalog, request: RequestId) -> Result<bool> {
+    let file = File::lock(tx, request, Seen::Posted).await?;
+    let RequestState::Pending { stage } = file.request.state else { return Ok(false) };
+    let asked = file.asked.as_deref().unwrap_or_default();
+    if asked.iter().any(|asked| asked.stage == stage) || tx.now() >= file.request.expires_at {
+        return Ok(false);
+    }
+    let (requesters, excluded) = (&file.request.requesters, file.plan.excluded());
+    let people = rules::whom_to_ask(catalog, &file.policy, stage, requesters, excluded, &file.delegations, tx.now());
+    if people.is_empty() {
+        return Ok(false);
+    }
+    let Request { id, code, expires_at, .. } = file.request;
+    ask(tx, &file.run, id, code, stage, &people, expires_at, None).await?;
+    Ok(true)
+}
+
 /// Writes down that people are asked, with the event that says so.
 #[expect(clippy::too_many_arguments, reason = "the columns of one row and its event")]
 pub(super) async fn ask(
@@ -408,7 +433,14 @@ pub(super) async fn grant(
         tx.record(event(run, Some(line), what, vec![RowMark::grant(earlier.id, "revoked", version)]));
     }
     let (start_by, valid_until) = times(policy, tx.now())?;
-    let grant = tx.insert_grant(request, start_by, valid_until).await?;
+    let mut standing = tx.list_decisions(request.id).await?;
+    standing.retain(|stored| stored.decision.answer == Answer::Approve && by.contains(&stored.decision.person));
+    let agreeing: Vec<&StoredDecision> = standing.iter().collect();
+    let why = match &broken {
+        Some(person) => Why::Rule(break_rule(person, line)),
+        None => Why::Agreed(&agreeing),
+    };
+    let (grant, signed) = give(tx, Give { request, why, start_by, valid_until }).await?;
     rows.push(RowMark::grant(grant, "granted", 1));
     // What was agreed to may be more than one run of it.
     let repeat = policy.repeat.filter(|_| broken.is_none() && request.wanted == Wanted::Start);
@@ -443,6 +475,7 @@ pub(super) async fn grant(
         broken: broken.clone(),
         under: None,
         covers: covers.clone(),
+        signed: Some(signed),
     };
     tx.record(event(run, Some(line), what, rows));
     if let Wanted::Free { wish, .. } = &request.wanted {
@@ -484,7 +517,9 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
     let version = tx.move_request(&request, &granted).await?;
     let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
     let (start_by, valid_until) = times(policy, tx.now())?;
-    let grant = tx.insert_grant(&request, start_by, valid_until).await?;
+    let Some(rule) = rule_of(Some(&trigger), policy) else { return Ok(false) };
+    let give_it = Give { request: &request, why: Why::Rule(rule), start_by, valid_until };
+    let (grant, signed) = give(tx, give_it).await?;
     rows.push(RowMark::grant(grant, "granted", 1));
     let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
     let version = tx.move_run(&run, &to, None).await?;
@@ -506,6 +541,7 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
             broken: None,
             under: None,
             covers: None,
+            signed: Some(signed),
         },
         rows,
     ));

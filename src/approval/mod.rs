@@ -12,12 +12,14 @@ mod decide;
 mod free;
 mod grant;
 mod repeat;
+mod signature;
 
 pub use break_glass::{Break, BreakOutcome, BreakRefusal, break_glass};
 pub use decide::{
-    BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen, StageOver, begin_stage, decide,
-    end, grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
+    BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen, StageOver, ask_late,
+    begin_stage, decide, end, grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
 };
 pub use free::{Free, Freed, free};
 pub use grant::{After, Grant, GrantError, Step, derive};
 pub use repeat::{grant_under, take_cover};
+pub use signature::{Give, NotSigned, Why, give, rule_of};

@@ -5,13 +5,14 @@
 //! same plan, and whoever agreed still has the right.
 
 use super::decide::{File, event, illegal, open_plan, times};
+use super::signature::{Give, Why, give};
 use crate::model::approval::{Case, Rules, Tally, tally};
 use crate::model::catalog::Catalog;
 use crate::model::event::{Happened, RowMark, Under};
 use crate::model::id::{Digest, InboxId, PersonId, RequestId};
 use crate::model::request::{Answer, RequestState, Wanted};
 use crate::model::run::RunEvent;
-use crate::store::{Cover, Result, StoreError, Tx};
+use crate::store::{Cover, Result, StoreError, StoredDecision, Tx};
 
 /// Takes one more run of an approval in force that covers this plan for these people, if there is one. What was taken is given
 /// back when the transaction is not committed.
@@ -73,7 +74,11 @@ pub async fn grant_under(tx: &mut Tx, request: RequestId, cover: &Cover, line: O
     let version = tx.move_request(&request, &granted).await?;
     let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
     let (start_by, valid_until) = times(policy, tx.now())?;
-    let grant = tx.insert_grant(&request, start_by, valid_until).await?;
+    let mut standing = decisions;
+    standing.retain(|stored| stored.decision.answer == Answer::Approve && count.by.contains(&stored.decision.person));
+    let agreeing: Vec<&StoredDecision> = standing.iter().collect();
+    let why = Why::Covered { by: original.id, decisions: &agreeing };
+    let (grant, signed) = give(tx, Give { request: &request, why, start_by, valid_until }).await?;
     tx.set_grant_under(grant, cover.request, cover.used).await?;
     rows.push(RowMark::grant(grant, "granted", 1));
     let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
@@ -99,6 +104,7 @@ pub async fn grant_under(tx: &mut Tx, request: RequestId, cover: &Cover, line: O
             until: cover.until,
         }),
         covers: None,
+        signed: Some(signed),
     };
     tx.record(event(&run, line, what, rows));
     Ok(())

@@ -21,6 +21,7 @@ use super::incident_room::RoomDeed;
 use super::policy::Relaxed;
 use super::request::{Answer, Proof, ReviewVerdict, Wish};
 use super::run::{Outcome, Verdict};
+use super::signature::{PublicKey, Signed};
 
 /// The version of bodies that this binary writes.
 pub const EVENT_SCHEMA: i16 = 1;
@@ -391,6 +392,9 @@ pub enum Happened {
         /// How many runs of this plan it covers, and until when.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         covers: Option<Covers>,
+        /// What was signed; `None` before grants were signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<Signed>,
     },
     /// Somebody took an approval back that covers further runs: it covers none any more.
     CoverEnded {
@@ -404,6 +408,26 @@ pub enum Happened {
         by: PersonId,
         /// How many runs it had covered, with the first.
         used: u32,
+    },
+    /// A key signs grants from now on.
+    KeyAdded {
+        /// Its public half.
+        key: PublicKey,
+        /// The host of the process that made it.
+        host: String,
+        /// Who made it, as they said: nothing proves it.
+        by: String,
+    },
+    /// A key signs nothing any more. What it signed before stays signed.
+    KeyRetired {
+        /// Its public half.
+        key: PublicKey,
+        /// From when on nothing counts that it signs.
+        at: DateTime<Utc>,
+        /// Who retired it, as they said: nothing proves it.
+        by: String,
+        /// Why.
+        why: String,
     },
     /// A request was denied.
     RequestDenied {
@@ -498,6 +522,9 @@ pub enum Happened {
         digest: Digest,
         /// The grant under which; `None` for a step that only reads.
         grant: Option<GrantId>,
+        /// What executes it; `None` before that was recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        executor: Option<Executor>,
     },
     /// An attempt was seen to end.
     AttemptEnded {
@@ -957,8 +984,20 @@ impl Happened {
             Self::WasAway { .. } => "was_away",
             Self::RoomChanged { .. } => "room_changed",
             Self::ClockJumped { .. } => "clock_jumped",
+            Self::KeyAdded { .. } => "key_added",
+            Self::KeyRetired { .. } => "key_retired",
         }
     }
+}
+
+/// What executes an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Executor {
+    /// The process, by its number among the workers.
+    pub worker: i64,
+    /// Its host.
+    pub host: String,
 }
 
 /// Somebody who could not be invited.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{Catalog, Subject};
+use super::catalog::{Catalog, Subject, System};
 use super::code::Code;
 use super::id::PersonId;
 use super::request::Proof;
@@ -58,6 +58,11 @@ impl Stage {
             ring_after_ms: None,
             escalate: Vec::new(),
         }
+    }
+
+    /// Everybody whom it names, at once or after a while.
+    pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.approvers.iter().chain(self.escalate.iter().flat_map(|step| &step.to))
     }
 
     /// How long it waits from its beginning, if it says so itself.
@@ -121,6 +126,12 @@ impl BreakGlass {
         Duration::from_millis(self.review_within_ms)
     }
 
+    /// The same with people in the place of whoever is accountable for a system.
+    pub fn of_system(&self, system: &System) -> Self {
+        let named = |subjects: &[Subject]| subjects.iter().filter_map(|subject| subject.of_system(system)).collect();
+        Self { by: named(&self.by), reviewed_by: named(&self.reviewed_by), ..self.clone() }
+    }
+
     /// Whether this much proof is enough, with these stages.
     pub fn accepts(&self, stages: &[Stage], proof: &Proof) -> bool {
         self.by_chat || !proof.is_chat() || !stages.iter().any(|stage| stage.step_up)
@@ -130,7 +141,8 @@ impl BreakGlass {
     pub fn may_name(&self, person: &PersonId) -> bool {
         self.by.iter().any(|subject| match subject {
             Subject::Person(named) => named == person,
-            Subject::Group(_) => true,
+            Subject::Group(_) | Subject::Rota(_) => true,
+            Subject::Accountable => false,
         })
     }
 }
