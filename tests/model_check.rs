@@ -162,6 +162,9 @@ fn policy(stages: Vec<Stage>) -> PlanPolicy {
         exclude_author: false,
         delegating: Delegating::Allowed,
         needs: Vec::new(),
+        denied_before: None,
+        repeat: None,
+        break_glass: None,
         automatic: Vec::new(),
         text: String::new(),
     }

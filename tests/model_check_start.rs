@@ -133,6 +133,9 @@ fn sealed(argument: &str) -> Sealed {
         exclude_author: false,
         delegating: Delegating::Allowed,
         needs: Vec::new(),
+        denied_before: None,
+        repeat: None,
+        break_glass: None,
         automatic: Vec::new(),
         text: String::new(),
     };
@@ -207,6 +210,8 @@ fn stored(state: &State, digest: Digest) -> StoredGrant {
         trigger: None,
         plan: plan.bytes().to_vec(),
         decisions: vec![decision],
+        broken: None,
+        under: None,
     }
 }
 

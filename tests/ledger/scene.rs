@@ -352,6 +352,9 @@ impl Scene {
                     automatic: None,
                     start_by: Some(valid_until),
                     relaxed: Vec::new(),
+                    broken: None,
+                    under: None,
+                    covers: None,
                     valid_until,
                     signed: Some(signed),
                 };
