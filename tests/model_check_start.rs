@@ -136,6 +136,7 @@ fn sealed(argument: &str) -> Sealed {
         denied_before: None,
         repeat: None,
         break_glass: None,
+        unasked: Vec::new(),
         automatic: Vec::new(),
         text: String::new(),
     };

@@ -10,7 +10,8 @@
 //!
 //! 1. it refuses; of two that refuse, the one that does so for longer;
 //! 2. more of its stages want a passkey beside the chat account;
-//! 3. more different people besides whoever asked must agree (for a trigger that it lets start, nobody);
+//! 3. more different people besides whoever asked must agree (for a trigger that it lets start, and for a runbook that it lets
+//!    some people start unasked, nobody);
 //! 4. it has more stages;
 //! 5. more of its stages want a reason;
 //! 6. it leaves out the author of the runbook's last change;
@@ -295,7 +296,12 @@ impl Strictness {
             None => Refusal::Asks,
             Some(_) => until().map_or(Refusal::ForGood, Refusal::Until),
         };
-        let by_itself = facts.trigger.is_some_and(|trigger| policy.automatic.contains(trigger));
+        let unasked = |runbook: &RunbookName| policy.unasked.iter().any(|(of, _)| of == runbook);
+        let by_itself = match facts.trigger {
+            Some(trigger) => policy.automatic.contains(trigger),
+            // Whoever it is that asks: a policy that lets some start by themselves is no stricter for the others.
+            None => unasked(facts.runbook),
+        };
         Self {
             refuses,
             step_up: policy.step_ups(),
@@ -431,6 +437,7 @@ pub(crate) mod tests {
             exclude_author: false,
             delegating: Delegating::Allowed,
             automatic: vec![],
+            unasked: vec![],
             text: String::new(),
             source: Source { path: format!("{name}.yaml"), sha256: Digest([0; 32]) },
         }
