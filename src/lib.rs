@@ -10,6 +10,8 @@ pub mod sys;
 
 pub mod metrics;
 
+pub mod listener;
+
 pub mod passkey;
 
 pub mod approval;

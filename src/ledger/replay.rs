@@ -29,7 +29,7 @@ use crate::store::{
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 20] = [
+const STATELESS: [&str; 25] = [
     "ledger_created",
     "check_turned",
     "check_flaps",
@@ -48,6 +48,11 @@ const STATELESS: [&str; 20] = [
     "group_unseen",
     "was_away",
     "room_changed",
+    "passkey_invited",
+    "passkey_added",
+    "passkey_removed",
+    "decision_linked",
+    "passkey_used",
     "clock_jumped",
     super::verify::ERASED,
 ];
@@ -451,6 +456,11 @@ impl Replay {
             | Happened::GroupUnseen { .. }
             | Happened::WasAway { .. }
             | Happened::RoomChanged { .. }
+            | Happened::PasskeyInvited { .. }
+            | Happened::PasskeyAdded { .. }
+            | Happened::PasskeyRemoved { .. }
+            | Happened::DecisionLinked { .. }
+            | Happened::PasskeyUsed { .. }
             | Happened::ClockJumped { .. } => {}
             Happened::IncidentOpened { incident, service, title, check: _, by, room, since } => {
                 let facts = IncidentFacts {

@@ -15,6 +15,8 @@ mod cbor;
 mod ceremony;
 mod data;
 mod key;
+mod secret;
 
 pub use ceremony::{Asserted, Assertion, Challenge, Known, Refused, Registered, Registration, RelyingParty};
 pub use key::ALGORITHMS;
+pub use secret::Secret;

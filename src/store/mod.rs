@@ -20,6 +20,7 @@ mod ledger;
 mod look;
 pub mod managed;
 mod outbox;
+mod passkey;
 mod plain;
 mod rows;
 mod runs;
@@ -50,6 +51,7 @@ pub use look::{
     MessageEntry, Older,
 };
 pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
+pub use passkey::{DecisionLink, Invitation, LinkUsed, NewDecisionLink, NewPasskey, Passkey};
 pub use plain::PlainLine;
 pub(crate) use rows::subject;
 pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};

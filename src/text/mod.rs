@@ -14,6 +14,7 @@ pub mod flaps;
 pub mod incident;
 pub mod incident_room;
 pub mod life;
+pub mod passkey;
 pub mod plan;
 pub mod report;
 pub mod time;

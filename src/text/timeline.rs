@@ -324,6 +324,38 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::RoomChanged { room, at: _, account, person, change } => {
             room_changed(&channel(room), account, person.as_ref(), change)
         }
+        Happened::PasskeyInvited { person, expires_at } => {
+            bot(format!("let an operator invite {person} to add a passkey until {}.", times.until(*expires_at, now)))
+        }
+        Happened::PasskeyAdded { passkey, person, name, credential: _, public_key: _ } => {
+            told(person, format!("added passkey {passkey}: {}", shown(name)))
+        }
+        Happened::PasskeyRemoved { passkey, person } => {
+            bot(format!("let an operator remove passkey {passkey} of {person}."))
+        }
+        Happened::DecisionLinked { request: _, code, person, account: _, digest, link: _, expires_at } => bot(format!(
+            "asked {person} for a passkey to decide {code}, plan {}, until {}.",
+            digest.short(),
+            times.until(*expires_at, now)
+        )),
+        Happened::PasskeyUsed {
+            passkey,
+            person,
+            request: _,
+            code,
+            digest,
+            link: _,
+            answer,
+            client_data: _,
+            authenticator_data: _,
+            signature: _,
+        } => {
+            let word = match answer {
+                Answer::Approve => "approve",
+                Answer::Deny => "deny",
+            };
+            told(person, format!("signed to {word} {code}, plan {}, with passkey {passkey}.", digest.short()))
+        }
         Happened::ClockJumped { millis } => {
             let way = if *millis < 0 { "back" } else { "forward" };
             bot(format!("set its clock {way} by {}.", lasted(millis.unsigned_abs())))

@@ -7,6 +7,7 @@
 //! A further group of routes is a file with `pub(super) fn routes() -> Router<Shared>`, merged in [`router`]; the guard
 //! and the limits then hold for it as well.
 
+pub mod decisions;
 mod events;
 mod follow;
 mod guard;
