@@ -69,6 +69,8 @@ enum Command {
     Audit(cli::audit::Command),
     #[command(hide = true, subcommand, after_help = "Example: countersign slack manifest > slack-app.yaml")]
     Slack(cli::slack::Command),
+    #[command(hide = true, subcommand)]
+    Passkey(cli::passkey::Command),
     #[command(hide = true, after_help = "Example: countersign doctor --config countersign.yaml")]
     Doctor(cli::doctor::Args),
     #[command(
@@ -147,6 +149,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Report(args) => cli::report::run(args).await,
         Command::Audit(command) => cli::audit::run(command).await,
         Command::Slack(command) => cli::slack::run(&command),
+        Command::Passkey(command) => cli::passkey::run(command).await,
         Command::Doctor(args) => cli::doctor::run(args).await,
         Command::Init(args) => cli::init::run(args),
         Command::Schema(args) => cli::schema::run(&args),

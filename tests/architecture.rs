@@ -48,7 +48,7 @@ const MAY: &[(&str, &[&str])] = &[
         "flow",
         &[
             "model", "store", "command", "runbook", "engine", "approval", "incident", "watch", "chat", "text",
-            "ledger", "web", "metrics",
+            "ledger", "web", "metrics", "passkey",
         ],
     ),
     // The command line wires everything up.

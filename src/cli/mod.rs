@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod healthcheck;
 pub mod init;
 mod line;
+pub mod passkey;
 pub mod place;
 pub mod plan;
 pub mod report;

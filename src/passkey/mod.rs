@@ -19,4 +19,4 @@ mod secret;
 
 pub use ceremony::{Asserted, Assertion, Challenge, Known, Refused, Registered, Registration, RelyingParty};
 pub use key::ALGORITHMS;
-pub use secret::Secret;
+pub use secret::{Secret, credential_of, credential_text};

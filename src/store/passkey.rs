@@ -344,10 +344,10 @@ impl Tx {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn is_passkey_of(&mut self, passkey: PasskeyId, person: &PersonId) -> Result<bool> {
+    pub async fn is_passkey_of(&mut self, credential: &[u8], person: &PersonId) -> Result<bool> {
         let found = sqlx::query_scalar!(
-            r#"select exists (select from passkey where id = $1 and person = $2 and removed_at is null) as "found!""#,
-            passkey.0,
+            r#"select exists (select from passkey where credential = $1 and person = $2 and removed_at is null) as "found!""#,
+            credential,
             person.as_str(),
         )
         .fetch_one(&mut *self.inner)

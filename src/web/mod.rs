@@ -15,6 +15,7 @@ mod health;
 pub(crate) mod incidents;
 mod ledger;
 mod pages;
+mod passkeys;
 mod rooms;
 mod session;
 mod token;
@@ -89,6 +90,8 @@ pub struct WebState {
     pub trial: Option<Trial>,
     /// Makes a plan of the catalog in force, or says in one sentence why not.
     pub planner: Arc<Planner>,
+    /// Under which address people decide with a passkey; `None`: there are no such pages.
+    pub decisions: Option<String>,
     /// Further names, with port if it is not the scheme's own, under which browsers and clients reach this server.
     pub names: Vec<String>,
     /// Whether each chat workspace is heard.
@@ -143,6 +146,7 @@ pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>)
         .merge(rooms::routes())
         .merge(ledger::routes())
         .merge(incidents::routes())
+        .merge(passkeys::routes())
         .merge(events::routes())
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")

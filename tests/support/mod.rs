@@ -8,6 +8,7 @@
 
 pub(crate) mod bot;
 pub(crate) mod browser;
+pub(crate) mod chromium;
 pub(crate) mod world;
 
 use std::fmt::Write as _;
