@@ -162,6 +162,16 @@ impl Turn<'_> {
         self.tx.answer(self.line, &room, thread.as_ref(), message);
     }
 
+    /// Refuses so that only the speaker sees it, with the address of a page that is theirs alone. The ledger keeps the
+    /// sentence without it.
+    pub(super) fn refuse_with_link(&mut self, text: impl Into<String>, link: String) {
+        self.outcome = LineOutcome::Refused;
+        self.tx.keep_out(&link);
+        let message = Message { link: Some(link), ..Message::only_to(self.incoming.account.clone(), text) };
+        let Answered { room, thread } = self.answered.clone();
+        self.tx.answer(self.line, &room, thread.as_ref(), message);
+    }
+
     /// The people who are asked in a stage of a plan's policy, without those who asked for it.
     pub(super) fn asked(&self, plan: &Plan, stage: u32, requesters: &[PersonId]) -> Vec<PersonId> {
         asked(self.catalog(), plan, stage, requesters)

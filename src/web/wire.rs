@@ -126,7 +126,7 @@ impl Told {
         edits: bool,
         message: Message,
     ) -> Self {
-        let Message { text, only_to, ping: _, buttons, file: _ } = message;
+        let Message { text, only_to, ping: _, buttons, file: _, link: _ } = message;
         Self { number, at, id, thread, edits, only_to: only_to.map(|account: Account| account.id), text, buttons }
     }
 }

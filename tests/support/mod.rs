@@ -6,6 +6,7 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+pub(crate) mod authenticator;
 pub(crate) mod bot;
 pub(crate) mod browser;
 pub(crate) mod chromium;

@@ -60,9 +60,8 @@ pub(super) async fn ask_for_passkey(turn: &mut Turn<'_>, request: &Request) -> R
     });
     turn.tx.record(NewEvent { scope, cause: Some(turn.line), record: Record { what, rows: Vec::new() } });
     let link = decide_at(&origin, &secret);
-    // The ledger keeps what was answered, and never this.
-    turn.tx.keep_out(&link);
     let until = turn.app.times.until(expires_at, now);
-    turn.refuse_privately(text::passkey::decide_at(&code, &link, &until));
+    let sentence = text::passkey::decide_at(&code, &link, &until);
+    turn.refuse_with_link(sentence, link);
     Ok(())
 }

@@ -1,0 +1,514 @@
+//! What wants a passkey: adding one, being sent to a page, deciding there; and everything that is not a decision.
+
+mod support;
+
+use reqwest::{Client, Response, StatusCode};
+use serde_json::Value;
+use support::authenticator::{Authenticator, data, form};
+use support::bot::{Bot, Reply, free_port, plain};
+use support::world::{Catalog, step};
+
+/// A bot with a page for decisions, in whose world boss and lin agree with passkeys.
+struct World {
+    bot: Bot,
+    origin: String,
+    http: Client,
+}
+
+/// A policy for which so many managers must agree with a passkey.
+fn policy(quorum: u32) -> String {
+    format!(
+        "policy: managers\ntitle: A manager agrees\nstages:\n  - approvers: [group:managers]\n    quorum: {quorum}\n    \
+         step_up: true\nexpires: 30m\nvalid_for: 1h\n"
+    )
+}
+
+fn catalog(quorum: u32) -> Catalog {
+    Catalog::made().file("managers.yaml", &policy(quorum)).runbook("roll-out", &[step("one", "ok")])
+}
+
+impl World {
+    async fn start(catalog: Catalog) -> Self {
+        let port = free_port();
+        let origin = format!("http://localhost:{port}");
+        let settings = format!("decisions: {{listen: '127.0.0.1:{port}', url: '{origin}'}}\n");
+        let bot = Bot::start_with(catalog, &settings).await;
+        // Whoever has no passkey is told of at the start, which each test's own concern is not.
+        bot.rest().await;
+        Self { bot, origin, http: Client::builder().no_proxy().build().expect("a client") }
+    }
+
+    /// The same with a passkey for each of these.
+    async fn with<const N: usize>(catalog: Catalog, people: [&str; N]) -> (Self, [Authenticator; N]) {
+        let world = Self::start(catalog).await;
+        let mut authenticators = Vec::new();
+        for person in people {
+            authenticators.push(world.enrol(person).await);
+        }
+        (world, authenticators.try_into().unwrap_or_else(|_| panic!("as many as people")))
+    }
+
+    /// The program, told to do something with passkeys.
+    async fn operator(&self, arguments: &[&str]) -> (bool, String) {
+        let url = self.bot.url();
+        let mut command = self.bot.command(&["passkey"]);
+        let output = command.args(arguments).args(["--server", &url, "--data"]).arg(self.bot.data()).output().await;
+        let output = output.expect("the program runs");
+        let text = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.success(), String::from_utf8(text).expect("text").trim().to_owned())
+    }
+
+    async fn invite(&self, person: &str) -> String {
+        let (done, link) = self.operator(&["invite", person]).await;
+        assert!(done, "{link}");
+        assert!(link.starts_with(&format!("{}/passkey/", self.origin)), "{link}");
+        link
+    }
+
+    async fn get(&self, link: &str) -> Response {
+        self.http.get(link).send().await.expect("an answer")
+    }
+
+    async fn page(&self, link: &str) -> String {
+        let response = self.get(link).await;
+        let (status, text) = (response.status(), response.text().await.expect("a page"));
+        assert_eq!(status, StatusCode::OK, "{text}");
+        text
+    }
+
+    async fn post(&self, link: &str, fields: &[(String, String)]) -> (StatusCode, String) {
+        let response = self.http.post(link).form(fields).send().await.expect("an answer");
+        (response.status(), response.text().await.expect("a page"))
+    }
+
+    /// Adds a passkey for somebody, by an invitation.
+    async fn enrol(&self, person: &str) -> Authenticator {
+        let link = self.invite(person).await;
+        let mut authenticator = Authenticator::new(&self.origin);
+        let fields = authenticator.make(&self.page(&link).await, "phone");
+        let (status, page) = self.post(&link, &fields).await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        authenticator
+    }
+
+    /// Says `approved`; the page to which one is sent.
+    async fn sent(&self, person: &str, words: &str) -> (String, Reply) {
+        let reply = self.bot.say(person, words).await.refused();
+        (link_in(&reply.text()), reply)
+    }
+
+    /// The bodies of the events of a kind.
+    async fn events(&self, kind: &str) -> Vec<Value> {
+        events(&self.bot, kind).await
+    }
+}
+
+async fn events(bot: &Bot, kind: &str) -> Vec<Value> {
+    let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
+        "select b.body from event e join event_body b on b.event = e.id where e.kind = $1 order by e.id",
+    )
+    .bind(kind)
+    .fetch_all(&mut bot.db().connection().await)
+    .await
+    .expect("events");
+    rows.iter().map(|(body,)| serde_json::from_slice(body).expect("JSON")).collect()
+}
+
+/// The address in what somebody was told.
+fn link_in(text: &str) -> String {
+    let word = text.split_whitespace().find(|word| word.contains("/decide/"));
+    word.unwrap_or_else(|| panic!("no address in: {text}")).to_owned()
+}
+
+/// The sentence of a page, in plain words.
+fn sentence(page: &str) -> String {
+    let (_, after) = page.split_once("data-sentence").unwrap_or_else(|| panic!("no sentence in {page}"));
+    let (_, after) = after.split_once('>').expect("a tag");
+    let inside = after.split("</div>").next().expect("an end");
+    let mut text = String::new();
+    let mut in_tag = false;
+    for c in inside.chars() {
+        match c {
+            '<' => in_tag = true,
+            '>' => {
+                in_tag = false;
+                text.push(' ');
+            }
+            c if !in_tag => text.push(c),
+            _ => {}
+        }
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace("&#39;", "'").replace("&quot;", "\"")
+}
+
+#[tokio::test]
+async fn a_passkey_is_added_by_an_invitation_alone_and_an_invitation_works_once() {
+    let world = World::start(catalog(1)).await;
+    let (done, said) = world.operator(&["invite", "nobody"]).await;
+    assert!(!done);
+    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(world.operator(&["list"]).await.1, @"");
+
+    // An invitation that is followed by another is over.
+    let first = world.invite("boss").await;
+    let link = world.invite("boss").await;
+    assert_eq!(world.get(&first).await.status(), StatusCode::GONE);
+
+    // Looking consumes nothing.
+    for _ in 0..3 {
+        let page = world.page(&link).await;
+        assert!(page.contains("Add a passkey for boss") && page.len() < 30_000, "{} bytes", page.len());
+    }
+    let mut authenticator = Authenticator::new(&world.origin);
+    let page = world.page(&link).await;
+
+    // What is not made as it should adds nothing.
+    let post = async |change: &mut dyn FnMut(&mut Authenticator)| {
+        let mut other = Authenticator::new(&world.origin);
+        change(&mut other);
+        let (status, page) = world.post(&link, &other.make(&page, "x")).await;
+        assert_eq!(status, StatusCode::FORBIDDEN);
+        sentence(&page)
+    };
+    insta::assert_snapshot!(post(&mut |other| other.verifies = false).await, @"");
+    insta::assert_snapshot!(post(&mut |other| other.origin = "https://evil.example".to_owned()).await, @"");
+    let (status, page_without) = world.post(&link, &[]).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    insta::assert_snapshot!(sentence(&page_without), @"");
+    assert_eq!(
+        world.operator(&["list"]).await.1,
+        "No passkeys. `countersign passkey invite PERSON` prints a link to add one."
+    );
+
+    let fields = authenticator.make(&page, "  my \n phone ");
+    let (status, added) = world.post(&link, &fields).await;
+    assert_eq!(status, StatusCode::OK, "{added}");
+    insta::assert_snapshot!(sentence(&added), @"");
+    // The same again, and another by the same invitation.
+    let (status, again) = world.post(&link, &fields).await;
+    assert_eq!(status, StatusCode::GONE);
+    insta::assert_snapshot!(sentence(&again), @"");
+    assert_eq!(world.get(&link).await.status(), StatusCode::GONE);
+
+    // The same passkey by another invitation.
+    let another = world.invite("lin").await;
+    let page = world.page(&another).await;
+    let (status, known) = world.post(&another, &authenticator.make(&page, "mine")).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    insta::assert_snapshot!(sentence(&known), @"");
+
+    let (_, list) = world.operator(&["list"]).await;
+    assert!(list.starts_with("1  boss  my phone  added "), "{list}");
+    assert!(list.ends_with("never used"), "{list}");
+    let (_, json) = world.operator(&["list", "--person", "boss", "--json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&json).expect("JSON")["name"], "my phone");
+    assert_eq!(world.operator(&["remove", "1"]).await, (true, "Passkey 1 is removed.".to_owned()));
+    let (done, said) = world.operator(&["remove", "1"]).await;
+    assert!(!done);
+    insta::assert_snapshot!(said, @"");
+    assert!(world.operator(&["list"]).await.1.contains(", removed "));
+
+    let kinds = ["passkey_invited", "passkey_added", "passkey_removed"];
+    let mut counts = Vec::new();
+    for kind in kinds {
+        counts.push(world.events(kind).await.len());
+    }
+    assert_eq!(counts, [3, 1, 1]);
+    // No address stands in the ledger or in the log.
+    let secret = link.rsplit('/').next().expect("a secret");
+    assert!(!world.bot.log().contains(secret));
+    world.bot.finish().await;
+}
+
+#[tokio::test]
+async fn the_listener_serves_those_pages_and_nothing_else() {
+    let (world, [_]) = World::with(catalog(1), ["boss"]).await;
+    for path in [
+        "",
+        "/",
+        "/decide",
+        "/decide/",
+        "/decide/x",
+        "/passkey/x",
+        "/healthz",
+        "/metrics",
+        "/api/v1/passkeys",
+        "/enter",
+        "/assets/x",
+    ] {
+        let response = world.get(&format!("{}{path}", world.origin)).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let nobody = format!("{}/decide/{}", world.origin, "A".repeat(43));
+    assert_eq!(world.get(&nobody).await.status(), StatusCode::NOT_FOUND);
+    let (status, _) = world.post(&nobody, &[]).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(world.http.put(&nobody).send().await.expect("an answer").status(), StatusCode::METHOD_NOT_ALLOWED);
+    let (status, _) = world.post(&nobody, &[("x".to_owned(), "y".repeat(40_000))]).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+
+    world.bot.say("mei", "roll out").await.waiting();
+    let (link, _) = world.sent("boss", "approved").await;
+    let response = world.get(&link).await;
+    let headers = response.headers().clone();
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    assert_eq!((header("referrer-policy").as_str(), header("cache-control").as_str()), ("no-referrer", "no-store"));
+    assert!(header("set-cookie").is_empty());
+    let policy = header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'; script-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+    let page = response.text().await.expect("a page");
+    assert!(page.len() < 30_000, "{} bytes", page.len());
+    println!("a decision page: {} bytes", page.len());
+    assert!(!page.contains("http://") && !page.contains("https://"), "nothing from elsewhere: {page}");
+    world.bot.say("mei", "withdraw").await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_approves_is_sent_to_a_page_of_their_own_and_decides_there() {
+    let (world, [mut boss]) = World::with(catalog(1), ["boss"]).await;
+    let run = world.bot.say("mei", "roll out").await.waiting();
+    let (link, reply) = world.sent("boss", "approved").await;
+    insta::assert_snapshot!(plain(&reply.text().replace(&link, "LINK")), @"");
+    assert!(reply.told.iter().all(|told| told.only_to.as_deref() == Some("boss")), "nobody else reads it");
+
+    // A link preview, however often.
+    for _ in 0..3 {
+        let page = world.page(&link).await;
+        assert!(page.contains("./step.sh one ok") || page.contains("step.sh"), "the whole plan: {page}");
+        assert!(page.contains("mei") && page.contains(&run.code()) && page.contains("<noscript>"), "{page}");
+    }
+    world.bot.until_run(run.run(), "awaiting_approval").await;
+
+    let page = world.page(&link).await;
+    let fields = boss.sign(form(&page, "value=\"approve\""), "approve");
+    let (status, page) = world.post(&link, &fields).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    insta::assert_snapshot!(plain(&sentence(&page)), @"");
+    world.bot.until_run(run.run(), "succeeded").await;
+    assert_eq!(world.bot.effects(), ["one"]);
+
+    // The same form again; the same page in another browser.
+    let (status, page) = world.post(&link, &fields).await;
+    assert_eq!(status, StatusCode::GONE);
+    insta::assert_snapshot!(plain(&sentence(&page)), @"");
+    let again = world.get(&link).await;
+    assert_eq!(again.status(), StatusCode::GONE);
+    let again = again.text().await.expect("a page");
+    assert!(!again.contains("step.sh"), "a page that is over shows no plan: {again}");
+    assert_eq!(world.bot.effects(), ["one"]);
+
+    let rest = world.bot.rest().await;
+    assert!(rest.contains("boss approved"), "{rest}");
+    // What was signed stands in the ledger, and no address of a page.
+    let used = world.events("passkey_used").await;
+    assert_eq!((used.len(), &used[0]["what"]["answer"]), (1, &Value::from("approve")), "{used:?}");
+    let secret = link.rsplit('/').next().expect("a secret");
+    let kept: i64 = world
+        .bot
+        .db()
+        .number(&format!("select count(*) from event_body where position('{secret}'::bytea in body) > 0"))
+        .await;
+    assert_eq!(kept, 0);
+    // Nor, soon, in the outbox.
+    support::until("the address is forgotten", async || {
+        let kept = world.bot.db().number(&format!("select count(*) from outbox where message like '%{secret}%'")).await;
+        (kept == 0).then_some(())
+    })
+    .await;
+    assert!(!world.bot.log().contains(secret));
+    world.bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_page_that_was_passed_on_decides_nothing() {
+    let (world, [mut boss, mut lin]) = World::with(catalog(1), ["boss", "lin"]).await;
+    let run = world.bot.say("mei", "roll out").await.waiting();
+    let (link, _) = world.sent("boss", "approved").await;
+    let page = world.page(&link).await;
+    let approve = form(&page, "value=\"approve\"").to_owned();
+    // lin may approve as well, but this page is boss's.
+    let (status, refused) = world.post(&link, &lin.sign(&approve, "approve")).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    insta::assert_snapshot!(sentence(&refused), @"");
+
+    let refused = async |fields: Vec<(String, String)>| {
+        let (status, page) = world.post(&link, &fields).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{page}");
+        sentence(&page)
+    };
+    // Signed for denying, sent as approving.
+    let deny = form(&page, "value=\"deny\"").to_owned();
+    insta::assert_snapshot!(refused(boss.sign(&deny, "approve")).await, @"");
+    // Signed for another page of the same request.
+    let (other, _) = world.sent("lin", "approved").await;
+    let others = world.page(&other).await;
+    insta::assert_snapshot!(refused(boss.sign(form(&others, "value=\"approve\""), "approve")).await, @"");
+    // Touched by somebody whom the passkey does not know; on a page that only looks like this one.
+    boss.verifies = false;
+    insta::assert_snapshot!(refused(boss.sign(&approve, "approve")).await, @"");
+    boss.verifies = true;
+    boss.origin = "https://evil.example".to_owned();
+    insta::assert_snapshot!(refused(boss.sign(&approve, "approve")).await, @"");
+    world.origin.clone_into(&mut boss.origin);
+    // A passkey that counts backwards.
+    boss.count = 0;
+    let (known,): (i64,) =
+        sqlx::query_as("update passkey set sign_count = 7 where person = 'boss' returning sign_count")
+            .fetch_one(&mut world.bot.db().connection().await)
+            .await
+            .expect("a passkey");
+    assert_eq!(known, 7);
+    let mut bot = world.bot;
+    bot.expect_error("a passkey may have been copied");
+    let world = World { bot, ..world };
+    let post = async |fields: Vec<(String, String)>| {
+        let (status, page) = world.post(&link, &fields).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{page}");
+        sentence(&page)
+    };
+    insta::assert_snapshot!(post(boss.sign(&approve, "approve")).await, @"");
+    // One that was removed.
+    boss.count = 8;
+    world.operator(&["remove", "1"]).await;
+    insta::assert_snapshot!(post(boss.sign(&approve, "approve")).await, @"");
+    assert_eq!(world.events("passkey_used").await.len(), 0);
+    assert_eq!(world.events("decided").await.len(), 0);
+
+    // lin's own page is lin's.
+    let (status, page) = world.post(&other, &lin.sign(form(&others, "value=\"approve\""), "approve")).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    world.bot.until_run(run.run(), "succeeded").await;
+    // Decided meanwhile: boss's page says so.
+    let late = world.get(&link).await;
+    assert_eq!(late.status(), StatusCode::GONE);
+    insta::assert_snapshot!(plain(&sentence(&late.text().await.expect("a page"))), @"");
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_page_that_was_asked_for_again_or_is_too_old_is_over() {
+    let (world, [mut boss]) = World::with(catalog(1), ["boss"]).await;
+    world.bot.say("mei", "roll out").await.waiting();
+    let (first, _) = world.sent("boss", "approved").await;
+    let page = world.page(&first).await;
+    let (second, _) = world.sent("boss", "approved").await;
+    assert_ne!(first, second);
+    let (status, over) = world.post(&first, &boss.sign(form(&page, "value=\"approve\""), "approve")).await;
+    assert_eq!(status, StatusCode::GONE);
+    insta::assert_snapshot!(plain(&sentence(&over)), @"");
+    let page = world.page(&second).await;
+    sqlx::query(
+        "update decision_link set made_at = made_at - interval '1 hour', expires_at = expires_at - interval '1 hour'",
+    )
+    .execute(&mut world.bot.db().connection().await)
+    .await
+    .expect("older");
+    let (status, _) = world.post(&second, &boss.sign(form(&page, "value=\"approve\""), "approve")).await;
+    assert_eq!(status, StatusCode::GONE);
+    assert_eq!(world.events("passkey_used").await.len(), 0);
+    world.bot.say("mei", "withdraw").await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+#[tokio::test]
+async fn denying_takes_a_word_in_the_room_and_a_passkey_on_the_page() {
+    let (world, [mut boss]) = World::with(catalog(1), ["boss"]).await;
+    let run = world.bot.say("mei", "roll out").await.waiting();
+    let (link, _) = world.sent("boss", "approved").await;
+    let page = world.page(&link).await;
+    let mut fields = boss.sign(form(&page, "value=\"deny\""), "deny");
+    fields.push(("reason".to_owned(), "not\n tonight".to_owned()));
+    let (status, page) = world.post(&link, &fields).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    insta::assert_snapshot!(plain(&sentence(&page)), @"");
+    world.bot.until_run(run.run(), "denied").await;
+    let rest = world.bot.rest().await;
+    assert!(rest.contains("not tonight"), "{rest}");
+
+    let run = world.bot.say("mei", "roll out").await.waiting();
+    world.bot.say("boss", "deny because no").await.done();
+    world.bot.until_run(run.run(), "denied").await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+#[tokio::test]
+async fn two_who_must_agree_each_have_a_page_and_a_passkey() {
+    let (world, [mut boss, mut lin]) = World::with(catalog(2), ["boss", "lin"]).await;
+    let run = world.bot.say("mei", "roll out").await.waiting();
+    let mut said = Vec::new();
+    for (name, authenticator) in [("boss", &mut boss), ("lin", &mut lin)] {
+        let (link, _) = world.sent(name, "approved").await;
+        let page = world.page(&link).await;
+        let (status, page) = world.post(&link, &authenticator.sign(form(&page, "value=\"approve\""), "approve")).await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        said.push(plain(&sentence(&page)));
+    }
+    insta::assert_snapshot!(said.join("\n"), @"");
+    world.bot.until_run(run.run(), "succeeded").await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+#[tokio::test]
+async fn many_answers_to_one_page_are_one_decision() {
+    let (world, [mut boss]) = World::with(catalog(1), ["boss"]).await;
+    let run = world.bot.say("mei", "roll out").await.waiting();
+    let (link, _) = world.sent("boss", "approved").await;
+    let page = world.page(&link).await;
+    let forms: Vec<_> = (0..8).map(|_| boss.sign(form(&page, "value=\"approve\""), "approve")).collect();
+    let answers = futures_util::future::join_all(forms.iter().map(|fields| world.post(&link, fields))).await;
+    let done = answers.iter().filter(|(status, _)| *status == StatusCode::OK).count();
+    assert_eq!(done, 1, "{:?}", answers.iter().map(|(status, _)| status).collect::<Vec<_>>());
+    world.bot.until_run(run.run(), "succeeded").await;
+    assert_eq!(world.bot.effects(), ["one"]);
+    assert_eq!((world.events("passkey_used").await.len(), world.events("decided").await.len()), (1, 1));
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+#[tokio::test]
+async fn without_a_page_or_a_passkey_nobody_falls_back_to_chat() {
+    let bot = Bot::start(catalog(1)).await;
+    insta::assert_snapshot!(bot.rest().await, @"");
+    assert!(bot.log().contains("want a passkey"), "{}", bot.log());
+    let run = bot.say("mei", "roll out").await.waiting();
+    insta::assert_snapshot!(bot.say("boss", "approved").await.refused().plain(), @"");
+    bot.until_run(run.run(), "awaiting_approval").await;
+    bot.say("boss", "deny because no").await;
+    bot.rest().await;
+    bot.finish().await;
+
+    let world = World::start(catalog(1)).await;
+    let run = world.bot.say("mei", "roll out").await.waiting();
+    insta::assert_snapshot!(world.bot.say("boss", "approved").await.refused().plain(), @"");
+    world.bot.until_run(run.run(), "awaiting_approval").await;
+    world.bot.say("mei", "withdraw").await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+/// Keeps the helper honest: a challenge is 32 bytes, and differs between the two answers.
+#[tokio::test]
+async fn the_two_answers_of_a_page_are_two_questions() {
+    let (world, [_]) = World::with(catalog(1), ["boss"]).await;
+    world.bot.say("mei", "roll out").await.waiting();
+    let (link, _) = world.sent("boss", "approved").await;
+    let page = world.page(&link).await;
+    let [approve, deny] =
+        ["approve", "deny"].map(|answer| data(form(&page, &format!("value=\"{answer}\"")), "challenge").to_owned());
+    assert_eq!((approve.len(), deny.len()), (43, 43));
+    assert_ne!(approve, deny);
+    assert_eq!(
+        data(form(&world.page(&link).await, "value=\"approve\""), "challenge"),
+        approve,
+        "looking changes nothing"
+    );
+    world.bot.say("mei", "withdraw").await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
