@@ -143,7 +143,7 @@ fn sentence(page: &str) -> String {
 
 #[tokio::test]
 async fn a_passkey_is_added_by_an_invitation_alone_and_an_invitation_works_once() {
-    let world = World::start(catalog(1)).await;
+    let world = World::start(Catalog::made()).await;
     let (done, said) = world.operator(&["invite", "nobody"]).await;
     assert!(!done);
     insta::assert_snapshot!(said, @"");
