@@ -44,6 +44,8 @@ create table decision_link (
     account text not null,
     -- The line that was answered with it.
     line bigint not null references inbox,
+    -- Why they agree, if that line said so.
+    reason text,
     made_at timestamptz not null,
     expires_at timestamptz not null check (expires_at >= made_at),
     used_at timestamptz,

@@ -33,8 +33,6 @@ impl World {
         let origin = format!("http://localhost:{port}");
         let settings = format!("decisions: {{listen: '127.0.0.1:{port}', url: '{origin}'}}\n");
         let bot = Bot::start_with(catalog, &settings).await;
-        // Whoever has no passkey is told of at the start, which each test's own concern is not.
-        bot.rest().await;
         Self { bot, origin, http: Client::builder().no_proxy().build().expect("a client") }
     }
 
@@ -143,7 +141,7 @@ fn sentence(page: &str) -> String {
 
 #[tokio::test]
 async fn a_passkey_is_added_by_an_invitation_alone_and_an_invitation_works_once() {
-    let world = World::start(Catalog::made()).await;
+    let world = World::start(catalog(1)).await;
     let (done, said) = world.operator(&["invite", "nobody"]).await;
     assert!(!done);
     insta::assert_snapshot!(said, @"");
@@ -305,15 +303,15 @@ async fn whoever_approves_is_sent_to_a_page_of_their_own_and_decides_there() {
     let used = world.events("passkey_used").await;
     assert_eq!((used.len(), &used[0]["what"]["answer"]), (1, &Value::from("approve")), "{used:?}");
     let secret = link.rsplit('/').next().expect("a secret");
-    let kept: i64 = world
-        .bot
-        .db()
-        .number(&format!("select count(*) from event_body where position('{secret}'::bytea in body) > 0"))
-        .await;
-    assert_eq!(kept, 0);
+    let counted = async |sql: String| -> i64 {
+        let mut connection = world.bot.db().connection().await;
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await.expect("a number")
+    };
+    let in_ledger = format!("select count(*) from event_body where position('{secret}'::bytea in body) > 0");
+    assert_eq!(counted(in_ledger).await, 0);
     // Nor, soon, in the outbox.
     support::until("the address is forgotten", async || {
-        let kept = world.bot.db().number(&format!("select count(*) from outbox where message like '%{secret}%'")).await;
+        let kept = counted(format!("select count(*) from outbox where message like '%{secret}%'")).await;
         (kept == 0).then_some(())
     })
     .await;
@@ -474,8 +472,9 @@ async fn many_answers_to_one_page_are_one_decision() {
 #[tokio::test]
 async fn without_a_page_or_a_passkey_nobody_falls_back_to_chat() {
     let bot = Bot::start(catalog(1)).await;
-    insta::assert_snapshot!(bot.rest().await, @"");
-    assert!(bot.log().contains("want a passkey"), "{}", bot.log());
+    assert_eq!(bot.rest().await, "", "the operator is told, not the rooms");
+    assert!(bot.log().contains("wants a passkey"), "{}", bot.log());
+    assert_eq!(events(&bot, "catalog_warned").await.len(), 1);
     let run = bot.say("mei", "roll out").await.waiting();
     insta::assert_snapshot!(bot.say("boss", "approved").await.refused().plain(), @"");
     bot.until_run(run.run(), "awaiting_approval").await;
@@ -488,6 +487,17 @@ async fn without_a_page_or_a_passkey_nobody_falls_back_to_chat() {
     insta::assert_snapshot!(world.bot.say("boss", "approved").await.refused().plain(), @"");
     world.bot.until_run(run.run(), "awaiting_approval").await;
     world.bot.say("mei", "withdraw").await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_reload_that_wants_passkeys_which_nobody_has_is_told_in_the_rooms() {
+    let world = World::start(Catalog::made().runbook("roll-out", &[step("one", "ok")])).await;
+    world.enrol("boss").await;
+    std::fs::write(world.bot.catalog("managers.yaml"), policy(1)).expect("a file");
+    let told = world.bot.hear("somebody should look at this").await;
+    insta::assert_snapshot!(told.text, @"");
     world.bot.rest().await;
     world.bot.finish().await;
 }

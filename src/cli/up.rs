@@ -359,6 +359,7 @@ impl Bot {
         }
         let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
         store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
+        app.warn_at_start().await?;
         let mut extra_env = BTreeMap::new();
         if let Some(demo) = demo {
             extra_env.insert(DEMO.to_owned(), OsString::from(demo.dir()));

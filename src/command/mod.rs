@@ -48,13 +48,16 @@ mod open;
 mod pause;
 mod phrase;
 mod ping;
+mod reason;
 mod reopen;
 mod report;
 mod requests;
 mod resolve;
 mod resume;
 mod retry;
+mod revoke;
 mod run;
+mod send_back;
 mod show;
 mod status;
 mod stop;
@@ -251,7 +254,9 @@ fn built_in(line: &Line<'_>) -> Reading {
         "resolve" => resolve::read(line),
         "resume" => resume::read(line),
         "retry" => retry::read(line),
+        "revoke" => revoke::read(line),
         "run" => run::read(line),
+        "send" | "request" => send_back::read(line),
         "show" => show::read(line),
         "status" => status::read(line),
         "stop" => stop::read(line),
@@ -291,6 +296,8 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Run { .. }
         | Command::Approve { .. }
         | Command::Deny { .. }
+        | Command::SendBack { .. }
+        | Command::Revoke { reason: Some(_), .. }
         | Command::Judge { .. }
         | Command::Incidents
         | Command::Open { .. }
@@ -303,6 +310,7 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Reopen { reason: Some(_), .. } => false,
         Command::Again
         | Command::Withdraw { .. }
+        | Command::Revoke { reason: None, .. }
         | Command::Stop { .. }
         | Command::Retry { .. }
         | Command::Ack { .. }

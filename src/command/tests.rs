@@ -312,7 +312,7 @@ fn checks_of_services() {
 
 #[test]
 fn a_decision_is_the_whole_line() {
-    let approve = Command::Approve { code: None };
+    let approve = Command::Approve { code: None, reason: None };
     for text in [
         "approve",
         "approved",
@@ -330,7 +330,7 @@ fn a_decision_is_the_whole_line() {
         assert_eq!(command(text), approve, "{text}");
     }
     for text in ["approve 7K3F", "approved 7k3f", "approved 7k3f, thanks.", "@countersign approve 7K3F"] {
-        assert_eq!(command(text), Command::Approve { code: Some(code("7K3F")) }, "{text}");
+        assert_eq!(command(text), Command::Approve { code: Some(code("7K3F")), reason: None }, "{text}");
     }
     let deny = |code: Option<&str>, reason: Option<&str>| Command::Deny {
         code: code.and_then(Code::parse),

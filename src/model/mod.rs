@@ -1,6 +1,7 @@
 //! Nouns, transitions and rights: no I/O, no clock, no SQL. Imports nothing of ours.
 
 pub mod allowed;
+pub mod approval;
 pub mod catalog;
 pub mod chat;
 pub mod code;
@@ -13,6 +14,7 @@ pub mod incident;
 pub mod incident_room;
 pub mod phrase;
 pub mod plan;
+pub mod policy;
 pub mod report;
 pub mod request;
 pub mod run;

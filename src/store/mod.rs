@@ -47,8 +47,8 @@ pub use incident_room::{IncidentPlace, RoomNote, SUMMARY, incident_subject};
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow, Chained};
 pub use look::{
-    AutomationSeen, Conversation, Entry, GivenAnswer, KnownCheck, LedgerFilter, LedgerFrom, LineEntry, Mark,
-    MessageEntry, Older,
+    Asking, AutomationSeen, Conversation, Entry, KnownCheck, LedgerFilter, LedgerFrom, LineEntry, Mark, MessageEntry,
+    Older,
 };
 pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
 pub use passkey::{DecisionLink, Invitation, LinkUsed, NewDecisionLink, NewPasskey, Passkey};

@@ -78,6 +78,8 @@ pub struct DecisionLink {
     pub person: PersonId,
     /// As which account of theirs.
     pub account: Account,
+    /// Why they agree, if they said so when they asked for it.
+    pub reason: Option<String>,
     /// Until when.
     pub expires_at: DateTime<Utc>,
     /// How it was used.
@@ -108,6 +110,8 @@ pub struct NewDecisionLink<'a> {
     pub account: &'a Account,
     /// The line that is answered with it.
     pub line: InboxId,
+    /// Why they agree, if that line says so; redacted.
+    pub reason: Option<&'a str>,
     /// Until when.
     pub expires_at: DateTime<Utc>,
 }
@@ -189,7 +193,7 @@ impl Store {
     pub async fn find_decision_link(&self, hash: Digest) -> Result<Option<DecisionLink>> {
         let row = sqlx::query!(
             r#"
-            select id, hash, request, digest, person, account, expires_at, used_at, answer
+            select id, hash, request, digest, person, account, reason, expires_at, used_at, answer
             from decision_link where hash = $1
             "#,
             &hash.0[..],
@@ -213,6 +217,7 @@ impl Store {
             digest: digest(&row.digest, &name)?,
             person: PersonId::new(row.person),
             account: row.account.parse().map_err(|_| Inconsistent::at(name, "account"))?,
+            reason: row.reason,
             expires_at: row.expires_at,
             used,
         }))
@@ -388,8 +393,8 @@ impl Tx {
         .await?;
         let id = sqlx::query_scalar!(
             r#"
-            insert into decision_link (hash, request, digest, person, account, line, made_at, expires_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8)
+            insert into decision_link (hash, request, digest, person, account, line, reason, made_at, expires_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
             returning id
             "#,
             &new.hash.0[..],
@@ -398,6 +403,7 @@ impl Tx {
             new.person.as_str(),
             new.account.to_string(),
             new.line.0,
+            new.reason,
             self.now(),
             new.expires_at,
         )

@@ -1,5 +1,7 @@
 //! What is said of passkeys: to whoever is asked for one, to whose it is, and to the operator.
 
+use std::collections::BTreeSet;
+
 use super::plan::and;
 use super::visible::visible;
 use crate::model::code::Code;
@@ -29,9 +31,9 @@ pub fn no_page(code: &Code) -> String {
     )
 }
 
-/// To somebody whose passkey is not theirs any more by the time that the line is read.
-pub fn not_theirs(code: &Code) -> String {
-    format!("{code} is not decided: that passkey is no longer yours. Say `approve {code}` for a new page.")
+/// To somebody whose passkey is not theirs any more by the time that their answer is read.
+pub fn not_theirs() -> String {
+    "That passkey is no longer yours. Nothing has been decided. Say `approve` with the code for a new page.".to_owned()
 }
 
 /// To a person, when a passkey of theirs was added.
@@ -48,21 +50,61 @@ pub fn removed_to_person(passkey: PasskeyId) -> String {
     format!("Your passkey number {passkey} was removed by an operator. It approves nothing any more.")
 }
 
-/// To the operator: policies want a passkey, and there is no page.
-pub fn warn_no_page(policies: &[PolicyName]) -> String {
-    let policies: Vec<PersonId> = policies.iter().map(|policy| PersonId::new(policy.as_str())).collect();
-    format!(
-        "{} want a passkey (`step_up: true`), and there is no page for that: nobody can approve what they ask. \
-         Set `decisions: {{listen: …, url: …}}` in the settings",
-        and(&policies)
-    )
+/// To the operator, and after a reload to the rooms: what keeps people from approving what a policy wants a passkey for.
+/// `wanting` are those policies with whom they ask; `page` is where people use passkeys, if anywhere; `holders` are who has
+/// one.
+pub fn warnings(
+    wanting: &[(PolicyName, BTreeSet<PersonId>)],
+    page: Option<&str>,
+    holders: &BTreeSet<PersonId>,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if page.is_none() && !wanting.is_empty() {
+        let policies: Vec<String> = wanting.iter().map(|(policy, _)| policy.to_string()).collect();
+        let (noun, verb) = if policies.len() == 1 { ("Policy", "wants") } else { ("Policies", "want") };
+        warnings.push(format!(
+            "{noun} {} {verb} a passkey (`step_up: true`) and there is no page for it: nobody can approve. Set \
+             `decisions: {{listen: …, url: …}}` in the settings",
+            policies.join(", ")
+        ));
+    }
+    for (policy, asked) in wanting {
+        let without: Vec<PersonId> = asked.difference(holders).cloned().collect();
+        if !without.is_empty() {
+            let have = if without.len() == 1 { "has" } else { "have" };
+            warnings.push(format!(
+                "Policy {policy} wants a passkey (`step_up: true`), and {} {have} none: `countersign passkey invite PERSON`",
+                and(&without)
+            ));
+        }
+    }
+    warnings
 }
 
-/// To the operator: some of those whom a policy asks have no passkey.
-pub fn warn_without(policy: &PolicyName, people: &[PersonId]) -> String {
-    let have = if people.len() == 1 { "has" } else { "have" };
-    format!(
-        "policy {policy} wants a passkey (`step_up: true`), and {} {have} none: `countersign passkey invite PERSON`",
-        and(people)
-    )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_people_from_approving_is_said_before_they_try() {
+        let people = |names: &[&str]| names.iter().map(|name| PersonId::new(*name)).collect::<BTreeSet<_>>();
+        let wanting =
+            [(PolicyName::new("managers"), people(&["boss", "lin"])), (PolicyName::new("two"), people(&["lin"]))];
+        let all = |page, holders: &[&str]| warnings(&wanting, page, &people(holders)).join("\n");
+        insta::assert_snapshot!(all(None, &[]), @"");
+        insta::assert_snapshot!(all(Some("https://d.example"), &["lin"]), @"");
+        assert_eq!(all(Some("https://d.example"), &["lin", "boss"]), "");
+        assert!(warnings(&[], None, &people(&[])).is_empty());
+    }
+
+    #[test]
+    fn whoever_is_asked_for_a_passkey_reads_where() {
+        let code: Code = "7K3F".parse().expect("a code");
+        insta::assert_snapshot!(decide_at(&code, "https://decide.example/decide/x", "22:13 SGT"), @"");
+        insta::assert_snapshot!(no_passkey(&PersonId::new("boss"), &code), @"");
+        insta::assert_snapshot!(no_page(&code), @"");
+        insta::assert_snapshot!(not_theirs(), @"");
+        insta::assert_snapshot!(added(PasskeyId(3), "my\nphone"), @"");
+        insta::assert_snapshot!(removed_to_person(PasskeyId(3)), @"");
+    }
 }

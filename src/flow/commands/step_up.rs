@@ -5,7 +5,8 @@ use chrono::TimeDelta;
 use super::super::turn::Turn;
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::Digest;
-use crate::passkey::Secret;
+use crate::model::request::Proof;
+use crate::passkey::{Secret, credential_of};
 use crate::store::{NewDecisionLink, Request, Result};
 use crate::text;
 use crate::web::decisions::decide_at;
@@ -13,9 +14,18 @@ use crate::web::decisions::decide_at;
 /// How long such a page can be used, if the request waits as long.
 const DECIDES_FOR: TimeDelta = TimeDelta::minutes(10);
 
+/// Whether what a press brought with it is still worth what it says: its passkey is in use and the speaker's own. An
+/// account may have become somebody else's between the page and here.
+pub(super) async fn holds(turn: &mut Turn<'_>, proof: &Proof) -> Result<bool> {
+    let Proof::Passkey { credential } = proof else { return Ok(true) };
+    let Some(credential) = credential_of(credential) else { return Ok(false) };
+    let person = turn.person.clone();
+    turn.tx.is_passkey_of(&credential, &person).await
+}
+
 /// Sends the speaker to a page of their own for a request that waits for them. Saying it again makes another page, and ends
-/// this one.
-pub(super) async fn ask_for_passkey(turn: &mut Turn<'_>, request: &Request) -> Result<()> {
+/// this one. `reason` is what they said already.
+pub(super) async fn ask_for_passkey(turn: &mut Turn<'_>, request: &Request, reason: Option<&str>) -> Result<()> {
     let (person, code) = (turn.person.clone(), request.code);
     let Some(origin) = turn.app.decisions.clone() else {
         turn.refuse(text::passkey::no_page(&code));
@@ -38,6 +48,7 @@ pub(super) async fn ask_for_passkey(turn: &mut Turn<'_>, request: &Request) -> R
         person: &person,
         account: &account,
         line: turn.line,
+        reason,
         expires_at,
     };
     turn.tx.insert_decision_link(&new).await?;

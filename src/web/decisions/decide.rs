@@ -7,14 +7,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use maud::{Markup, html};
 
+use super::super::pages::who_could_answer;
 use super::{Decisions, Fields, Shared, Wrong, at, hash_of, page, script_words, user_of};
-use crate::model::allowed::asked;
 use crate::model::chat::{Incoming, Said};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{Digest, MessageId, PersonId};
 use crate::model::plan::{Plan, Sealed};
-use crate::model::request::{Answer, RequestState};
-use crate::passkey::{Assertion, Challenge, Known, Refused};
+use crate::model::request::{Answer, Proof, RequestState};
+use crate::passkey::{Assertion, Challenge, Known, Refused, credential_text};
 use crate::store::{DecisionLink, Passkey, Request, Run};
 use crate::text::plan::{StepText, asked_deed, effect, environment, groups, or, step_texts};
 use crate::text::visible::visible;
@@ -30,6 +30,8 @@ struct Sheet {
     request: Request,
     run: Run,
     plan: Plan,
+    /// Who could answer it now.
+    who: Vec<PersonId>,
 }
 
 impl Sheet {
@@ -49,7 +51,11 @@ impl Sheet {
                 format!("The stored plan is not the one that was asked for. {NOTHING_DECIDED} Tell an operator."),
             )
         })?;
-        Ok(Self { link, request, run, plan })
+        let asking = store.list_askings(&[request.id]).await?.remove(&request.id).unwrap_or_default();
+        let delegations = store.list_delegations().await?;
+        let now = store.clock().now();
+        let who = who_could_answer(&(pages.catalog)(), now, &request, &plan, &asking, &delegations);
+        Ok(Self { link, request, run, plan, who })
     }
 
     /// Why nothing can be decided here any more, if so.
@@ -67,6 +73,10 @@ impl Sheet {
             RequestState::Denied { by, .. } => return Some(format!("{code} was denied by {by}.")),
             RequestState::Expired => return Some(format!("{code} has expired: nobody decided in time.")),
             RequestState::Withdrawn { by } => return Some(format!("{code} was withdrawn by {by}.")),
+            RequestState::ChangesRequested { by, .. } => {
+                return Some(format!("{code} was sent back by {by}, who wants something else."));
+            }
+            RequestState::Superseded { .. } => return Some(format!("{code} was asked again with other content.")),
         }
         (pages.store.clock().now() >= self.link.expires_at)
             .then(|| format!("This page is over. Say `approve {code}` where you were asked for a new one."))
@@ -81,6 +91,14 @@ impl Sheet {
         )
     }
 
+    /// Whether the stage that waits wants a reason.
+    fn reason_required(&self) -> bool {
+        let RequestState::Pending { stage } = self.request.state else { return false };
+        let stages = self.plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
+        let stage = usize::try_from(stage).ok().and_then(|stage| stages.get(stage));
+        stage.is_some_and(|stage| stage.reason_required)
+    }
+
     fn title(&self) -> String {
         asked_deed(&self.plan, self.run.id, self.request.retry_step)
     }
@@ -88,13 +106,10 @@ impl Sheet {
     fn set(&self, pages: &Decisions) -> Markup {
         let (plan, request, run) = (&self.plan, &self.request, &self.run);
         let asker = run.trigger.as_ref().map_or(run.requester.as_str(), |trigger| trigger.as_str());
-        let who = match request.state {
-            RequestState::Pending { stage } => asked(&(pages.catalog)(), plan, stage, &request.requesters),
-            _ => Vec::new(),
-        };
         html! {
             h1 { (self.title()) " " span.where { "on " (visible(&plan.host)) } }
-            p { b { (request.code) } " · " (visible(asker)) " asks " (or(&who)) " · " (effect(plan)) " · until "
+            p { b { (request.code) } " · " (visible(asker))
+                @if !self.who.is_empty() { " asks " (or(&self.who)) } @else { " asked" } " · " (effect(plan)) " · until "
                 (at(pages, request.expires_at)) }
             @if let Some(why) = plan.why.as_deref() { p { "Why: " (visible(why)) } }
             @if request.differs.is_some() {
@@ -169,12 +184,17 @@ pub(super) async fn look(State(door): State<Shared>, Path(secret): Path<String>)
         div.decide {
             form method="post" hidden data-challenge=(sheet.challenge(Answer::Approve).encoded()) data-party=(party) {
                 (hidden_fields(Answer::Approve))
+                @if sheet.reason_required() || sheet.link.reason.is_some() {
+                    label for="because" { "Why" }
+                    input #because name="reason" maxlength=(MOST_REASON) autocomplete="off"
+                        value=[sheet.link.reason.as_deref()] required[sheet.reason_required()];
+                }
                 button.yes type="submit" { "Approve " (code) }
             }
             form method="post" hidden data-challenge=(sheet.challenge(Answer::Deny).encoded()) data-party=(party) {
                 (hidden_fields(Answer::Deny))
-                label for="reason" { "Why not, if you say so" }
-                input #reason name="reason" maxlength=(MOST_REASON) autocomplete="off";
+                label for="reason" { @if sheet.reason_required() { "Why not" } @else { "Why not, if you say so" } }
+                input #reason name="reason" maxlength=(MOST_REASON) autocomplete="off" required[sheet.reason_required()];
                 button.no type="submit" { "Deny " (code) }
             }
         }
@@ -312,7 +332,7 @@ async fn keep(pages: &Decisions, sheet: &Sheet, passkey: &Passkey, count: u32, s
 async fn say(pages: &Decisions, sheet: &Sheet, passkey: &Passkey, signed: &Signed) -> Result<Response, Wrong> {
     let code = sheet.request.code;
     let mut command = format!("{} {code}", word(signed.answer));
-    if signed.answer == Answer::Deny && !signed.reason.is_empty() {
+    if !signed.reason.is_empty() {
         command = format!("{command} because {}", signed.reason);
     }
     let root = match &sheet.request.thread {
@@ -323,6 +343,7 @@ async fn say(pages: &Decisions, sheet: &Sheet, passkey: &Passkey, signed: &Signe
         interaction: format!("passkey:{}", sheet.link.id),
         message: root.unwrap_or_else(|| MessageId::new("page")),
         command,
+        proof: Proof::Passkey { credential: credential_text(&passkey.credential) },
     };
     let incoming = Incoming {
         room: sheet.request.room.clone(),
@@ -332,7 +353,6 @@ async fn say(pages: &Decisions, sheet: &Sheet, passkey: &Passkey, signed: &Signe
         what,
         trace: None,
     };
-    let _ = passkey;
     let received = pages.inbound.receive(incoming).await.map_err(|error| {
         tracing::error!(error = %crate::text::chain(&error), request = %code, "what a passkey decided was not kept");
         Wrong::new(
