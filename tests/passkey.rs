@@ -2,150 +2,20 @@
 
 mod support;
 
-use reqwest::{Client, Response, StatusCode};
+use reqwest::StatusCode;
 use serde_json::Value;
 use support::authenticator::{Authenticator, data, form};
-use support::bot::{Bot, Reply, free_port, plain};
+use support::bot::{Bot, plain};
+use support::passkeys::{World, catalog, events, policy, sentence};
 use support::world::{Catalog, step};
-
-/// A bot with a page for decisions, in whose world boss and lin agree with passkeys.
-struct World {
-    bot: Bot,
-    origin: String,
-    http: Client,
-}
-
-/// A policy for which so many managers must agree with a passkey.
-fn policy(quorum: u32) -> String {
-    format!(
-        "policy: managers\ntitle: A manager agrees\nstages:\n  - approvers: [group:managers]\n    quorum: {quorum}\n    \
-         step_up: true\nexpires: 30m\nvalid_for: 1h\n"
-    )
-}
-
-fn catalog(quorum: u32) -> Catalog {
-    Catalog::made().file("managers.yaml", &policy(quorum)).runbook("roll-out", &[step("one", "ok")])
-}
-
-impl World {
-    async fn start(catalog: Catalog) -> Self {
-        let port = free_port();
-        let origin = format!("http://localhost:{port}");
-        let settings = format!("decisions: {{listen: '127.0.0.1:{port}', url: '{origin}'}}\n");
-        let bot = Bot::start_with(catalog, &settings).await;
-        Self { bot, origin, http: Client::builder().no_proxy().build().expect("a client") }
-    }
-
-    /// The same with a passkey for each of these.
-    async fn with<const N: usize>(catalog: Catalog, people: [&str; N]) -> (Self, [Authenticator; N]) {
-        let world = Self::start(catalog).await;
-        let mut authenticators = Vec::new();
-        for person in people {
-            authenticators.push(world.enrol(person).await);
-        }
-        (world, authenticators.try_into().unwrap_or_else(|_| panic!("as many as people")))
-    }
-
-    /// The program, told to do something with passkeys.
-    async fn operator(&self, arguments: &[&str]) -> (bool, String) {
-        let url = self.bot.url();
-        let mut command = self.bot.command(&["passkey"]);
-        let output = command.args(arguments).args(["--server", &url, "--data"]).arg(self.bot.data()).output().await;
-        let output = output.expect("the program runs");
-        let text = if output.status.success() { output.stdout } else { output.stderr };
-        (output.status.success(), String::from_utf8(text).expect("text").trim().to_owned())
-    }
-
-    async fn invite(&self, person: &str) -> String {
-        let (done, link) = self.operator(&["invite", person]).await;
-        assert!(done, "{link}");
-        assert!(link.starts_with(&format!("{}/passkey/", self.origin)), "{link}");
-        link
-    }
-
-    async fn get(&self, link: &str) -> Response {
-        self.http.get(link).send().await.expect("an answer")
-    }
-
-    async fn page(&self, link: &str) -> String {
-        let response = self.get(link).await;
-        let (status, text) = (response.status(), response.text().await.expect("a page"));
-        assert_eq!(status, StatusCode::OK, "{text}");
-        text
-    }
-
-    async fn post(&self, link: &str, fields: &[(String, String)]) -> (StatusCode, String) {
-        let response = self.http.post(link).form(fields).send().await.expect("an answer");
-        (response.status(), response.text().await.expect("a page"))
-    }
-
-    /// Adds a passkey for somebody, by an invitation.
-    async fn enrol(&self, person: &str) -> Authenticator {
-        let link = self.invite(person).await;
-        let mut authenticator = Authenticator::new(&self.origin);
-        let fields = authenticator.make(&self.page(&link).await, "phone");
-        let (status, page) = self.post(&link, &fields).await;
-        assert_eq!(status, StatusCode::OK, "{page}");
-        authenticator
-    }
-
-    /// Says `approved`; the page to which one is sent.
-    async fn sent(&self, person: &str, words: &str) -> (String, Reply) {
-        let reply = self.bot.say(person, words).await.refused();
-        (link_in(&reply.text()), reply)
-    }
-
-    /// The bodies of the events of a kind.
-    async fn events(&self, kind: &str) -> Vec<Value> {
-        events(&self.bot, kind).await
-    }
-}
-
-async fn events(bot: &Bot, kind: &str) -> Vec<Value> {
-    let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
-        "select b.body from event e join event_body b on b.event = e.id where e.kind = $1 order by e.id",
-    )
-    .bind(kind)
-    .fetch_all(&mut bot.db().connection().await)
-    .await
-    .expect("events");
-    rows.iter().map(|(body,)| serde_json::from_slice(body).expect("JSON")).collect()
-}
-
-/// The address in what somebody was told.
-fn link_in(text: &str) -> String {
-    let word = text.split_whitespace().find(|word| word.contains("/decide/"));
-    word.unwrap_or_else(|| panic!("no address in: {text}")).to_owned()
-}
-
-/// The sentence of a page, in plain words.
-fn sentence(page: &str) -> String {
-    let (_, after) = page.split_once("data-sentence").unwrap_or_else(|| panic!("no sentence in {page}"));
-    let (_, after) = after.split_once('>').expect("a tag");
-    let inside = after.split("</div>").next().expect("an end");
-    let mut text = String::new();
-    let mut in_tag = false;
-    for c in inside.chars() {
-        match c {
-            '<' => in_tag = true,
-            '>' => {
-                in_tag = false;
-                text.push(' ');
-            }
-            c if !in_tag => text.push(c),
-            _ => {}
-        }
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace("&#39;", "'").replace("&quot;", "\"")
-}
 
 #[tokio::test]
 async fn a_passkey_is_added_by_an_invitation_alone_and_an_invitation_works_once() {
     let world = World::start(catalog(1)).await;
     let (done, said) = world.operator(&["invite", "nobody"]).await;
     assert!(!done);
-    insta::assert_snapshot!(said, @"");
-    insta::assert_snapshot!(world.operator(&["list"]).await.1, @"");
+    insta::assert_snapshot!(said, @"countersign: the catalog knows no person of that name; people.yaml lists them");
+    insta::assert_snapshot!(world.operator(&["list"]).await.1, @"No passkeys. `countersign passkey invite PERSON` prints a link to add one.");
 
     // An invitation that is followed by another is over.
     let first = world.invite("boss").await;
@@ -168,11 +38,11 @@ async fn a_passkey_is_added_by_an_invitation_alone_and_an_invitation_works_once(
         assert_eq!(status, StatusCode::FORBIDDEN);
         sentence(&page)
     };
-    insta::assert_snapshot!(post(&mut |other| other.verifies = false).await, @"");
-    insta::assert_snapshot!(post(&mut |other| other.origin = "https://evil.example".to_owned()).await, @"");
+    insta::assert_snapshot!(post(&mut |other| other.verifies = false).await, @"Nothing was added. Why: the passkey did not ask who you are: set a PIN, a fingerprint or a face for it.");
+    insta::assert_snapshot!(post(&mut |other| other.origin = "https://evil.example".to_owned()).await, @"Nothing was added. Why: the passkey was used on another page than this one.");
     let (status, page_without) = world.post(&link, &[]).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    insta::assert_snapshot!(sentence(&page_without), @"");
+    insta::assert_snapshot!(sentence(&page_without), @"That form lacks what a passkey says. Open the page again, in a browser that runs its script.");
     assert_eq!(
         world.operator(&["list"]).await.1,
         "No passkeys. `countersign passkey invite PERSON` prints a link to add one."
@@ -181,11 +51,11 @@ async fn a_passkey_is_added_by_an_invitation_alone_and_an_invitation_works_once(
     let fields = authenticator.make(&page, "  my \n phone ");
     let (status, added) = world.post(&link, &fields).await;
     assert_eq!(status, StatusCode::OK, "{added}");
-    insta::assert_snapshot!(sentence(&added), @"");
+    insta::assert_snapshot!(sentence(&added), @"my phone is a passkey of boss now, number 1. When you say `approved` to what needs it, you are sent a page. Is it lost one day, tell an operator: `countersign passkey remove 1`.");
     // The same again, and another by the same invitation.
     let (status, again) = world.post(&link, &fields).await;
     assert_eq!(status, StatusCode::GONE);
-    insta::assert_snapshot!(sentence(&again), @"");
+    insta::assert_snapshot!(sentence(&again), @"This invitation was used: a passkey of boss's was added with it. Ask an operator for another: `countersign passkey invite`.");
     assert_eq!(world.get(&link).await.status(), StatusCode::GONE);
 
     // The same passkey by another invitation.
@@ -193,7 +63,7 @@ async fn a_passkey_is_added_by_an_invitation_alone_and_an_invitation_works_once(
     let page = world.page(&another).await;
     let (status, known) = world.post(&another, &authenticator.make(&page, "mine")).await;
     assert_eq!(status, StatusCode::CONFLICT);
-    insta::assert_snapshot!(sentence(&known), @"");
+    insta::assert_snapshot!(sentence(&known), @"Nothing was added. This invitation was used meanwhile, or that passkey is known already.");
 
     let (_, list) = world.operator(&["list"]).await;
     assert!(list.starts_with("1  boss  my phone  added "), "{list}");
@@ -203,7 +73,7 @@ async fn a_passkey_is_added_by_an_invitation_alone_and_an_invitation_works_once(
     assert_eq!(world.operator(&["remove", "1"]).await, (true, "Passkey 1 is removed.".to_owned()));
     let (done, said) = world.operator(&["remove", "1"]).await;
     assert!(!done);
-    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(said, @"countersign: there is no passkey of that number in use; `countersign passkey list` shows them");
     assert!(world.operator(&["list"]).await.1.contains(", removed "));
 
     let kinds = ["passkey_invited", "passkey_added", "passkey_removed"];
@@ -268,7 +138,7 @@ async fn whoever_approves_is_sent_to_a_page_of_their_own_and_decides_there() {
     let (world, [mut boss]) = World::with(catalog(1), ["boss"]).await;
     let run = world.bot.say("mei", "roll out").await.waiting();
     let (link, reply) = world.sent("boss", "approved").await;
-    insta::assert_snapshot!(plain(&reply.text().replace(&link, "LINK")), @"");
+    insta::assert_snapshot!(plain(&reply.text().replace(&link, "LINK")), @"(to boss) CODE is not approved yet: it needs your passkey. Decide at LINK until TIME. The link is for you alone and works once. To deny, `deny CODE because …` is enough.");
     assert!(reply.told.iter().all(|told| told.only_to.as_deref() == Some("boss")), "nobody else reads it");
 
     // A link preview, however often.
@@ -283,14 +153,14 @@ async fn whoever_approves_is_sent_to_a_page_of_their_own_and_decides_there() {
     let fields = boss.sign(form(&page, "value=\"approve\""), "approve");
     let (status, page) = world.post(&link, &fields).await;
     assert_eq!(status, StatusCode::OK, "{page}");
-    insta::assert_snapshot!(plain(&sentence(&page)), @"");
+    insta::assert_snapshot!(plain(&sentence(&page)), @"CODE is granted: it runs now, and the room tells how it goes.");
     world.bot.until_run(run.run(), "succeeded").await;
     assert_eq!(world.bot.effects(), ["one"]);
 
     // The same form again; the same page in another browser.
     let (status, page) = world.post(&link, &fields).await;
     assert_eq!(status, StatusCode::GONE);
-    insta::assert_snapshot!(plain(&sentence(&page)), @"");
+    insta::assert_snapshot!(plain(&sentence(&page)), @"This page was used at TIME, to approve CODE. It works once. Nothing was decided just now.");
     let again = world.get(&link).await;
     assert_eq!(again.status(), StatusCode::GONE);
     let again = again.text().await.expect("a page");
@@ -329,7 +199,7 @@ async fn a_page_that_was_passed_on_decides_nothing() {
     // lin may approve as well, but this page is boss's.
     let (status, refused) = world.post(&link, &lin.sign(&approve, "approve")).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
-    insta::assert_snapshot!(sentence(&refused), @"");
+    insta::assert_snapshot!(sentence(&refused), @"That passkey is not boss's, and this page is for boss alone. Nothing was decided.");
 
     let refused = async |fields: Vec<(String, String)>| {
         let (status, page) = world.post(&link, &fields).await;
@@ -338,17 +208,17 @@ async fn a_page_that_was_passed_on_decides_nothing() {
     };
     // Signed for denying, sent as approving.
     let deny = form(&page, "value=\"deny\"").to_owned();
-    insta::assert_snapshot!(refused(boss.sign(&deny, "approve")).await, @"");
+    insta::assert_snapshot!(refused(boss.sign(&deny, "approve")).await, @"Nothing was decided. Why: the passkey has signed another question than this one.");
     // Signed for another page of the same request.
     let (other, _) = world.sent("lin", "approved").await;
     let others = world.page(&other).await;
-    insta::assert_snapshot!(refused(boss.sign(form(&others, "value=\"approve\""), "approve")).await, @"");
+    insta::assert_snapshot!(refused(boss.sign(form(&others, "value=\"approve\""), "approve")).await, @"Nothing was decided. Why: the passkey has signed another question than this one.");
     // Touched by somebody whom the passkey does not know; on a page that only looks like this one.
     boss.verifies = false;
-    insta::assert_snapshot!(refused(boss.sign(&approve, "approve")).await, @"");
+    insta::assert_snapshot!(refused(boss.sign(&approve, "approve")).await, @"Nothing was decided. Why: the passkey did not ask who you are: set a PIN, a fingerprint or a face for it.");
     boss.verifies = true;
     boss.origin = "https://evil.example".to_owned();
-    insta::assert_snapshot!(refused(boss.sign(&approve, "approve")).await, @"");
+    insta::assert_snapshot!(refused(boss.sign(&approve, "approve")).await, @"Nothing was decided. Why: the passkey was used on another page than this one.");
     world.origin.clone_into(&mut boss.origin);
     // A passkey that counts backwards.
     boss.count = 0;
@@ -366,11 +236,11 @@ async fn a_page_that_was_passed_on_decides_nothing() {
         assert_eq!(status, StatusCode::FORBIDDEN, "{page}");
         sentence(&page)
     };
-    insta::assert_snapshot!(post(boss.sign(&approve, "approve")).await, @"");
+    insta::assert_snapshot!(post(boss.sign(&approve, "approve")).await, @"Nothing was decided. Why: the passkey counts 0 uses and had counted 7: somebody may have copied it.");
     // One that was removed.
     boss.count = 8;
     world.operator(&["remove", "1"]).await;
-    insta::assert_snapshot!(post(boss.sign(&approve, "approve")).await, @"");
+    insta::assert_snapshot!(post(boss.sign(&approve, "approve")).await, @"That passkey was removed. Nothing was decided. Use another, or ask an operator for an invitation.");
     assert_eq!(world.events("passkey_used").await.len(), 0);
     assert_eq!(world.events("decided").await.len(), 0);
 
@@ -381,7 +251,7 @@ async fn a_page_that_was_passed_on_decides_nothing() {
     // Decided meanwhile: boss's page says so.
     let late = world.get(&link).await;
     assert_eq!(late.status(), StatusCode::GONE);
-    insta::assert_snapshot!(plain(&sentence(&late.text().await.expect("a page"))), @"");
+    insta::assert_snapshot!(plain(&sentence(&late.text().await.expect("a page"))), @"CODE is granted already. Nothing was decided just now.");
     world.bot.rest().await;
     world.bot.finish().await;
 }
@@ -396,7 +266,7 @@ async fn a_page_that_was_asked_for_again_or_is_too_old_is_over() {
     assert_ne!(first, second);
     let (status, over) = world.post(&first, &boss.sign(form(&page, "value=\"approve\""), "approve")).await;
     assert_eq!(status, StatusCode::GONE);
-    insta::assert_snapshot!(plain(&sentence(&over)), @"");
+    insta::assert_snapshot!(plain(&sentence(&over)), @"This page is over. Say `approve CODE` where you were asked for a new one. Nothing was decided just now.");
     let page = world.page(&second).await;
     sqlx::query(
         "update decision_link set made_at = made_at - interval '1 hour', expires_at = expires_at - interval '1 hour'",
@@ -422,7 +292,7 @@ async fn denying_takes_a_word_in_the_room_and_a_passkey_on_the_page() {
     fields.push(("reason".to_owned(), "not\n tonight".to_owned()));
     let (status, page) = world.post(&link, &fields).await;
     assert_eq!(status, StatusCode::OK, "{page}");
-    insta::assert_snapshot!(plain(&sentence(&page)), @"");
+    insta::assert_snapshot!(plain(&sentence(&page)), @"CODE is denied: nothing runs.");
     world.bot.until_run(run.run(), "denied").await;
     let rest = world.bot.rest().await;
     assert!(rest.contains("not tonight"), "{rest}");
@@ -446,7 +316,10 @@ async fn two_who_must_agree_each_have_a_page_and_a_passkey() {
         assert_eq!(status, StatusCode::OK, "{page}");
         said.push(plain(&sentence(&page)));
     }
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @"
+    boss's answer to CODE counts: 1 of 2. It still needs 1 more person.
+    CODE is granted: it runs now, and the room tells how it goes.
+    ");
     world.bot.until_run(run.run(), "succeeded").await;
     world.bot.rest().await;
     world.bot.finish().await;
@@ -476,7 +349,7 @@ async fn without_a_page_or_a_passkey_nobody_falls_back_to_chat() {
     assert!(bot.log().contains("wants a passkey"), "{}", bot.log());
     assert_eq!(events(&bot, "catalog_warned").await.len(), 1);
     let run = bot.say("mei", "roll out").await.waiting();
-    insta::assert_snapshot!(bot.say("boss", "approved").await.refused().plain(), @"");
+    insta::assert_snapshot!(bot.say("boss", "approved").await.refused().plain(), @"CODE is not approved: it needs a passkey, and this bot has no page for that. Ask an operator to set `decisions` in the settings. To deny, `deny CODE because …` is enough.");
     bot.until_run(run.run(), "awaiting_approval").await;
     bot.say("boss", "deny because no").await;
     bot.rest().await;
@@ -484,7 +357,7 @@ async fn without_a_page_or_a_passkey_nobody_falls_back_to_chat() {
 
     let world = World::start(catalog(1)).await;
     let run = world.bot.say("mei", "roll out").await.waiting();
-    insta::assert_snapshot!(world.bot.say("boss", "approved").await.refused().plain(), @"");
+    insta::assert_snapshot!(world.bot.say("boss", "approved").await.refused().plain(), @"(to boss) CODE is not approved: it needs a passkey, and you have none. Ask an operator for `countersign passkey invite boss`. To deny, `deny CODE because …` is enough.");
     world.bot.until_run(run.run(), "awaiting_approval").await;
     world.bot.say("mei", "withdraw").await;
     world.bot.rest().await;
@@ -497,7 +370,10 @@ async fn a_reload_that_wants_passkeys_which_nobody_has_is_told_in_the_rooms() {
     world.enrol("boss").await;
     std::fs::write(world.bot.catalog("managers.yaml"), policy(1)).expect("a file");
     let told = world.bot.hear("somebody should look at this").await;
-    insta::assert_snapshot!(told.text, @"");
+    insta::assert_snapshot!(told.text, @"
+    The changed catalog is loaded, and somebody should look at this:
+    Policy managers wants a passkey (`step_up: true`), and lin has none: `countersign passkey invite PERSON`.
+    ");
     world.bot.rest().await;
     world.bot.finish().await;
 }

@@ -59,7 +59,7 @@ pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
     AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck, IncidentCheck,
-    Loose, RequestCheck, RunCheck, Snapshot,
+    Loose, PasskeyCheck, RequestCheck, RunCheck, Snapshot,
 };
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};
 

@@ -10,6 +10,7 @@ pub(crate) mod authenticator;
 pub(crate) mod bot;
 pub(crate) mod browser;
 pub(crate) mod chromium;
+pub(crate) mod passkeys;
 pub(crate) mod world;
 
 use std::fmt::Write as _;

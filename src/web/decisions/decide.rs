@@ -24,6 +24,13 @@ const MOST_REASON: usize = 500;
 
 const NOTHING_DECIDED: &str = "Nothing was decided.";
 
+/// Whether a plan is what a page is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heading {
+    First,
+    Second,
+}
+
 /// A page that is there, with all that stands on it.
 struct Sheet {
     link: DecisionLink,
@@ -103,11 +110,15 @@ impl Sheet {
         asked_deed(&self.plan, self.run.id, self.request.retry_step)
     }
 
-    fn set(&self, pages: &Decisions) -> Markup {
+    /// The plan, under a heading of its own.
+    fn set(&self, pages: &Decisions, heading: Heading) -> Markup {
         let (plan, request, run) = (&self.plan, &self.request, &self.run);
         let asker = run.trigger.as_ref().map_or(run.requester.as_str(), |trigger| trigger.as_str());
         html! {
-            h1 { (self.title()) " " span.where { "on " (visible(&plan.host)) } }
+            @match heading {
+                Heading::First => h1 { (self.title()) " " span.where { "on " (visible(&plan.host)) } },
+                Heading::Second => h2 { (self.title()) " " span.where { "on " (visible(&plan.host)) } },
+            }
             p { b { (request.code) } " · " (visible(asker))
                 @if !self.who.is_empty() { " asks " (or(&self.who)) } @else { " asked" } " · " (effect(plan)) " · until "
                 (at(pages, request.expires_at)) }
@@ -132,7 +143,7 @@ impl Sheet {
     /// The page once nothing can be decided on it: without the plan, which is nobody's business for ever.
     fn page_over(&self, why: &str) -> Html<String> {
         let main = html! {
-            div.sheet { h1 { (self.request.code) } div.result { p data-sentence { (why) } p { (NOTHING_DECIDED) } } }
+            div.sheet { h1 { (self.request.code) } div.result { p data-sentence { (why) } p { "Nothing was decided just now." } } }
         };
         self.page("Over", &main)
     }
@@ -179,7 +190,7 @@ pub(super) async fn look(State(door): State<Shared>, Path(secret): Path<String>)
          where you were asked."
     );
     let main = html! {
-        div.sheet { (sheet.set(pages)) }
+        div.sheet { (sheet.set(pages, Heading::First)) }
         (script_words(&without))
         div.decide {
             form method="post" hidden data-challenge=(sheet.challenge(Answer::Approve).encoded()) data-party=(party) {
@@ -280,15 +291,23 @@ pub(super) async fn decide(
         authenticator_data: &signed.authenticator_data,
         signature: &signed.signature,
     };
-    let asserted = pages.party.assert(&sheet.challenge(signed.answer), known, said).map_err(|refused| {
-        match refused {
-            Refused::CountedBack { .. } => {
-                tracing::error!(%person, passkey = %passkey.id, %refused, "a passkey may have been copied");
+    let asserted = match pages.party.assert(&sheet.challenge(signed.answer), known, said) {
+        Ok(asserted) => asserted,
+        Err(refused) => {
+            // The same form sent twice at once: the other has moved the count, and has used this page.
+            let again = Sheet::read(pages, hash).await?;
+            if let Some(why) = again.over(pages) {
+                return Ok((StatusCode::GONE, again.page_over(&why)).into_response());
             }
-            _ => tracing::warn!(%person, passkey = %passkey.id, %refused, "a passkey decided nothing"),
+            match refused {
+                Refused::CountedBack { .. } => {
+                    tracing::error!(%person, passkey = %passkey.id, %refused, "a passkey may have been copied");
+                }
+                _ => tracing::warn!(%person, passkey = %passkey.id, %refused, "a passkey decided nothing"),
+            }
+            return Err(Wrong::new(StatusCode::FORBIDDEN, format!("{NOTHING_DECIDED} Why: {refused}.")));
         }
-        Wrong::new(StatusCode::FORBIDDEN, format!("{NOTHING_DECIDED} Why: {refused}."))
-    })?;
+    };
     if !keep(pages, &sheet, &passkey, asserted.count, &signed).await? {
         let sheet = Sheet::read(pages, hash).await?;
         let why = sheet.over(pages).unwrap_or_else(|| "This page was used at the same moment elsewhere.".to_owned());
@@ -373,7 +392,9 @@ async fn say(pages: &Decisions, sheet: &Sheet, passkey: &Passkey, signed: &Signe
             Some(format!("{code} is granted: it runs now, and the room tells how it goes."))
         }
         (RequestState::Denied { .. }, true) => Some(format!("{code} is denied: nothing runs.")),
-        (RequestState::Pending { .. }, true) => Some(format!("{code} waits for somebody else as well.")),
+        (RequestState::Pending { .. }, true) if answers.is_empty() => {
+            Some(format!("{code} waits for somebody else as well."))
+        }
         _ => None,
     };
     let main = html! {
@@ -386,7 +407,7 @@ async fn say(pages: &Decisions, sheet: &Sheet, passkey: &Passkey, signed: &Signe
             }
             p.foot { "This page has done its work." }
         }
-        div.sheet { (after.set(pages)) }
+        div.sheet { (after.set(pages, Heading::Second)) }
     };
     Ok(sheet.page(title, &main).into_response())
 }

@@ -47,6 +47,9 @@ use crate::text::time::Times;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
+/// The header by which these pages are known, whatever they say.
+pub const MARK: &str = "x-countersign-decisions";
+
 /// How long an invitation may be used.
 pub const INVITED_FOR: TimeDelta = TimeDelta::minutes(15);
 
@@ -153,7 +156,8 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 async fn closed(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    let fixed: [(HeaderName, &str); 7] = [
+    let fixed: [(HeaderName, &str); 8] = [
+        (HeaderName::from_static(MARK), "1"),
         (header::CACHE_CONTROL, "no-store"),
         // The address is a secret: no other page learns it.
         (header::REFERRER_POLICY, "no-referrer"),
