@@ -69,7 +69,11 @@ enum Command {
     Audit(cli::audit::Command),
     #[command(hide = true, subcommand, after_help = "Example: countersign slack manifest > slack-app.yaml")]
     Slack(cli::slack::Command),
-    #[command(hide = true, subcommand)]
+    #[command(
+        hide = true,
+        subcommand,
+        after_help = "Example: countersign passkey invite boss --server http://127.0.0.1:7373"
+    )]
     Passkey(cli::passkey::Command),
     #[command(hide = true, after_help = "Example: countersign doctor --config countersign.yaml")]
     Doctor(cli::doctor::Args),

@@ -398,3 +398,61 @@ async fn the_two_answers_of_a_page_are_two_questions() {
     world.bot.rest().await;
     world.bot.finish().await;
 }
+
+#[tokio::test]
+async fn i11_a_passkey_that_was_planted_moved_or_brought_back_is_found() {
+    let (world, [_, _]) = World::with(catalog(1), ["boss", "lin"]).await;
+    world.operator(&["remove", "2"]).await;
+    world.bot.quiet().await;
+    let db = world.bot.db();
+    let mut found = String::new();
+    for (change, back) in [
+        ("update passkey set person = 'mei' where id = 1", "update passkey set person = 'boss' where id = 1"),
+        (
+            "update passkey set public_key = '\\x00' || public_key where id = 1",
+            "update passkey set public_key = substr(public_key, 2) where id = 1",
+        ),
+        (
+            "create table kept_removed as select removed_at from passkey where id = 2; update passkey set removed_at = null where id = 2",
+            "update passkey set removed_at = (select removed_at from kept_removed) where id = 2; drop table kept_removed",
+        ),
+        (
+            "insert into passkey (person, credential, public_key, sign_count, may_be_copied, name, added_at)
+                values ('boss', '\\x01', '\\x02', 0, false, 'mine', now())",
+            "delete from passkey where credential = '\\x01'",
+        ),
+    ] {
+        db.tamper(change).await;
+        let report = countersign::ledger::verify(&db.store, &[]).await.expect("it can be verified");
+        assert!(!report.is_sound(), "{change}");
+        for finding in &report.findings {
+            let text = finding.to_string();
+            // Keys and times differ from run to run.
+            let words = text.split_whitespace().filter(|word| word.len() < 16).collect::<Vec<_>>().join(" ");
+            found.push_str(&format!("{}\n", plain(words.split(';').next().unwrap_or_default())));
+        }
+        db.tamper(back).await;
+    }
+    insta::assert_snapshot!(found, @"");
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+#[tokio::test]
+async fn the_doctor_says_whether_the_page_is_reached_and_who_has_no_passkey() {
+    let (world, [_]) = World::with(catalog(1), ["boss"]).await;
+    insta::assert_snapshot!(world.doctor(&world.bot.settings()).await, @"");
+    world.enrol("lin").await;
+    insta::assert_snapshot!(world.doctor(&world.bot.settings()).await, @"");
+
+    // The pages are served, and what browsers are sent to is something else: here the bot's own pages.
+    let elsewhere = world.bot.side("elsewhere.yaml");
+    let port = world.origin.rsplit(':').next().expect("a port");
+    let bots = world.bot.url().replace("127.0.0.1", "localhost");
+    std::fs::write(&elsewhere, format!("decisions: {{listen: '127.0.0.1:{port}', url: '{bots}'}}\n")).expect("a file");
+    insta::assert_snapshot!(plain(&world.doctor(&elsewhere).await).replace(&bots, "ELSEWHERE"), @"");
+    std::fs::write(&elsewhere, "{}\n").expect("a file");
+    insta::assert_snapshot!(world.doctor(&elsewhere).await, @"");
+    world.bot.rest().await;
+    world.bot.finish().await;
+}

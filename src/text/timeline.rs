@@ -719,6 +719,15 @@ mod tests {
                 "change": {"change": "archived"}}),
             json!({"kind": "room_changed", "room": room, "at": later, "account": mei, "person": "mei",
                 "change": {"change": "unarchived"}}),
+            json!({"kind": "catalog_warned", "warnings": ["Policy managers wants a passkey", "x"]}),
+            json!({"kind": "passkey_invited", "person": "boss", "expires_at": later}),
+            json!({"kind": "passkey_added", "passkey": 3, "person": "boss", "name": "my\nphone", "credential": "AQ",
+                "public_key": "AQ"}),
+            json!({"kind": "passkey_removed", "passkey": 3, "person": "boss"}),
+            json!({"kind": "decision_linked", "request": 1, "code": "7K3F", "person": "boss", "account": "local:trial:boss",
+                "digest": digest, "link": digest, "expires_at": later}),
+            json!({"kind": "passkey_used", "passkey": 3, "person": "boss", "request": 1, "code": "7K3F", "digest": digest,
+                "link": digest, "answer": "approve", "client_data": "e30", "authenticator_data": "AQ", "signature": "AQ"}),
             json!({"kind": "clock_jumped", "millis": -3000}),
         ]
     }

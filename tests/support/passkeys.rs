@@ -55,6 +55,17 @@ impl World {
         (output.status.success(), String::from_utf8(text).expect("text").trim().to_owned())
     }
 
+    /// What `doctor` finds of these pages and of passkeys, with the settings of a file.
+    pub(crate) async fn doctor(&self, settings: &std::path::Path) -> String {
+        let mut command = self.bot.command(&["doctor", "--config"]);
+        command.arg(settings).arg("--catalog").arg(self.bot.catalog(".")).arg("--data").arg(self.bot.data());
+        let output = command.args(["--database", self.bot.db().url()]).output().await.expect("the program runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let about = |line: &&str| line.contains(" decisions:") || line.contains(" passkeys:");
+        let lines: Vec<&str> = text.lines().filter(about).collect();
+        lines.join("\n").replace(&self.origin, "ORIGIN")
+    }
+
     pub(crate) async fn invite(&self, person: &str) -> String {
         let (done, link) = self.operator(&["invite", person]).await;
         assert!(done, "{link}");

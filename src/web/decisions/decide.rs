@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use maud::{Markup, html};
 
-use super::super::pages::who_could_answer;
+use super::super::pages::{typed, who_could_answer};
 use super::{Decisions, Fields, Shared, Wrong, at, hash_of, page, script_words, user_of};
 use crate::model::chat::{Incoming, Said};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
@@ -143,7 +143,7 @@ impl Sheet {
     /// The page once nothing can be decided on it: without the plan, which is nobody's business for ever.
     fn page_over(&self, why: &str) -> Html<String> {
         let main = html! {
-            div.sheet { h1 { (self.request.code) } div.result { p data-sentence { (why) } p { "Nothing was decided just now." } } }
+            div.sheet { h1 { (self.request.code) } div.result data-sentence { p { (typed(why)) } p { "Nothing was decided just now." } } }
         };
         self.page("Over", &main)
     }
@@ -402,7 +402,7 @@ async fn say(pages: &Decisions, sheet: &Sheet, passkey: &Passkey, signed: &Signe
             h1 { (title) " · " (code) }
             div class=(tone) data-sentence {
                 @if let Some(stands) = stands { p { (stands) } }
-                @for answer in &answers { @for line in answer.lines() { p { (visible(line)) } } }
+                @for answer in &answers { @for line in answer.lines() { p { (typed(&visible(line))) } } }
                 @if !done { p { (NOTHING_DECIDED) } }
             }
             p.foot { "This page has done its work." }

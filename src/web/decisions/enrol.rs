@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use maud::html;
 
+use super::super::pages::typed;
 use super::{Fields, Shared, Wrong, at, hash_of, page, script_words, user_of};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::Digest;
@@ -66,7 +67,7 @@ pub(super) async fn look(State(door): State<Shared>, Path(secret): Path<String>)
             form method="post" hidden data-challenge=(challenge(hash, &invitation).encoded()) data-party=(pages.party.id())
                 data-user=(user_of(person)) data-name=(person.as_str()) data-known=(known.join(" "))
                 data-algorithms=(ALGORITHMS.map(|number| number.to_string()).join(" ")) {
-                label for="name" { "What you call it, such as `phone`" }
+                label for="name" { "What you call it, such as phone" }
                 input #name name="name" maxlength=(MOST_NAME) autocomplete="off";
                 input type="hidden" name="client_data";
                 input type="hidden" name="attestation";
@@ -123,10 +124,10 @@ pub(super) async fn enrol(
     let main = html! {
         div.sheet {
             h1 { "Added" }
-            div.result.good {
-                p data-sentence { (visible(&name)) " is a passkey of " (visible(person.as_str())) " now, number " (passkey) "." }
-                p { "When you say `approved` to what needs it, you are sent a page. Is it lost one day, tell an operator: \
-                     `countersign passkey remove " (passkey) "`." }
+            div.result.good data-sentence {
+                p { (visible(&name)) " is a passkey of " (visible(person.as_str())) " now, number " (passkey) "." }
+                p { (typed(&format!("When you say `approved` to what needs it, you are sent a page. Is it lost one day, tell \
+                     an operator: `countersign passkey remove {passkey}`."))) }
             }
         }
     };

@@ -36,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+use super::pages::typed;
 use crate::chat::Inbound;
 use crate::listener;
 use crate::model::catalog::Catalog;
@@ -211,7 +212,7 @@ fn at(pages: &Decisions, moment: DateTime<Utc>) -> Markup {
 fn script_words(without: &str) -> Markup {
     html! {
         p #said role="alert" {}
-        noscript { p.note { (without) } }
+        noscript { p.note { (typed(without)) } }
     }
 }
 
@@ -251,7 +252,8 @@ impl From<StoreError> for Wrong {
 
 impl IntoResponse for Wrong {
     fn into_response(self) -> Response {
-        let main = html! { div.sheet { h1 { "Not done" } p data-sentence { (self.sentence) } } };
+        let main =
+            html! { div.sheet { h1 { "Not done" } div.result.bad data-sentence { p { (typed(&self.sentence)) } } } };
         (self.status, page(None, "Not done", None, &main)).into_response()
     }
 }

@@ -173,7 +173,7 @@ pub(super) fn told(text: &str, link: Option<&str>) -> Markup {
 }
 
 /// A sentence in which what one types stands between backticks.
-pub(super) fn typed(text: &str) -> Markup {
+pub(in crate::web) fn typed(text: &str) -> Markup {
     marked(text, |plain| html! { (plain) })
 }
 
