@@ -113,7 +113,7 @@ mod tests {
     use crate::model::code::Code;
     use crate::model::event::{Record, Scope};
     use crate::model::id::{Digest, EventId, GrantId, GroupName, RunId, TriggerName};
-    use crate::model::request::Answer;
+    use crate::model::request::{Answer, Proof};
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_795_000_000 + second, 0).expect("a time")
@@ -142,6 +142,7 @@ mod tests {
                 digest: Digest([0; 32]),
                 requesters: vec![PersonId::new("mei")],
                 stages: stages.iter().map(stage).collect(),
+                excluded: Vec::new(),
                 expires_at: at(600),
             },
         )
@@ -158,6 +159,8 @@ mod tests {
                 digest: Digest([0; 32]),
                 by: Vec::new(),
                 automatic: automatic.map(TriggerName::new),
+                start_by: None,
+                relaxed: Vec::new(),
                 valid_until: at(600),
             },
         )
@@ -173,6 +176,8 @@ mod tests {
                 person: PersonId::new(person),
                 account: "local:trial:boss".parse().expect("an account"),
                 answer: Answer::Approve,
+                on_behalf_of: None,
+                proof: Proof::Chat,
                 reason: None,
             },
         )
