@@ -433,7 +433,12 @@ async fn i11_a_passkey_that_was_planted_moved_or_brought_back_is_found() {
         }
         db.tamper(back).await;
     }
-    insta::assert_snapshot!(found, @"");
+    insta::assert_snapshot!(found, @"
+    passkey/1 has `mei` in `person`
+    passkey/1 has in `public_key`
+    passkey/2 has nothing in `removed_at`
+    passkey/3 stands in its table without the `passkey_added` event that would tell of it.
+    ");
     world.bot.rest().await;
     world.bot.finish().await;
 }
@@ -441,18 +446,30 @@ async fn i11_a_passkey_that_was_planted_moved_or_brought_back_is_found() {
 #[tokio::test]
 async fn the_doctor_says_whether_the_page_is_reached_and_who_has_no_passkey() {
     let (world, [_]) = World::with(catalog(1), ["boss"]).await;
-    insta::assert_snapshot!(world.doctor(&world.bot.settings()).await, @"");
+    insta::assert_snapshot!(world.doctor(&world.bot.settings()).await, @"
+    ok     decisions: the pages for passkeys answer at ORIGIN
+    note   passkeys: Policy managers wants a passkey (`step_up: true`), and lin has none: `countersign passkey invite PERSON`
+    ");
     world.enrol("lin").await;
-    insta::assert_snapshot!(world.doctor(&world.bot.settings()).await, @"");
+    insta::assert_snapshot!(world.doctor(&world.bot.settings()).await, @"
+    ok     decisions: the pages for passkeys answer at ORIGIN
+    ok     passkeys: policy managers wants one, and everybody whom it asks has one
+    ");
 
     // The pages are served, and what browsers are sent to is something else: here the bot's own pages.
     let elsewhere = world.bot.side("elsewhere.yaml");
     let port = world.origin.rsplit(':').next().expect("a port");
     let bots = world.bot.url().replace("127.0.0.1", "localhost");
     std::fs::write(&elsewhere, format!("decisions: {{listen: '127.0.0.1:{port}', url: '{bots}'}}\n")).expect("a file");
-    insta::assert_snapshot!(plain(&world.doctor(&elsewhere).await).replace(&bots, "ELSEWHERE"), @"");
+    insta::assert_snapshot!(plain(&world.doctor(&elsewhere).await).replace(&bots, "ELSEWHERE"), @"
+    wrong  decisions: ELSEWHERE does not lead to the pages for passkeys (what answers there says 401 Unauthorized): whoever is sent there cannot approve. Does something pass it on to `decisions: listen`?
+    ok     passkeys: policy managers wants one, and everybody whom it asks has one
+    ");
     std::fs::write(&elsewhere, "{}\n").expect("a file");
-    insta::assert_snapshot!(world.doctor(&elsewhere).await, @"");
+    insta::assert_snapshot!(world.doctor(&elsewhere).await, @"
+    wrong  decisions: Policy managers wants a passkey (`step_up: true`) and there is no page for it: nobody can approve. Set `decisions: {listen: …, url: …}` in the settings
+    ok     passkeys: policy managers wants one, and everybody whom it asks has one
+    ");
     world.bot.rest().await;
     world.bot.finish().await;
 }

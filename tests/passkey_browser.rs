@@ -143,7 +143,7 @@ async fn without_a_script_the_plan_is_there_and_says_what_to_do() {
     window.visit(&link).await;
     window.devtools("Emulation.setScriptExecutionDisabled", json!({"value": false})).await;
     window.reads(".steps", "step.sh one ok").await;
-    window.reads("noscript", &format!("say `deny {} because …`", run.code())).await;
+    window.reads("noscript", &format!("say deny {} because …", run.code())).await;
     assert_eq!(window.text(".decide").await, "", "no button that does nothing");
     window.picture("decide-no-script-360").await;
     window.close().await;

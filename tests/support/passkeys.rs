@@ -132,7 +132,7 @@ pub(crate) fn link_in(text: &str) -> String {
 pub(crate) fn sentence(page: &str) -> String {
     let (_, after) = page.split_once("data-sentence").unwrap_or_else(|| panic!("no sentence in {page}"));
     let (_, after) = after.split_once('>').expect("a tag");
-    let inside = after.split("</div>").next().expect("an end");
+    let inside = after.split("</div>").next().expect("an end").replace("<code>", "`").replace("</code>", "`");
     let mut text = String::new();
     let mut in_tag = false;
     for c in inside.chars() {
