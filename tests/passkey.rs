@@ -473,3 +473,48 @@ async fn the_doctor_says_whether_the_page_is_reached_and_who_has_no_passkey() {
     world.bot.rest().await;
     world.bot.finish().await;
 }
+
+#[tokio::test]
+async fn a_reason_that_was_given_in_the_room_is_on_the_page_and_goes_with_the_decision() {
+    let wants = policy(1).replace("step_up: true", "step_up: true\n    reason: required");
+    let (world, [mut boss]) = World::with(catalog(1).file("managers.yaml", &wants), ["boss"]).await;
+    let run = world.bot.say("mei", "roll out").await.waiting();
+    let said = world.bot.say("boss", "approved").await.refused().plain();
+    assert!(said.contains("wants a reason"), "{said}");
+    let (link, _) = world.sent("boss", "approved because it \"fits\"").await;
+    let page = world.page(&link).await;
+    let approve = form(&page, "value=\"approve\"");
+    assert!(approve.contains("value=\"it &quot;fits&quot;\"") && approve.contains("required"), "{approve}");
+    let mut fields = boss.sign(approve, "approve");
+    fields.push(("reason".to_owned(), "it \"fits\"".to_owned()));
+    let (status, page) = world.post(&link, &fields).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    world.bot.until_run(run.run(), "succeeded").await;
+    let decided = world.events("decided").await;
+    assert_eq!(decided[0]["what"]["reason"], "it \"fits\"", "{decided:?}");
+    assert_eq!(decided[0]["what"]["proof"]["passkey"]["credential"].as_str().map(str::len), Some(22), "{decided:?}");
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+#[tokio::test]
+async fn an_account_that_became_somebody_elses_decides_nothing_by_the_page_of_whose_it_was() {
+    let (world, [mut boss]) = World::with(catalog(1), ["boss"]).await;
+    world.bot.say("mei", "roll out").await.waiting();
+    let (link, _) = world.sent("boss", "approved").await;
+    let page = world.page(&link).await;
+    let people = std::fs::read_to_string(world.bot.catalog("people.yaml")).expect("a file");
+    let changed = people
+        .replace("\"local:trial:boss\", \"local:trial:boss2\"", "\"local:trial:boss2\"")
+        .replace("[\"local:trial:lin\"]", "[\"local:trial:lin\", \"local:trial:boss\"]");
+    std::fs::write(world.bot.catalog("people.yaml"), changed).expect("a file");
+    support::until("the catalog is loaded", async || (world.events("catalog_loaded").await.len() == 2).then_some(()))
+        .await;
+    let (status, page) = world.post(&link, &boss.sign(form(&page, "value=\"approve\""), "approve")).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    insta::assert_snapshot!(sentence(&page), @"local:trial:boss is not boss's account any more. Nothing was decided.");
+    assert_eq!(world.events("passkey_used").await.len(), 0);
+    world.bot.say("mei", "withdraw").await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
