@@ -62,6 +62,27 @@ async fn whoever_approves_in_slack_alone_sees_where_and_the_thread_hears_what_ca
     page.push(support::bot::plain(&sentence(&done.text().await.expect("a page"))));
     bot.bot.until_run(asked.run, "succeeded").await;
     page.push(bot.rest().await);
-    insta::assert_snapshot!(page.join("\n\n"), @"");
+    insta::assert_snapshot!(page.join("\n\n"), @"
+    direct boss: A passkey was added for you: phone (number 1). With it you approve what needs one. If that was not you, tell an operator: countersign passkey remove 1.
+    direct boss2: A passkey was added for you: phone (number 1). With it you approve what needs one. If that was not you, tell an operator: countersign passkey remove 1.
+
+    CODE is not approved yet: it needs your passkey. Decide at LINK until TIME. The link is for you alone and works once. To deny, deny CODE because … is enough.
+
+    besides: 
+
+    CODE is granted: it runs now, and the room tells how it goes.
+
+    system-a: Done in LASTED, approved by boss.
+    PRODUCTION · mei asks: roll out on HOST · 1 change, no undo · until TIME · CODE
+    approved or deny because … here, boss or lin.
+    Why: A test wants it. It has not run before.
+    1 ! run    ./step.sh one ok   on HOST, at most 1 min
+               (is /tmp/cs-sUrx3k/catalog/step.sh; /tmp/cs-sUrx3k/catalog/step.sh DIGEST)
+    Plan DIGEST · run 1 · policy managers · asked of boss and lin
+    system-a >: boss approved roll out (CODE). Starting. Ledger N · DIGEST
+    1 done    run    ./step.sh one ok   LASTED   one ok
+    system-a >: mei: roll out is done. LASTED. Ledger N · DIGEST
+    @mei
+    ");
     bot.finish().await;
 }

@@ -91,8 +91,12 @@ mod tests {
         let wanting =
             [(PolicyName::new("managers"), people(&["boss", "lin"])), (PolicyName::new("two"), people(&["lin"]))];
         let all = |page, holders: &[&str]| warnings(&wanting, page, &people(holders)).join("\n");
-        insta::assert_snapshot!(all(None, &[]), @"");
-        insta::assert_snapshot!(all(Some("https://d.example"), &["lin"]), @"");
+        insta::assert_snapshot!(all(None, &[]), @"
+        Policies managers, two want a passkey (`step_up: true`) and there is no page for it: nobody can approve. Set `decisions: {listen: …, url: …}` in the settings
+        Policy managers wants a passkey (`step_up: true`), and boss and lin have none: `countersign passkey invite PERSON`
+        Policy two wants a passkey (`step_up: true`), and lin has none: `countersign passkey invite PERSON`
+        ");
+        insta::assert_snapshot!(all(Some("https://d.example"), &["lin"]), @"Policy managers wants a passkey (`step_up: true`), and boss has none: `countersign passkey invite PERSON`");
         assert_eq!(all(Some("https://d.example"), &["lin", "boss"]), "");
         assert!(warnings(&[], None, &people(&[])).is_empty());
     }
@@ -100,11 +104,11 @@ mod tests {
     #[test]
     fn whoever_is_asked_for_a_passkey_reads_where() {
         let code: Code = "7K3F".parse().expect("a code");
-        insta::assert_snapshot!(decide_at(&code, "https://decide.example/decide/x", "22:13 SGT"), @"");
-        insta::assert_snapshot!(no_passkey(&PersonId::new("boss"), &code), @"");
-        insta::assert_snapshot!(no_page(&code), @"");
-        insta::assert_snapshot!(not_theirs(), @"");
-        insta::assert_snapshot!(added(PasskeyId(3), "my\nphone"), @"");
-        insta::assert_snapshot!(removed_to_person(PasskeyId(3)), @"");
+        insta::assert_snapshot!(decide_at(&code, "https://decide.example/decide/x", "22:13 SGT"), @"7K3F is not approved yet: it needs your passkey. Decide at https://decide.example/decide/x until 22:13 SGT. The link is for you alone and works once. To deny, `deny 7K3F because …` is enough.");
+        insta::assert_snapshot!(no_passkey(&PersonId::new("boss"), &code), @"7K3F is not approved: it needs a passkey, and you have none. Ask an operator for `countersign passkey invite boss`. To deny, `deny 7K3F because …` is enough.");
+        insta::assert_snapshot!(no_page(&code), @"7K3F is not approved: it needs a passkey, and this bot has no page for that. Ask an operator to set `decisions` in the settings. To deny, `deny 7K3F because …` is enough.");
+        insta::assert_snapshot!(not_theirs(), @"That passkey is no longer yours. Nothing has been decided. Say `approve` with the code for a new page.");
+        insta::assert_snapshot!(added(PasskeyId(3), "my\nphone"), @r#"A passkey was added for you: my\nphone (number 3). With it you approve what needs one. If that was not you, tell an operator: `countersign passkey remove 3`."#);
+        insta::assert_snapshot!(removed_to_person(PasskeyId(3)), @"Your passkey number 3 was removed by an operator. It approves nothing any more.");
     }
 }

@@ -735,7 +735,7 @@ mod tests {
     #[test]
     fn every_kind_reads_as_a_sentence() {
         let lines: Vec<String> = samples().into_iter().map(said).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
+        insta::assert_snapshot!(lines.join("\n"), @r#"
         countersign began the ledger ab12, as a trial: one person may speak as several.
         mei in system-a: start service b
         local:trial:zed in system-a, refused: start service b\nboss approved
@@ -812,8 +812,14 @@ mod tests {
         countersign saw system-a get the name incidents-old.
         mei archived system-a: nothing can be said there any more.
         mei brought system-a back.
+        countersign loaded the catalog with 2 warnings. The first: Policy managers wants a passkey
+        countersign let an operator invite boss to add a passkey until 06:33 +08.
+        boss added passkey 3: my\nphone
+        countersign let an operator remove passkey 3 of boss.
+        countersign asked boss for a passkey to decide 7K3F, plan 9f2c41d077ae, until 06:33 +08.
+        boss signed to approve 7K3F, plan 9f2c41d077ae, with passkey 3.
         countersign set its clock back by 3 s.
-        ");
+        "#);
     }
 
     #[test]

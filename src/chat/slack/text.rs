@@ -379,7 +379,7 @@ mod tests {
         let link = "https://decide.example/decide/x";
         let text = format!("7K3F needs your passkey. Decide at {link} now. https://evil.example stays text.");
         let message = Message { link: Some(link.to_owned()), ..Message::to_room(text.clone()) };
-        insta::assert_snapshot!(posts(&message)[0].blocks[0]["elements"][0]["elements"], @"");
+        insta::assert_snapshot!(posts(&message)[0].blocks[0]["elements"][0]["elements"], @r#"[{"text":"7K3F needs your passkey. Decide at ","type":"text"},{"type":"link","url":"https://decide.example/decide/x"},{"text":" now. https://evil.example stays text.","type":"text"}]"#);
         assert_eq!(
             posts(&Message::to_room(text))[0].blocks[0]["elements"][0]["elements"].as_array().map(Vec::len),
             Some(1)
