@@ -1144,11 +1144,16 @@ fn help_names_what_one_may_run_and_every_built_in() {
     deny [CODE] [because REASON]   Refuse what was asked
     withdraw [CODE]   Take your own request or your own answer back
     send back [CODE] because REASON   Want something else than what was asked
+    break glass [CODE] because REASON   Start a run at once, when it cannot wait for agreement
+    review CODE fine|not fine because REASON   Say what you think of a run that was started without agreement
+    reviews   List the reviews that are owed
     revoke [CODE] [because REASON]   Take an approval away before the run has begun
+    take back CODE   End an approval that covers further runs
     again   Repeat the last asking here, as a new one
     show CODE|run NUMBER   Show a request or a run
     stop [run NUMBER]   End a run at once
     judge [run NUMBER] worked|failed because REASON   Say what came of a step that nobody knows about
+    skip [run NUMBER] because REASON   Leave out a step that nobody knows about
     retry [run NUMBER]   Try a stuck step again
     incidents   The incidents of this room
     open incident TITLE   Say that something is wrong

@@ -22,6 +22,7 @@ mod ledger;
 mod look;
 pub mod managed;
 mod outbox;
+mod passkey;
 mod plain;
 mod review;
 mod rows;
@@ -55,6 +56,7 @@ pub use look::{
     Older,
 };
 pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
+pub use passkey::{DecisionLink, Invitation, LinkUsed, NewDecisionLink, NewPasskey, Passkey};
 pub use plain::PlainLine;
 pub use review::{NewBreak, Review, ReviewState};
 pub(crate) use rows::subject;
@@ -66,7 +68,7 @@ pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
     AttemptCheck, AutomationCheck, BrakeCheck, CoverCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck,
-    IncidentCheck, KeyCheck, Loose, RequestCheck, ReviewCheck, RunCheck, Snapshot,
+    IncidentCheck, KeyCheck, Loose, PasskeyCheck, RequestCheck, ReviewCheck, RunCheck, Snapshot,
 };
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};
 

@@ -129,7 +129,7 @@ async fn what_is_taken_back_covers_nothing_more() {
     house.say("boss", &format!("approve {}", first.code)).await;
     drive(&house, first).await;
     let list = house.say("mei", "requests").await;
-    assert!(list.contains(&format!("{} mark-often is approved for 3 runs, 1 used, until", first.code)), "{list}");
+    assert!(list.contains(&format!("{} mark often is approved for 3 runs, 1 used, until", first.code)), "{list}");
     let said = house.say("mei", &format!("take back {}", first.code)).await;
     assert!(said.starts_with("mei, you may not take"), "{said}");
     house.say("lin", &format!("take back {}", first.code)).await;
@@ -139,7 +139,7 @@ async fn what_is_taken_back_covers_nothing_more() {
     assert_eq!(state(&house, &next).await, "pending");
     house.tell().await;
     let said = house.said().await.join("\n");
-    assert!(said.contains(&format!("lin took {} back (mark-often): it covers no further runs.", first.code)), "{said}");
+    assert!(said.contains(&format!("lin took {} back (mark often): it covers no further runs.", first.code)), "{said}");
     sound(&house).await;
 }
 

@@ -3,7 +3,6 @@
 use super::super::turn::{Turn, plan_of};
 use super::{decide, look};
 use crate::approval::{self, Break, BreakOutcome, BreakRefusal};
-use crate::model::chat::Said;
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
 use crate::model::id::PersonId;
@@ -15,10 +14,8 @@ pub(super) async fn command_break_glass(turn: &mut Turn<'_>, code: Option<Code>,
     let Some(request) = decide::bind(turn, code, "break glass").await? else { return Ok(()) };
     let reason = turn.in_use.secrets.redact(reason);
     let (in_use, person, account) = (turn.in_use.clone(), turn.person.clone(), turn.incoming.account.clone());
-    let proof = match &turn.incoming.what {
-        Said::Press { proof, .. } => proof.clone(),
-        Said::Line { .. } | Said::Edit { .. } => Proof::Chat,
-    };
+    // Said in a chat: no page asks for this with a passkey.
+    let proof = Proof::Chat;
     let wanted = Break { request, person: &person, account: &account, reason: &reason, proof, line: turn.line };
     match approval::break_glass(&mut turn.tx, &in_use.catalog, wanted).await? {
         // Echoed from the ledger.

@@ -6,6 +6,7 @@ mod break_glass;
 mod decide;
 mod incident;
 mod look;
+mod step_up;
 mod unstick;
 
 use super::turn::Turn;

@@ -8,7 +8,6 @@ use crate::engine::{self, JudgeOutcome, StopOutcome};
 use crate::model::allowed::{Verb, allowed};
 use crate::model::approval::whom_to_ask;
 use crate::model::catalog::Subject;
-use crate::model::chat::Said;
 use crate::model::id::{PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::request::{Answer, Freeing, Proof, Wanted, Wish};
@@ -239,10 +238,8 @@ async fn ask_about(
 /// Counts what somebody says as their own answer, in the same transaction. Returns whether that was all that was needed.
 async fn own_words(turn: &mut Turn<'_>, request: RequestId, person: &PersonId, wanted: &Wanted) -> Result<bool> {
     let (in_use, account) = (turn.in_use.clone(), turn.incoming.account.clone());
-    let proof = match &turn.incoming.what {
-        Said::Press { proof, .. } => proof.clone(),
-        Said::Line { .. } | Said::Edit { .. } => Proof::Chat,
-    };
+    // Said in a chat: no page asks for this with a passkey.
+    let proof = Proof::Chat;
     let decide = Decide {
         request,
         person,
