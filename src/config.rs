@@ -38,6 +38,7 @@ struct File {
     slack: Vec<SlackFile>,
     #[serde(default)]
     user_groups: UserGroupsFile,
+    trusted_keys: Option<Vec<String>>,
     decisions: Option<DecisionsFile>,
 }
 
@@ -131,6 +132,9 @@ pub struct Settings {
     /// For how long an answer is relied on: 1 second to 5 minutes. Longer would let somebody approve long after they were
     /// taken out of a group that nobody can look into.
     pub user_groups_good_for: Duration,
+    /// The only public keys whose signature under an approval lets a step start, 64 hexadecimal characters each; `None`:
+    /// those that the ledger knows.
+    pub trusted_keys: Option<Vec<String>>,
     /// The pages on which people decide with a passkey; `None`: there are none, and what wants a passkey cannot be approved.
     pub decisions: Option<DecisionSettings>,
 }
@@ -287,6 +291,7 @@ impl Settings {
             user_groups_every,
             user_groups_good_for,
             decisions: file.decisions.map(read_decisions).transpose()?,
+            trusted_keys: file.trusted_keys.map(read_trusted_keys).transpose()?,
         })
     }
 }
@@ -315,6 +320,21 @@ fn read_decisions(file: DecisionsFile) -> anyhow::Result<DecisionSettings> {
         );
     }
     Ok(DecisionSettings { listen, host: host.to_owned(), origin: read.origin().ascii_serialization() })
+}
+
+/// Public keys as `countersign keys list` shows them.
+fn read_trusted_keys(keys: Vec<String>) -> anyhow::Result<Vec<String>> {
+    if keys.is_empty() {
+        bail!(
+            "trusted_keys: name at least one key, or leave it out: with none no step that needs approval could start"
+        );
+    }
+    match keys.iter().find(|key| key.len() != 64 || !key.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        Some(wrong) => bail!(
+            "trusted_keys: `{wrong}` is no public key; `countersign keys list` shows them, 64 hexadecimal characters each"
+        ),
+        None => Ok(keys.into_iter().map(|key| key.to_ascii_lowercase()).collect()),
+    }
 }
 
 fn read_slack(file: SlackFile) -> anyhow::Result<SlackSettings> {

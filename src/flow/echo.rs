@@ -160,6 +160,8 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::PasskeyInvited { .. }
         | Happened::DecisionLinked { .. }
         | Happened::PasskeyUsed { .. }
+        | Happened::KeyAdded { .. }
+        | Happened::KeyRetired { .. }
         | Happened::ClockJumped { .. } => Ok(Vec::new()),
         Happened::CatalogWarned { warnings } => {
             // At a start the operator reads it; after a reload whoever changed the catalog may be in a room.
@@ -450,6 +452,8 @@ impl Teller<'_> {
             | Happened::PasskeyRemoved { .. }
             | Happened::DecisionLinked { .. }
             | Happened::PasskeyUsed { .. }
+            | Happened::KeyAdded { .. }
+            | Happened::KeyRetired { .. }
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;

@@ -13,6 +13,7 @@ mod follow;
 mod guard;
 mod health;
 pub(crate) mod incidents;
+mod keys;
 mod ledger;
 mod pages;
 mod passkeys;
@@ -50,6 +51,7 @@ use crate::text::time::Times;
 use session::Sessions;
 
 pub use guard::Hosts;
+pub(crate) use keys::told as keys_told;
 pub use session::entry_key;
 pub use token::{Token, TokenError};
 pub use trial::Trial;
@@ -94,6 +96,8 @@ pub struct WebState {
     pub decisions: Option<String>,
     /// Further names, with port if it is not the scheme's own, under which browsers and clients reach this server.
     pub names: Vec<String>,
+    /// Where this process keeps the key that it signs with.
+    pub keys: crate::ledger::keys::Place,
     /// Whether each chat workspace is heard.
     pub hearings: Vec<Arc<Hearing>>,
     /// How long a loop of this process may give no sign of life before `/healthz` says that it hangs.
@@ -145,6 +149,7 @@ pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>)
     let api = Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())
+        .merge(keys::routes())
         .merge(incidents::routes())
         .merge(passkeys::routes())
         .merge(events::routes())
