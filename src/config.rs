@@ -290,9 +290,24 @@ impl Settings {
             slack: file.slack.into_iter().map(read_slack).collect::<anyhow::Result<_>>()?,
             user_groups_every,
             user_groups_good_for,
-            decisions: file.decisions.map(read_decisions).transpose()?,
             trusted_keys: file.trusted_keys.map(read_trusted_keys).transpose()?,
+            decisions: file.decisions.map(read_decisions).transpose()?,
         })
+    }
+}
+
+/// Public keys as `countersign keys list` shows them.
+fn read_trusted_keys(keys: Vec<String>) -> anyhow::Result<Vec<String>> {
+    if keys.is_empty() {
+        bail!(
+            "trusted_keys: name at least one key, or leave it out: with none no step that needs approval could start"
+        );
+    }
+    match keys.iter().find(|key| key.len() != 64 || !key.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        Some(wrong) => bail!(
+            "trusted_keys: `{wrong}` is no public key; `countersign keys list` shows them, 64 hexadecimal characters each"
+        ),
+        None => Ok(keys.into_iter().map(|key| key.to_ascii_lowercase()).collect()),
     }
 }
 
@@ -320,21 +335,6 @@ fn read_decisions(file: DecisionsFile) -> anyhow::Result<DecisionSettings> {
         );
     }
     Ok(DecisionSettings { listen, host: host.to_owned(), origin: read.origin().ascii_serialization() })
-}
-
-/// Public keys as `countersign keys list` shows them.
-fn read_trusted_keys(keys: Vec<String>) -> anyhow::Result<Vec<String>> {
-    if keys.is_empty() {
-        bail!(
-            "trusted_keys: name at least one key, or leave it out: with none no step that needs approval could start"
-        );
-    }
-    match keys.iter().find(|key| key.len() != 64 || !key.bytes().all(|byte| byte.is_ascii_hexdigit())) {
-        Some(wrong) => bail!(
-            "trusted_keys: `{wrong}` is no public key; `countersign keys list` shows them, 64 hexadecimal characters each"
-        ),
-        None => Ok(keys.into_iter().map(|key| key.to_ascii_lowercase()).collect()),
-    }
 }
 
 fn read_slack(file: SlackFile) -> anyhow::Result<SlackSettings> {

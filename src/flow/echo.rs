@@ -157,11 +157,11 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::GroupSeen { .. }
         | Happened::GroupUnseen { .. }
         | Happened::RoomChanged { .. }
+        | Happened::KeyAdded { .. }
+        | Happened::KeyRetired { .. }
         | Happened::PasskeyInvited { .. }
         | Happened::DecisionLinked { .. }
         | Happened::PasskeyUsed { .. }
-        | Happened::KeyAdded { .. }
-        | Happened::KeyRetired { .. }
         | Happened::ClockJumped { .. } => Ok(Vec::new()),
         Happened::CatalogWarned { warnings } => {
             // At a start the operator reads it; after a reload whoever changed the catalog may be in a room.
@@ -446,14 +446,14 @@ impl Teller<'_> {
             | Happened::GroupUnseen { .. }
             | Happened::WasAway { .. }
             | Happened::RoomChanged { .. }
+            | Happened::KeyAdded { .. }
+            | Happened::KeyRetired { .. }
             | Happened::CatalogWarned { .. }
             | Happened::PasskeyInvited { .. }
             | Happened::PasskeyAdded { .. }
             | Happened::PasskeyRemoved { .. }
             | Happened::DecisionLinked { .. }
             | Happened::PasskeyUsed { .. }
-            | Happened::KeyAdded { .. }
-            | Happened::KeyRetired { .. }
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;

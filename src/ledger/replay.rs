@@ -66,11 +66,10 @@ const STATELESS: [&str; 24] = [
 const OF_AUTOMATION: [&str; 5] =
     ["trigger_fired", "trigger_held", "trigger_released", "automation_paused", "automation_resumed"];
 
-/// Kinds that tell of passkeys, and of no other row.
-const OF_PASSKEYS: [&str; 2] = ["passkey_added", "passkey_removed"];
-
 /// Kinds that tell of keys, and of no other row.
 const OF_KEYS: [&str; 2] = ["key_added", "key_retired"];
+/// Kinds that tell of passkeys, and of no other row.
+const OF_PASSKEYS: [&str; 2] = ["passkey_added", "passkey_removed"];
 
 /// How many characters of a value a finding shows.
 const SHOWN: usize = 80;
@@ -101,10 +100,10 @@ pub(super) struct Replay {
     passkeys: BTreeMap<PasskeyId, PasskeyFacts>,
     /// The last erased event that told of brakes, firings or the pause.
     blind_automation: Option<u64>,
-    /// The last erased event that told of a passkey.
-    blind_passkeys: Option<u64>,
     /// Whether an event was erased that told of a key.
     blind_keys: bool,
+    /// The last erased event that told of a passkey.
+    blind_passkeys: Option<u64>,
     /// Runs of which an event was erased, with the last one. Nothing said before it is known to be the last word.
     blind: BTreeMap<RunId, u64>,
     /// The same of incidents.
@@ -455,12 +454,12 @@ impl Replay {
             self.blind_automation = Some(self.turn);
             return;
         }
-        if OF_PASSKEYS.contains(&row.kind.as_str()) {
-            self.blind_passkeys = Some(self.turn);
-            return;
-        }
         if OF_KEYS.contains(&row.kind.as_str()) {
             self.blind_keys = true;
+            return;
+        }
+        if OF_PASSKEYS.contains(&row.kind.as_str()) {
+            self.blind_passkeys = Some(self.turn);
             return;
         }
         match (row.scope.run, row.scope.incident) {

@@ -396,6 +396,15 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::RoomChanged { room, at: _, account, person, change } => {
             room_changed(&channel(room), account, person.as_ref(), change)
         }
+        Happened::KeyAdded { key, host, by } => {
+            bot(format!("signs approvals on {} with the key {} (made by {}).", visible(host), key.short(), visible(by)))
+        }
+        Happened::KeyRetired { key, at: _, by, why } => bot(format!(
+            "accepts nothing more that the key {} signs: {} (said by {}).",
+            key.short(),
+            visible(why),
+            visible(by)
+        )),
         Happened::CatalogWarned { warnings } => {
             let first = warnings.first().map(|warning| format!(" The first: {}", shown(warning))).unwrap_or_default();
             bot(format!("loaded the catalog with {}.{first}", counted(warnings.len(), "warning")))
@@ -432,15 +441,6 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             };
             told(person, format!("signed to {word} {code}, plan {}, with passkey {passkey}.", digest.short()))
         }
-        Happened::KeyAdded { key, host, by } => {
-            bot(format!("signs approvals on {} with the key {} (made by {}).", visible(host), key.short(), visible(by)))
-        }
-        Happened::KeyRetired { key, at: _, by, why } => bot(format!(
-            "accepts nothing more that the key {} signs: {} (said by {}).",
-            key.short(),
-            visible(why),
-            visible(by)
-        )),
         Happened::ClockJumped { millis } => {
             let way = if *millis < 0 { "back" } else { "forward" };
             bot(format!("set its clock {way} by {}.", lasted(millis.unsigned_abs())))
