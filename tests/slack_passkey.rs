@@ -69,8 +69,8 @@ async fn whoever_approves_in_slack_alone_sees_where_and_the_thread_hears_what_ca
     let rest = bot.rest().await;
     page.push(rest.lines().filter(|line| !line.contains("(is /")).collect::<Vec<_>>().join("\n"));
     insta::assert_snapshot!(page.join("\n\n"), @"
-    direct boss: A passkey was added for you: phone (number 1). With it you approve what needs one. If that was not you, tell an operator: countersign passkey remove 1.
     direct boss2: A passkey was added for you: phone (number 1). With it you approve what needs one. If that was not you, tell an operator: countersign passkey remove 1.
+    direct boss: A passkey was added for you: phone (number 1). With it you approve what needs one. If that was not you, tell an operator: countersign passkey remove 1.
 
     CODE is not approved yet: it needs your passkey. Decide at LINK until TIME. The link is for you alone and works once. To deny, deny CODE because … is enough.
 
