@@ -260,7 +260,7 @@ impl Checker {
             other => {
                 let message = format!("{} is not possible here", words::quoted(other));
                 let problem = Problem::new(written.place, message).label("expected required or optional");
-                self.problem(input, problem.nearest(other, ["required", "optional"].into_iter()));
+                self.problem(input, problem.nearest(other, ["required", "optional"]));
                 false
             }
         }
@@ -330,7 +330,7 @@ impl Checker {
             let message = format!("{} is nobody who could be left out", words::quoted(&written.value));
             let problem = Problem::new(written.place, message)
                 .label(format!("expected {LAST_AUTHOR}"))
-                .nearest(&written.value, [LAST_AUTHOR].into_iter());
+                .nearest(&written.value, [LAST_AUTHOR]);
             self.problem(input, problem.hint("whoever asks never agrees: that needs no words"));
         }
         author
