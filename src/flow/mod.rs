@@ -19,9 +19,11 @@ mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use chrono::{DateTime, Utc};
+
 use crate::chat::{Adapter, Limits, Long, Used};
 use crate::command;
-use crate::engine::plan::{LocalWorld, World, plan};
+use crate::engine::plan::{LocalWorld, PlanFor, World, plan};
 use crate::engine::{Secrets, SecretsSource};
 use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::{Account, RoomAddress, UserGroup};
@@ -86,6 +88,10 @@ pub struct App {
     /// What platforms have said of their user groups. Locked after `in_use`.
     sightings: Mutex<Sightings>,
     user_groups: UserGroupTimes,
+    /// Under which address people decide with a passkey; `None`: there are no such pages.
+    decisions: Option<String>,
+    /// What was last said to be looked at in the catalog in use.
+    warned: Mutex<Vec<String>>,
     /// A clock that nobody sets: how old an answer is does not depend on what the database's clock does.
     steady: Clock,
 }
@@ -103,7 +109,15 @@ impl App {
         let in_use = RwLock::new(Arc::new(InUse::new(loaded, &own_secrets)));
         let steady = Clock::starting_at(store.clock().now());
         let (sightings, user_groups) = (Mutex::default(), UserGroupTimes::default());
-        Self { store, times, world, adapters, own_secrets, in_use, sightings, user_groups, steady }
+        let (decisions, warned) = (None, Mutex::default());
+        Self { store, times, world, adapters, own_secrets, in_use, sightings, user_groups, decisions, warned, steady }
+    }
+
+    /// Sends people to pages under this address where a decision wants a passkey.
+    #[must_use]
+    pub fn deciding_at(mut self, origin: Option<String>) -> Self {
+        self.decisions = origin;
+        self
     }
 
     /// Asks for platforms' user groups at these times.
@@ -203,7 +217,8 @@ impl App {
     }
 }
 
-/// Makes a plan of a runbook named as in a room, with arguments given by name; checked as a line of the room would be.
+/// Makes a plan of a runbook named as in a room, with arguments given by name, as it would be at a moment; checked as a line
+/// of the room would be.
 ///
 /// # Errors
 /// The sentence that the room would read.
@@ -211,11 +226,12 @@ pub fn make_plan<'a>(
     catalog: &Catalog,
     runbook: &str,
     params: impl IntoIterator<Item = (&'a str, &'a str)>,
+    at: DateTime<Utc>,
     world: &dyn World,
 ) -> Result<Sealed, String> {
     let (name, params) = command::named_run(catalog, runbook, params).map_err(|error| text::command::wrong(&error))?;
     let runbook = catalog.runbooks.get(&name).ok_or("the catalog has no such runbook")?;
-    let plan = plan(catalog, runbook, &params, world).map_err(|refusal| text::chain(&refusal))?;
+    let plan = plan(catalog, runbook, &params, PlanFor::at(at), world).map_err(|refusal| text::chain(&refusal))?;
     Sealed::seal(&plan).map_err(|error| error.to_string())
 }
 

@@ -4,19 +4,21 @@
 //! where and why) and I13 (a request that waits means what it meant; when the new catalog would make another plan of it,
 //! its thread says so).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use notify::Watcher;
 use tokio::sync::{mpsc, watch};
 
 use super::App;
 use super::turn::plan_of;
-use crate::engine::plan::plan;
+use crate::engine::plan::{PlanFor, plan};
 use crate::metrics::beats::{Loop, beat};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
-use crate::model::id::{Digest, RequestId};
+use crate::model::id::{Digest, PersonId, RequestId, TriggerName};
 use crate::model::plan::{Plan, Sealed};
 use crate::runbook::{self, Loaded};
 use crate::store::{Request, StoreError};
@@ -119,7 +121,48 @@ async fn take(app: &App, loaded: Loaded, was_refused: bool) -> Result<(), StoreE
     let scope = Scope { audience: was_refused.then(|| "rooms".to_owned()), ..Scope::default() };
     let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
     app.store.record(&[NewEvent { scope, cause: None, record }]).await?;
+    app.warn(Told::InRooms).await?;
     tell_what_differs(app).await
+}
+
+/// Who is told of what should be looked at in a catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// The operator, by the log.
+    ByLog,
+    /// The rooms as well.
+    InRooms,
+}
+
+impl App {
+    /// Says what should be looked at in the catalog with which the bot starts: to the operator, and in the ledger.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn warn_at_start(&self) -> Result<(), StoreError> {
+        self.warn(Told::ByLog).await
+    }
+
+    /// The same once more only if it is something else.
+    async fn warn(&self, told: Told) -> Result<(), StoreError> {
+        let holders = self.store.list_passkeys(None).await?;
+        let holders: BTreeSet<PersonId> =
+            holders.into_iter().filter(|passkey| passkey.removed_at.is_none()).map(|passkey| passkey.person).collect();
+        let wanting = self.in_use().catalog.wanting_passkeys();
+        let warnings = text::passkey::warnings(&wanting, self.decisions.as_deref(), &holders);
+        let before =
+            std::mem::replace(&mut *self.warned.lock().unwrap_or_else(PoisonError::into_inner), warnings.clone());
+        if warnings.is_empty() || warnings == before {
+            return Ok(());
+        }
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let scope = Scope { audience: (told == Told::InRooms).then(|| "rooms".to_owned()), ..Scope::default() };
+        let record = Record { what: Happened::CatalogWarned { warnings }, rows: Vec::new() };
+        self.store.record(&[NewEvent { scope, cause: None, record }]).await?;
+        Ok(())
+    }
 }
 
 /// `drawn` is for the operator, `lines` for the rooms.
@@ -189,7 +232,8 @@ async fn compare(app: &App, request: &Request, now: Option<Option<Digest>>) -> R
     let Some(run) = app.store.find_run(request.run).await? else { return Ok(Compared::Gone) };
     let now = match now {
         Some(now) => now,
-        None => made_now(app, &plan_of(&run)?),
+        // A plan is of the moment in which its run was made: a request to retry asks for the same plan later.
+        None => made_now(app, &plan_of(&run)?, run.created_at, run.trigger.as_ref()),
     };
     if now == Some(request.digest) || told(request, now) {
         return Ok(Compared::Same);
@@ -209,11 +253,11 @@ async fn compare(app: &App, request: &Request, now: Option<Option<Digest>>) -> R
     Ok(Compared::Told(now))
 }
 
-/// The digest of the plan that the catalog in force would make; `None`: it would make none.
-fn made_now(app: &App, asked: &Plan) -> Option<Digest> {
+/// The digest of the plan that the catalog in force would have made when it was asked for; `None`: it would make none.
+fn made_now(app: &App, asked: &Plan, at: DateTime<Utc>, trigger: Option<&TriggerName>) -> Option<Digest> {
     let in_use = app.in_use();
     let runbook = in_use.catalog.runbooks.get(&asked.runbook)?;
-    let plan = plan(&in_use.catalog, runbook, &asked.params, &app.world).ok()?;
+    let plan = plan(&in_use.catalog, runbook, &asked.params, PlanFor { at, trigger }, &app.world).ok()?;
     Some(Sealed::seal(&plan).ok()?.digest())
 }
 

@@ -39,6 +39,8 @@ names! {
     PersonId,
     /// A group of people.
     GroupName,
+    /// A rota: people who take turns at being on call.
+    RotaName,
     /// A system: what an environment and a room belong to.
     SystemName,
     /// A service of a system.
@@ -94,6 +96,10 @@ numbers! {
     EventId,
     /// A place in the ledger: 1 is the first event, no gaps.
     Position,
+    /// A passkey of a person.
+    PasskeyId,
+    /// A one-time page on which one person may decide one request.
+    LinkId,
 }
 
 /// SHA-256, of a plan, an output or a ledger row.

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod automation;
 pub mod away;
+pub mod choice;
 pub mod command;
 pub mod doctor;
 pub mod echo;
@@ -14,7 +15,10 @@ pub mod flaps;
 pub mod incident;
 pub mod incident_room;
 pub mod life;
+pub mod on_call;
+pub mod passkey;
 pub mod plan;
+pub mod policy;
 pub mod report;
 pub mod time;
 pub mod timeline;
