@@ -21,4 +21,5 @@ pub mod report;
 pub mod request;
 pub mod rota;
 pub mod run;
+pub mod signature;
 pub mod trace;

@@ -164,6 +164,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             valid_until,
             start_by,
             relaxed,
+            signed: _,
         } => {
             let until = times.until(*valid_until, now);
             let why = match automatic {
@@ -216,7 +217,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             };
             bot(words)
         }
-        Happened::AttemptStarted { run, step, number, digest: _, grant: _ } => {
+        Happened::AttemptStarted { run, step, number, digest: _, grant: _, executor: _ } => {
             bot(format!("started {}.", attempt(*run, *step, *number)))
         }
         Happened::AttemptEnded { run, step, number, outcome, exit_code, millis, summary, output_sha256: _, checks } => {
@@ -394,6 +395,51 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         }
         Happened::RoomChanged { room, at: _, account, person, change } => {
             room_changed(&channel(room), account, person.as_ref(), change)
+        }
+        Happened::KeyAdded { key, host, by } => {
+            bot(format!("signs approvals on {} with the key {} (made by {}).", visible(host), key.short(), visible(by)))
+        }
+        Happened::KeyRetired { key, at: _, by, why } => bot(format!(
+            "accepts nothing more that the key {} signs: {} (said by {}).",
+            key.short(),
+            visible(why),
+            visible(by)
+        )),
+        Happened::CatalogWarned { warnings } => {
+            let first = warnings.first().map(|warning| format!(" The first: {}", shown(warning))).unwrap_or_default();
+            bot(format!("loaded the catalog with {}.{first}", counted(warnings.len(), "warning")))
+        }
+        Happened::PasskeyInvited { person, expires_at } => {
+            bot(format!("let an operator invite {person} to add a passkey until {}.", times.until(*expires_at, now)))
+        }
+        Happened::PasskeyAdded { passkey, person, name, credential: _, public_key: _ } => {
+            told(person, format!("added passkey {passkey}: {}", shown(name)))
+        }
+        Happened::PasskeyRemoved { passkey, person } => {
+            bot(format!("let an operator remove passkey {passkey} of {person}."))
+        }
+        Happened::DecisionLinked { request: _, code, person, account: _, digest, link: _, expires_at } => bot(format!(
+            "asked {person} for a passkey to decide {code}, plan {}, until {}.",
+            digest.short(),
+            times.until(*expires_at, now)
+        )),
+        Happened::PasskeyUsed {
+            passkey,
+            person,
+            request: _,
+            code,
+            digest,
+            link: _,
+            answer,
+            client_data: _,
+            authenticator_data: _,
+            signature: _,
+        } => {
+            let word = match answer {
+                Answer::Approve => "approve",
+                Answer::Deny => "deny",
+            };
+            told(person, format!("signed to {word} {code}, plan {}, with passkey {passkey}.", digest.short()))
         }
         Happened::ClockJumped { millis } => {
             let way = if *millis < 0 { "back" } else { "forward" };
@@ -685,6 +731,15 @@ mod tests {
                 "change": {"change": "archived"}}),
             json!({"kind": "room_changed", "room": room, "at": later, "account": mei, "person": "mei",
                 "change": {"change": "unarchived"}}),
+            json!({"kind": "catalog_warned", "warnings": ["Policy managers wants a passkey", "x"]}),
+            json!({"kind": "passkey_invited", "person": "boss", "expires_at": later}),
+            json!({"kind": "passkey_added", "passkey": 3, "person": "boss", "name": "my\nphone", "credential": "AQ",
+                "public_key": "AQ"}),
+            json!({"kind": "passkey_removed", "passkey": 3, "person": "boss"}),
+            json!({"kind": "decision_linked", "request": 1, "code": "7K3F", "person": "boss", "account": "local:trial:boss",
+                "digest": digest, "link": digest, "expires_at": later}),
+            json!({"kind": "passkey_used", "passkey": 3, "person": "boss", "request": 1, "code": "7K3F", "digest": digest,
+                "link": digest, "answer": "approve", "client_data": "e30", "authenticator_data": "AQ", "signature": "AQ"}),
             json!({"kind": "clock_jumped", "millis": -3000}),
         ]
     }
@@ -692,7 +747,7 @@ mod tests {
     #[test]
     fn every_kind_reads_as_a_sentence() {
         let lines: Vec<String> = samples().into_iter().map(said).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
+        insta::assert_snapshot!(lines.join("\n"), @r#"
         countersign began the ledger ab12, as a trial: one person may speak as several.
         mei in system-a: start service b
         local:trial:zed in system-a, refused: start service b\nboss approved
@@ -769,8 +824,14 @@ mod tests {
         countersign saw system-a get the name incidents-old.
         mei archived system-a: nothing can be said there any more.
         mei brought system-a back.
+        countersign loaded the catalog with 2 warnings. The first: Policy managers wants a passkey
+        countersign let an operator invite boss to add a passkey until 06:33 +08.
+        boss added passkey 3: my\nphone
+        countersign let an operator remove passkey 3 of boss.
+        countersign asked boss for a passkey to decide 7K3F, plan 9f2c41d077ae, until 06:33 +08.
+        boss signed to approve 7K3F, plan 9f2c41d077ae, with passkey 3.
         countersign set its clock back by 3 s.
-        ");
+        "#);
     }
 
     #[test]
