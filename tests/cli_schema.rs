@@ -213,6 +213,7 @@ services:
         "work.yaml",
         r#"
 runbook: work
+risk: high
 title: Work
 why: For the test.
 say: ["work on {service}"]
@@ -248,6 +249,21 @@ stages: [{approvers: [group:ops, person:boss], quorum: 1}]
 expires: 30m
 valid_for: 2h
 automatic: [web-down]
+"#,
+    ),
+    (
+        "freeze.yaml",
+        r#"
+policy: freeze
+title: Nothing changes
+refuse: Nobody is here to help
+when:
+  runbooks: [work]
+  risk: [high]
+  environments: [production]
+  targets: [shop, web]
+  during: [{from: 2026-12-20 00:00, until: 2027-01-03 09:00, zone: Asia/Singapore}]
+  outside: [{days: [mon, tue], from: "09:00", until: "18:00", zone: UTC}]
 "#,
     ),
     (
