@@ -214,6 +214,7 @@ services:
         r#"
 runbook: work
 risk: high
+author: boss
 title: Work
 why: For the test.
 say: ["work on {service}"]
@@ -245,10 +246,23 @@ steps:
         r#"
 policy: managers
 title: A manager agrees
-stages: [{approvers: [group:ops, person:boss], quorum: 1}]
+stages:
+  - approvers: [group:ops, person:boss]
+    quorum: 1
+    denials: 1
+    reason: required
+    step_up: true
+    expires: 20m
+    remind_after: 3m
+    ring_after: 5m
+    escalate: [{after: 8m, to: [rota:ops-primary]}]
 expires: 30m
+starts_within: 10m
 valid_for: 2h
 automatic: [web-down]
+exclude: [last_author]
+relax: [requester_may_agree]
+may_delegate: false
 "#,
     ),
     (
