@@ -213,22 +213,19 @@ impl When {
         self.outside.iter().any(|window| window.end_around(at).is_some())
     }
 
-    /// From when on its times no longer hold, if they do at a moment, and by whose clocks that is said; `None`: never, or
-    /// later than in two years.
+    /// From when on its times no longer hold, if they do at a moment, and by whose clocks that is said; `None`: never, as far
+    /// as one can see.
     pub fn holds_until(&self, at: DateTime<Utc>) -> Option<(DateTime<Utc>, Tz)> {
-        let far = at.checked_add_days(Days::new(2 * 366))?;
+        /// Times of a week that touch each other for so long have no end: some two years of days.
+        const MOST_IN_A_ROW: usize = 800;
         let end_around = |at| {
-            self.during
-                .iter()
-                .filter_map(move |window| Some((window.end_around(at)?, window.zone())))
-                .max_by_key(|it| it.0)
+            let ends = self.during.iter().filter_map(move |window| Some((window.end_around(at)?, window.zone())));
+            ends.max_by_key(|it| it.0)
         };
         // Times that follow each other without a gap are one.
-        let mut end = end_around(at);
-        while let Some(later) = end.filter(|(end, _)| *end <= far).and_then(|(end, _)| end_around(end)) {
-            end = Some(later);
-        }
-        let end = end.filter(|(end, _)| *end <= far);
+        let ends = std::iter::successors(end_around(at), |(end, _)| end_around(*end));
+        let in_a_row: Vec<(DateTime<Utc>, Tz)> = ends.take(MOST_IN_A_ROW).collect();
+        let end = in_a_row.last().copied().filter(|_| in_a_row.len() < MOST_IN_A_ROW);
         let next = |window: &Window| Some((window.next_start(at)?, window.zone()));
         let excepted = self.outside.iter().filter_map(next).min_by_key(|it| it.0);
         [end, excepted].into_iter().flatten().min_by_key(|it| it.0)
