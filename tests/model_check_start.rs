@@ -213,6 +213,7 @@ fn stored(state: &State, digest: Digest) -> StoredGrant {
         decisions: vec![decision],
         broken: None,
         under: None,
+        unasked: false,
     }
 }
 
