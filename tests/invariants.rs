@@ -48,3 +48,5 @@ mod repeat;
 mod retry;
 #[path = "invariants/signatures.rs"]
 mod signatures;
+#[path = "invariants/unasked.rs"]
+mod unasked;

@@ -165,6 +165,7 @@ fn policy(stages: Vec<Stage>) -> PlanPolicy {
         denied_before: None,
         repeat: None,
         break_glass: None,
+        unasked: Vec::new(),
         automatic: Vec::new(),
         text: String::new(),
     }

@@ -115,7 +115,7 @@ pub fn derive(
     let plan = sealed.open()?;
     let policy = plan.policy.as_ref().ok_or(GrantError::NoPolicy)?;
     let counted = signature::check(stored, trust, policy)?;
-    if starts_by_itself(stored, policy) {
+    if starts_by_itself(stored, policy) || starts_unasked(stored, policy) {
         return Ok((grant(stored, &plan), plan));
     }
     if let Some(under) = &stored.under {
@@ -167,6 +167,15 @@ fn grant(stored: &StoredGrant, plan: &Plan) -> Grant {
             .map(|step| Rule { idempotent: step.idempotent, times: step.retry.map_or(0, |retry| retry.times) })
             .collect(),
     }
+}
+
+/// Whether the frozen policy lets whoever asked start without anybody's answer. That they are among those whom it means, and how
+/// often, was looked at when the grant was given, with its signature; once somebody has decided, decisions are what counts.
+fn starts_unasked(stored: &StoredGrant, policy: &PlanPolicy) -> bool {
+    let [person] = stored.requesters.as_slice() else { return false };
+    let named = policy.unasked.iter().any(|rule| rule.may_name(person));
+    let alone = stored.trigger.is_none() && stored.broken.is_none() && stored.under.is_none();
+    stored.unasked && named && alone && stored.retry_step.is_none() && stored.decisions.is_empty()
 }
 
 /// Whether the frozen policy itself lets this run start: it names the trigger that asked for the run, and nobody was
@@ -260,6 +269,7 @@ pub(super) mod tests {
             denied_before: None,
             repeat: None,
             break_glass: None,
+            unasked: Vec::new(),
             automatic: automatic.iter().map(|name| TriggerName::new(*name)).collect(),
             text: String::new(),
         };
@@ -300,6 +310,7 @@ pub(super) mod tests {
             decisions: Vec::new(),
             broken: None,
             under: None,
+            unasked: false,
         }
     }
 

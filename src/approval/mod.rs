@@ -13,6 +13,7 @@ mod free;
 mod grant;
 mod repeat;
 mod signature;
+mod unasked;
 
 pub use break_glass::{Break, BreakOutcome, BreakRefusal, break_glass};
 pub use decide::{
@@ -23,3 +24,4 @@ pub use free::{Free, Freed, free};
 pub use grant::{After, Grant, GrantError, Step, derive};
 pub use repeat::{grant_under, take_cover};
 pub use signature::{Give, NotSigned, Why, give, rule_of};
+pub use unasked::{grant_unasked, may_start_unasked};

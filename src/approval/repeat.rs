@@ -96,6 +96,7 @@ pub async fn grant_under(tx: &mut Tx, request: RequestId, cover: &Cover, line: O
         start_by: Some(start_by),
         relaxed: count.relaxed.into_iter().collect(),
         broken: None,
+        unasked: None,
         under: Some(Under {
             request: original.id,
             code: original.code,

@@ -11,7 +11,7 @@ use crate::model::plan::PlanPolicy;
 use crate::model::request::{Answer, Decision};
 use crate::model::signature::{
     Basis, Counted, GRANT_VERSION, PublicKey, SignatureError, Signed, SignedDecision, Statement, Trust, break_rule,
-    trigger_rule,
+    trigger_rule, unasked_rule,
 };
 use crate::store::{KeyKnown, Request, Result, StoreError, StoredDecision, StoredGrant, StoredSignature, Tx};
 
@@ -153,7 +153,13 @@ pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) ->
             }
             // A further attempt of a step is never by itself (I3), and once somebody has decided, decisions are what counts.
             let by_itself = stored.retry_step.is_none() && stored.decisions.is_empty();
-            match rule_of(stored.trigger.as_ref(), policy) {
+            let whoever = match (stored.trigger.as_ref(), stored.requesters.as_slice()) {
+                (None, [person]) if stored.unasked && policy.unasked.iter().any(|rule| rule.may_name(person)) => {
+                    Some(unasked_rule(person))
+                }
+                (trigger, _) => rule_of(trigger, policy),
+            };
+            match whoever {
                 Some(expected) if by_itself && expected == *rule => Ok(Vec::new()),
                 Some(_) | None => Err(NotSigned::Rule),
             }

@@ -353,6 +353,7 @@ pub fn frozen(policy: &Policy, runbook: &Runbook, system: &System) -> Result<Pla
         denied_before: None,
         repeat: policy.repeat,
         break_glass: policy.break_glass.as_ref().map(|rules| rules.of_system(system)),
+        unasked: policy.unasked.iter().filter(|(of, _)| *of == runbook.name).map(|(_, rule)| rule.clone()).collect(),
         automatic: policy.automatic.clone(),
         text: policy.text.clone(),
     })

@@ -163,6 +163,7 @@ mod tests {
                 start_by: None,
                 relaxed: Vec::new(),
                 broken: None,
+                unasked: None,
                 under: None,
                 covers: None,
                 valid_until: at(600),

@@ -21,16 +21,18 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use super::report::{At, Finding, Findings};
 use crate::model::approval::{Asked, Because, Rules, Tally, tally};
 use crate::model::catalog::{Stage, Subject};
-use crate::model::event::{Brake, Covers, Happened, Record, RowMark, Scope, Under};
+use crate::model::event::{Brake, Covers, Happened, Record, RowMark, Scope, StartedUnasked, Under};
 use crate::model::id::{
     Digest, GrantId, InboxId, IncidentId, PasskeyId, PersonId, RequestId, RunId, ServiceName, TriggerName,
 };
 use crate::model::plan::PlanPolicy;
 use crate::model::plan::{Plan, PlanStep, Sealed};
-use crate::model::policy::{Relaxed, Repeat};
+use crate::model::policy::{Relaxed, Repeat, Unasked};
 use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, ReviewVerdict, Wish};
 use crate::model::run::{AttemptState, Outcome, Verdict};
-use crate::model::signature::{Basis, Counted, PublicKey, Signed, SignedDecision, break_rule, evidence, trigger_rule};
+use crate::model::signature::{
+    Basis, Counted, PublicKey, Signed, SignedDecision, break_rule, evidence, trigger_rule, unasked_rule,
+};
 use crate::store::{
     AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, CoverCheck, DecisionCheck, FiringCheck,
     GrantCheck, IncidentCheck, KeyCheck, PasskeyCheck, RequestCheck, ReviewCheck, RunCheck,
@@ -88,6 +90,8 @@ pub(super) struct Replay {
     grants: BTreeMap<GrantId, GrantFacts>,
     /// By request.
     broken: BTreeMap<RequestId, BrokenFacts>,
+    /// When runs of each runbook were started because whoever asked may start it.
+    unasked: BTreeMap<String, Vec<DateTime<Utc>>>,
     /// By request.
     covers: BTreeMap<RequestId, CoverFacts>,
     /// The ledger's own name, which every signature names.
@@ -214,6 +218,7 @@ struct How<'a> {
     automatic: Option<&'a TriggerName>,
     broken: Option<&'a PersonId>,
     under: Option<&'a Under>,
+    unasked: Option<&'a StartedUnasked>,
 }
 
 /// An approval that covers further runs, by the last event that says something of it.
@@ -258,6 +263,8 @@ struct GrantFacts {
     start_by: Option<DateTime<Utc>>,
     /// Under which earlier approval, as which run.
     under: Option<(RequestId, u32)>,
+    /// Whether nobody was asked because whoever asked may start it.
+    unasked: bool,
     signed: Option<Signed>,
 }
 
@@ -755,10 +762,16 @@ impl Replay {
                 relaxed: _,
                 broken,
                 under,
+                unasked,
                 covers,
                 signed,
             } => {
-                let how = How { automatic: automatic.as_ref(), broken: broken.as_ref(), under: under.as_ref() };
+                let how = How {
+                    automatic: automatic.as_ref(),
+                    broken: broken.as_ref(),
+                    under: under.as_ref(),
+                    unasked: unasked.as_ref(),
+                };
                 for why in self.wrong_with_grant(request, run, digest, &by, how, when) {
                     findings.push(Finding::Grant { request, at, why });
                 }
@@ -772,11 +785,26 @@ impl Replay {
                     (cover.used, cover.at, cover.turn) = (cover.used + 1, at, turn);
                 }
                 let under = under.map(|under| (under.request, under.number));
-                let facts = GrantFacts { at, when, run, request, digest, valid_until, start_by, under, signed };
+                let facts = GrantFacts {
+                    at,
+                    when,
+                    run,
+                    request,
+                    digest,
+                    valid_until,
+                    start_by,
+                    under,
+                    unasked: unasked.is_some(),
+                    signed,
+                };
+                if unasked.is_some() {
+                    let runbook = self.runs.get(&run).and_then(|run| run.planned.as_ref()).map(|p| p.runbook.clone());
+                    self.unasked.entry(runbook.unwrap_or_default()).or_default().push(when);
+                }
                 let rule = match (&automatic, self.broken.get(&request).filter(|_| broken.is_some())) {
                     (Some(trigger), _) => Some(trigger_rule(trigger)),
                     (None, Some(broken)) => broken.line.map(|line| break_rule(&broken.person, InboxId(line))),
-                    (None, None) => None,
+                    (None, None) => unasked.as_ref().map(|started| unasked_rule(&started.person)),
                 };
                 for why in self.wrong_with_signature(grant, &facts, &by, rule.as_deref()) {
                     findings.push(Finding::Grant { request, at, why });
@@ -949,7 +977,7 @@ impl Replay {
         how: How<'_>,
         when: DateTime<Utc>,
     ) -> Vec<String> {
-        let How { automatic, broken, under } = how;
+        let How { automatic, broken, under, unasked } = how;
         let Some(asked) = self.requests.get(&request) else {
             if self.blind.contains_key(&run) {
                 self.not_compared += 1;
@@ -998,6 +1026,10 @@ impl Replay {
             wrong.extend(self.wrong_with_break(asked, request, policy, person));
             return wrong;
         }
+        if let Some(started) = unasked {
+            wrong.extend(self.wrong_with_unasked(asked, run, digest, started, when));
+            return wrong;
+        }
         if let Some(trigger) = automatic {
             wrong.extend(self.wrong_with_automatic(asked, run, digest, by, trigger));
             return wrong;
@@ -1028,6 +1060,39 @@ impl Replay {
                 let people = if missing == 1 { "1 more person".to_owned() } else { format!("{missing} more people") };
                 wrong.push(format!("stage {} of its policy still waited for {people}", u64::from(stage) + 1));
             }
+        }
+        wrong
+    }
+
+    /// What a grant offends against that nobody was asked for because whoever asked may start it: the policy in the plan's bytes
+    /// has to let them, and so many have to be left in the window.
+    fn wrong_with_unasked(
+        &self,
+        asked: &RequestFacts,
+        run: RunId,
+        digest: Digest,
+        started: &StartedUnasked,
+        when: DateTime<Utc>,
+    ) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let person = &started.person;
+        if asked.requesters.as_slice() != std::slice::from_ref(person) || asked.retry_step.is_some() {
+            wrong.push(format!("{person} did not ask for it alone, and was let start it unasked"));
+        }
+        let planned = self.runs.get(&run).and_then(|run| run.planned.as_ref());
+        if planned.is_some_and(|planned| planned.trigger.is_some()) {
+            wrong.push("a trigger asked for it, and it was started as a person's".to_owned());
+        }
+        let Some(policy) = self.plans.get(&digest).and_then(|plan| plan.policy.as_ref()) else { return wrong };
+        let before =
+            planned.and_then(|planned| self.unasked.get(&planned.runbook)).map(Vec::as_slice).unwrap_or_default();
+        let left = |rule: &Unasked| {
+            let window = chrono::TimeDelta::from_std(rule.per()).unwrap_or(chrono::TimeDelta::MAX);
+            let count = before.iter().filter(|at| when.signed_duration_since(**at) < window).count();
+            rule.may_name(person) && u32::try_from(count).is_ok_and(|count| count < rule.runs)
+        };
+        if !policy.unasked.iter().any(left) {
+            wrong.push(format!("its policy does not let {person} start it unasked, or not so often"));
         }
         wrong
     }
@@ -1596,6 +1661,7 @@ impl Replay {
                 row.same("expires_at", Some(moment(table.expires_at)), Some(moment(facts.valid_until)), at);
                 row.same("start_by", table.start_by.map(moment), facts.start_by.map(moment), at);
                 let (under, number) = facts.under.unzip();
+                row.same("unasked", Some(table.unasked.to_string()), Some(facts.unasked.to_string()), at);
                 row.same("under", table.under.map(|id| id.to_string()), under.map(|id| id.to_string()), at);
                 row.same("under_number", table.under_number.map(|n| n.to_string()), number.map(|n| n.to_string()), at);
                 let (key, text, signature) = facts.signed.map_or((None, None, None), |signed| {

@@ -476,6 +476,7 @@ impl Projection {
                 signed,
                 broken,
                 under,
+                unasked,
                 covers: _,
             } => {
                 if let Some(under) = &under {
@@ -495,6 +496,13 @@ impl Projection {
                         "Nobody was asked about {code}: its policy lets the trigger {trigger} start by itself."
                     );
                     found.except("automatic", text);
+                }
+                if let Some(started) = &unasked {
+                    let text = format!(
+                        "Nobody was asked about {code}: its policy lets {} start it, run {} of {} in its window.",
+                        started.person, started.number, started.of
+                    );
+                    found.except("unasked", text);
                 }
                 for rule in &relaxed {
                     let text = match rule {
@@ -548,7 +556,7 @@ impl Projection {
                     );
                     found.violate("no_approval", text);
                 }
-                if by.is_empty() && automatic.is_none() && broken.is_none() {
+                if by.is_empty() && automatic.is_none() && broken.is_none() && unasked.is_none() {
                     found.violate("no_approval", format!("{code} was granted, and nobody agreed."));
                 }
             }

@@ -19,7 +19,7 @@ use super::incident_room::RoomWish;
 use super::rota::Rota;
 
 pub use super::policy::Stage;
-use super::policy::{AfterDenial, BreakGlass, Delegating, Relaxed, Repeat};
+use super::policy::{AfterDenial, BreakGlass, Delegating, Relaxed, Repeat, Unasked};
 
 /// One checked catalog. Immutable: a reload makes a new one and leaves this one to whoever still holds it.
 #[derive(Debug, Clone, Default)]
@@ -489,6 +489,8 @@ pub struct Policy {
     pub break_glass: Option<BreakGlass>,
     /// Triggers in mode `auto` whose runs it lets start without anybody's answer.
     pub automatic: Vec<TriggerName>,
+    /// Runbooks that some people may start without anybody's answer, so often.
+    pub unasked: Vec<(RunbookName, Unasked)>,
     /// The policy's text as written: part of the plan.
     pub text: String,
     /// Where it was read.

@@ -129,6 +129,19 @@ pub struct Under {
     pub until: DateTime<Utc>,
 }
 
+/// The rule by which somebody started a run without anybody's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedUnasked {
+    /// Who asked, and was let.
+    pub person: PersonId,
+    /// Which run of the window this is, counted from 1.
+    pub number: u32,
+    /// How many there may be.
+    pub of: u32,
+    /// In how many seconds.
+    pub per_secs: u64,
+}
+
 /// What an approval covers beside its own run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Covers {
@@ -389,6 +402,9 @@ pub enum Happened {
         /// The approval that covers it without asking again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         under: Option<Under>,
+        /// The rule of its policy that let whoever asked start it, if nobody was asked for that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unasked: Option<StartedUnasked>,
         /// How many runs of this plan it covers, and until when.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         covers: Option<Covers>,

@@ -245,6 +245,7 @@ mod tests {
             denied_before: None,
             repeat: None,
             break_glass: None,
+            unasked: Vec::new(),
             automatic: vec![],
             text: String::new(),
         }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::catalog::{EnvEntry, ExitCodes, HttpAsk, Retry, TcpAsk};
 use super::id::{CheckName, Digest, PersonId, PolicyName, RunbookName, ServiceName, SystemName, TriggerName};
-use super::policy::{BreakGlass, Delegating, DeniedBefore, Relaxed, Repeat, Stage, is_false};
+use super::policy::{BreakGlass, Delegating, DeniedBefore, Relaxed, Repeat, Stage, Unasked, is_false};
 
 /// The version of the bytes that this binary writes. Version 2 added requests over HTTP, connections, waiting, `retry`
 /// and policies that let triggers start; version 3 policies of several stages with times of their own, the latest start and
@@ -109,6 +109,9 @@ pub struct PlanPolicy {
     /// Who may start it without that agreement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
+    /// People who may start this runbook without anybody's answer, so often.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unasked: Vec<Unasked>,
     /// Triggers whose runs it lets start without anybody's answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub automatic: Vec<TriggerName>,

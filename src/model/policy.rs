@@ -81,6 +81,30 @@ pub struct Escalation {
     pub to: Vec<Subject>,
 }
 
+/// People who may start a runbook without anybody's answer, so often in a window. Only ever of a named runbook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unasked {
+    /// Who.
+    pub by: Vec<Subject>,
+    /// How many runs; at least 1. Everybody's count together.
+    pub runs: u32,
+    /// In how many milliseconds.
+    pub per_ms: u64,
+}
+
+impl Unasked {
+    /// Whether it can mean a person: it names them, or a group in which they may be.
+    pub fn may_name(&self, person: &PersonId) -> bool {
+        can_mean(&self.by, person)
+    }
+
+    /// In how long.
+    pub fn per(&self) -> Duration {
+        Duration::from_millis(self.per_ms)
+    }
+}
+
 /// A rule of separation that a policy gives up, in words. The ledger says so wherever it mattered (I7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -139,11 +163,7 @@ impl BreakGlass {
 
     /// Whether somebody can have been among those who may, as far as one can know without knowing who is in a group.
     pub fn may_name(&self, person: &PersonId) -> bool {
-        self.by.iter().any(|subject| match subject {
-            Subject::Person(named) => named == person,
-            Subject::Group(_) | Subject::Rota(_) => true,
-            Subject::Accountable => false,
-        })
+        can_mean(&self.by, person)
     }
 }
 
@@ -220,6 +240,15 @@ impl Delegating {
     pub fn is_allowed(&self) -> bool {
         *self == Self::Allowed
     }
+}
+
+/// Whether subjects can mean a person, as far as one can know without knowing who is in a group.
+fn can_mean(subjects: &[Subject], person: &PersonId) -> bool {
+    subjects.iter().any(|subject| match subject {
+        Subject::Person(named) => named == person,
+        Subject::Group(_) | Subject::Rota(_) => true,
+        Subject::Accountable => false,
+    })
 }
 
 fn one() -> u32 {

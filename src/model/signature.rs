@@ -184,6 +184,11 @@ pub fn break_rule(person: &PersonId, line: InboxId) -> String {
     format!("break_glass:{person}:{line}")
 }
 
+/// The rule that lets somebody start a run without anybody's answer.
+pub fn unasked_rule(person: &PersonId) -> String {
+    format!("unasked:{person}")
+}
+
 /// A decision that counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

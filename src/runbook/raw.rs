@@ -109,8 +109,10 @@ raw! {
         valid_for: Word, automatic: Words, exclude: Words, relax: Words, may_delegate: Option<At<bool>>,
         break_glass: Option<At<BreakGlass>>, after_denial: Word,
         repeat: Option<At<Repeat>>,
-        when: Option<At<When>>, refuse: Word,
+        when: Option<At<When>>, refuse: Word, unasked: Option<At<Vec<At<Unasked>>>>,
     }
+    /// People who may start a runbook without anybody's answer.
+    Unasked { runbook: Word, by: Words, at_most: Option<At<AtMost>> }
     /// When a policy applies to runbooks that do not name it.
     When {
         runbooks: Words, risk: Words, environments: Words, targets: Words,

@@ -164,6 +164,7 @@ const WORDS: &[Words] = &[
         ("starts_within", May, Duration, "How long after the last answer a run may still begin; 15m if it is not said."),
         ("valid_for", May, Duration, "How long the agreement lasts; 1h if it is not said."),
         ("automatic", May, Nothing, "Triggers in mode `auto` that may start without anybody's answer."),
+        ("unasked", May, Nothing, "People who may start a named runbook without anybody's answer, so often; each such run is recorded as that."),
         ("exclude", May, Nothing, "`last_author`: whoever made the last change of the runbook does not count either."),
         ("after_denial", May, OneOf(&["denier", "same_people"]), "Who must agree when the same is asked within a day of a denial. `denier` (also when it is not said): whoever denied it or whom they report to is among them. `same_people`: the stages alone."),
         ("repeat", May, Nothing, "How many runs of the very same plan one approval covers, and for how long."),
@@ -194,6 +195,11 @@ const WORDS: &[Words] = &[
         ("from", Must, Nothing, "Its beginning: `\"09:00\"`, or `2026-12-24 18:00`."),
         ("until", Must, Nothing, "Its end, as the beginning is written. Hours that end before they begin end on the next day."),
         ("zone", Must, Nothing, "By whose clocks, such as `Asia/Singapore`."),
+    ]),
+    words("Unasked", "People who may start a runbook without anybody's answer.", &[
+        ("runbook", Must, Nothing, "Which runbook."),
+        ("by", Must, Filled, "Who: `group:NAME` and `person:NAME`."),
+        ("at_most", Must, Nothing, "How often, all of them together."),
     ]),
     words("Stage", "A part of a policy.", &[
         ("approvers", Must, Filled, "Who may agree: `group:NAME`, `person:NAME`, `rota:NAME` (everybody in it) and `accountable`."),

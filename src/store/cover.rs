@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::rows::Inconsistent;
 use super::{Result, Tx};
-use crate::model::id::{Digest, GrantId, PersonId, RequestId};
+use crate::model::id::{Digest, GrantId, PersonId, RequestId, RunbookName};
 
 /// An approval that covers further runs.
 #[derive(Debug, Clone)]
@@ -123,6 +123,33 @@ impl Tx {
         .fetch_optional(&mut *self.inner)
         .await?;
         Ok(row.map(Cover::try_from).transpose()?)
+    }
+
+    /// Notes that a grant was given because its policy lets whoever asked start it: what [`Tx::count_unasked`] counts.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_grant_unasked(&mut self, grant: GrantId) -> Result<()> {
+        sqlx::query!("update run_grant set unasked = true where id = $1", grant.0).execute(&mut *self.inner).await?;
+        Ok(())
+    }
+
+    /// How many runs of a runbook were started since a moment because a policy lets people start it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn count_unasked(&mut self, runbook: &RunbookName, since: DateTime<Utc>) -> Result<u32> {
+        let count = sqlx::query_scalar!(
+            r#"
+            select count(*) as "count!" from run_grant g join run r on r.id = g.run
+            where g.unasked and g.granted_at > $2 and r.runbook = $1
+            "#,
+            runbook.as_str(),
+            since,
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     /// Notes under which approval a grant was given, and which run under it that is.

@@ -353,6 +353,8 @@ pub struct StoredGrant {
     /// The approval that covers it without asking again; then the decisions are that one's, and whoever asked for either
     /// counts as having asked.
     pub under: Option<StoredUnder>,
+    /// Whether it was given because its policy lets whoever asked start without anybody's answer.
+    pub unasked: bool,
 }
 
 /// The approval that covers a run without asking again, as stored.

@@ -445,7 +445,7 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
             (k.public is not null) as "key_known!", k.retired_at as "key_retired_at?",
             v.by as "broken_by?", v.proof as "broken_proof?", v.credential as "broken_credential?",
             v.reason as "broken_reason?", v.line as "broken_line?",
-            g.under, g.under_number, u.digest as "under_digest?", u.requesters as "under_requesters?"
+            g.under, g.under_number, g.unasked, u.digest as "under_digest?", u.requesters as "under_requesters?"
         from run_grant g join request r on r.id = g.request join run on run.id = g.run join plan p on p.digest = run.plan
             left join signing_key k on k.public = g.signed_by
             left join review v on v.request = g.request left join request u on u.id = g.under
@@ -487,6 +487,7 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
             let decided = row.under.unwrap_or(row.request);
             Ok(StoredGrant {
                 broken,
+                unasked: row.unasked,
                 under,
                 id: GrantId(row.id),
                 version: row.version,

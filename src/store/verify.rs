@@ -102,6 +102,7 @@ pub(crate) struct GrantCheck {
     pub(crate) expires_at: DateTime<Utc>,
     pub(crate) start_by: Option<DateTime<Utc>>,
     pub(crate) under: Option<i64>,
+    pub(crate) unasked: bool,
     pub(crate) under_number: Option<i32>,
     pub(crate) signed_by: Option<Vec<u8>>,
     pub(crate) statement: Option<Vec<u8>>,
@@ -564,7 +565,7 @@ impl Snapshot {
         let rows = sqlx::query_as!(
             GrantCheck,
             r#"
-            select id, version, run, request, digest, state, under, under_number, signed_by, statement, signature,
+            select id, version, run, request, digest, state, under, unasked, under_number, signed_by, statement, signature,
                 case when start_by is not null then
                     greatest(least(start_by, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
                 end as "start_by?",

@@ -50,6 +50,10 @@ pub fn progress(plan: &Plan, events: &[Event], wanted: &Wanted, limit: usize) ->
                 let place = place.unwrap_or_default();
                 header = Some(super::repeat::header(plan, code, &under.code, under.number, under.of, &and(by), &place));
             }
+            Happened::RequestGranted { code, unasked: Some(started), .. } => {
+                let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
+                header = Some(super::repeat::unasked_header(plan, code, started, &place.unwrap_or_default()));
+            }
             Happened::RequestGranted { code, broken: Some(by), .. } => {
                 let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
                 header = Some(format!(

@@ -416,9 +416,9 @@ pub fn tries(events: &[Event]) -> Vec<Try> {
                 asked.push(run);
                 tried.end = End::Waits(*code);
             }
-            Happened::RequestGranted { by, automatic, .. } => {
+            Happened::RequestGranted { by, automatic, unasked, .. } => {
                 tried.agreed.clone_from(by);
-                tried.automatic = automatic.is_some();
+                tried.automatic = automatic.is_some() || unasked.is_some();
                 tried.end = End::UnderWay;
             }
             Happened::RequestDenied { by, why, .. } => tried.end = End::Denied { by: by.clone(), why: why.clone() },

@@ -21,6 +21,9 @@ pub fn request(what: &Happened, at: DateTime<Utc>, times: &Times, now: DateTime<
         Happened::RequestGranted { under: Some(under), .. } => {
             Some(super::repeat::life(&under.code, under.number, under.of))
         }
+        Happened::RequestGranted { unasked: Some(started), .. } => {
+            Some(format!("Started by {} without asking: its policy lets them.", started.person))
+        }
         Happened::RequestGranted { broken: Some(by), .. } => {
             Some(format!("Glass broken by {by} at {}: started without agreement.", times.at(at, now)))
         }

@@ -4,6 +4,7 @@ use super::plan::{effect, environment, steps};
 use super::time::lasted;
 use super::visible::visible;
 use crate::model::code::Code;
+use crate::model::event::StartedUnasked;
 use crate::model::id::{PersonId, RunId};
 use crate::model::plan::Plan;
 use crate::model::policy::Repeat;
@@ -49,6 +50,40 @@ pub fn covered(text: &Covered<'_>) -> String {
     ];
     lines.extend(steps(plan));
     lines.join("\n")
+}
+
+/// A run starts because its policy lets whoever asks.
+pub fn unasked(plan: &Plan, code: &Code, run: RunId, started: &StartedUnasked) -> String {
+    let StartedUnasked { person, number, of, per_secs } = started;
+    let mut lines = vec![
+        format!(
+            "{} · {person} starts: {} on {} · {} · run {number} of {of} in {} · {code}",
+            environment(plan),
+            visible(&plan.deed),
+            visible(&plan.host),
+            effect(plan),
+            lasted(per_secs.saturating_mul(1000)),
+        ),
+        format!("Nobody is asked: policy {} lets {person} start it. Run {run}.", policy_of(plan)),
+    ];
+    lines.extend(steps(plan));
+    lines.join("\n")
+}
+
+/// The head of the progress of a run that its policy let somebody start.
+pub fn unasked_header(plan: &Plan, code: &Code, started: &StartedUnasked, place: &str) -> String {
+    format!(
+        "{} ({code}) starts without asking: policy {} lets {}, run {} of {}. {place}",
+        visible(&plan.deed),
+        policy_of(plan),
+        started.person,
+        started.number,
+        started.of
+    )
+}
+
+fn policy_of(plan: &Plan) -> String {
+    plan.policy.as_ref().map(|policy| policy.name.to_string()).unwrap_or_default()
 }
 
 /// The head of the progress of such a run.

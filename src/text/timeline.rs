@@ -175,6 +175,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             relaxed,
             broken,
             under,
+            unasked,
             covers,
             signed: _,
         } => {
@@ -182,7 +183,13 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             let why = match (automatic, broken) {
                 (_, Some(by)) => format!("{by} broke the glass, nobody's agreement was waited for"),
                 (Some(trigger), None) => format!("its policy lets {trigger} start by itself"),
-                (None, None) => format!("{} agreed", and(by)),
+                (None, None) => match unasked {
+                    Some(started) => format!(
+                        "its policy lets {} start it without asking, run {} of {}",
+                        started.person, started.number, started.of
+                    ),
+                    None => format!("{} agreed", and(by)),
+                },
             };
             let begin = match start_by {
                 Some(start_by) if start_by < valid_until => {

@@ -108,6 +108,7 @@ fn plan(stages: &[Stage]) -> Sealed {
         repeat: None,
         break_glass: None,
         valid_for_ms: 3_600_000,
+        unasked: Vec::new(),
         automatic: Vec::new(),
         text: "managers must agree".into(),
     };
@@ -353,6 +354,7 @@ impl Scene {
                     start_by: Some(valid_until),
                     relaxed: Vec::new(),
                     broken: None,
+                    unasked: None,
                     under: None,
                     covers: None,
                     valid_until,

@@ -329,6 +329,7 @@ pub(super) fn plan(steps: usize, what: Steps<'_>) -> Plan {
         repeat: None,
         break_glass: None,
         valid_for_ms: 3_600_000,
+        unasked: Vec::new(),
         automatic: Vec::new(),
         text: "A manager agrees".to_owned(),
     };

@@ -496,14 +496,20 @@ impl<'a> Asking<'a> {
             of: cover.runs,
             until: &until,
         });
-        let origin = self.cause.map_or(Origin::Request(request.id), Origin::Line);
-        for (index, text) in split(&whole, self.app.limits(&self.room).text).into_iter().enumerate() {
+        self.say_at_once(request.id, request.run, &whole);
+        Ok(())
+    }
+
+    /// Says what starts without waiting for anybody: its first message, with the plan, and nothing to press.
+    fn say_at_once(&mut self, request: RequestId, run: RunId, whole: &str) {
+        let origin = self.cause.map_or(Origin::Request(request), Origin::Line);
+        for (index, text) in split(whole, self.app.limits(&self.room).text).into_iter().enumerate() {
             let starts_thread = index == 0 && self.thread.is_none();
             let (place, role) = if starts_thread {
-                (Place::Room, (run_subject(request.run), "root"))
+                (Place::Room, (run_subject(run), "root"))
             } else {
-                let of_run = Place::ThreadOf(run_subject(request.run));
-                (self.thread.clone().map_or(of_run, Place::Thread), (request_subject(request.id), "request"))
+                let of_run = Place::ThreadOf(run_subject(run));
+                (self.thread.clone().map_or(of_run, Place::Thread), (request_subject(request), "request"))
             };
             let part = self.tx.next_part(origin);
             self.tx.say(NewMessage {
@@ -517,7 +523,6 @@ impl<'a> Asking<'a> {
                 message: Message::to_room(text),
             });
         }
-        Ok(())
     }
 
     /// A request as messages of a room: its buttons stand under the last line of the plan, not before it.
@@ -568,8 +573,15 @@ impl<'a> Asking<'a> {
 async fn start(turn: &mut Turn<'_>, mut plan: Plan, anew: Anew) -> Result<()> {
     let elsewhere = elsewhere(turn, &plan)?;
     let own = turn.own.clone();
+    let in_use = turn.in_use.clone();
     let mut asking = Asking::of_line(turn);
     asking.carry_denial(&mut plan).await?;
+    // Before every other lock.
+    let requester = asking.requester()?.clone();
+    let unasked = match plan.privileged() {
+        true => approval::may_start_unasked(asking.tx, &in_use.catalog, &plan, &requester).await?,
+        false => None,
+    };
     let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
     if let Some(room) = &elsewhere {
         (asking.room, asking.thread) = (room.clone(), None);
@@ -592,12 +604,19 @@ async fn start(turn: &mut Turn<'_>, mut plan: Plan, anew: Anew) -> Result<()> {
             Some(_) | None => asking.tx.find_unresolved_incident_of(&plan.system, &services).await?,
         };
     }
-    let in_use = asking.in_use.clone();
-    let cover = match plan.privileged() {
+    let cover = match plan.privileged() && unasked.is_none() {
         true => approval::take_cover(asking.tx, &in_use.catalog, sealed.digest(), &asking.requesters).await?,
         false => None,
     };
-    let made = asking.make(&plan, &sealed, if cover.is_some() { Show::No } else { Show::Yes }).await?;
+    let quiet = cover.is_some() || unasked.is_some();
+    let made = asking.make(&plan, &sealed, if quiet { Show::No } else { Show::Yes }).await?;
+    if let (Some(started), Some(request)) = (unasked, made.request) {
+        let found = asking.tx.find_request(request).await?;
+        approval::grant_unasked(asking.tx, request, started.clone(), asking.cause).await?;
+        if let Some(Request { code, .. }) = found {
+            asking.say_at_once(request, made.run, &text::repeat::unasked(&plan, &code, made.run, &started));
+        }
+    }
     if let (Some(cover), Some(request)) = (&cover, made.request) {
         approval::grant_under(asking.tx, request, cover, asking.cause).await?;
         asking.show_covered(&plan, request, cover).await?;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::model::catalog::{Policy, Stage, Subject};
-use crate::model::id::{PolicyName, TriggerName};
-use crate::model::policy::{AfterDenial, BreakGlass, Delegating, Escalation, Relaxed, Repeat};
+use crate::model::id::{PolicyName, RunbookName, TriggerName};
+use crate::model::policy::{AfterDenial, BreakGlass, Delegating, Escalation, Relaxed, Repeat, Unasked};
 
 use super::super::diagnostic::Problem;
 use super::super::raw;
@@ -16,6 +16,8 @@ use super::{Checker, DAY, HOUR, Input, Kind, MINUTE, SECOND};
 const MOST_STAGES: usize = 8;
 /// The greatest number of further askings of a stage.
 const MOST_ESCALATIONS: usize = 8;
+/// The most runs in a window that people may start unasked.
+const MOST_UNASKED: u32 = 20;
 /// The greatest number of runs that one approval covers.
 const MOST_REPEATS: u32 = 100;
 /// The one thing that `exclude` knows.
@@ -59,6 +61,7 @@ impl Checker {
         self.distinct(input, written, &stages, &relaxed);
         let automatic =
             raw.automatic.iter().flat_map(|list| &list.value).map(|it| TriggerName::new(&it.value)).collect();
+        let unasked = self.unasked(input, raw);
         let repeat = raw.repeat.as_ref().map(|written| self.repeat(input, written));
         let after_denial = self.after_denial(input, raw.after_denial.as_ref());
         let break_glass = raw.break_glass.as_ref().and_then(|written| self.break_glass(input, written, &stages));
@@ -81,10 +84,33 @@ impl Checker {
             repeat,
             break_glass,
             automatic,
+            unasked,
             text,
             source,
         };
         self.catalog.policies.insert(name, policy);
+    }
+
+    /// People who may start a runbook unasked. That the runbook is there is looked at when all of them are known.
+    fn unasked(&mut self, input: &Input, raw: &raw::Policy) -> Vec<(RunbookName, Unasked)> {
+        let mut rules = Vec::new();
+        for written in raw.unasked.iter().flat_map(|list| &list.value) {
+            let whose = Place { start: written.place.start, end: written.place.start };
+            let hint = "say which runbook: `runbook: restart-web`";
+            let runbook = self.required(input, whose, "runbook", &written.value.runbook, hint);
+            let hint = "say who: `by: [group:support]`";
+            self.required(input, whose, "by", &written.value.by, hint);
+            let by = self.subjects(input, "by", &written.value.by);
+            let hint = "say how often: `at_most: {runs: 3, per: 1h}`";
+            let Some(at_most) = self.required(input, whose, "at_most", &written.value.at_most, hint) else { continue };
+            self.required(input, at_most.place, "runs", &at_most.value.runs, "say how many: `runs: 3`");
+            self.required(input, at_most.place, "per", &at_most.value.per, "say in how long: `per: 1h`");
+            let runs = self.number(input, at_most.value.runs.as_ref(), 1, 1..=MOST_UNASKED);
+            let per = self.duration(input, &at_most.value.per, HOUR, MINUTE..=7 * DAY);
+            let Some(runbook) = runbook else { continue };
+            rules.push((RunbookName::new(&runbook.value), Unasked { by, runs, per_ms: milliseconds(per) }));
+        }
+        rules
     }
 
     fn repeat(&mut self, input: &Input, raw: &At<raw::Repeat>) -> Repeat {
@@ -234,7 +260,7 @@ impl Checker {
             other => {
                 let message = format!("{} is not possible here", words::quoted(other));
                 let problem = Problem::new(written.place, message).label("expected required or optional");
-                self.problem(input, problem.nearest(other, ["required", "optional"].into_iter()));
+                self.problem(input, problem.nearest(other, ["required", "optional"]));
                 false
             }
         }
@@ -304,7 +330,7 @@ impl Checker {
             let message = format!("{} is nobody who could be left out", words::quoted(&written.value));
             let problem = Problem::new(written.place, message)
                 .label(format!("expected {LAST_AUTHOR}"))
-                .nearest(&written.value, [LAST_AUTHOR].into_iter());
+                .nearest(&written.value, [LAST_AUTHOR]);
             self.problem(input, problem.hint("whoever asks never agrees: that needs no words"));
         }
         author

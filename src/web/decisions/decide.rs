@@ -209,7 +209,7 @@ pub(super) async fn look(State(door): State<Shared>, Path(secret): Path<String>)
                 button.no type="submit" { "Deny " (code) }
             }
         }
-        p.small { "Both ask for your passkey. This page works once, until " (at(pages, sheet.link.expires_at)) "." }
+        p.small { "Deciding here takes your passkey. This page works once, until " (at(pages, sheet.link.expires_at)) "." }
     };
     Ok(sheet.page(&sheet.title(), &main).into_response())
 }
