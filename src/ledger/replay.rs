@@ -1994,6 +1994,7 @@ mod tests {
             digest: Digest([0; 32]),
             valid_until: when,
             start_by: None,
+            under: None,
             signed: None,
         };
         let mut replay = Replay::default();
