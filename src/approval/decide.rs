@@ -84,7 +84,7 @@ fn scope(run: &Run) -> Scope {
     }
 }
 
-fn event(run: &Run, line: Option<InboxId>, what: Happened, rows: Vec<RowMark>) -> NewEvent {
+pub(super) fn event(run: &Run, line: Option<InboxId>, what: Happened, rows: Vec<RowMark>) -> NewEvent {
     NewEvent { scope: scope(run), cause: line, record: Record { what, rows } }
 }
 
@@ -109,28 +109,28 @@ fn span(duration: std::time::Duration) -> Result<TimeDelta> {
 }
 
 /// Everything that an answer to a request depends on, read under its locks.
-struct File {
-    request: Request,
+pub(super) struct File {
+    pub(super) request: Request,
     grants: Vec<StoredGrant>,
-    run: Run,
-    plan: Plan,
-    policy: PlanPolicy,
-    asked: Option<Vec<Asked>>,
+    pub(super) run: Run,
+    pub(super) plan: Plan,
+    pub(super) policy: PlanPolicy,
+    pub(super) asked: Option<Vec<Asked>>,
     stored: Vec<StoredDecision>,
-    given: Vec<Given>,
-    delegations: Vec<Delegation>,
+    pub(super) given: Vec<Given>,
+    pub(super) delegations: Vec<Delegation>,
 }
 
 impl File {
     /// Locks the request, its run's grants and its run, in this order, and reads what stands beside them.
-    async fn lock(tx: &mut Tx, request: RequestId) -> Result<Self> {
+    pub(super) async fn lock(tx: &mut Tx, request: RequestId) -> Result<Self> {
         let request = tx.lock_request(request).await?;
         let grants = tx.lock_grants(&[request.run]).await?;
         let run = tx.lock_run(request.run).await?;
         Self::read(tx, request, grants, run).await
     }
 
-    async fn read(tx: &mut Tx, request: Request, grants: Vec<StoredGrant>, run: Run) -> Result<Self> {
+    pub(super) async fn read(tx: &mut Tx, request: Request, grants: Vec<StoredGrant>, run: Run) -> Result<Self> {
         let plan = open_plan(&request, &run)?;
         let Some(policy) = plan.policy.clone() else {
             return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
@@ -145,7 +145,7 @@ impl File {
         Ok(Self { request, grants, run, plan, policy, asked, stored, given, delegations })
     }
 
-    fn case(&self) -> Case<'_> {
+    pub(super) fn case(&self) -> Case<'_> {
         Case {
             state: &self.request.state,
             policy: &self.policy,
@@ -248,7 +248,9 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
         return Err(StoreError::Refused(format!("the plan of request {code} names no policy")));
     };
     let expires_at = stage_expires_at(policy, stage, request_expires_at, tx.now());
-    tx.begin_stage(request, expires_at).await?;
+    let index = usize::try_from(stage).unwrap_or(usize::MAX);
+    let wake_at = policy.stages.get(index).and_then(|stage| super::wake::first_look(stage, tx.now(), expires_at));
+    tx.begin_stage(request, expires_at, wake_at).await?;
     let delegations = tx.list_delegations().await?;
     let asked = rules::whom_to_ask(catalog, policy, stage, requesters, plan.excluded(), &delegations, tx.now());
     ask(tx, run, request, code, stage, &asked, expires_at, line).await?;

@@ -40,6 +40,7 @@ mod help;
 mod incidents;
 mod is;
 mod judge;
+mod looking;
 mod names;
 mod near;
 mod note;
@@ -244,6 +245,7 @@ fn built_in(line: &Line<'_>) -> Reading {
         "incidents" => incidents::read(line),
         "is" => is::read(line),
         "judge" => judge::read(line),
+        "looking" => looking::read(line),
         "note" | "note:" => note::read(line),
         "open" => open::read(line),
         "pause" => pause::read(line),
@@ -309,6 +311,7 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Resolve { reason: Some(_), .. }
         | Command::Reopen { reason: Some(_), .. } => false,
         Command::Again
+        | Command::Looking { .. }
         | Command::Withdraw { .. }
         | Command::Revoke { reason: None, .. }
         | Command::Stop { .. }

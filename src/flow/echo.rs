@@ -151,6 +151,8 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::RequestAsked { .. }
         | Happened::Decided { .. }
         | Happened::DecisionTakenBack { .. }
+        | Happened::DelegationGiven { .. }
+        | Happened::DelegationEnded { .. }
         | Happened::GrantEnded { .. }
         | Happened::IncidentNoted { .. }
         | Happened::IncidentRoomArchived { .. }
@@ -187,6 +189,10 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::RequestSentBack { .. }
         | Happened::RequestSuperseded { .. }
         | Happened::PeopleAsked { .. }
+        | Happened::RequestReminded { .. }
+        | Happened::RequestRung { .. }
+        | Happened::RingFailed { .. }
+        | Happened::RequestLookedAt { .. }
         | Happened::RequestDiffers { .. }
         | Happened::AttemptStarted { .. }
         | Happened::AttemptEnded { .. }
@@ -210,7 +216,10 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
             let by_itself = automation::by_itself(app, &run, position).await?;
             let plan = plan_of(&run)?;
             let began = if by_itself.is_some() { life::Began::ByItself } else { life::Began::Asked };
-            let changed = life::tell(app, &run, Some(&plan), began, event, position, &record.what).await;
+            let changed = match life::woke(&record.what) {
+                Some(request) => life::foot(app, &run, &plan, request, event, position).await,
+                None => life::tell(app, &run, Some(&plan), began, event, position, &record.what).await,
+            };
             let teller = Teller { app, plan, run, by_itself, position, at: event.at, cause: event.cause };
             let said = teller.tell(event, &record.what).await?;
             with_changes(said, changed, &teller.run)
@@ -344,6 +353,13 @@ impl Teller<'_> {
                     None => return Ok(Vec::new()),
                 }
             }
+            Happened::RequestReminded { request, people, .. } => match self.reminded(*request, people).await? {
+                Some(said) => said,
+                None => return Ok(Vec::new()),
+            },
+            Happened::RingFailed { code, people, tries, why, .. } => {
+                (text::waking::ring_failed(code, people, *tries, why), Vec::new())
+            }
             Happened::RequestDiffers { code, now, .. } => (text::echo::differs(&self.plan, code, *now), Vec::new()),
             Happened::RunSucceeded { millis, .. } if quiet => {
                 let events = self.app.store.list_run_events(self.run.id, self.position).await?;
@@ -398,6 +414,10 @@ impl Teller<'_> {
             | Happened::RequestAsked { .. }
             | Happened::Decided { .. }
             | Happened::DecisionTakenBack { .. }
+            | Happened::RequestRung { .. }
+            | Happened::RequestLookedAt { .. }
+            | Happened::DelegationGiven { .. }
+            | Happened::DelegationEnded { .. }
             | Happened::GrantEnded { .. }
             | Happened::CheckTurned { .. }
             | Happened::CheckFlaps { .. }
@@ -506,6 +526,28 @@ impl Teller<'_> {
             text::echo::also_asked(code, people, &until)
         };
         Ok(Some((text, names)))
+    }
+
+    /// What is said to whoever could answer and has not.
+    async fn reminded(
+        &self,
+        request: RequestId,
+        people: &[PersonId],
+    ) -> Result<Option<(String, Vec<PersonId>)>, StoreError> {
+        let Some(request) = self.app.store.find_request(request).await? else { return Ok(None) };
+        let now = self.app.store.clock().now();
+        let requester = request.requesters.first().unwrap_or(&self.run.requester);
+        let text = text::waking::reminded(
+            &self.plan,
+            self.run.id,
+            request.retry_step,
+            &request.code,
+            people,
+            requester,
+            &self.app.times.short(request.stage_since, now),
+            &self.app.times.until(request.expires_at, now),
+        );
+        Ok(Some((text, people.to_vec())))
     }
 
     /// What is said when a request to retry comes to nothing: the run is not ended by it.

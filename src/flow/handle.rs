@@ -324,6 +324,7 @@ impl App {
                     | Command::Again
                     | Command::Approve { .. }
                     | Command::Deny { .. }
+                    | Command::Looking { .. }
                     | Command::Withdraw { .. }
                     | Command::SendBack { .. }
                     | Command::Revoke { .. }

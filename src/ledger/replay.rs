@@ -32,7 +32,7 @@ use crate::store::{
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 20] = [
+const STATELESS: [&str; 24] = [
     "ledger_created",
     "check_turned",
     "check_flaps",
@@ -47,6 +47,10 @@ const STATELESS: [&str; 20] = [
     "catalog_loaded",
     "catalog_refused",
     "request_differs",
+    "request_reminded",
+    "request_rung",
+    "ring_failed",
+    "request_looked_at",
     "group_seen",
     "group_unseen",
     "was_away",
@@ -302,7 +306,7 @@ fn could_decide(stage: &Stage, person: &PersonId) -> bool {
 fn was_asked(asked: &Asked, decision: &Decision) -> bool {
     let whose = match &asked.because {
         Because::Delegate(giver) => decision.on_behalf_of.as_ref() == Some(giver),
-        Because::Stage | Because::Escalation(_) | Because::Needed => decision.on_behalf_of.is_none(),
+        Because::Stage | Because::Escalation(_) | Because::Turn | Because::Needed => decision.on_behalf_of.is_none(),
     };
     whose && asked.person == decision.person && asked.stage == decision.stage
 }
@@ -470,6 +474,12 @@ impl Replay {
             | Happened::CatalogLoaded { .. }
             | Happened::CatalogRefused { .. }
             | Happened::RequestDiffers { .. }
+            | Happened::RequestReminded { .. }
+            | Happened::RequestRung { .. }
+            | Happened::RingFailed { .. }
+            | Happened::RequestLookedAt { .. }
+            | Happened::DelegationGiven { .. }
+            | Happened::DelegationEnded { .. }
             | Happened::GrantEnded { .. }
             | Happened::RunSucceeded { .. }
             | Happened::CheckTurned { .. }

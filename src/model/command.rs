@@ -81,6 +81,11 @@ pub enum Command {
         /// Which; `None` is the one that this place makes plain.
         code: Option<Code>,
     },
+    /// Say that one looks at a request, so that nobody else is woken for a while.
+    Looking {
+        /// Which; `None` is the one that this place makes plain.
+        code: Option<Code>,
+    },
     /// Send a request back to whoever asked, because something else is wanted.
     SendBack {
         /// Which; `None` is the one that this place makes plain.

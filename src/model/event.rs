@@ -14,8 +14,8 @@ use super::catalog::{Stage, TriggerMode};
 use super::chat::{Account, RoomAddress, RoomChange, UserGroup};
 use super::code::Code;
 use super::id::{
-    CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PersonId, Position, RequestId,
-    RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
+    CheckName, DelegationId, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PersonId, Position,
+    RequestId, RingId, RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
 };
 use super::incident_room::RoomDeed;
 use super::policy::Relaxed;
@@ -236,6 +236,92 @@ pub enum Happened {
         people: Vec<WhoAsked>,
         /// Until when an answer counts.
         expires_at: DateTime<Utc>,
+    },
+    /// Whoever could answer a request was reminded of it.
+    RequestReminded {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// Who.
+        people: Vec<PersonId>,
+    },
+    /// The webhook took a ring: whoever could answer a request is called.
+    RequestRung {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// The ring.
+        ring: RingId,
+        /// Who.
+        people: Vec<PersonId>,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// A ring was given up: the webhook did not take it.
+    RingFailed {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// The ring.
+        ring: RingId,
+        /// Who should have been called.
+        people: Vec<PersonId>,
+        /// How often it was tried.
+        tries: u32,
+        /// What the last try came to.
+        why: String,
+    },
+    /// Somebody who is asked says that they look: nobody else is woken for a while.
+    RequestLookedAt {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// Who.
+        by: PersonId,
+        /// Until when nobody else is woken.
+        until: DateTime<Utc>,
+    },
+    /// Somebody lets somebody else answer for them, for a while.
+    DelegationGiven {
+        /// The delegation.
+        delegation: DelegationId,
+        /// Whose right it is.
+        giver: PersonId,
+        /// Who may use it.
+        receiver: PersonId,
+        /// From when.
+        since: DateTime<Utc>,
+        /// Until when; not after.
+        until: DateTime<Utc>,
+    },
+    /// Somebody took a delegation back before its time.
+    DelegationEnded {
+        /// The delegation.
+        delegation: DelegationId,
+        /// Whose right it is.
+        giver: PersonId,
+        /// Who could use it.
+        receiver: PersonId,
     },
     /// A person answered a request.
     Decided {
@@ -782,6 +868,12 @@ impl Happened {
             Self::RunPlanned { .. } => "run_planned",
             Self::RequestAsked { .. } => "request_asked",
             Self::PeopleAsked { .. } => "people_asked",
+            Self::RequestReminded { .. } => "request_reminded",
+            Self::RequestRung { .. } => "request_rung",
+            Self::RingFailed { .. } => "ring_failed",
+            Self::RequestLookedAt { .. } => "request_looked_at",
+            Self::DelegationGiven { .. } => "delegation_given",
+            Self::DelegationEnded { .. } => "delegation_ended",
             Self::Decided { .. } => "decided",
             Self::DecisionTakenBack { .. } => "decision_taken_back",
             Self::RequestGranted { .. } => "request_granted",

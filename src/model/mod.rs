@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod chat;
 pub mod code;
 pub mod command;
+pub mod escalation;
 pub mod event;
 pub mod glyph;
 pub mod group;

@@ -19,6 +19,7 @@ pub const BUILT_IN: &[&str] = &[
     "incidents",
     "is",
     "judge",
+    "looking",
     "note",
     "open",
     "pause",

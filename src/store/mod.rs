@@ -26,6 +26,7 @@ mod runs;
 mod tx;
 mod verify;
 mod vitals;
+mod wake;
 mod watch;
 
 use std::sync::Arc;
@@ -59,6 +60,7 @@ pub(crate) use verify::{
     AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck, IncidentCheck,
     Loose, RequestCheck, RunCheck, Snapshot,
 };
+pub use wake::{NewWaking, Ring, RingEnd, WaitingRing};
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};
 
 /// The migrations, in the binary.

@@ -221,6 +221,8 @@ pub struct Request {
     pub knows_asked: bool,
     /// When its stage began.
     pub stage_since: DateTime<Utc>,
+    /// From when the steps of its stage are counted: its beginning, or later by as long as somebody looked.
+    pub wake_from: DateTime<Utc>,
     /// How many reminders, rings and further askings of its stage have been done.
     pub woken: u32,
     /// Who looks at it, and until when nobody is woken for that.

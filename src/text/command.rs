@@ -280,6 +280,13 @@ fn topic(command: &Command) -> Topic {
             forms: "`deny`, `deny because …` or `deny 7K3F because …`",
             more: "One refusal ends the request, unless its policy wants more.",
         },
+        Command::Looking { code: _ } => Topic {
+            word: "looking",
+            usage: "looking [CODE]",
+            does: "Say that you look at a request, so that nobody else is woken",
+            forms: "`looking` or `looking 7K3F`",
+            more: "For 5 minutes nobody is reminded, rung or asked as well. It decides nothing, and the request waits no longer.",
+        },
         Command::Withdraw { code: _ } => Topic {
             word: "withdraw",
             usage: "withdraw [CODE]",
@@ -427,7 +434,8 @@ fn following(command: Option<&Command>) -> Option<Command> {
         Some(Command::Happened { .. }) => Command::Requests,
         Some(Command::Requests) => Command::Approve { code: None, reason: None },
         Some(Command::Approve { .. }) => Command::Deny { code: None, reason: None },
-        Some(Command::Deny { .. }) => Command::Withdraw { code: None },
+        Some(Command::Deny { .. }) => Command::Looking { code: None },
+        Some(Command::Looking { .. }) => Command::Withdraw { code: None },
         Some(Command::Withdraw { .. }) => Command::SendBack { code: None, reason: String::new() },
         Some(Command::SendBack { .. }) => Command::Revoke { code: None, reason: None },
         Some(Command::Revoke { .. }) => Command::Again,

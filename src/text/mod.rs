@@ -19,6 +19,7 @@ pub mod report;
 pub mod time;
 pub mod timeline;
 pub mod visible;
+pub mod waking;
 
 /// An error with the chain of what caused it, for the operator's log: each speaks for itself only.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {

@@ -60,6 +60,7 @@ fn who_asked(asked: &WhoAsked) -> String {
         Because::Stage => asked.person.to_string(),
         Because::Needed => format!("{}, who is needed", asked.person),
         Because::Escalation(_) => format!("{}, as nobody had decided", asked.person),
+        Because::Turn => format!("{}, next on call", asked.person),
         Because::Delegate(giver) => format!("{}, for {giver}", asked.person),
     }
 }
@@ -149,6 +150,28 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 Proof::Passkey { .. } => " with a passkey",
             };
             told(person, format!("{word} {code}{whose}{how}{}", because(reason.as_deref())))
+        }
+        Happened::RequestReminded { request: _, code, run: _, stage: _, people } => {
+            bot(format!("reminded {} of {code}.", and(people)))
+        }
+        Happened::RequestRung { request: _, code, run: _, stage: _, ring: _, people, tries } => {
+            let tries = if *tries > 1 { format!(", at try {tries}") } else { String::new() };
+            bot(format!("rang {} for {code}{tries}.", and(people)))
+        }
+        Happened::RingFailed { request: _, code, run: _, stage: _, ring: _, people, tries, why } => bot(format!(
+            "could not ring {} for {code} in {}: {}",
+            and(people),
+            counted(usize::try_from(*tries).unwrap_or(usize::MAX), "try"),
+            shown(why)
+        )),
+        Happened::RequestLookedAt { request: _, code, run: _, stage: _, by, until } => {
+            told(by, format!("looks at {code}: nobody else is woken before {}.", times.until(*until, now)))
+        }
+        Happened::DelegationGiven { delegation: _, giver, receiver, since: _, until } => {
+            told(giver, format!("lets {receiver} answer requests until {}.", times.at(*until, now)))
+        }
+        Happened::DelegationEnded { delegation: _, giver, receiver } => {
+            told(giver, format!("no longer lets {receiver} answer requests."))
         }
         Happened::DecisionTakenBack { request: _, code, stage: _, person, account: _, line: _ } => {
             told(person, format!("took back their answer to {code}."))

@@ -331,6 +331,11 @@ impl<'a> Asking<'a> {
     ) -> Result<()> {
         let earlier: EarlierRuns = self.tx.earlier_runs(sealed.digest()).await?;
         let approvers = Turn::approvers(plan, 0);
+        let next = match self.tx.find_request(id).await? {
+            Some(request) => approval::standing(self.tx, &self.in_use.catalog, &request).await?,
+            None => None,
+        };
+        let next = next.and_then(|standing| standing.next);
         let whole = text::plan::request(&RequestText {
             plan,
             digest: sealed.digest(),
@@ -340,6 +345,7 @@ impl<'a> Asking<'a> {
             requester: self.requester()?,
             trigger: self.trigger.as_ref(),
             asked,
+            next: next.as_ref(),
             unseen: &self.app.unseen(&self.in_use.catalog, &approvers),
             earlier: (
                 earlier.total,

@@ -102,7 +102,7 @@ async fn approvers(turn: &mut Turn<'_>, request: &Request) -> Result<Vec<Subject
 }
 
 /// A late decision changes nothing, and is told so.
-async fn late(turn: &mut Turn<'_>, request: &Request) -> Result<()> {
+pub(super) async fn late(turn: &mut Turn<'_>, request: &Request) -> Result<()> {
     let by: Vec<PersonId> = turn
         .tx
         .list_decisions(request.id)
@@ -130,7 +130,7 @@ fn stage(request: &Request) -> u32 {
 
 /// Finds the request that a decision means: the one with the code, or the one that this place makes plain. Refuses, and
 /// returns `None`, when there is none or more than one.
-async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Option<RequestId>> {
+pub(super) async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Option<RequestId>> {
     if let Some(code) = code {
         let found = turn.tx.find_request_by_code(&code).await?;
         // A code of another room is nobody's business here. Said to the bot alone it is the business of whomever it

@@ -5,6 +5,7 @@ mod automation;
 mod decide;
 mod incident;
 mod look;
+mod looking;
 mod unstick;
 
 use super::turn::Turn;
@@ -34,6 +35,7 @@ pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
         Command::Again => ask::command_again(turn).await?,
         Command::Approve { code, reason } => decide::command_approve(turn, code, reason).await?,
         Command::Deny { code, reason } => decide::command_deny(turn, code, reason).await?,
+        Command::Looking { code } => looking::command_looking(turn, code).await?,
         Command::Withdraw { code } => decide::command_withdraw(turn, code).await?,
         Command::SendBack { code, reason } => decide::command_send_back(turn, code, &reason).await?,
         Command::Revoke { code, reason } => decide::command_revoke(turn, code, reason).await?,
