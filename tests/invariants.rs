@@ -30,5 +30,7 @@ mod i10;
 mod i11;
 #[path = "invariants/i13.rs"]
 mod i13;
+#[path = "invariants/peers.rs"]
+mod peers;
 #[path = "invariants/retry.rs"]
 mod retry;

@@ -260,6 +260,28 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
     Ok(people)
 }
 
+/// Asks those whom the stage of a request names, if nobody could be asked when it began: a group that a platform keeps may
+/// not have been seen then. Whoever came into a group that could be seen is not asked later (I13). Returns whether anybody is.
+///
+/// # Errors
+/// When the database refuses, or the stored plan is not the one that was asked for.
+pub async fn ask_late(tx: &mut Tx, catalog: &Catalog, request: RequestId) -> Result<bool> {
+    let file = File::lock(tx, request).await?;
+    let RequestState::Pending { stage } = file.request.state else { return Ok(false) };
+    let asked = file.asked.as_deref().unwrap_or_default();
+    if asked.iter().any(|asked| asked.stage == stage) || tx.now() >= file.request.expires_at {
+        return Ok(false);
+    }
+    let (requesters, excluded) = (&file.request.requesters, file.plan.excluded());
+    let people = rules::whom_to_ask(catalog, &file.policy, stage, requesters, excluded, &file.delegations, tx.now());
+    if people.is_empty() {
+        return Ok(false);
+    }
+    let Request { id, code, expires_at, .. } = file.request;
+    ask(tx, &file.run, id, code, stage, &people, expires_at, None).await?;
+    Ok(true)
+}
+
 /// Writes down that people are asked, with the event that says so.
 #[expect(clippy::too_many_arguments, reason = "the columns of one row and its event")]
 pub(super) async fn ask(

@@ -12,8 +12,8 @@ mod grant;
 mod wake;
 
 pub use decide::{
-    BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, StageOver, begin_stage, decide, end,
-    grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
+    BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, StageOver, ask_late, begin_stage,
+    decide, end, grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
 };
 pub use grant::{After, Grant, GrantError, Step, derive};
 pub use wake::{LookOutcome, Rings, Standing, look, standing, wake};

@@ -7,10 +7,10 @@ pub(super) fn read(line: &Line<'_>) -> Reading {
     if !second.is_some_and(|word| word.is("back") || word.is("change") || word.is("changes")) {
         return Reading::NotMine;
     }
-    match reason::of(line, 2, "send back") {
+    match reason::of(line, 2, "send") {
         Some(Ok((code, reason))) => Reading::Right(Command::SendBack { code, reason }),
         Some(Err(reading)) => reading,
         // It wants a reason: whoever asked has to know what to change.
-        None => line.usage("send back"),
+        None => line.usage("send"),
     }
 }

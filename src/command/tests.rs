@@ -1096,9 +1096,11 @@ fn help_names_what_one_may_run_and_every_built_in() {
     status   How the systems of this room are, and what is under way
     what happened [INC-7]   What failed, what was tried, where it stands
     requests   What waits for approval here
-    approve [CODE]   Agree to what was asked
+    approve [CODE] [because REASON]   Agree to what was asked
     deny [CODE] [because REASON]   Refuse what was asked
-    withdraw [CODE]   Take your own request back
+    withdraw [CODE]   Take your own request or your own answer back
+    send back [CODE] because REASON   Want something else than what was asked
+    revoke [CODE] [because REASON]   Take an approval away before the run has begun
     again   Repeat the last asking here, as a new one
     show CODE|run NUMBER   Show a request or a run
     stop [run NUMBER]   End a run at once
@@ -1125,6 +1127,7 @@ fn help_names_what_one_may_run_and_every_built_in() {
         let word = match *word {
             "approved" => "approve",
             "denied" => "deny",
+            "request" => "send",
             "who" => "whoami",
             word => word,
         };

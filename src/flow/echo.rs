@@ -506,6 +506,13 @@ impl Teller<'_> {
         expires_at: DateTime<Utc>,
     ) -> Result<Option<(String, Vec<PersonId>)>, StoreError> {
         let begins = people.iter().any(|asked| asked.because == Because::Stage) || people.is_empty();
+        let events = self.app.store.list_run_events(self.run.id, self.position).await?;
+        let of_stage = |event: &&Event| match event.record.as_ref().map(|record| &record.what) {
+            Some(Happened::PeopleAsked { request: of, stage: at, .. }) => *of == request && *at == stage,
+            _ => false,
+        };
+        // Whoever is asked when the stage has begun already is told in words of their own.
+        let begins = begins && events.iter().filter(of_stage).count() <= 1;
         if stage == 0 && begins {
             return Ok(None);
         }

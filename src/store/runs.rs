@@ -946,6 +946,23 @@ impl Tx {
         Ok(asked_of(&mut *self.inner, &[request.0]).await?.into_iter().map(|(_, asked)| asked).collect())
     }
 
+    /// Requests that wait in a stage in which nobody is asked: nobody could be, when it began.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn list_asking_nobody(&mut self) -> Result<Vec<RequestId>> {
+        let ids = sqlx::query_scalar!(
+            r#"
+            select id from request r where state = 'pending' and knows_asked
+                and not exists (select from asked a where a.request = r.id and a.stage = r.stage)
+            order by id
+            "#
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(ids.into_iter().map(RequestId).collect())
+    }
+
     /// Notes who is asked as well; whoever was asked for the same reason already is left as they were.
     ///
     /// # Errors

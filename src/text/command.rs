@@ -295,7 +295,7 @@ fn topic(command: &Command) -> Topic {
             more: "A request only before it runs; after that it is `stop`. An answer only while the request waits.",
         },
         Command::SendBack { code: _, reason: _ } => Topic {
-            word: "send back",
+            word: "send",
             usage: "send back [CODE] because REASON",
             does: "Want something else than what was asked",
             forms: "`send back because …`, `send back 7K3F because …` or `request change because …`",

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use countersign::approval::{self, End, Ending};
 use countersign::chat::{Delivery, Inbound as _, ReceiveError, Received};
 use countersign::engine::plan::LocalWorld;
 use countersign::engine::{Engine, Surroundings, WorkerSettings};
@@ -315,6 +316,16 @@ impl House {
         let waiting = self.store().list_unsent(&room(), 1000).await.expect("the outbox");
         let sent: Vec<_> = waiting.iter().map(|row| (row.id, MessageId::new(format!("m{}", row.id)))).collect();
         self.store().set_sent(&sent).await.expect("marked");
+    }
+
+    /// Ends what has waited too long, as the bot does by itself.
+    pub(crate) async fn expire(&self) {
+        for request in self.store().list_expired_requests().await.expect("requests") {
+            let mut tx = self.store().begin().await.expect("a transaction");
+            let end = End { request, ending: Ending::Expired, line: None };
+            approval::end(&mut tx, end).await.expect("it ends");
+            tx.commit().await.expect("committed");
+        }
     }
 
     // ---- working ----

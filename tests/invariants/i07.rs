@@ -68,7 +68,7 @@ async fn i7_a_person_counts_once_whichever_groups_and_accounts() {
     let asked = house.ask("mei", "agree twice").await;
     let approve = format!("approve {}", asked.code);
     let said = house.say("kim", &approve).await;
-    assert_eq!(said, format!("kim's answer to {} counts. It still needs 1 more person.", asked.code));
+    assert_eq!(said, format!("kim's answer to {} counts: 1 of 2. It still needs 1 more person.", asked.code));
     for who in ["kim2", "kim"] {
         let said = house.say(who, &approve).await;
         assert!(said.starts_with("kim, you have decided"), "{said}");

@@ -140,7 +140,8 @@ impl Checker {
                 0 => "with no denial at all that ends it nobody could refuse".to_owned(),
                 denials => format!("{denials} denials can never come together: the approvers are {people}"),
             };
-            self.problem(input, Problem::new(written.place, message).label(format!("expected 1 to {people}")));
+            let expected = if people == 1 { "expected 1".to_owned() } else { format!("expected 1 to {people}") };
+            self.problem(input, Problem::new(written.place, message).label(expected));
             return 1;
         }
         written.value
