@@ -34,3 +34,5 @@ mod i13;
 mod peers;
 #[path = "invariants/retry.rs"]
 mod retry;
+#[path = "invariants/waking.rs"]
+mod waking;

@@ -400,7 +400,8 @@ impl Bot {
             trial: (trial == Trial::Yes).then(|| super::trial::trial(&app, demo.map(demo::Demo::dir))),
             planner: Arc::new(move |asked| {
                 let params = asked.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                make_plan(&planner.in_use().catalog, &asked.runbook, params, &planner.world)
+                let now = planner.store.clock().now();
+                make_plan(&planner.in_use().catalog, &asked.runbook, params, now, &planner.world)
             }),
             names: settings.names.clone(),
             hearings: workspaces.iter().map(|workspace| workspace.slack.hearing().clone()).collect(),

@@ -45,6 +45,7 @@ mod names;
 mod near;
 mod note;
 mod number;
+mod on_call;
 mod open;
 mod pause;
 mod phrase;
@@ -70,7 +71,9 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use crate::model::command::{Anew, Command, ParseError, Parsed, Shown, Span, ValueError, Verdict, Wants};
+pub use crate::model::command::{
+    Anew, Command, OnCallFor, ParseError, Parsed, Shown, Span, ValueError, Verdict, Wants,
+};
 pub use crate::model::phrase::{clash, first_words, shadows};
 pub use run::named_run;
 
@@ -263,7 +266,8 @@ fn built_in(line: &Line<'_>) -> Reading {
         "status" => status::read(line),
         "stop" => stop::read(line),
         "what" => happened::read(line),
-        "who" | "whoami" => whoami::read(line),
+        "who" => on_call::read(line),
+        "whoami" => whoami::read(line),
         "withdraw" => withdraw::read(line),
         _ => Reading::NotMine,
     };
@@ -292,6 +296,7 @@ fn asked_means_doubt(command: &Command) -> bool {
         Command::Ping
         | Command::Help { .. }
         | Command::WhoAmI
+        | Command::OnCall { .. }
         | Command::Is { .. }
         | Command::Requests
         | Command::Show { .. }

@@ -190,7 +190,7 @@ mod tests {
         };
         let names = subjects.iter().flat_map(|subject| match subject {
             Subject::Group(group) => of(group.as_str()),
-            Subject::Person(_) => Vec::new(),
+            Subject::Person(_) | Subject::Rota(_) | Subject::Accountable => Vec::new(),
         });
         names.map(PersonId::new).collect()
     }

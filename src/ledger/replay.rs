@@ -298,7 +298,9 @@ fn hex(bytes: &[u8]) -> String {
 fn could_decide(stage: &Stage, person: &PersonId) -> bool {
     stage.approvers.iter().any(|subject| match subject {
         Subject::Person(named) => named == person,
-        Subject::Group(_) => true,
+        Subject::Group(_) | Subject::Rota(_) => true,
+        // A plan names the person in its place.
+        Subject::Accountable => false,
     })
 }
 

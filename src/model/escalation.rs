@@ -224,11 +224,122 @@ pub fn asked_first(
 }
 
 /// Whether people of a subject are asked one after the other.
-fn is_rota(_subject: &Subject) -> bool {
-    false
+fn is_rota(subject: &Subject) -> bool {
+    matches!(subject, Subject::Rota(_))
 }
 
 /// The people of a rota in the order in which they are asked; nobody of any other subject.
-fn in_turn(_catalog: &Catalog, _subject: &Subject, _now: DateTime<Utc>) -> Vec<PersonId> {
-    Vec::new()
+fn in_turn(catalog: &Catalog, subject: &Subject, now: DateTime<Utc>) -> Vec<PersonId> {
+    match subject {
+        Subject::Rota(rota) => catalog.on_call_order(rota, now),
+        Subject::Person(_) | Subject::Group(_) | Subject::Accountable => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).expect("a time")
+    }
+
+    fn stage(remind: Option<u64>, ring: Option<u64>, escalate: &[u64], rota: bool) -> Stage {
+        let approvers = match rota {
+            true => vec![Subject::Rota(crate::model::id::RotaName::new("ops"))],
+            false => vec![Subject::Person(PersonId::new("boss"))],
+        };
+        let step = |after_ms: &u64| crate::model::policy::Escalation { after_ms: *after_ms, to: Vec::new() };
+        Stage {
+            remind_after_ms: remind,
+            ring_after_ms: ring,
+            escalate: escalate.iter().map(step).collect(),
+            ..Stage::new(approvers, 1)
+        }
+    }
+
+    #[test]
+    fn the_usual_night() {
+        let stage = stage(Some(180_000), Some(300_000), &[], true);
+        let waking = Waking { stage: &stage, from: at(0), expires_at: at(1800), woken: 0 };
+        let steps: Vec<(i64, Deed)> =
+            upcoming(&waking).map(|step| ((step.at - at(0)).num_minutes(), step.deed)).collect();
+        let turn = |number| Deed::Ask(Others::Turn(number));
+        assert_eq!(steps, [(3, Deed::Remind), (5, Deed::Ring), (8, turn(1)), (16, turn(2)), (24, turn(3))]);
+    }
+
+    #[test]
+    fn looking_stops_it_for_five_minutes_and_not_for_longer() {
+        let stage = stage(Some(180_000), Some(300_000), &[480_000], false);
+        let (from, until) = look(at(0), None, at(60));
+        assert_eq!((from, until), (at(300), at(360)));
+        let waking = Waking { stage: &stage, from, expires_at: at(1800), woken: 0 };
+        let steps: Vec<i64> = upcoming(&waking).map(|step| (step.at - at(0)).num_minutes()).collect();
+        assert_eq!(steps, [8, 10, 13]);
+        // A second one a minute later adds what it adds.
+        assert_eq!(look(from, Some(until), at(120)), (at(360), at(420)));
+    }
+
+    fn stages() -> impl Strategy<Value = Stage> {
+        let after = || 0_u64..3_000_000;
+        (
+            proptest::option::of(after()),
+            proptest::option::of(after()),
+            proptest::collection::btree_set(after(), 0..5),
+            any::<bool>(),
+        )
+            .prop_map(|(remind, ring, escalate, rota)| {
+                stage(remind, ring, &escalate.into_iter().collect::<Vec<_>>(), rota)
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn each_step_comes_once_in_the_order_of_time_and_before_the_end(stage in stages(), lasts in 1_i64..4_000) {
+            let mut waking = Waking { stage: &stage, from: at(0), expires_at: at(lasts), woken: 0 };
+            let mut done = Vec::new();
+            let mut last = at(0);
+            while let Some(step) = next(&waking) {
+                prop_assert_eq!(step.number, waking.woken);
+                prop_assert!(step.at >= last && step.at < waking.expires_at);
+                prop_assert!(!done.contains(&step.deed));
+                done.push(step.deed);
+                last = step.at;
+                waking.woken = step.number + 1;
+            }
+            let in_time = ladder(&stage).into_iter().filter(|(after, _)| at(0) + *after < at(lasts)).count();
+            prop_assert_eq!(done.len(), in_time);
+        }
+
+        #[test]
+        fn looking_only_delays_and_never_outlasts_the_request(
+            stage in stages(),
+            looks in proptest::collection::vec(0_i64..2_000, 0..6),
+            woken in 0_u32..6,
+        ) {
+            let mut looks = looks;
+            looks.sort_unstable();
+            let (mut from, mut until) = (at(0), None);
+            let before = next(&Waking { stage: &stage, from, expires_at: at(1800), woken });
+            let mut looked = TimeDelta::zero();
+            for moment in looks {
+                let (later, ends) = look(from, until, at(moment));
+                prop_assert!(later >= from && later - from <= LOOKING_FOR);
+                prop_assert!(until.is_none_or(|until| ends >= until) && ends >= at(moment));
+                looked += later - from;
+                (from, until) = (later, Some(ends));
+            }
+            let after = next(&Waking { stage: &stage, from, expires_at: at(1800), woken });
+            match (before, after) {
+                (Some(before), Some(after)) => {
+                    prop_assert_eq!((before.number, before.deed), (after.number, after.deed));
+                    prop_assert_eq!(after.at - before.at, looked);
+                }
+                (None, after) => prop_assert_eq!(after, None),
+                (Some(before), None) => prop_assert!(before.at + looked >= at(1800)),
+            }
+        }
+    }
 }

@@ -64,7 +64,8 @@ const WORDS: &[Words] = &[
         ("title", Must, Longest(80), "What people call it; it is found by that as well."),
         ("environment", Must, Name, "Stands before everything that concerns it, such as `production` or `scratch`."),
         ("room", Must, Nothing, "Where it is talked about: a room of the catalog."),
-        ("may_run", May, Filled, "Who may ask for runbooks: `group:NAME` and `person:NAME`. Nobody has a right that is not given."),
+        ("accountable", May, Nothing, "The person who answers for it: whom policies mean by `accountable`."),
+        ("may_run", May, Filled, "Who may ask for runbooks: `group:NAME`, `person:NAME` and `rota:NAME`. Nobody has a right that is not given."),
         ("may_see", May, Filled, "Who may look and ask without changing anything."),
         ("may_unstick", May, Filled, "Who may judge, retry or stop a run that is stuck."),
         ("may_resolve", May, Filled, "Who may acknowledge, resolve and reopen incidents."),
@@ -111,6 +112,7 @@ const WORDS: &[Words] = &[
         ("why", May, Longest(500), "Shown to whoever is asked to agree."),
         ("say", May, Filled, "Phrases that start it, such as `start {service}`; the first is shown to the approver."),
         ("params", May, Nothing, "Parameters by name."),
+        ("risk", May, OneOf(&["low", "medium", "high"]), "How much can go wrong; `medium` if it is not said. Policies may apply by it."),
         ("approval", May, Nothing, "The policy by which others must agree: required if a step may change something, else refused."),
         ("author", May, Nothing, "The person who made its last change; required where its policy leaves the last author out."),
         ("system", May, Nothing, "The system that it works on; required unless a parameter is of type `service` or `system`."),
@@ -155,7 +157,9 @@ const WORDS: &[Words] = &[
     words("Policy", "Who must agree before a runbook that names it starts. Whoever asks never counts as an approver.", &[
         ("policy", Must, Name, "The policy's name."),
         ("title", Must, Longest(80), "The policy in words."),
-        ("stages", Must, Filled, "Who must agree, one stage after the other; nobody counts in two."),
+        ("when", May, Nothing, "When it applies to runbooks that do not name it. Of all policies that apply the strictest wins."),
+        ("refuse", May, Longest(200), "Why it refuses whatever it applies to, such as a freeze: in place of `stages`."),
+        ("stages", May, Filled, "Who must agree, one stage after the other; nobody counts in two."),
         ("expires", May, Duration, "How long a request waits for all its answers; 30m if it is not said."),
         ("starts_within", May, Duration, "How long after the last answer a run may still begin; 15m if it is not said."),
         ("valid_for", May, Duration, "How long the agreement lasts; 1h if it is not said."),
@@ -164,8 +168,22 @@ const WORDS: &[Words] = &[
         ("relax", May, Nothing, "Rules that it gives up: `one_person_several_stages`, `requester_may_agree`. The ledger shows each use."),
         ("may_delegate", May, Nothing, "Whether those who are asked may let somebody else answer for them; `true` if it is not said."),
     ]),
+    words("When", "When a policy applies to runbooks that do not name it: when all that is said here holds.", &[
+        ("runbooks", May, Filled, "One of these runbooks."),
+        ("risk", May, Filled, "A runbook of one of these risks: `low`, `medium`, `high`."),
+        ("environments", May, Filled, "On a system in one of these environments."),
+        ("targets", May, Filled, "On one of these systems or services."),
+        ("during", May, Filled, "Within one of these times."),
+        ("outside", May, Filled, "Within none of these times."),
+    ]),
+    words("Window", "A time: hours that come every week, or from one day and time to another.", &[
+        ("days", May, Filled, "On which days the hours begin: `mon` to `sun`; every day if it is not said."),
+        ("from", Must, Nothing, "Its beginning: `\"09:00\"`, or `2026-12-24 18:00`."),
+        ("until", Must, Nothing, "Its end, as the beginning is written. Hours that end before they begin end on the next day."),
+        ("zone", Must, Nothing, "By whose clocks, such as `Asia/Singapore`."),
+    ]),
     words("Stage", "A part of a policy.", &[
-        ("approvers", Must, Filled, "Who may agree: `group:NAME` and `person:NAME`."),
+        ("approvers", Must, Filled, "Who may agree: `group:NAME`, `person:NAME`, `rota:NAME` (everybody in it) and `accountable`."),
         ("quorum", Must, Between(1, i64::MAX), "How many different people must."),
         ("denials", May, Between(1, i64::MAX), "How many different people who say no end it; 1 if it is not said."),
         ("reason", May, OneOf(&["required", "optional"]), "Whether an answer must say why; `optional` if it is not said."),
@@ -177,7 +195,7 @@ const WORDS: &[Words] = &[
     ]),
     words("Escalate", "Others who are asked after a while.", &[
         ("after", Must, Duration, "When, from the stage's beginning."),
-        ("to", Must, Filled, "Who: `group:NAME` and `person:NAME`."),
+        ("to", Must, Filled, "Who: `group:NAME`, `person:NAME`, `rota:NAME` and `accountable`."),
     ]),
     words("Trigger", "A rule from a failing check to a runbook.", &[
         ("trigger", Must, Name, "The trigger's name."),
@@ -205,9 +223,25 @@ const WORDS: &[Words] = &[
         ("changes", Must, Between(2, 100), "How many."),
         ("per", Must, Duration, "In how long."),
     ]),
-    words("People", "People and groups. Rights belong to people, never to accounts.", &[
+    words("People", "People, groups and rotas. Rights belong to people, never to accounts.", &[
         ("people", May, Named, "People by name."),
         ("groups", May, Named, "The members of each group: people of this catalog, or whoever is in a user group."),
+        ("rotas", May, Named, "Who takes turns at being on call: rotas by name."),
+    ]),
+    words("Rota", "People who take turns at being on call. Turns say who is asked first; deciding is for everybody in it.", &[
+        ("members", Must, Filled, "Who takes turns, in order: people of this catalog."),
+        ("stand_ins", May, Filled, "Who takes no turn and may stand in."),
+        ("turns", Must, OneOf(&["daily", "weekly"]), "How long a turn is, in days of the calendar."),
+        ("from", Must, Nothing, "The day on which the first member's first turn begins, such as `2026-11-02`."),
+        ("at", Must, Nothing, "The time of day at which one hands over to the next, such as `\"09:00\"`."),
+        ("zone", Must, Nothing, "The zone of its days and times, such as `Asia/Singapore`."),
+        ("overrides", May, Filled, "Who stands in, and when."),
+    ]),
+    words("Override", "Somebody stands in for whoever's turn it is.", &[
+        ("person", Must, Nothing, "Who: one of the rota's members or stand-ins."),
+        ("from", Must, Nothing, "From when, such as `2026-12-24 18:00`."),
+        ("until", Must, Nothing, "Until when, such as `2026-12-26 09:00`."),
+        ("zone", May, Nothing, "The zone of these two times; the rota's if it is not said."),
     ]),
     words("MembersOf", "A group that a chat platform keeps.", &[
         ("members_of", Must, Nothing, "The platform's user group, `platform:workspace:id`. Members are those people of this catalog who have an account in it."),

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod automation;
 pub mod away;
+pub mod choice;
 pub mod command;
 pub mod doctor;
 pub mod echo;
@@ -14,6 +15,7 @@ pub mod flaps;
 pub mod incident;
 pub mod incident_room;
 pub mod life;
+pub mod on_call;
 pub mod plan;
 pub mod report;
 pub mod time;

@@ -479,6 +479,8 @@ fn asked(stages: &[Stage]) -> String {
             .map(|subject| match subject {
                 Subject::Person(person) => person.clone(),
                 Subject::Group(group) => PersonId::new(group.as_str()),
+                Subject::Rota(rota) => PersonId::new(rota.as_str()),
+                Subject::Accountable => PersonId::new("accountable"),
             })
             .collect();
         let who = visible(&or(&who));
