@@ -6,6 +6,8 @@
 mod house;
 mod support;
 
+#[path = "invariants/duties.rs"]
+mod duties;
 #[path = "invariants/i01.rs"]
 mod i01;
 #[path = "invariants/i02.rs"]

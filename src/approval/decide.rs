@@ -159,6 +159,11 @@ impl File {
         }
     }
 
+    /// Whether a person may not agree, because they asked or because of what they wrote.
+    pub(super) fn is_barred(&self, person: &PersonId) -> bool {
+        rules::Rules::new(&self.policy, &self.request.requesters, self.plan.excluded()).bars(person)
+    }
+
     /// Rules on an act; a request whose run has moved on without it waits no longer.
     fn rule(&self, person: &PersonId, act: &Act, now: DateTime<Utc>, catalog: &Catalog) -> Ruling {
         if matches!(self.request.state, RequestState::Pending { .. })

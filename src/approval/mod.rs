@@ -8,6 +8,7 @@
 //! narrow it).
 
 mod decide;
+mod duty;
 mod grant;
 mod wake;
 
@@ -15,5 +16,6 @@ pub use decide::{
     BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, StageOver, ask_late, begin_stage,
     decide, end, grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
 };
+pub use duty::{Delegated, ask_delegates, hand_over};
 pub use grant::{After, Grant, GrantError, Step, derive};
 pub use wake::{LookOutcome, Rings, Standing, look, standing, wake};

@@ -34,7 +34,9 @@
 mod ack;
 mod again;
 mod approve;
+mod delegate;
 mod deny;
+mod handover;
 mod happened;
 mod help;
 mod incidents;
@@ -63,6 +65,7 @@ mod send_back;
 mod show;
 mod status;
 mod stop;
+mod until;
 mod value;
 mod whoami;
 mod withdraw;
@@ -243,7 +246,11 @@ fn built_in(line: &Line<'_>) -> Reading {
         "ack" => ack::read(line),
         "again" => again::read(line),
         "approve" | "approved" => approve::read(line),
+        "delegate" => delegate::read(line),
+        "delegations" => delegate::list(line),
         "deny" | "denied" => deny::read(line),
+        "end" => delegate::end(line),
+        "handover" => handover::read(line),
         "help" => help::read(line),
         "incidents" => incidents::read(line),
         "is" => is::read(line),
@@ -265,6 +272,7 @@ fn built_in(line: &Line<'_>) -> Reading {
         "show" => show::read(line),
         "status" => status::read(line),
         "stop" => stop::read(line),
+        "taken" => handover::taken(line),
         "what" => happened::read(line),
         "who" => on_call::read(line),
         "whoami" => whoami::read(line),
@@ -299,6 +307,8 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::OnCall { .. }
         | Command::Is { .. }
         | Command::Requests
+        | Command::Delegations
+        | Command::Handover { reason: Some(_), .. }
         | Command::Show { .. }
         | Command::Run { .. }
         | Command::Approve { .. }
@@ -317,6 +327,10 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Reopen { reason: Some(_), .. } => false,
         Command::Again
         | Command::Looking { .. }
+        | Command::Delegate { .. }
+        | Command::EndDelegation { .. }
+        | Command::Handover { reason: None, .. }
+        | Command::Taken { .. }
         | Command::Withdraw { .. }
         | Command::Revoke { reason: None, .. }
         | Command::Stop { .. }

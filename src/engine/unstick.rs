@@ -178,7 +178,7 @@ pub async fn judge(
     let run = tx.lock_run(run).await?;
     expect_pending(tx, &run, pending.as_ref()).await?;
     let RunState::Stuck(snag) = run.state.clone() else { return Ok(JudgeOutcome::NotStuck(Box::new(run))) };
-    if run.requester == *by {
+    if run.is_of(by) {
         return Ok(JudgeOutcome::OwnRun(Box::new(run)));
     }
     let attempts = tx.list_attempts(run.id).await?;

@@ -153,6 +153,10 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::DecisionTakenBack { .. }
         | Happened::DelegationGiven { .. }
         | Happened::DelegationEnded { .. }
+        | Happened::HandoverOffered { .. }
+        | Happened::HandoverTaken { .. }
+        | Happened::RequestHandedOver { .. }
+        | Happened::RunHandedOver { .. }
         | Happened::GrantEnded { .. }
         | Happened::IncidentNoted { .. }
         | Happened::IncidentRoomArchived { .. }
@@ -168,6 +172,9 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         Happened::IncidentRoomMade { .. }
         | Happened::IncidentRoomInvited { .. }
         | Happened::IncidentRoomRefused { .. } => super::incident_rooms::tell(app, event, position, &record.what).await,
+        Happened::HandoverReminded { .. } | Happened::HandoverLapsed { .. } => {
+            super::handover::tell(app, position, &record.what).await
+        }
         Happened::TriggerFired { .. }
         | Happened::TriggerHeld { .. }
         | Happened::TriggerReleased { .. }
@@ -250,13 +257,13 @@ fn without_plan(app: &App, run: &Run, event: &Event, what: &Happened) -> Vec<New
     let place = text::echo::head(position, hash);
     let text = match what {
         Happened::RunFailed { step, why, .. } => {
-            text::echo::failed_without_plan(run.id, &run.requester, *step, why, &place)
+            text::echo::failed_without_plan(run.id, run.concerns(), *step, why, &place)
         }
         Happened::RunStopped { by, .. } => text::echo::stopped_without_plan(run.id, by, &place),
         _ => return Vec::new(),
     };
     let mut message = Message::to_room(text);
-    message.ping = accounts(&app.in_use().catalog, std::slice::from_ref(&run.requester), &run.room);
+    message.ping = accounts(&app.in_use().catalog, std::slice::from_ref(run.concerns()), &run.room);
     vec![NewMessage {
         room: RoomAddress::clone(&run.room),
         place: run.thread.clone().map_or_else(|| Place::ThreadOf(run.subject()), Place::Thread),
@@ -304,7 +311,7 @@ impl Teller<'_> {
         // A run that needs nobody's agreement has no thread of its own and tells its outcome alone.
         let quiet = !self.plan.privileged();
         let place = event.hash.map(|hash| text::echo::head(self.position, hash)).unwrap_or_default();
-        let requester = &self.run.requester;
+        let requester = self.run.concerns();
         let now = self.app.store.clock().now();
         if let Some((text, ping)) = self.retry_ended(what).await? {
             return Ok(self.plain(&text, &ping));
@@ -418,6 +425,12 @@ impl Teller<'_> {
             | Happened::RequestLookedAt { .. }
             | Happened::DelegationGiven { .. }
             | Happened::DelegationEnded { .. }
+            | Happened::HandoverOffered { .. }
+            | Happened::HandoverReminded { .. }
+            | Happened::HandoverTaken { .. }
+            | Happened::HandoverLapsed { .. }
+            | Happened::RequestHandedOver { .. }
+            | Happened::RunHandedOver { .. }
             | Happened::GrantEnded { .. }
             | Happened::CheckTurned { .. }
             | Happened::CheckFlaps { .. }
@@ -460,12 +473,12 @@ impl Teller<'_> {
             // The service is fine again: that is what is told.
             Happened::RunSucceeded { .. } => return Some(Vec::new()),
             Happened::RunFailed { step, why, .. } => {
-                let who = automation::who(self.app, &self.run.requester, &self.run.system);
+                let who = automation::who(self.app, self.run.concerns(), &self.run.system);
                 (text::automation::failed(&self.plan, trigger, *step, why, &who, place), who)
             }
             Happened::RunStuck { step, why, .. } => {
                 let who = automation::who_unsticks(self.app, &self.run.system);
-                let owner = &self.run.requester;
+                let owner = self.run.concerns();
                 (text::echo::stuck(&self.plan, self.run.id, owner, *step, why, &who, place), who)
             }
             Happened::RunStopped { by, done, unknown, not_started, .. } => {
@@ -543,7 +556,7 @@ impl Teller<'_> {
     ) -> Result<Option<(String, Vec<PersonId>)>, StoreError> {
         let Some(request) = self.app.store.find_request(request).await? else { return Ok(None) };
         let now = self.app.store.clock().now();
-        let requester = request.requesters.first().unwrap_or(&self.run.requester);
+        let requester = request.requesters.first().unwrap_or(self.run.concerns());
         let text = text::waking::reminded(
             &self.plan,
             self.run.id,
@@ -581,7 +594,7 @@ impl Teller<'_> {
         match self.plan.telling {
             Telling::Answer => text::echo::is_answer(&self.plan, events, at),
             Telling::Steps if self.plan.steps.iter().all(checks) => text::echo::health(&self.plan, events, at),
-            Telling::Steps => text::echo::succeeded(&self.plan, &self.run.requester, millis, place),
+            Telling::Steps => text::echo::succeeded(&self.plan, self.run.concerns(), millis, place),
         }
     }
 

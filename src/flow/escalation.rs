@@ -80,6 +80,7 @@ async fn round(app: &App, rings: Rings) -> Result<Duration, StoreError> {
             Err(error) => tracing::error!(error = %text::chain(&error), %request, "nobody can be woken for a request"),
         }
     }
+    super::handover::look(app).await?;
     let next = app.store.next_wake().await?.map_or(EVERY, |at| app.store.clock().until(at));
     Ok(next.clamp(Duration::from_millis(50), EVERY))
 }

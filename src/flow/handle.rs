@@ -326,6 +326,11 @@ impl App {
                     | Command::Approve { .. }
                     | Command::Deny { .. }
                     | Command::Looking { .. }
+                    | Command::Delegate { .. }
+                    | Command::Delegations
+                    | Command::EndDelegation { .. }
+                    | Command::Handover { .. }
+                    | Command::Taken { .. }
                     | Command::Withdraw { .. }
                     | Command::SendBack { .. }
                     | Command::Revoke { .. }

@@ -10,6 +10,7 @@ mod echo;
 mod echo_incident;
 mod escalation;
 mod handle;
+mod handover;
 mod held;
 mod housekeeping;
 mod incident_rooms;

@@ -285,7 +285,7 @@ impl<'a> Rules<'a> {
     }
 
     /// Whether a person may not agree, because they asked or because of what they wrote.
-    pub(super) fn barred(&self, person: &PersonId) -> bool {
+    pub fn bars(&self, person: &PersonId) -> bool {
         let asked = self.requesters.contains(person) && !self.gives_up(Relaxed::RequesterMayAgree);
         asked || self.excluded.contains(person)
     }
@@ -339,7 +339,7 @@ pub fn tally<'d>(
     decisions: impl IntoIterator<Item = &'d Decision>,
     counts: impl Fn(&Decision) -> bool,
 ) -> Count {
-    let barred = |decision: &Decision| rules.barred(&decision.person) || rules.barred(decision.holder());
+    let barred = |decision: &Decision| rules.bars(&decision.person) || rules.bars(decision.holder());
     let mut decisions: Vec<&Decision> =
         decisions.into_iter().filter(|decision| !barred(decision) && counts(decision)).collect();
     decisions.sort_by_key(|decision| (decision.stage, &decision.person, decision.holder()));
@@ -504,15 +504,15 @@ pub fn whom_to_ask(
     let index = usize::try_from(stage).unwrap_or(usize::MAX);
     let Some(wanted) = policy.stages.get(index) else { return Vec::new() };
     let asked = |person: PersonId, because| Asked { person, stage, because };
-    let first = asked_first(catalog, wanted, |person| rules.barred(person), now);
+    let first = asked_first(catalog, wanted, |person| rules.bars(person), now);
     let mut all: Vec<Asked> = first.into_iter().map(|person| asked(person, Because::Stage)).collect();
     if index + 1 == policy.stages.len() {
         let needed = policy.needs.iter().filter(|person| catalog.people.contains_key(*person));
         all.extend(needed.map(|person| asked(person.clone(), Because::Needed)));
     }
-    all.retain(|asked| !rules.barred(&asked.person));
+    all.retain(|asked| !rules.bars(&asked.person));
     let receivers = delegates(catalog, policy, &all, delegations, now);
-    all.extend(receivers.into_iter().filter(|asked| !rules.barred(&asked.person)));
+    all.extend(receivers.into_iter().filter(|asked| !rules.bars(&asked.person)));
     all
 }
 
@@ -607,7 +607,7 @@ fn right(
     if case.excluded.contains(person) {
         return Err(Refusal::Author);
     }
-    if rules.barred(person) {
+    if rules.bars(person) {
         return Err(Refusal::OwnRequest);
     }
     let mut was_asked = false;
@@ -624,7 +624,7 @@ fn right(
             continue;
         };
         // One who asked cannot have somebody agree in their name.
-        if rules.barred(&giver) {
+        if rules.bars(&giver) {
             continue;
         }
         was_asked = true;

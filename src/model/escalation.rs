@@ -150,7 +150,7 @@ impl Around<'_> {
             one.person == *person && one.stage == self.stage && !matches!(one.because, Because::Delegate(_))
         };
         self.catalog.people.contains_key(person)
-            && !rules.barred(person)
+            && !rules.bars(person)
             && !self.spent.contains(person)
             && self.asked.iter().find(asked).is_none()
     }
@@ -159,7 +159,7 @@ impl Around<'_> {
     fn with_delegates(&self, mut all: Vec<Asked>) -> Vec<Asked> {
         let rules = Rules::new(self.policy, self.requesters, self.excluded);
         let receivers = delegates(self.catalog, self.policy, &all, self.delegations, self.now);
-        all.extend(receivers.into_iter().filter(|asked| !rules.barred(&asked.person)));
+        all.extend(receivers.into_iter().filter(|asked| !rules.bars(&asked.person)));
         all
     }
 }

@@ -90,6 +90,8 @@ numbers! {
     RingId,
     /// One letting of somebody else answer.
     DelegationId,
+    /// One handing over of what somebody has asked for.
+    HandoverId,
     /// Something wrong with a system, from opened to resolved.
     IncidentId,
     /// One thing that was said to the bot: a line, an edit or a pressed button, as stored in the inbox.

@@ -22,3 +22,4 @@ pub mod request;
 pub mod rota;
 pub mod run;
 pub mod trace;
+pub mod until;

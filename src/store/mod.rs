@@ -10,6 +10,7 @@ mod advance;
 mod append;
 mod away;
 mod clock;
+mod duty;
 pub mod floor;
 mod history;
 mod hub;
@@ -40,6 +41,7 @@ pub(crate) use append::commitment;
 pub use append::{DIRECT, NewMessage, Origin, Place};
 pub use away::{ClosedGap, RoomHeard};
 pub use clock::Clock;
+pub use duty::{DelegationRow, Handover, HandoverState, NewHandover};
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
 pub use incident::{CheckKnown, Held, NewIncident};
@@ -57,8 +59,8 @@ pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, 
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
-    AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck, IncidentCheck,
-    Loose, RequestCheck, RunCheck, Snapshot,
+    AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, DelegationCheck, EventCheck, FiringCheck, GrantCheck,
+    HandoverCheck, IncidentCheck, Loose, RequestCheck, RunCheck, Snapshot,
 };
 pub use wake::{NewWaking, Ring, RingEnd, WaitingRing};
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};

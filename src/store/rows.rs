@@ -53,6 +53,8 @@ pub struct Run {
     pub thread: Option<ThreadId>,
     /// Who asked.
     pub requester: PersonId,
+    /// Who took it over from whoever asked.
+    pub handed_to: Option<PersonId>,
     /// By which account.
     pub requester_account: Account,
     /// The line that last moved it.
@@ -70,6 +72,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// Whom it concerns: whoever asked, or took it over. They are told what comes of it.
+    pub fn concerns(&self) -> &PersonId {
+        self.handed_to.as_ref().unwrap_or(&self.requester)
+    }
+
+    /// Whether somebody asked for it, or took it over: then they cannot agree to more of it.
+    pub fn is_of(&self, person: &PersonId) -> bool {
+        self.requester == *person || self.handed_to.as_ref() == Some(person)
+    }
+
     /// The name under which its messages are kept.
     pub fn subject(&self) -> String {
         subject(self.id)

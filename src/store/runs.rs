@@ -128,6 +128,7 @@ struct RunRow {
     room: String,
     thread: Option<String>,
     requester: String,
+    handed_to: Option<String>,
     requester_account: String,
     cause: Option<i64>,
     trigger: Option<String>,
@@ -153,6 +154,7 @@ impl TryFrom<RunRow> for Run {
             room: room(name(), &row.room)?,
             thread: row.thread.map(ThreadId::new),
             requester: PersonId::new(row.requester),
+            handed_to: row.handed_to.map(PersonId::new),
             requester_account: account(name(), &row.requester_account)?,
             cause: row.cause.map(InboxId),
             trigger: row.trigger.map(TriggerName::new),
@@ -169,7 +171,7 @@ pub(super) async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Re
         RunRow,
         r#"
         select run.id, version, state, state_by, state_step, state_why, runbook, system, environment, plan, plan.bytes,
-            room, thread, requester, requester_account, cause, trigger, incident, created_at, fence, trace
+            room, thread, requester, handed_to, requester_account, cause, trigger, incident, created_at, fence, trace
         from run join plan on plan.digest = run.plan
         where run.id = any($1) order by run.id
         "#,

@@ -10,6 +10,7 @@ pub mod away;
 pub mod choice;
 pub mod command;
 pub mod doctor;
+pub mod duties;
 pub mod echo;
 pub mod flaps;
 pub mod incident;

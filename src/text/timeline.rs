@@ -12,6 +12,7 @@ use super::visible::visible;
 use crate::model::approval::Because;
 use crate::model::catalog::{Stage, Subject, TriggerMode};
 use crate::model::chat::{Account, RoomAddress, RoomChange};
+use crate::model::code::Code;
 use crate::model::event::{Brake, CheckResult, Event, Happened, Health, WhoAsked};
 use crate::model::id::{PersonId, RunId};
 use crate::model::request::{Answer, Proof};
@@ -63,6 +64,15 @@ fn who_asked(asked: &WhoAsked) -> String {
         Because::Turn => format!("{}, next on call", asked.person),
         Because::Delegate(giver) => format!("{}, for {giver}", asked.person),
     }
+}
+
+/// What is handed over: `7K3F, run 12 and the pause`.
+fn handed(codes: &[Code], runs: &[RunId], pause: bool) -> String {
+    let codes = codes.iter().map(ToString::to_string);
+    let runs = runs.iter().map(|run| format!("run {run}"));
+    let all: Vec<PersonId> =
+        codes.chain(runs).chain(pause.then(|| "the pause".to_owned())).map(PersonId::new).collect();
+    and(&all)
 }
 
 fn told(actor: &PersonId, words: String) -> Entry {
@@ -173,6 +183,24 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::DelegationEnded { delegation: _, giver, receiver } => {
             told(giver, format!("no longer lets {receiver} answer requests."))
         }
+        Happened::HandoverOffered { handover, from, to, reason, requests: _, codes, runs, pause, room } => {
+            let words = format!("offered {to} in {} to take over {}", channel(room), handed(codes, runs, *pause));
+            told(from, format!("{words}, handover {handover}{}", because(reason.as_deref())))
+        }
+        Happened::HandoverReminded { handover, from, to, people } => {
+            let who: Vec<PersonId> = std::iter::once(to).chain(people).cloned().collect();
+            bot(format!("said again to {} that {from} wants to hand over, handover {handover}.", and(&who)))
+        }
+        Happened::HandoverTaken { handover, from, by, codes, runs, pause } => {
+            told(by, format!("took over {} from {from}, handover {handover}.", handed(codes, runs, *pause)))
+        }
+        Happened::HandoverLapsed { handover, from, to } => {
+            bot(format!("left everything with {from}, as {to} did not take over, handover {handover}."))
+        }
+        Happened::RequestHandedOver { request: _, code, run: _, from, to, requesters } => {
+            told(to, format!("took over {code} from {from}: {} cannot approve it.", and(requesters)))
+        }
+        Happened::RunHandedOver { run, from, to } => told(to, format!("took over run {run} from {from}.")),
         Happened::DecisionTakenBack { request: _, code, stage: _, person, account: _, line: _ } => {
             told(person, format!("took back their answer to {code}."))
         }

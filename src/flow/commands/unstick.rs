@@ -67,6 +67,7 @@ fn holds(turn: &Turn<'_>, run: &Run, verb: Verb) -> bool {
 /// Who may stop a run: who asked, who is asked, and who may unstick.
 fn who_may_stop(turn: &Turn<'_>, run: &Run, plan: &Plan) -> Vec<PersonId> {
     let mut who = vec![run.requester.clone()];
+    who.extend(run.handed_to.clone());
     let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
     who.extend(stages.iter().flat_map(|stage| turn.catalog().people_in(&stage.approvers)));
     who.extend(may_unstick(turn, run));
@@ -115,7 +116,7 @@ pub(super) async fn command_judge(
         // Echoed from the ledger.
         JudgeOutcome::Judged => {}
         JudgeOutcome::OwnRun(run) => {
-            let others: Vec<PersonId> = who.into_iter().filter(|person| *person != run.requester).collect();
+            let others: Vec<PersonId> = who.into_iter().filter(|person| !run.is_of(person)).collect();
             turn.refuse(text::answer::own_judgement(&turn.person, &others));
         }
         JudgeOutcome::NotStuck(run) => turn.refuse(text::answer::not_stuck(run.id, &run.state)),
@@ -149,9 +150,8 @@ pub(super) async fn command_retry(turn: &mut Turn<'_>, run: Option<RunId>) -> Re
     let sealed = Sealed::from_stored(run.plan.clone());
     let plan = plan_of(&run)?;
     let mut requesters = vec![turn.person.clone()];
-    if run.requester != turn.person {
-        requesters.push(run.requester.clone());
-    }
+    let of_run = std::iter::once(&run.requester).chain(&run.handed_to);
+    requesters.extend(of_run.filter(|person| **person != turn.person).cloned());
     let elsewhere = run.room != *turn.room();
     let mut asking = ask::Asking::of_line(turn);
     if elsewhere {
