@@ -34,7 +34,11 @@ mod i11;
 mod i13;
 #[path = "invariants/peers.rs"]
 mod peers;
+#[path = "invariants/races.rs"]
+mod races;
 #[path = "invariants/retry.rs"]
 mod retry;
+#[path = "invariants/signatures.rs"]
+mod signatures;
 #[path = "invariants/waking.rs"]
 mod waking;

@@ -23,7 +23,9 @@ use countersign::model::plan::{Action, Exec, PLAN_VERSION, Plan, PlanPolicy, Pla
 use countersign::model::policy::Delegating;
 use countersign::model::request::{Answer, Decision, GrantEvent, GrantState};
 use countersign::model::run::{AttemptEvent, AttemptState, Outcome, RunEvent, RunState, Snag};
-use countersign::store::{StoredDecision, StoredGrant};
+use countersign::model::signature::{Basis, GRANT_VERSION, SignedDecision, Signer, Statement, Trust, pkcs8};
+use countersign::store::{KeyKnown, StoredDecision, StoredGrant, StoredSignature};
+use zeroize::Zeroizing;
 
 /// How long a lease holds.
 const LEASE: u8 = 2;
@@ -181,6 +183,8 @@ fn stored(state: &State, digest: Digest) -> StoredGrant {
         taken_back_at: None,
     };
     let expires_at = moment(state.granted_at + VALID_UNTIL);
+    let start_by = moment(state.granted_at + START_BY);
+    let signature = signature(&decision, digest, moment(state.granted_at), start_by, expires_at);
     let begun = !state.attempts.is_empty() && state.retries == 0;
     StoredGrant {
         id: GrantId(1),
@@ -194,14 +198,47 @@ fn stored(state: &State, digest: Digest) -> StoredGrant {
             Grant::Revoked => GrantState::Revoked,
             Grant::Lapsed => GrantState::Lapsed,
         },
+        granted_at: moment(state.granted_at),
         expires_at,
-        start_by: if begun { expires_at } else { moment(state.granted_at + START_BY) },
+        signature: Some(signature),
+        start_by: if begun { expires_at } else { start_by },
         requesters: vec![PersonId::new("mei")],
         retry_step: (state.retries > 0).then_some(1),
         trigger: None,
         plan: plan.bytes().to_vec(),
         decisions: vec![decision],
     }
+}
+
+/// What the bot signed when it gave the grant: nothing in this world changes it.
+fn signature(
+    decision: &StoredDecision,
+    digest: Digest,
+    granted_at: DateTime<Utc>,
+    start_by: DateTime<Utc>,
+    valid_until: DateTime<Utc>,
+) -> StoredSignature {
+    let signer = Signer::from_pkcs8(&pkcs8(&Zeroizing::new([7; 32]))).expect("a key");
+    let StoredDecision { decision, account, at, line, .. } = decision;
+    let statement = Statement {
+        version: GRANT_VERSION,
+        ledger: trust().ledger,
+        key: signer.public(),
+        grant: GrantId(1),
+        request: RequestId(1),
+        run: RunId(1),
+        digest,
+        basis: Basis::agreed(&[SignedDecision::new(RequestId(1), decision, &account.to_string(), *at, *line)]),
+        granted_at,
+        start_by,
+        valid_until,
+    };
+    let signed = signer.sign(&statement).expect("signed");
+    StoredSignature { signed, known: KeyKnown::Yes { retired_at: None }, start_by: Some(start_by) }
+}
+
+fn trust() -> Trust {
+    Trust { ledger: "model".to_owned(), keys: None }
 }
 
 fn begin() -> State {
@@ -381,13 +418,13 @@ fn next(state: &State, digest: Digest, bug: Bug) -> Vec<Next> {
             || (bug == Bug::TriesAgain && state.attempts.last() == Some(&Attempt::Unknown));
         if waits && may && state.attempts.len() < 3 {
             let row = stored(state, digest);
-            let derived = derive(&row, moment(state.clock)).map(|(grant, _)| grant);
+            let derived = derive(&row, &trust(), moment(state.clock)).map(|(grant, _)| grant);
             let covered = match (&derived, bug) {
                 (_, Bug::TriesAgain) => state.grant == Grant::Granted,
                 (_, Bug::GrantBelieved) => view.granted && state.attempts.is_empty(),
                 (_, Bug::DigestBelieved) => {
                     let honest = State { tampered: false, ..state.clone() };
-                    derive(&stored(&honest, digest), moment(state.clock))
+                    derive(&stored(&honest, digest), &trust(), moment(state.clock))
                         .is_ok_and(|(g, _)| g.covers(attempt(state)).is_ok())
                 }
                 (Ok(grant), _) => grant.covers(attempt(state)).is_ok(),

@@ -664,6 +664,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = watch::channel(false);
     let state = WebState {
+        decisions: None,
         speaking: Speaking::Here,
         store: store.clone(),
         room: room.clone(),
@@ -676,6 +677,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
         trial: None,
         planner: Arc::new(|_| Err("no plans in this test".to_owned())),
         names: Vec::new(),
+        keys: countersign::ledger::keys::Place { data: "/nowhere".into(), host: "app-1".to_owned() },
         hearings: Vec::new(),
         silent_at_most: Duration::from_secs(60),
     };

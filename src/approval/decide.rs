@@ -15,6 +15,8 @@ use crate::model::request::{Answer, Decision, GrantState, Last, Proof, RequestEv
 use crate::model::run::RunEvent;
 use crate::store::{Request, Result, Run, StoreError, StoredDecision, StoredGrant, Tx};
 
+use super::signature::{Give, Why, give, rule_of};
+
 /// One person's answer, about to be counted.
 #[derive(Debug)]
 pub struct Decide<'a> {
@@ -418,7 +420,10 @@ async fn grant(tx: &mut Tx, file: &File, count: Count, line: InboxId) -> Result<
         tx.record(event(run, Some(line), what, vec![RowMark::grant(earlier.id, "revoked", version)]));
     }
     let (start_by, valid_until) = times(policy, tx.now())?;
-    let grant = tx.insert_grant(request, start_by, valid_until).await?;
+    let mut standing = tx.list_decisions(request.id).await?;
+    standing.retain(|stored| stored.decision.answer == Answer::Approve && count.by.contains(&stored.decision.person));
+    let why = Why::Agreed(&standing.iter().collect::<Vec<_>>());
+    let (grant, signed) = give(tx, Give { request, why, start_by, valid_until }).await?;
     rows.push(RowMark::grant(grant, "granted", 1));
     let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
     let version = tx.move_run(run, &to, Some(line)).await?;
@@ -434,6 +439,7 @@ async fn grant(tx: &mut Tx, file: &File, count: Count, line: InboxId) -> Result<
         valid_until,
         start_by: Some(start_by),
         relaxed: count.relaxed.into_iter().collect(),
+        signed: Some(signed),
     };
     tx.record(event(run, Some(line), what, rows));
     Ok(())
@@ -466,7 +472,9 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
     let version = tx.move_request(&request, &granted).await?;
     let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
     let (start_by, valid_until) = times(policy, tx.now())?;
-    let grant = tx.insert_grant(&request, start_by, valid_until).await?;
+    let Some(rule) = rule_of(Some(&trigger), policy) else { return Ok(false) };
+    let give_it = Give { request: &request, why: Why::Rule(rule), start_by, valid_until };
+    let (grant, signed) = give(tx, give_it).await?;
     rows.push(RowMark::grant(grant, "granted", 1));
     let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
     let version = tx.move_run(&run, &to, None).await?;
@@ -485,6 +493,7 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
             valid_until,
             start_by: Some(start_by),
             relaxed: Vec::new(),
+            signed: Some(signed),
         },
         rows,
     ));

@@ -10,6 +10,7 @@
 mod decide;
 mod duty;
 mod grant;
+mod signature;
 mod wake;
 
 pub use decide::{
@@ -18,4 +19,5 @@ pub use decide::{
 };
 pub use duty::{Delegated, ask_delegates, hand_over};
 pub use grant::{After, Grant, GrantError, Step, derive};
+pub use signature::{Give, NotSigned, Why, give, rule_of};
 pub use wake::{LookOutcome, Rings, Standing, look, standing, wake};

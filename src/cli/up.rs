@@ -28,15 +28,18 @@ use crate::flow::{
     App, CurrentSecrets, Membership, Reload, Ringer, UserGroupTimes, escalation, housekeeping, incident_rooms,
     make_plan, mending_line, room_sink, watch, watch_catalog,
 };
-use crate::ledger::{self, Trial};
+use crate::ledger::{self, Trial, keys};
 use crate::model::catalog::{Catalog, Probe, StepAction};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::SecretName;
+use crate::model::signature::{PublicKey, Trust};
+use crate::passkey::RelyingParty;
 use crate::store::managed::{self, Managed, ManagedOptions};
 use crate::store::{Store, WorkerId};
-use crate::sys::{Liveness, ProcessIdentity, close_to_others};
+use crate::sys::{self, Liveness, ProcessIdentity, close_to_others};
 use crate::text::echo::at_once;
 use crate::text::time::Times;
+use crate::web::decisions::Decisions;
 use crate::web::{self, Speaking, Token, WebState};
 use crate::{demo, runbook};
 
@@ -266,6 +269,42 @@ fn names_demo(catalog: &Catalog) -> bool {
     checks.chain(steps).any(|entry| entry.name == DEMO)
 }
 
+/// Takes this process's key, and says what an operator has to know of it.
+async fn open_key(store: &Store, place: &keys::Place, trusted: Option<&[String]>, ledger: &str) -> anyhow::Result<()> {
+    let trusted = trusted.map(|keys| keys.iter().filter_map(|key| PublicKey::parse(key)).collect::<Vec<_>>());
+    let trust = Trust { ledger: ledger.to_owned(), keys: trusted.clone() };
+    let keys::Opened { key, origin } = keys::open(store, place, trust).await?;
+    match origin {
+        keys::Origin::Found => {}
+        keys::Origin::Made { others } if others.is_empty() => {
+            tracing::info!(%key, "a key was made to sign approvals with");
+        }
+        keys::Origin::Made { others } => {
+            let others = others.iter().map(PublicKey::short).collect::<Vec<_>>().join(", ");
+            tracing::warn!(
+                %key,
+                others,
+                "no signing key was in the data directory, so one was made; what the others of this host signed stays \
+                 valid. Retire those that are lost: `countersign keys retire KEY`"
+            );
+        }
+        keys::Origin::Replaced(old) => {
+            tracing::warn!(%key, old = old.short(), "the signing key was retired, so another one was made");
+        }
+    }
+    if trusted.is_some_and(|trusted| !trusted.contains(&key)) {
+        tracing::warn!(%key, "`trusted_keys` does not name this process's own key: what is approved here does not start here");
+    }
+    let unsigned = store.count_unsigned_grants().await?;
+    if unsigned > 0 {
+        tracing::warn!(
+            unsigned,
+            "approvals of an earlier version bear no signature: what they let start has to be asked for again"
+        );
+    }
+    Ok(())
+}
+
 /// Makes the data folder, closed to others.
 fn make_private(data: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
@@ -338,6 +377,12 @@ impl Bot {
             )
         })?;
         let address = listener.local_addr()?;
+        let decision_listener = match &settings.decisions {
+            Some(decisions) => Some(TcpListener::bind(decisions.listen).await.with_context(|| {
+                format!("cannot listen at {} for decisions; `decisions: {{listen: …}}` names another", decisions.listen)
+            })?),
+            None => None,
+        };
         let me = store.insert_worker(&ProcessIdentity::own()?).await?;
         // With people of a real workspace everybody speaks for themselves: the trial's own room is closed then.
         let trial = if workspaces.is_empty() { Trial::Yes } else { Trial::No };
@@ -347,6 +392,8 @@ impl Bot {
             Trial::No => workspaces.iter().map(|workspace| Arc::clone(&workspace.slack) as Arc<dyn Adapter>).collect(),
         };
         let genesis = ledger::open(&store, trial).await?;
+        let keys = keys::Place { data: settings.data.clone(), host: sys::hostname() };
+        open_key(&store, &keys, settings.trusted_keys.as_deref(), &genesis.ledger).await?;
         bury_the_dead(&store, me).await?;
         let world = local_world()?;
         let path = std::env::join_paths(&world.search_path)?;
@@ -356,13 +403,15 @@ impl Bot {
         let app = App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets).asking_for_user_groups(
             UserGroupTimes { every: settings.user_groups_every, good_for: settings.user_groups_good_for },
         );
-        let app = Arc::new(app);
+        let decisions = settings.decisions.as_ref();
+        let app = Arc::new(app.deciding_at(decisions.map(|decisions| decisions.origin.clone())));
         let unserved = app.unserved(&app.in_use().catalog);
         if !unserved.is_empty() {
             bail!("the catalog in {} does not fit the settings:\n{}", settings.catalog.display(), unserved.join("\n"));
         }
         let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
         store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
+        app.warn_at_start().await?;
         let mut extra_env = BTreeMap::new();
         if let Some(demo) = demo {
             extra_env.insert(DEMO.to_owned(), OsString::from(demo.dir()));
@@ -403,7 +452,9 @@ impl Bot {
                 let now = planner.store.clock().now();
                 make_plan(&planner.in_use().catalog, &asked.runbook, params, now, &planner.world)
             }),
+            decisions: decisions.map(|decisions| decisions.origin.clone()),
             names: settings.names.clone(),
+            keys,
             hearings: workspaces.iter().map(|workspace| workspace.slack.hearing().clone()).collect(),
             // By then everything that this process held is lost to it, so that starting it again ends nothing that goes on.
             silent_at_most: settings.lease * 4 + DATABASE_PATIENCE,
@@ -425,6 +476,18 @@ impl Bot {
             part("escalation", &tell_ended, escalation(app.clone(), ringer, taking_stops.clone())),
             part("catalog's watch", &tell_ended, watch_catalog(app.clone(), root, reloads, taking_stops.clone())),
         ];
+        if let (Some(listener), Some(decisions)) = (decision_listener, decisions) {
+            let asked = app.clone();
+            let pages = Decisions {
+                store: store.clone(),
+                inbound: app.clone(),
+                catalog: Arc::new(move || Arc::clone(&asked.in_use().catalog)),
+                times,
+                party: RelyingParty::new(&decisions.host, &decisions.origin),
+            };
+            let pages = web::decisions::serve(listener, pages, taking_stops.clone());
+            taking.push(part("decision pages", &tell_ended, pages));
+        }
         for workspace in workspaces {
             taking.push(part("ear for Slack", &tell_ended, workspace.listen(app.clone(), taking_stops.clone())));
         }

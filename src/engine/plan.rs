@@ -299,19 +299,7 @@ pub fn plan(
         Some(base) => {
             let policy = policy_of(catalog, runbook, base, &params, system, asked)?;
             maker.used(&policy.source);
-            Some(PlanPolicy {
-                name: policy.name.clone(),
-                stages: stages(policy, runbook, system)?,
-                expires_ms: milliseconds(policy.expires),
-                starts_within_ms: Some(milliseconds(policy.starts_within)),
-                valid_for_ms: milliseconds(policy.valid_for),
-                relaxed: policy.relaxed.clone(),
-                exclude_author: policy.exclude_author,
-                delegating: policy.delegating,
-                needs: Vec::new(),
-                automatic: policy.automatic.clone(),
-                text: policy.text.clone(),
-            })
+            Some(frozen(policy, runbook, system)?)
         }
     };
     // What is named by a parameter comes first: it is what the asker thinks of.
@@ -345,6 +333,51 @@ pub fn plan(
         steps,
         telling: Telling::Steps,
     })
+}
+
+/// A policy as a plan of this runbook on this system freezes it.
+///
+/// # Errors
+/// When it asks whoever is accountable, and the system names nobody.
+pub fn frozen(policy: &Policy, runbook: &Runbook, system: &System) -> Result<PlanPolicy, PlanRefusal> {
+    Ok(PlanPolicy {
+        name: policy.name.clone(),
+        stages: stages(policy, runbook, system)?,
+        expires_ms: milliseconds(policy.expires),
+        starts_within_ms: Some(milliseconds(policy.starts_within)),
+        valid_for_ms: milliseconds(policy.valid_for),
+        relaxed: policy.relaxed.clone(),
+        exclude_author: policy.exclude_author,
+        delegating: policy.delegating,
+        needs: Vec::new(),
+        automatic: policy.automatic.clone(),
+        text: policy.text.clone(),
+    })
+}
+
+/// What a request is about, as far as its policy depends on it.
+#[derive(Debug, Clone)]
+pub struct About<'a> {
+    /// The system that it works on.
+    pub system: &'a System,
+    /// The services and systems that its parameters name.
+    pub targets: Vec<String>,
+    /// As one would type it.
+    pub deed: String,
+}
+
+/// What a request with these parameters is about. Missing ones take their defaults.
+///
+/// # Errors
+/// When values are missing or not accepted, or when they name several systems.
+pub fn about<'a>(
+    catalog: &'a Catalog,
+    runbook: &Runbook,
+    params: &BTreeMap<String, String>,
+) -> Result<About<'a>, PlanRefusal> {
+    let params = complete(catalog, runbook, params)?;
+    let system = system_of(catalog, runbook, &params)?;
+    Ok(About { system, targets: targets_of(runbook, &params), deed: deed(runbook, &params) })
 }
 
 /// A policy's stages for a system: whoever is accountable is named, so that the plan's bytes say who it is.

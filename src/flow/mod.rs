@@ -93,6 +93,10 @@ pub struct App {
     /// What platforms have said of their user groups. Locked after `in_use`.
     sightings: Mutex<Sightings>,
     user_groups: UserGroupTimes,
+    /// Under which address people decide with a passkey; `None`: there are no such pages.
+    decisions: Option<String>,
+    /// What was last said to be looked at in the catalog in use.
+    warned: Mutex<Vec<String>>,
     /// A clock that nobody sets: how old an answer is does not depend on what the database's clock does.
     steady: Clock,
 }
@@ -110,7 +114,15 @@ impl App {
         let in_use = RwLock::new(Arc::new(InUse::new(loaded, &own_secrets)));
         let steady = Clock::starting_at(store.clock().now());
         let (sightings, user_groups) = (Mutex::default(), UserGroupTimes::default());
-        Self { store, times, world, adapters, own_secrets, in_use, sightings, user_groups, steady }
+        let (decisions, warned) = (None, Mutex::default());
+        Self { store, times, world, adapters, own_secrets, in_use, sightings, user_groups, decisions, warned, steady }
+    }
+
+    /// Sends people to pages under this address where a decision wants a passkey.
+    #[must_use]
+    pub fn deciding_at(mut self, origin: Option<String>) -> Self {
+        self.decisions = origin;
+        self
     }
 
     /// Asks for platforms' user groups at these times.

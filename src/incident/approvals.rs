@@ -162,6 +162,7 @@ mod tests {
                 start_by: None,
                 relaxed: Vec::new(),
                 valid_until: at(600),
+                signed: None,
             },
         )
     }

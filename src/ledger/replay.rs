@@ -7,13 +7,15 @@
 //! What the ledger cannot tell and so is not compared: whether an approver was in a group when they agreed (it says who was
 //! asked and why; that they were in the group was checked then); leases, fences and processes; `posted_at`
 //! and `differs` of a request; the thread of a run; what checks found last; versions of brakes and of the pause, and when a
-//! failure that was put off is looked at again; inbox, outbox and messages.
+//! failure that was put off is looked at again; how often a passkey has signed; inbox, outbox and messages.
 //!
 //! An event whose body was erased tells nothing any more. Rows of its run are compared with what came after it; where that
 //! does not suffice, they are counted as not compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::report::{At, Finding, Findings};
@@ -21,20 +23,22 @@ use crate::model::approval::{Asked, Because, Rules, Tally, tally};
 use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Brake, Happened, Record, RowMark, Scope};
 use crate::model::id::{
-    DelegationId, Digest, GrantId, HandoverId, IncidentId, PersonId, RequestId, RunId, ServiceName, TriggerName,
+    DelegationId, Digest, GrantId, HandoverId, IncidentId, PasskeyId, PersonId, RequestId, RunId, ServiceName,
+    TriggerName,
 };
 use crate::model::plan::PlanPolicy;
 use crate::model::plan::{Plan, PlanStep, Sealed};
 use crate::model::policy::Relaxed;
 use crate::model::request::{Answer, Decision, GrantState, Proof};
 use crate::model::run::{AttemptState, Outcome, Verdict};
+use crate::model::signature::{Basis, Counted, PublicKey, Signed, SignedDecision, evidence, trigger_rule};
 use crate::store::{
     AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, DecisionCheck, DelegationCheck, FiringCheck,
-    GrantCheck, HandoverCheck, IncidentCheck, RequestCheck, RunCheck,
+    GrantCheck, HandoverCheck, IncidentCheck, KeyCheck, PasskeyCheck, RequestCheck, RunCheck,
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 25] = [
+const STATELESS: [&str; 29] = [
     "ledger_created",
     "check_turned",
     "check_flaps",
@@ -58,6 +62,10 @@ const STATELESS: [&str; 25] = [
     "group_unseen",
     "was_away",
     "room_changed",
+    "catalog_warned",
+    "passkey_invited",
+    "decision_linked",
+    "passkey_used",
     "clock_jumped",
     super::verify::ERASED,
 ];
@@ -69,6 +77,10 @@ const OF_AUTOMATION: [&str; 5] =
 /// Kinds that tell of delegations and handovers, which belong to no run.
 const OF_DUTIES: [&str; 5] =
     ["delegation_given", "delegation_ended", "handover_offered", "handover_taken", "handover_lapsed"];
+/// Kinds that tell of keys, and of no other row.
+const OF_KEYS: [&str; 2] = ["key_added", "key_retired"];
+/// Kinds that tell of passkeys, and of no other row.
+const OF_PASSKEYS: [&str; 2] = ["passkey_added", "passkey_removed"];
 
 /// How many characters of a value a finding shows.
 const SHOWN: usize = 80;
@@ -83,6 +95,10 @@ pub(super) struct Replay {
     runs: BTreeMap<RunId, RunFacts>,
     requests: BTreeMap<RequestId, RequestFacts>,
     grants: BTreeMap<GrantId, GrantFacts>,
+    /// The ledger's own name, which every signature names.
+    ledger: Option<String>,
+    /// Keys that grants are signed with.
+    keys: BTreeMap<PublicKey, KeyFacts>,
     attempts: BTreeMap<AttemptKey, AttemptFacts>,
     /// By request, stage, person, and the line that gave it.
     decisions: BTreeMap<(RequestId, u32, PersonId, Option<i64>), DecisionFacts>,
@@ -94,10 +110,15 @@ pub(super) struct Replay {
     brakes: BTreeMap<(String, String), BrakeFacts>,
     /// What each trigger did for each service, with the event that says so.
     firings: BTreeMap<(String, String), Vec<FiringFacts>>,
+    passkeys: BTreeMap<PasskeyId, PasskeyFacts>,
     /// The last erased event that told of brakes, firings or the pause.
     blind_automation: Option<u64>,
     /// The last erased event that told of delegations or handovers.
     blind_duties: Option<u64>,
+    /// Whether an event was erased that told of a key.
+    blind_keys: bool,
+    /// The last erased event that told of a passkey.
+    blind_passkeys: Option<u64>,
     /// Runs of which an event was erased, with the last one. Nothing said before it is known to be the last word.
     blind: BTreeMap<RunId, u64>,
     /// The same of incidents.
@@ -208,6 +229,18 @@ struct GrantFacts {
     digest: Digest,
     valid_until: DateTime<Utc>,
     start_by: Option<DateTime<Utc>>,
+    signed: Option<Signed>,
+}
+
+/// A key's life.
+#[derive(Debug)]
+struct KeyFacts {
+    /// The event that told of it last.
+    at: At,
+    when: DateTime<Utc>,
+    host: String,
+    by: String,
+    retired: Option<(DateTime<Utc>, String, String)>,
 }
 
 #[derive(Debug)]
@@ -284,6 +317,18 @@ struct AutomationFacts {
     at: At,
     turn: u64,
     paused: Option<(PersonId, DateTime<Utc>, Option<String>)>,
+}
+
+/// A passkey, by the events that added and removed it.
+#[derive(Debug)]
+struct PasskeyFacts {
+    at: At,
+    turn: u64,
+    person: PersonId,
+    name: String,
+    credential: String,
+    public_key: String,
+    removed: Option<(DateTime<Utc>, At)>,
 }
 
 /// A trigger's brakes for a service, by the last event that changed them.
@@ -464,6 +509,14 @@ impl Replay {
             }
             return;
         }
+        if OF_KEYS.contains(&row.kind.as_str()) {
+            self.blind_keys = true;
+            return;
+        }
+        if OF_PASSKEYS.contains(&row.kind.as_str()) {
+            self.blind_passkeys = Some(self.turn);
+            return;
+        }
         match (row.scope.run, row.scope.incident) {
             (Some(run), _) => {
                 self.blind.insert(run, self.turn);
@@ -499,7 +552,10 @@ impl Replay {
         let turn = self.turn;
         let plain = |by: Option<PersonId>, step, why| Evidence { at, turn, by: by.map(|by| by.to_string()), step, why };
         match what {
-            Happened::LedgerCreated { .. } => self.automation = Some(AutomationFacts { at, turn, paused: None }),
+            Happened::LedgerCreated { trial: _, ledger } => {
+                self.ledger.get_or_insert(ledger);
+                self.automation = Some(AutomationFacts { at, turn, paused: None });
+            }
             Happened::AutomationPaused { by, reason } => {
                 self.automation = Some(AutomationFacts { at, turn, paused: Some((by, when, reason)) });
             }
@@ -599,7 +655,21 @@ impl Replay {
             | Happened::GroupUnseen { .. }
             | Happened::WasAway { .. }
             | Happened::RoomChanged { .. }
+            | Happened::CatalogWarned { .. }
+            | Happened::PasskeyInvited { .. }
+            | Happened::DecisionLinked { .. }
+            | Happened::PasskeyUsed { .. }
             | Happened::ClockJumped { .. } => {}
+            Happened::PasskeyAdded { passkey, person, name, credential, public_key } => {
+                let turn = self.turn;
+                let facts = PasskeyFacts { at, turn, person, name, credential, public_key, removed: None };
+                self.passkeys.insert(passkey, facts);
+            }
+            Happened::PasskeyRemoved { passkey, person: _ } => {
+                if let Some(facts) = self.passkeys.get_mut(&passkey) {
+                    (facts.turn, facts.removed) = (self.turn, Some((when, at)));
+                }
+            }
             Happened::IncidentOpened { incident, service, title, check: _, by, room, since } => {
                 let facts = IncidentFacts {
                     at,
@@ -746,12 +816,29 @@ impl Replay {
                 valid_until,
                 start_by,
                 relaxed: _,
+                signed,
             } => {
                 for why in self.wrong_with_grant(request, run, digest, &by, automatic.as_ref(), when) {
                     findings.push(Finding::Grant { request, at, why });
                 }
-                self.grants.insert(grant, GrantFacts { at, when, run, request, digest, valid_until, start_by });
+                let facts = GrantFacts { at, when, run, request, digest, valid_until, start_by, signed };
+                for why in self.wrong_with_signature(grant, &facts, &by, automatic.as_ref()) {
+                    findings.push(Finding::Grant { request, at, why });
+                }
+                self.grants.insert(grant, facts);
             }
+            Happened::KeyAdded { key, host, by } => {
+                // What is there already stays as it was told first.
+                self.keys.entry(key).or_insert(KeyFacts { at, when, host, by, retired: None });
+            }
+            Happened::KeyRetired { key, at: from, by, why } => match self.keys.get_mut(&key) {
+                Some(facts) => {
+                    facts.at = at;
+                    facts.retired.get_or_insert((from, by, why));
+                }
+                None if self.blind_keys => self.not_compared += 1,
+                None => findings.push(Finding::Untold { row: key_name(key), kind: Some("key_added") }),
+            },
             Happened::RequestDenied { request, code: _, run, by, why } => {
                 self.request_ended(request, plain(Some(by.clone()), None, why.clone()));
                 self.evidence(run, "denied", plain(Some(by), None, why));
@@ -774,7 +861,7 @@ impl Replay {
                 }
                 self.evidence(run, "withdrawn", plain(Some(by), None, None));
             }
-            Happened::AttemptStarted { run, step, number, digest, grant } => {
+            Happened::AttemptStarted { run, step, number, digest, grant, executor: _ } => {
                 let key = AttemptKey { run, step, number };
                 if let Some(why) = self.wrong_with_start(key, digest, grant, when) {
                     findings.push(Finding::Attempt { row: attempt_name(key), at, why });
@@ -927,6 +1014,85 @@ impl Replay {
                 let missing = tally.missing();
                 let people = if missing == 1 { "1 more person".to_owned() } else { format!("{missing} more people") };
                 wrong.push(format!("stage {} of its policy still waited for {people}", u64::from(stage) + 1));
+            }
+        }
+        wrong
+    }
+
+    /// What is wrong with a grant's signature, by the keys and decisions before it.
+    fn wrong_with_signature(
+        &mut self,
+        grant: GrantId,
+        facts: &GrantFacts,
+        by: &[PersonId],
+        automatic: Option<&TriggerName>,
+    ) -> Vec<String> {
+        let Some(signed) = &facts.signed else {
+            // Given before grants were signed.
+            let without = "it bears no signature, and grants were signed by then".to_owned();
+            return if self.keys.is_empty() { Vec::new() } else { vec![without] };
+        };
+        let key = signed.key.short();
+        let mut wrong = Vec::new();
+        match self.keys.get(&signed.key) {
+            None if self.blind_keys => self.not_compared += 1,
+            None => wrong.push(format!("it is signed by the key {key}, which was not known by then")),
+            Some(KeyFacts { retired: Some(_), .. }) => {
+                wrong.push(format!("it is signed by the key {key}, which was retired before"));
+            }
+            Some(_) => {}
+        }
+        let statement = match signed.verify() {
+            Ok(statement) => statement,
+            Err(error) => {
+                wrong.push(error.to_string());
+                return wrong;
+            }
+        };
+        let same = [
+            ("ledger", self.ledger.as_ref() == Some(&statement.ledger)),
+            ("number", statement.grant == grant),
+            ("request", statement.request == facts.request),
+            ("run", statement.run == facts.run),
+            ("plan", statement.digest == facts.digest),
+            ("time", statement.granted_at == facts.when),
+            ("latest start", Some(statement.start_by) == facts.start_by),
+            ("end", statement.valid_until == facts.valid_until),
+        ];
+        let others = same.into_iter().filter(|(_, same)| !same);
+        wrong.extend(others.map(|(what, _)| format!("its signature is for another {what}")));
+        match statement.basis {
+            Basis::Rule { rule } => {
+                if automatic.is_none_or(|trigger| rule != trigger_rule(trigger)) {
+                    wrong.push(format!("its signature is for the rule `{rule}`, which is not why it was granted"));
+                }
+            }
+            Basis::Decisions { counted, evidence: signed_for } => {
+                let named: BTreeSet<&PersonId> = counted.iter().map(|counted| &counted.person).collect();
+                if automatic.is_some() || named != by.iter().collect() {
+                    wrong.push("its signature names others than those who agreed".to_owned());
+                }
+                let found = counted.iter().map(|counted| {
+                    let Counted { stage, person, line } = counted.clone();
+                    let told = self.decisions.get(&(facts.request, stage, person.clone(), Some(line.0)))?;
+                    Some(SignedDecision {
+                        request: facts.request,
+                        stage,
+                        person,
+                        on_behalf_of: told.on_behalf_of.clone(),
+                        account: told.account.clone(),
+                        answer: told.answer,
+                        proof: told.proof.clone(),
+                        at: told.when,
+                        line,
+                    })
+                });
+                match found.collect::<Option<Vec<SignedDecision>>>() {
+                    Some(found) if evidence(&found) == signed_for => {}
+                    // An erased decision cannot be hashed any more.
+                    _ if self.blind.contains_key(&facts.run) => self.not_compared += 1,
+                    _ => wrong.push("the decisions are not those that it was signed for".to_owned()),
+                }
             }
         }
         wrong
@@ -1236,6 +1402,13 @@ impl Replay {
                 row.same("granted_at", Some(moment(table.granted_at)), Some(moment(facts.when)), at);
                 row.same("expires_at", Some(moment(table.expires_at)), Some(moment(facts.valid_until)), at);
                 row.same("start_by", table.start_by.map(moment), facts.start_by.map(moment), at);
+                let (key, text, signature) = facts.signed.map_or((None, None, None), |signed| {
+                    (Some(signed.key.to_string()), Some(signed.statement), Some(signed.signature.to_string()))
+                });
+                row.same("signed_by", table.signed_by.as_deref().map(hex), key, at);
+                let statement = table.statement.as_deref().map(|text| String::from_utf8_lossy(text).into_owned());
+                row.same("statement", statement, text, at);
+                row.same("signature", table.signature.as_deref().map(hex), signature, at);
             }
         }
         self.not_compared += row.not_compared;
@@ -1337,6 +1510,33 @@ impl Replay {
                 };
                 row.same("taken_back_at", table.taken_back_at.map(moment), back_when, back_at);
                 row.same("taken_back_line", table.taken_back_line.map(|line| line.to_string()), back_line, back_at);
+            }
+        }
+        self.not_compared += row.not_compared;
+    }
+
+    /// Compares a signing key.
+    pub(super) fn key(&mut self, table: KeyCheck, findings: &mut Findings) {
+        self.rows += 1;
+        let key = PublicKey::from_slice(&table.public);
+        let name = key.map_or_else(|| format!("key/{}", hex(&table.public)), key_name);
+        let facts = key.and_then(|key| self.keys.remove(&key));
+        // Whatever is not told may stand in an erased event.
+        let blind = self.blind_keys.then_some(u64::MAX);
+        let mut row = Row { name, state: String::new(), version: 0, at: None, blind, not_compared: 0, findings };
+        match facts {
+            None => row.untold(Some("key_added")),
+            Some(facts) => {
+                let at = facts.at;
+                row.same("host", Some(table.host), Some(facts.host), at);
+                row.same("added_at", Some(moment(table.added_at)), Some(moment(facts.when)), at);
+                row.same("added_by", Some(table.added_by), Some(facts.by), at);
+                let (from, by, why) = facts
+                    .retired
+                    .map_or((None, None, None), |(from, by, why)| (Some(moment(from)), Some(by), Some(why)));
+                row.same_since(0, "retired_at", table.retired_at.map(moment), from, at);
+                row.same_since(0, "retired_by", table.retired_by, by, at);
+                row.same_since(0, "retired_why", table.retired_why, why, at);
             }
         }
         self.not_compared += row.not_compared;
@@ -1462,6 +1662,28 @@ impl Replay {
         self.not_compared += row.not_compared;
     }
 
+    /// Compares a passkey: one that was planted, or given to somebody else, would decide in their name.
+    pub(super) fn passkey(&mut self, table: PasskeyCheck, findings: &mut Findings) {
+        self.rows += 1;
+        let id = PasskeyId(table.id);
+        let facts = self.passkeys.remove(&id);
+        let blind = self.blind_passkeys;
+        let (state, name) = (String::new(), passkey_name(id));
+        let mut row = Row { name, state, version: 0, at: None, blind, not_compared: 0, findings };
+        match facts {
+            None => row.untold(Some("passkey_added")),
+            Some(PasskeyFacts { at, turn, person, name, credential, public_key, removed }) => {
+                row.same("person", Some(table.person), Some(person.to_string()), at);
+                row.same("name", Some(table.name), Some(name), at);
+                row.same("credential", Some(URL_SAFE_NO_PAD.encode(table.credential)), Some(credential), at);
+                row.same("public_key", Some(URL_SAFE_NO_PAD.encode(table.public_key)), Some(public_key), at);
+                let (removed, at) = removed.map_or((None, at), |(when, at)| (Some(moment(when)), at));
+                row.same_since(turn, "removed_at", table.removed_at.map(moment), removed, at);
+            }
+        }
+        self.not_compared += row.not_compared;
+    }
+
     /// What events tell of and no table has. Comes last: everything compared is gone from here.
     pub(super) fn finish(&mut self, findings: &mut Findings) {
         let mut missing: BTreeMap<String, At> = BTreeMap::new();
@@ -1471,6 +1693,7 @@ impl Replay {
         missing.extend(self.requests.iter().map(|(id, facts)| (request_name(*id), facts.at)));
         missing.extend(self.grants.iter().map(|(id, facts)| (grant_name(*id), facts.at)));
         missing.extend(self.attempts.iter().map(|(key, facts)| (attempt_name(*key), facts.at)));
+        missing.extend(self.keys.iter().map(|(key, facts)| (key_name(*key), facts.at)));
         let decided = self.decisions.iter();
         missing.extend(
             decided.map(|((id, stage, by, _), facts)| (decision_name(*id, i64::from(*stage), by.as_str()), facts.at)),
@@ -1478,6 +1701,7 @@ impl Replay {
         missing.extend(self.delegations.iter().map(|(id, facts)| (delegation_name(*id), facts.at)));
         missing.extend(self.handovers.iter().map(|(id, facts)| (handover_name(*id), facts.at)));
         missing.extend(self.automation.iter().map(|facts| (AUTOMATION.to_owned(), facts.at)));
+        missing.extend(self.passkeys.iter().map(|(id, facts)| (passkey_name(*id), facts.at)));
         missing.extend(self.brakes.iter().map(|(of, facts)| (brake_name(of), facts.at)));
         for (of, told) in &self.firings {
             let name = |facts: &FiringFacts| format!("firing of {} for {} at {}", of.0, of.1, moment(facts.when));
@@ -1510,6 +1734,10 @@ fn brake_name((trigger, service): &(String, String)) -> String {
     format!("brakes of {trigger} for {service}")
 }
 
+fn passkey_name(passkey: PasskeyId) -> String {
+    format!("passkey/{passkey}")
+}
+
 fn run_name(run: RunId) -> String {
     format!("run/{run}")
 }
@@ -1530,6 +1758,10 @@ fn grant_name(grant: GrantId) -> String {
     format!("grant/{grant}")
 }
 
+fn key_name(key: PublicKey) -> String {
+    format!("key/{}", key.short())
+}
+
 fn attempt_name(key: AttemptKey) -> String {
     format!("attempt/{}/{}/{}", key.run, key.step, key.number)
 }
@@ -1538,6 +1770,29 @@ fn attempt_name(key: AttemptKey) -> String {
 mod tests {
     use super::*;
     use crate::model::id::GroupName;
+
+    /// A grant of a release that did not sign is sound in a ledger without keys, and is not where keys are.
+    #[test]
+    fn i11_a_grant_without_a_signature_is_one_of_before_there_were_keys() {
+        let at = At { position: None, event: crate::model::id::EventId(1) };
+        let when = DateTime::UNIX_EPOCH;
+        let facts = GrantFacts {
+            at,
+            when,
+            run: RunId(1),
+            request: RequestId(1),
+            digest: Digest([0; 32]),
+            valid_until: when,
+            start_by: None,
+            signed: None,
+        };
+        let mut replay = Replay::default();
+        assert!(replay.wrong_with_signature(GrantId(1), &facts, &[], None).is_empty());
+        let key = KeyFacts { at, when, host: String::new(), by: String::new(), retired: None };
+        replay.keys.insert(PublicKey([0; 32]), key);
+        let wrong = replay.wrong_with_signature(GrantId(1), &facts, &[], None);
+        assert_eq!(wrong, ["it bears no signature, and grants were signed by then"]);
+    }
 
     #[test]
     fn values_are_quoted_escaped_and_cut() {

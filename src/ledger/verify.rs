@@ -270,6 +270,7 @@ impl Walk {
             after = last.id;
             page.iter().for_each(|row| replay.grant(row, findings));
         }
+        snapshot.list_keys().await?.into_iter().for_each(|row| replay.key(row, findings));
         let mut after = (i64::MIN, i32::MIN, i32::MIN);
         loop {
             let page = snapshot.list_attempts(after).await?;
@@ -306,6 +307,13 @@ impl Walk {
             let Some(last) = page.last() else { break };
             after = last.id;
             page.into_iter().for_each(|row| replay.firing(row, findings));
+        }
+        let mut after = i64::MIN;
+        loop {
+            let page = snapshot.list_passkeys(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            page.into_iter().for_each(|row| replay.passkey(row, findings));
         }
         replay.finish(findings);
         Ok(())

@@ -401,3 +401,313 @@ impl Policy {
         self.exclude_author
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::super::catalog::{Source, Stage, Subject};
+    use super::super::id::{Digest, PersonId};
+    use super::super::policy::Delegating;
+    use super::*;
+
+    fn moment(text: &str) -> DateTime<Utc> {
+        text.parse().expect("a moment")
+    }
+
+    /// A policy of stages with these quorums, which applies always.
+    pub(crate) fn policy(name: &str, quorums: &[u32]) -> Policy {
+        let stage = |quorum: &u32| Stage::new(vec![Subject::Person(PersonId::new("boss"))], *quorum);
+        Policy {
+            name: PolicyName::new(name),
+            title: name.to_owned(),
+            when: Some(When::default()),
+            refuse: None,
+            stages: quorums.iter().map(stage).collect(),
+            expires: Duration::from_secs(1800),
+            starts_within: Duration::from_secs(900),
+            valid_for: Duration::from_secs(3600),
+            relaxed: vec![],
+            exclude_author: false,
+            delegating: Delegating::Allowed,
+            automatic: vec![],
+            text: String::new(),
+            source: Source { path: format!("{name}.yaml"), sha256: Digest([0; 32]) },
+        }
+    }
+
+    fn catalog(policies: Vec<Policy>) -> Catalog {
+        Catalog { policies: policies.into_iter().map(|it| (it.name.clone(), it)).collect(), ..Catalog::default() }
+    }
+
+    /// Looks with the facts of one request.
+    fn with_facts<T>(at: &str, trigger: Option<&str>, look: impl FnOnce(&Facts<'_>) -> T) -> T {
+        let trigger = trigger.map(TriggerName::new);
+        look(&Facts {
+            runbook: &RunbookName::new("deploy"),
+            risk: Risk::Medium,
+            system: &SystemName::new("shop"),
+            environment: "production",
+            targets: &["web".to_owned()],
+            at: moment(at),
+            trigger: trigger.as_ref(),
+        })
+    }
+
+    fn chosen(policies: Vec<Policy>, trigger: Option<&str>) -> (String, Option<Rule>) {
+        let catalog = catalog(policies);
+        with_facts("2026-12-01T12:00:00Z", trigger, |facts| {
+            let all = candidates(&catalog, &PolicyName::new("base"), facts);
+            let rule = all.get(1).and_then(|second| all[0].strictness.decided_by(&second.strictness));
+            (all[0].policy.name.to_string(), rule)
+        })
+    }
+
+    #[test]
+    fn each_rule_decides_where_those_before_it_do_not() {
+        let base = || policy("base", &[1]);
+        let other = |change: &dyn Fn(&mut Policy)| {
+            let mut other = policy("other", &[1]);
+            change(&mut other);
+            chosen(vec![base(), other], None)
+        };
+        let wins = |rule| ("other".to_owned(), Some(rule));
+        assert_eq!(other(&|it| it.refuse = Some("frozen".into())), wins(Rule::Refuses));
+        assert_eq!(other(&|it| it.stages[0].step_up = true), wins(Rule::StepUp));
+        assert_eq!(other(&|it| it.stages[0].quorum = 2), wins(Rule::People));
+        assert_eq!(other(&|it| it.stages[0].reason_required = true), wins(Rule::Reason));
+        assert_eq!(other(&|it| it.exclude_author = true), wins(Rule::Author));
+        assert_eq!(other(&|it| it.expires = Duration::from_secs(60)), wins(Rule::Expiry));
+        assert_eq!(other(&|_| {}), ("base".to_owned(), Some(Rule::Name)));
+        // Two stages of one each want as many people as one of two.
+        let (one, two) = (policy("a", &[2]), policy("base", &[1, 1]));
+        assert_eq!(chosen(vec![one, two], None), ("base".to_owned(), Some(Rule::Stages)));
+        // Who gives up a rule of separation wants fewer people.
+        let mut relaxed = policy("a", &[1, 1]);
+        relaxed.relaxed = vec![Relaxed::OnePersonSeveralStages];
+        assert_eq!(chosen(vec![relaxed, policy("base", &[2])], None), ("base".to_owned(), Some(Rule::People)));
+        let mut own = policy("a", &[1]);
+        own.relaxed = vec![Relaxed::RequesterMayAgree];
+        assert_eq!(chosen(vec![own, base()], None), ("base".to_owned(), Some(Rule::People)));
+    }
+
+    #[test]
+    fn letting_a_trigger_start_is_least_strict() {
+        let mut base = policy("base", &[2]);
+        base.automatic = vec![TriggerName::new("down")];
+        let other = || policy("other", &[1]);
+        assert_eq!(chosen(vec![base.clone(), other()], None).0, "base");
+        assert_eq!(chosen(vec![base.clone(), other()], Some("down")), ("other".to_owned(), Some(Rule::People)));
+        assert_eq!(chosen(vec![base], Some("down")).0, "base");
+    }
+
+    #[test]
+    fn of_two_that_refuse_the_longer_one_is_named() {
+        let frozen = |name: &str, until: &str| {
+            let mut policy = policy(name, &[]);
+            policy.refuse = Some("frozen".into());
+            policy.when = Some(When {
+                during: vec![Window::Dates {
+                    from: moment("2026-11-01T00:00:00Z"),
+                    until: moment(until),
+                    zone: Tz::UTC,
+                }],
+                ..When::default()
+            });
+            policy
+        };
+        let (short, long) = (frozen("a", "2026-12-02T00:00:00Z"), frozen("b", "2026-12-03T00:00:00Z"));
+        assert_eq!(chosen(vec![policy("base", &[3]), short, long], None), ("b".to_owned(), Some(Rule::Refuses)));
+    }
+
+    fn hours(days: &[Weekday], from: &str, until: &str, zone: Tz) -> Window {
+        let time = |text: &str| NaiveTime::parse_from_str(text, "%H:%M").expect("a time");
+        Window::Hours { days: days.to_vec(), from: time(from), until: time(until), zone }
+    }
+
+    const WORKDAYS: [Weekday; 5] = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri];
+
+    #[test]
+    fn conditions_hold_all_together_and_the_first_that_does_not_is_named() {
+        let missed = |when: When| with_facts("2026-12-01T12:00:00Z", None, |facts| when.missed(facts));
+        assert_eq!(missed(When::default()), None);
+        let right = When {
+            runbooks: vec![RunbookName::new("deploy"), RunbookName::new("other")],
+            risks: vec![Risk::Medium],
+            environments: vec!["production".into()],
+            targets: vec!["web".into()],
+            during: vec![hours(&WORKDAYS, "09:00", "18:00", Tz::UTC)],
+            outside: vec![hours(&WORKDAYS, "18:00", "09:00", Tz::UTC)],
+        };
+        assert_eq!(missed(right.clone()), None);
+        assert_eq!(missed(When { targets: vec!["shop".into()], ..right.clone() }), None, "a system is all in it");
+        let wrong = |change: &dyn Fn(&mut When)| {
+            let mut when = right.clone();
+            change(&mut when);
+            missed(when)
+        };
+        assert_eq!(wrong(&|it| it.runbooks = vec![RunbookName::new("x")]), Some(Condition::Runbooks));
+        assert_eq!(wrong(&|it| it.risks = vec![Risk::High]), Some(Condition::Risk));
+        assert_eq!(wrong(&|it| it.environments = vec!["scratch".into()]), Some(Condition::Environments));
+        assert_eq!(wrong(&|it| it.targets = vec!["cart".into()]), Some(Condition::Targets));
+        assert_eq!(wrong(&|it| it.during = vec![hours(&[], "13:00", "14:00", Tz::UTC)]), Some(Condition::During));
+        assert_eq!(wrong(&|it| it.outside = vec![hours(&[], "11:00", "13:00", Tz::UTC)]), Some(Condition::Outside));
+    }
+
+    #[test]
+    fn hours_go_by_the_clocks_of_their_zone() {
+        let end = |window: &Window, at: &str| window.end_around(moment(at)).map(|it| it.format("%F %R").to_string());
+        // Tuesday, 2026-12-01; nine in Singapore is one in UTC.
+        let working = hours(&WORKDAYS, "09:00", "18:00", Tz::Asia__Singapore);
+        assert_eq!(end(&working, "2026-12-01T00:59:59Z"), None);
+        assert_eq!(end(&working, "2026-12-01T01:00:00Z").as_deref(), Some("2026-12-01 10:00"));
+        assert_eq!(end(&working, "2026-12-01T10:00:00Z"), None);
+        assert_eq!(end(&working, "2026-12-05T02:00:00Z"), None, "a Saturday");
+        let next = working.next_start(moment("2026-12-04T05:00:00Z"));
+        assert_eq!(next, Some(moment("2026-12-07T01:00:00Z")), "the Monday after");
+        // Over midnight: the night that begins on Friday ends on Saturday.
+        let night = hours(&WORKDAYS, "22:00", "06:00", Tz::UTC);
+        assert_eq!(end(&night, "2026-12-05T05:59:59Z").as_deref(), Some("2026-12-05 06:00"));
+        assert_eq!(end(&night, "2026-12-05T22:30:00Z"), None);
+        // The night in which clocks go forward is an hour shorter.
+        let berlin = hours(&[], "00:00", "06:00", Tz::Europe__Berlin);
+        assert_eq!(end(&berlin, "2027-03-27T23:00:00Z").as_deref(), Some("2027-03-28 04:00"));
+        // The same beginning and end are a whole day.
+        let all = hours(&[Weekday::Tue], "00:00", "00:00", Tz::UTC);
+        assert_eq!(end(&all, "2026-12-01T23:59:59Z").as_deref(), Some("2026-12-02 00:00"));
+    }
+
+    #[test]
+    fn its_end_is_when_its_times_no_longer_hold() {
+        let until = |when: &When, at: &str| {
+            when.holds_until(moment(at)).map(|(until, zone)| format!("{} {zone}", until.format("%F %R")))
+        };
+        let during = |during: Vec<Window>| When { during, ..When::default() };
+        let once = |from: &str, until: &str| Window::Dates {
+            from: moment(from),
+            until: moment(until),
+            zone: Tz::Asia__Singapore,
+        };
+        let freeze = once("2026-12-20T00:00:00Z", "2027-01-03T00:00:00Z");
+        let later = once("2027-01-03T00:00:00Z", "2027-01-04T00:00:00Z");
+        assert_eq!(until(&When::default(), "2026-12-24T03:00:00Z"), None, "it has no times");
+        assert_eq!(
+            until(&during(vec![freeze.clone(), later]), "2026-12-24T03:00:00Z").as_deref(),
+            Some("2027-01-04 00:00 Asia/Singapore"),
+            "what follows without a gap is one time"
+        );
+        let always = hours(&[], "00:00", "00:00", Tz::UTC);
+        assert_eq!(until(&during(vec![always.clone()]), "2026-12-24T03:00:00Z"), None);
+        // Outside of working hours: until the next ones begin.
+        let outside = When { outside: vec![hours(&WORKDAYS, "09:00", "18:00", Tz::UTC)], ..When::default() };
+        assert_eq!(until(&outside, "2026-12-05T03:00:00Z").as_deref(), Some("2026-12-07 09:00 UTC"));
+        let both = When { during: vec![always], ..outside };
+        assert_eq!(until(&both, "2026-12-05T03:00:00Z").as_deref(), Some("2026-12-07 09:00 UTC"));
+    }
+
+    prop_compose! {
+        fn policies()(
+            quorums in proptest::collection::vec(1..4_u32, 0..3),
+            flags in 0..64_u32,
+            expires in 1..4_u64,
+            until in proptest::option::of(1..4_i64),
+        ) -> Policy {
+            let mut policy = policy("x", &quorums);
+            let flag = |number: u32| flags & (1 << number) != 0;
+            policy.expires = Duration::from_secs(expires);
+            policy.exclude_author = flag(0);
+            for stage in &mut policy.stages {
+                (stage.step_up, stage.reason_required) = (flag(1), flag(2));
+            }
+            if flag(3) {
+                policy.relaxed.push(Relaxed::RequesterMayAgree);
+            }
+            if flag(4) && flag(5) {
+                policy.refuse = Some("frozen".to_owned());
+            }
+            if let Some(days) = until {
+                let from = moment("2026-12-01T00:00:00Z");
+                let until = from + chrono::TimeDelta::days(days);
+                let during = vec![Window::Dates { from, until, zone: Tz::UTC }];
+                policy.when = Some(When { during, ..When::default() });
+            }
+            policy
+        }
+    }
+
+    fn named(policies: Vec<Policy>) -> Vec<Policy> {
+        let name = |number: usize| if number == 0 { "base".to_owned() } else { format!("p{number}") };
+        policies
+            .into_iter()
+            .enumerate()
+            .map(|(number, policy)| Policy { name: PolicyName::new(name(number)), ..policy })
+            .collect()
+    }
+
+    fn strictest(policies: &[Policy]) -> Strictness {
+        let catalog = catalog(policies.to_vec());
+        with_facts("2026-12-01T12:00:00Z", None, |facts| {
+            let policy = choose(&catalog, &PolicyName::new("base"), facts).expect("the base is there");
+            Strictness::of(policy, facts)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_further_policy_never_makes_it_less_strict(all in proptest::collection::vec(policies(), 1..6), more in policies()) {
+            let before = named(all);
+            let after: Vec<Policy> =
+                before.iter().cloned().chain([Policy { name: PolicyName::new("more"), ..more }]).collect();
+            prop_assert!(strictest(&after) >= strictest(&before));
+        }
+
+        #[test]
+        fn the_outcome_does_not_depend_on_names_or_order(all in proptest::collection::vec(policies(), 1..6), turned in 0..6_usize) {
+            let before = named(all.clone());
+            // The base keeps its place: which one that is does matter when its own `when` does not apply.
+            let (base, rest) = all.split_first().expect("at least one");
+            let mut rest = rest.to_vec();
+            let length = rest.len().max(1);
+            if !rest.is_empty() {
+                rest.rotate_left(turned % length);
+            }
+            let after = named([vec![base.clone()], rest].concat());
+            let nameless = |it: Strictness| Strictness { name: Reverse(PolicyName::new("x")), ..it };
+            prop_assert_eq!(nameless(strictest(&before)), nameless(strictest(&after)));
+        }
+
+        #[test]
+        fn the_order_is_total_and_says_by_which_rule(one in policies(), other in policies()) {
+            let two = named(vec![one, other]);
+            with_facts("2026-12-01T12:00:00Z", None, |facts| {
+                let (a, b) = (Strictness::of(&two[0], facts), Strictness::of(&two[1], facts));
+                prop_assert!(a != b);
+                prop_assert_eq!(a.decided_by(&b), b.decided_by(&a));
+                prop_assert!(a.decided_by(&b).is_some());
+                prop_assert_eq!(a.decided_by(&a), None);
+                Ok(())
+            })?;
+        }
+
+        #[test]
+        fn it_holds_until_then_and_not_after(
+            from in 0..1440_u32, until in 0..1440_u32, days in 0..128_u8, hours in 0..3000_i64, outside in any::<bool>(),
+        ) {
+            let time = |minute: u32| NaiveTime::from_num_seconds_from_midnight_opt(minute * 60, 0).expect("a time");
+            let all = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
+            let days = all.into_iter().enumerate().filter(|(at, _)| days & (1 << at) != 0).map(|(_, day)| day).collect();
+            let window = Window::Hours { days, from: time(from), until: time(until), zone: Tz::Europe__Berlin };
+            let when = match outside {
+                true => When { outside: vec![window], ..When::default() },
+                false => When { during: vec![window], ..When::default() },
+            };
+            let at = moment("2027-01-01T00:00:00Z") + chrono::TimeDelta::hours(hours);
+            let holds = |at| when.is_during(at) && !when.is_outside(at);
+            if holds(at) && let Some((end, _)) = when.holds_until(at) {
+                prop_assert!(end > at);
+                prop_assert!(!holds(end), "{end}");
+                prop_assert!(holds(end - chrono::TimeDelta::seconds(1)), "{end}");
+            }
+        }
+    }
+}

@@ -14,13 +14,15 @@ use super::catalog::{Stage, TriggerMode};
 use super::chat::{Account, RoomAddress, RoomChange, UserGroup};
 use super::code::Code;
 use super::id::{
-    CheckName, DelegationId, Digest, EventId, GrantId, GroupName, HandoverId, InboxId, IncidentId, MessageId, PersonId,
-    Position, RequestId, RingId, RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
+    CheckName, DelegationId, Digest, EventId, GrantId, GroupName, HandoverId, InboxId, IncidentId, MessageId,
+    PasskeyId, PersonId, Position, RequestId, RingId, RunId, RunbookName, ServiceName, SystemName, ThreadId,
+    TriggerName,
 };
 use super::incident_room::RoomDeed;
 use super::policy::Relaxed;
 use super::request::{Answer, Proof};
 use super::run::{Outcome, Verdict};
+use super::signature::{PublicKey, Signed};
 
 /// The version of bodies that this binary writes.
 pub const EVENT_SCHEMA: i16 = 1;
@@ -477,6 +479,29 @@ pub enum Happened {
         /// Rules of separation that its policy gives up and without which it would not have been granted.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         relaxed: Vec<Relaxed>,
+        /// What was signed; `None` before grants were signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<Signed>,
+    },
+    /// A key signs grants from now on.
+    KeyAdded {
+        /// Its public half.
+        key: PublicKey,
+        /// The host of the process that made it.
+        host: String,
+        /// Who made it, as they said: nothing proves it.
+        by: String,
+    },
+    /// A key signs nothing any more. What it signed before stays signed.
+    KeyRetired {
+        /// Its public half.
+        key: PublicKey,
+        /// From when on nothing counts that it signs.
+        at: DateTime<Utc>,
+        /// Who retired it, as they said: nothing proves it.
+        by: String,
+        /// Why.
+        why: String,
     },
     /// A request was denied.
     RequestDenied {
@@ -571,6 +596,9 @@ pub enum Happened {
         digest: Digest,
         /// The grant under which; `None` for a step that only reads.
         grant: Option<GrantId>,
+        /// What executes it; `None` before that was recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        executor: Option<Executor>,
     },
     /// An attempt was seen to end.
     AttemptEnded {
@@ -940,6 +968,79 @@ pub enum Happened {
         /// What.
         change: RoomChange,
     },
+    /// A catalog that was loaded has what somebody should look at.
+    CatalogWarned {
+        /// One sentence for each thing.
+        warnings: Vec<String>,
+    },
+    /// An operator invited a person to add a passkey.
+    PasskeyInvited {
+        /// Whom.
+        person: PersonId,
+        /// Until when the invitation may be used, once.
+        expires_at: DateTime<Utc>,
+    },
+    /// A person added a passkey, by an invitation.
+    PasskeyAdded {
+        /// Its number.
+        passkey: PasskeyId,
+        /// Whose.
+        person: PersonId,
+        /// What they call it.
+        name: String,
+        /// What browsers call it: base64url.
+        credential: String,
+        /// Its public key as COSE has it: base64url.
+        public_key: String,
+    },
+    /// An operator removed a passkey.
+    PasskeyRemoved {
+        /// Its number.
+        passkey: PasskeyId,
+        /// Whose it was.
+        person: PersonId,
+    },
+    /// Somebody who is asked was given a page on which to decide with a passkey.
+    DecisionLinked {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Who may decide there.
+        person: PersonId,
+        /// The account that was told.
+        account: Account,
+        /// The plan that the page shows.
+        digest: Digest,
+        /// SHA-256 of what stands in the page's address.
+        link: Digest,
+        /// Until when.
+        expires_at: DateTime<Utc>,
+    },
+    /// A passkey has signed a decision. What it signed stands here, so that others can verify it; whether the decision
+    /// counted is told by what follows.
+    PasskeyUsed {
+        /// Which.
+        passkey: PasskeyId,
+        /// Whose.
+        person: PersonId,
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// The plan that was shown.
+        digest: Digest,
+        /// SHA-256 of what stood in the page's address.
+        link: Digest,
+        /// What was decided.
+        answer: Answer,
+        /// What the browser asked the authenticator for: base64url of JSON.
+        client_data: String,
+        /// What the authenticator said of itself: base64url.
+        authenticator_data: String,
+        /// Its signature: base64url.
+        signature: String,
+    },
     /// The database's clock and ours parted by more than two seconds; ours was set anew.
     ClockJumped {
         /// By how many milliseconds; positive is forward.
@@ -1014,9 +1115,27 @@ impl Happened {
             Self::GroupUnseen { .. } => "group_unseen",
             Self::WasAway { .. } => "was_away",
             Self::RoomChanged { .. } => "room_changed",
+            Self::CatalogWarned { .. } => "catalog_warned",
+            Self::PasskeyInvited { .. } => "passkey_invited",
+            Self::PasskeyAdded { .. } => "passkey_added",
+            Self::PasskeyRemoved { .. } => "passkey_removed",
+            Self::DecisionLinked { .. } => "decision_linked",
+            Self::PasskeyUsed { .. } => "passkey_used",
             Self::ClockJumped { .. } => "clock_jumped",
+            Self::KeyAdded { .. } => "key_added",
+            Self::KeyRetired { .. } => "key_retired",
         }
     }
+}
+
+/// What executes an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Executor {
+    /// The process, by its number among the workers.
+    pub worker: i64,
+    /// Its host.
+    pub host: String,
 }
 
 /// Somebody who could not be invited.

@@ -16,11 +16,13 @@ mod history;
 mod hub;
 mod incident;
 mod incident_room;
+mod keys;
 mod lease;
 mod ledger;
 mod look;
 pub mod managed;
 mod outbox;
+mod passkey;
 mod plain;
 mod rows;
 mod runs;
@@ -46,6 +48,7 @@ pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
 pub use incident::{CheckKnown, Held, NewIncident};
 pub use incident_room::{IncidentPlace, RoomNote, SUMMARY, incident_subject};
+pub use keys::{KeyRow, Keyring, RetiredKey};
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow, Chained};
 pub use look::{
@@ -53,14 +56,17 @@ pub use look::{
     Older,
 };
 pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
+pub use passkey::{DecisionLink, Invitation, LinkUsed, NewDecisionLink, NewPasskey, Passkey};
 pub use plain::PlainLine;
 pub(crate) use rows::subject;
-pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
+pub use rows::{
+    Attempt, AttemptKey, Inconsistent, KeyKnown, Request, Run, StoredDecision, StoredGrant, StoredSignature,
+};
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
     AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, DelegationCheck, EventCheck, FiringCheck, GrantCheck,
-    HandoverCheck, IncidentCheck, Loose, RequestCheck, RunCheck, Snapshot,
+    HandoverCheck, IncidentCheck, KeyCheck, Loose, PasskeyCheck, RequestCheck, RunCheck, Snapshot,
 };
 pub use wake::{NewWaking, Ring, RingEnd, WaitingRing};
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};
@@ -114,7 +120,7 @@ pub(crate) const MOST_CONNECTIONS: u32 = 12;
 /// The most connections of its loops.
 const MOST_LOOP_CONNECTIONS: u32 = 3;
 
-/// The store: a pool, a clock, wake-ups. Cheap to clone.
+/// The store: a pool, a clock, wake-ups, what this process signs with. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     /// For whoever is waited for: turns of a conversation, moves of runs, questions.
@@ -125,6 +131,7 @@ pub struct Store {
     loops: PgPool,
     clock: Clock,
     hub: Arc<Hub>,
+    keyring: Keyring,
 }
 
 impl Store {
@@ -168,7 +175,7 @@ impl Store {
         let pool = pool_of(MOST_CONNECTIONS).connect_with(options.clone()).await?;
         let loops = pool_of(MOST_LOOP_CONNECTIONS).connect_lazy_with(options);
         let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&pool).await?;
-        Ok(Self { pool, loops, clock: Clock::starting_at(now), hub: Arc::default() })
+        Ok(Self { pool, loops, clock: Clock::starting_at(now), hub: Arc::default(), keyring: Keyring::default() })
     }
 
     /// Whether every migration of this binary has been applied, and no other. One cheap query, so that a start over a current schema

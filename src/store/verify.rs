@@ -99,6 +99,21 @@ pub(crate) struct GrantCheck {
     pub(crate) granted_at: DateTime<Utc>,
     pub(crate) expires_at: DateTime<Utc>,
     pub(crate) start_by: Option<DateTime<Utc>>,
+    pub(crate) signed_by: Option<Vec<u8>>,
+    pub(crate) statement: Option<Vec<u8>>,
+    pub(crate) signature: Option<Vec<u8>>,
+}
+
+/// A signing key's row.
+#[derive(Debug)]
+pub(crate) struct KeyCheck {
+    pub(crate) public: Vec<u8>,
+    pub(crate) host: String,
+    pub(crate) added_at: DateTime<Utc>,
+    pub(crate) added_by: String,
+    pub(crate) retired_at: Option<DateTime<Utc>>,
+    pub(crate) retired_by: Option<String>,
+    pub(crate) retired_why: Option<String>,
 }
 
 /// An attempt's row.
@@ -170,6 +185,17 @@ pub(crate) struct BrakeCheck {
     pub(crate) held_since: Option<DateTime<Utc>>,
     pub(crate) held_why: Option<String>,
     pub(crate) counted_from: Option<DateTime<Utc>>,
+}
+
+/// A passkey.
+#[derive(Debug)]
+pub(crate) struct PasskeyCheck {
+    pub(crate) id: i64,
+    pub(crate) person: String,
+    pub(crate) name: String,
+    pub(crate) credential: Vec<u8>,
+    pub(crate) public_key: Vec<u8>,
+    pub(crate) removed_at: Option<DateTime<Utc>>,
 }
 
 /// One time that a trigger fired.
@@ -488,6 +514,25 @@ impl Snapshot {
         Ok(rows)
     }
 
+    /// A page of passkeys after one, by number.
+    pub(crate) async fn list_passkeys(&mut self, after: i64) -> Result<Vec<PasskeyCheck>> {
+        let rows = sqlx::query_as!(
+            PasskeyCheck,
+            r#"
+            select id, person, name, credential, public_key,
+                case when removed_at is not null then
+                    greatest(least(removed_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "removed_at?"
+            from passkey where id > $1 order by id limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
     /// A page of brakes after one, in the order of triggers and services.
     pub(crate) async fn list_brakes(&mut self, after: Option<(&str, &str)>) -> Result<Vec<BrakeCheck>> {
         let (trigger, service) = after.unzip();
@@ -554,7 +599,7 @@ impl Snapshot {
         let rows = sqlx::query_as!(
             GrantCheck,
             r#"
-            select id, version, run, request, digest, state,
+            select id, version, run, request, digest, state, signed_by, statement, signature,
                 case when start_by is not null then
                     greatest(least(start_by, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
                 end as "start_by?",
@@ -564,6 +609,24 @@ impl Snapshot {
             "#,
             after,
             PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// All signing keys, which are few.
+    pub(crate) async fn list_keys(&mut self) -> Result<Vec<KeyCheck>> {
+        let rows = sqlx::query_as!(
+            KeyCheck,
+            r#"
+            select public, host, added_by, retired_by, retired_why,
+                greatest(least(added_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "added_at!",
+                case when retired_at is not null then
+                    greatest(least(retired_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "retired_at?"
+            from signing_key order by public
+            "#
         )
         .fetch_all(&mut *self.inner)
         .await?;

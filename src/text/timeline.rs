@@ -171,7 +171,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::RingFailed { request: _, code, run: _, stage: _, ring: _, people, tries, why } => bot(format!(
             "could not ring {} for {code} in {}: {}",
             and(people),
-            counted(usize::try_from(*tries).unwrap_or(usize::MAX), "try"),
+            if *tries == 1 { "1 try".to_owned() } else { format!("{tries} tries") },
             shown(why)
         )),
         Happened::RequestLookedAt { request: _, code, run: _, stage: _, by, until } => {
@@ -215,6 +215,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             valid_until,
             start_by,
             relaxed,
+            signed: _,
         } => {
             let until = times.until(*valid_until, now);
             let why = match automatic {
@@ -267,7 +268,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             };
             bot(words)
         }
-        Happened::AttemptStarted { run, step, number, digest: _, grant: _ } => {
+        Happened::AttemptStarted { run, step, number, digest: _, grant: _, executor: _ } => {
             bot(format!("started {}.", attempt(*run, *step, *number)))
         }
         Happened::AttemptEnded { run, step, number, outcome, exit_code, millis, summary, output_sha256: _, checks } => {
@@ -445,6 +446,51 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         }
         Happened::RoomChanged { room, at: _, account, person, change } => {
             room_changed(&channel(room), account, person.as_ref(), change)
+        }
+        Happened::KeyAdded { key, host, by } => {
+            bot(format!("signs approvals on {} with the key {} (made by {}).", visible(host), key.short(), visible(by)))
+        }
+        Happened::KeyRetired { key, at: _, by, why } => bot(format!(
+            "accepts nothing more that the key {} signs: {} (said by {}).",
+            key.short(),
+            visible(why),
+            visible(by)
+        )),
+        Happened::CatalogWarned { warnings } => {
+            let first = warnings.first().map(|warning| format!(" The first: {}", shown(warning))).unwrap_or_default();
+            bot(format!("loaded the catalog with {}.{first}", counted(warnings.len(), "warning")))
+        }
+        Happened::PasskeyInvited { person, expires_at } => {
+            bot(format!("let an operator invite {person} to add a passkey until {}.", times.until(*expires_at, now)))
+        }
+        Happened::PasskeyAdded { passkey, person, name, credential: _, public_key: _ } => {
+            told(person, format!("added passkey {passkey}: {}", shown(name)))
+        }
+        Happened::PasskeyRemoved { passkey, person } => {
+            bot(format!("let an operator remove passkey {passkey} of {person}."))
+        }
+        Happened::DecisionLinked { request: _, code, person, account: _, digest, link: _, expires_at } => bot(format!(
+            "asked {person} for a passkey to decide {code}, plan {}, until {}.",
+            digest.short(),
+            times.until(*expires_at, now)
+        )),
+        Happened::PasskeyUsed {
+            passkey,
+            person,
+            request: _,
+            code,
+            digest,
+            link: _,
+            answer,
+            client_data: _,
+            authenticator_data: _,
+            signature: _,
+        } => {
+            let word = match answer {
+                Answer::Approve => "approve",
+                Answer::Deny => "deny",
+            };
+            told(person, format!("signed to {word} {code}, plan {}, with passkey {passkey}.", digest.short()))
         }
         Happened::ClockJumped { millis } => {
             let way = if *millis < 0 { "back" } else { "forward" };
@@ -736,6 +782,34 @@ mod tests {
                 "change": {"change": "archived"}}),
             json!({"kind": "room_changed", "room": room, "at": later, "account": mei, "person": "mei",
                 "change": {"change": "unarchived"}}),
+            json!({"kind": "catalog_warned", "warnings": ["Policy managers wants a passkey", "x"]}),
+            json!({"kind": "passkey_invited", "person": "boss", "expires_at": later}),
+            json!({"kind": "passkey_added", "passkey": 3, "person": "boss", "name": "my\nphone", "credential": "AQ",
+                "public_key": "AQ"}),
+            json!({"kind": "passkey_removed", "passkey": 3, "person": "boss"}),
+            json!({"kind": "decision_linked", "request": 1, "code": "7K3F", "person": "boss", "account": "local:trial:boss",
+                "digest": digest, "link": digest, "expires_at": later}),
+            json!({"kind": "passkey_used", "passkey": 3, "person": "boss", "request": 1, "code": "7K3F", "digest": digest,
+                "link": digest, "answer": "approve", "client_data": "e30", "authenticator_data": "AQ", "signature": "AQ"}),
+            json!({"kind": "request_reminded", "request": 1, "code": "7K3F", "run": 12, "stage": 0, "people": ["boss", "lin"]}),
+            json!({"kind": "request_rung", "request": 1, "code": "7K3F", "run": 12, "stage": 0, "ring": 4,
+                "people": ["boss"], "tries": 2}),
+            json!({"kind": "ring_failed", "request": 1, "code": "7K3F", "run": 12, "stage": 0, "ring": 4, "people": ["boss"],
+                "tries": 5, "why": "the webhook answered 503"}),
+            json!({"kind": "request_looked_at", "request": 1, "code": "7K3F", "run": 12, "stage": 0, "by": "boss",
+                "until": later}),
+            json!({"kind": "delegation_given", "delegation": 2, "giver": "boss", "receiver": "lin", "since": later,
+                "until": later}),
+            json!({"kind": "delegation_ended", "delegation": 2, "giver": "boss", "receiver": "lin"}),
+            json!({"kind": "handover_offered", "handover": 3, "from": "mei", "to": "lin", "reason": "my shift ends",
+                "requests": [1], "codes": ["7K3F"], "runs": [12], "pause": true, "room": room}),
+            json!({"kind": "handover_reminded", "handover": 3, "from": "mei", "to": "lin", "people": ["boss"]}),
+            json!({"kind": "handover_taken", "handover": 3, "from": "mei", "by": "lin", "codes": ["7K3F"], "runs": [],
+                "pause": false}),
+            json!({"kind": "handover_lapsed", "handover": 3, "from": "mei", "to": "lin"}),
+            json!({"kind": "request_handed_over", "request": 1, "code": "7K3F", "run": 12, "from": "mei", "to": "lin",
+                "requesters": ["lin", "mei"]}),
+            json!({"kind": "run_handed_over", "run": 12, "from": "mei", "to": "lin"}),
             json!({"kind": "clock_jumped", "millis": -3000}),
         ]
     }
@@ -743,7 +817,7 @@ mod tests {
     #[test]
     fn every_kind_reads_as_a_sentence() {
         let lines: Vec<String> = samples().into_iter().map(said).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
+        insta::assert_snapshot!(lines.join("\n"), @r#"
         countersign began the ledger ab12, as a trial: one person may speak as several.
         mei in system-a: start service b
         local:trial:zed in system-a, refused: start service b\nboss approved
@@ -820,8 +894,26 @@ mod tests {
         countersign saw system-a get the name incidents-old.
         mei archived system-a: nothing can be said there any more.
         mei brought system-a back.
+        countersign loaded the catalog with 2 warnings. The first: Policy managers wants a passkey
+        countersign let an operator invite boss to add a passkey until 06:33 +08.
+        boss added passkey 3: my\nphone
+        countersign let an operator remove passkey 3 of boss.
+        countersign asked boss for a passkey to decide 7K3F, plan 9f2c41d077ae, until 06:33 +08.
+        boss signed to approve 7K3F, plan 9f2c41d077ae, with passkey 3.
+        countersign reminded boss and lin of 7K3F.
+        countersign rang boss for 7K3F, at try 2.
+        countersign could not ring boss for 7K3F in 5 tries: the webhook answered 503
+        boss looks at 7K3F: nobody else is woken before 06:33 +08.
+        boss lets lin answer requests until 06:33 +08.
+        boss no longer lets lin answer requests.
+        mei offered lin in system-a to take over 7K3F, run 12 and the pause, handover 3: my shift ends
+        countersign said again to lin and boss that mei wants to hand over, handover 3.
+        lin took over 7K3F from mei, handover 3.
+        countersign left everything with mei, as lin did not take over, handover 3.
+        lin took over 7K3F from mei: lin and mei cannot approve it.
+        lin took over run 12 from mei.
         countersign set its clock back by 3 s.
-        ");
+        "#);
     }
 
     #[test]

@@ -7,13 +7,16 @@
 //! A further group of routes is a file with `pub(super) fn routes() -> Router<Shared>`, merged in [`router`]; the guard
 //! and the limits then hold for it as well.
 
+pub mod decisions;
 mod events;
 mod follow;
 mod guard;
 mod health;
 pub(crate) mod incidents;
+mod keys;
 mod ledger;
 mod pages;
+mod passkeys;
 mod rooms;
 mod session;
 mod token;
@@ -48,6 +51,7 @@ use crate::text::time::Times;
 use session::Sessions;
 
 pub use guard::Hosts;
+pub(crate) use keys::told as keys_told;
 pub use session::entry_key;
 pub use token::{Token, TokenError};
 pub use trial::Trial;
@@ -88,8 +92,12 @@ pub struct WebState {
     pub trial: Option<Trial>,
     /// Makes a plan of the catalog in force, or says in one sentence why not.
     pub planner: Arc<Planner>,
+    /// Under which address people decide with a passkey; `None`: there are no such pages.
+    pub decisions: Option<String>,
     /// Further names, with port if it is not the scheme's own, under which browsers and clients reach this server.
     pub names: Vec<String>,
+    /// Where this process keeps the key that it signs with.
+    pub keys: crate::ledger::keys::Place,
     /// Whether each chat workspace is heard.
     pub hearings: Vec<Arc<Hearing>>,
     /// How long a loop of this process may give no sign of life before `/healthz` says that it hangs.
@@ -141,7 +149,9 @@ pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>)
     let api = Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())
+        .merge(keys::routes())
         .merge(incidents::routes())
+        .merge(passkeys::routes())
         .merge(events::routes())
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")

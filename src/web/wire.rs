@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::model::chat::{Account, Button, Message};
 use crate::model::event::{Event, Happened, Record, Scope};
 use crate::model::id::{
-    Digest, EventId, InboxId, IncidentId, MessageId, OutboxId, PersonId, Position, RunId, ServiceName, SystemName,
-    ThreadId,
+    Digest, EventId, InboxId, IncidentId, MessageId, OutboxId, PasskeyId, PersonId, Position, RunId, ServiceName,
+    SystemName, ThreadId,
 };
+use crate::model::signature::PublicKey;
 use crate::store::{ChainRow, PlanHistory};
 
 /// What is said: the body of `POST /api/v1/rooms/{room}/lines`.
@@ -126,7 +127,7 @@ impl Told {
         edits: bool,
         message: Message,
     ) -> Self {
-        let Message { text, only_to, ping: _, buttons, file: _ } = message;
+        let Message { text, only_to, ping: _, buttons, file: _, link: _ } = message;
         Self { number, at, id, thread, edits, only_to: only_to.map(|account: Account| account.id), text, buttons }
     }
 }
@@ -309,11 +310,115 @@ pub struct IncidentTold {
     pub acknowledged_by: Option<PersonId>,
 }
 
+/// Who is to add a passkey: the body of `POST /api/v1/passkeys/invitations`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invite {
+    /// A name of the catalog.
+    pub person: String,
+}
+
+/// A person was invited.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Invited {
+    /// Who.
+    pub person: PersonId,
+    /// Where they add a passkey. Stands nowhere else.
+    pub link: String,
+    /// Until when.
+    pub until: DateTime<Utc>,
+    /// The same as people say it.
+    pub said: String,
+}
+
+/// Passkeys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PasskeysTold {
+    /// By number, removed ones too.
+    pub passkeys: Vec<PasskeyTold>,
+}
+
+/// A passkey.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PasskeyTold {
+    /// Its number.
+    pub passkey: PasskeyId,
+    /// Whose.
+    pub person: PersonId,
+    /// What they call it.
+    pub name: String,
+    /// When it was added.
+    pub added_at: DateTime<Utc>,
+    /// When it last signed.
+    pub used_at: Option<DateTime<Utc>>,
+    /// When it was removed.
+    pub removed_at: Option<DateTime<Utc>>,
+}
+
 /// The body of every refused request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Wrong {
     /// One sentence.
     pub error: String,
+}
+
+/// The keys that grants are signed with: the answer of `GET /api/v1/keys`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeysTold {
+    /// The one that the asked bot signs with.
+    pub own: Option<PublicKey>,
+    /// All of them, those that sign first.
+    pub keys: Vec<KeyTold>,
+}
+
+/// One key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyTold {
+    /// Its public half.
+    pub key: PublicKey,
+    /// The host of the process that made it.
+    pub host: String,
+    /// Since when it signs.
+    pub added_at: DateTime<Utc>,
+    /// Who made it, as they said.
+    pub added_by: String,
+    /// Its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<KeyEnds>,
+}
+
+/// The end of a key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyEnds {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who ended it, as they said.
+    pub by: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The body of `POST /api/v1/keys/rotate` and `POST /api/v1/keys/retire`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateKey {
+    /// Who asks, as they say: it is recorded, and nothing proves it but the token.
+    pub by: String,
+    /// Which key ends, whole or as it begins. Only to retire one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Why. Only to retire one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// The answer of `POST /api/v1/keys/rotate`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyRotated {
+    /// The key that signed until now.
+    pub old: PublicKey,
+    /// The key that signs from now on.
+    pub new: PublicKey,
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::support::{TestDb, database, until};
+use super::support::{TestDb, database, hold_key, until};
 
 /// Longer than any test: a lease that nobody renews holds to its end.
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
@@ -193,6 +193,7 @@ impl House {
         let loaded = load(&folder);
         let store = db.store.clone();
         let ledger = ledger::open(&store, Trial::Yes).await.expect("a ledger").ledger;
+        hold_key(&store, &ledger).await;
         // Exists from the first start on.
         store.sink_position("room").await.expect("a sink");
         let me = store.insert_worker(&ProcessIdentity::own().expect("a process")).await.expect("a worker");

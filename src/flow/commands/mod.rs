@@ -8,6 +8,7 @@ mod handover;
 mod incident;
 mod look;
 mod looking;
+mod step_up;
 mod unstick;
 
 use super::turn::Turn;
