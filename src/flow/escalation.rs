@@ -82,7 +82,8 @@ async fn round(app: &App, rings: Rings) -> Result<Duration, StoreError> {
     }
     super::handover::look(app).await?;
     let next = app.store.next_wake().await?.map_or(EVERY, |at| app.store.clock().until(at));
-    Ok(next.clamp(Duration::from_millis(50), EVERY))
+    // What is due still has been tried: it has ended, or cannot be read. It is not tried without a pause.
+    Ok(if next.is_zero() { EVERY } else { next.min(EVERY) })
 }
 
 async fn ring_all(app: &App, ringer: &Ringer, mut stop: watch::Receiver<bool>) {
