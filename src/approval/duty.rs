@@ -1,6 +1,6 @@
 //! Who may answer instead, and who counts as having asked after a handover, in requests that wait.
 
-use super::decide::{File, ask, event};
+use super::decide::{File, Seen, ask, event};
 use crate::model::approval::{Asked, Because, delegates};
 use crate::model::catalog::Catalog;
 use crate::model::code::Code;
@@ -32,7 +32,7 @@ pub async fn ask_delegates(
     giver: &PersonId,
     line: InboxId,
 ) -> Result<Delegated> {
-    let file = File::lock(tx, request).await?;
+    let file = File::lock(tx, request, Seen::Posted).await?;
     let RequestState::Pending { stage } = file.request.state else { return Ok(Delegated::Nothing) };
     let code = file.request.code;
     if tx.now() >= file.request.expires_at {
@@ -70,7 +70,7 @@ pub async fn hand_over(
     to: &PersonId,
     line: InboxId,
 ) -> Result<Option<Code>> {
-    let file = File::lock(tx, request).await?;
+    let file = File::lock(tx, request, Seen::Posted).await?;
     let RequestState::Pending { .. } = file.request.state else { return Ok(None) };
     let before = file.request.requesters.iter().filter(|person| *person != to);
     let requesters: Vec<PersonId> = std::iter::once(to).chain(before).cloned().collect();

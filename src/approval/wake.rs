@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::decide::{File, ask, event};
+use super::decide::{File, Seen, ask, event};
 use crate::model::approval::{Asked, Refusal};
 use crate::model::catalog::Catalog;
 use crate::model::escalation::{
@@ -87,7 +87,7 @@ impl File {
 /// # Errors
 /// When the database refuses, the stored plan is not the one that was asked for, or somebody else was faster.
 pub async fn wake(tx: &mut Tx, catalog: &Catalog, request: RequestId, rings: Rings) -> Result<()> {
-    let file = File::lock(tx, request).await?;
+    let file = File::lock(tx, request, Seen::Posted).await?;
     let now = tx.now();
     let (Some((number, stage)), true) = (file.waiting_stage(), file.request.knows_asked) else { return Ok(()) };
     let File { request, run, .. } = &file;
@@ -171,7 +171,7 @@ pub async fn look(
     person: &PersonId,
     line: InboxId,
 ) -> Result<LookOutcome> {
-    let file = File::lock(tx, request).await?;
+    let file = File::lock(tx, request, Seen::Posted).await?;
     let now = tx.now();
     let could = file.case().could_answer(now, catalog);
     let refused = |why, file: File, could: BTreeSet<PersonId>| {

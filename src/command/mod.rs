@@ -34,6 +34,7 @@
 mod ack;
 mod again;
 mod approve;
+mod break_glass;
 mod delegate;
 mod deny;
 mod handover;
@@ -59,12 +60,15 @@ mod requests;
 mod resolve;
 mod resume;
 mod retry;
+mod review;
 mod revoke;
 mod run;
 mod send_back;
 mod show;
+mod skip;
 mod status;
 mod stop;
+mod take_back;
 mod until;
 mod value;
 mod whoami;
@@ -246,6 +250,7 @@ fn built_in(line: &Line<'_>) -> Reading {
         "ack" => ack::read(line),
         "again" => again::read(line),
         "approve" | "approved" => approve::read(line),
+        "break" => break_glass::read(line),
         "delegate" => delegate::read(line),
         "delegations" => delegate::list(line),
         "deny" | "denied" => deny::read(line),
@@ -266,12 +271,16 @@ fn built_in(line: &Line<'_>) -> Reading {
         "resolve" => resolve::read(line),
         "resume" => resume::read(line),
         "retry" => retry::read(line),
+        "review" => review::read(line),
+        "reviews" => review::read_list(line),
         "revoke" => revoke::read(line),
         "run" => run::read(line),
         "send" | "request" => send_back::read(line),
         "show" => show::read(line),
+        "skip" => skip::read(line),
         "status" => status::read(line),
         "stop" => stop::read(line),
+        "take" => take_back::read(line),
         "taken" => handover::taken(line),
         "what" => happened::read(line),
         "who" => on_call::read(line),
@@ -314,8 +323,12 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Approve { .. }
         | Command::Deny { .. }
         | Command::SendBack { .. }
+        | Command::BreakGlass { .. }
+        | Command::Review { .. }
+        | Command::Reviews
         | Command::Revoke { reason: Some(_), .. }
         | Command::Judge { .. }
+        | Command::Skip { .. }
         | Command::Incidents
         | Command::Open { .. }
         | Command::Note { .. }
@@ -334,6 +347,7 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Withdraw { .. }
         | Command::Revoke { reason: None, .. }
         | Command::Stop { .. }
+        | Command::TakeBack { .. }
         | Command::Retry { .. }
         | Command::Ack { .. }
         | Command::Pause { reason: None }

@@ -24,7 +24,7 @@ use crate::model::event::{Event, Happened, Record};
 use crate::model::id::RequestId;
 use crate::model::id::{InboxId, PersonId, Position, TriggerName};
 use crate::model::plan::{Plan, Sealed, Telling};
-use crate::model::request::Answer;
+use crate::model::request::{Answer, Wanted};
 use crate::store::StoredDecision;
 use crate::store::{ChainRow, NewMessage, Origin, Place, Run, StoreError, Topic, WorkerId};
 use crate::text;
@@ -206,7 +206,11 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::IncidentRecurred { .. }
         | Happened::IncidentResolved { .. }
         | Happened::IncidentReopened { .. } => super::echo_incident::tell(app, event, position, &record.what).await,
-        Happened::RequestGranted { .. }
+        Happened::GlassBroken { .. }
+        | Happened::CoverEnded { .. }
+        | Happened::ReviewOverdue { .. }
+        | Happened::Reviewed { .. }
+        | Happened::RequestGranted { .. }
         | Happened::RequestDenied { .. }
         | Happened::RequestExpired { .. }
         | Happened::RequestWithdrawn { .. }
@@ -223,6 +227,7 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::AttemptProgress { .. }
         | Happened::AttemptLost { .. }
         | Happened::AttemptJudged { .. }
+        | Happened::AttemptSkipped { .. }
         | Happened::RunSucceeded { .. }
         | Happened::RunFailed { .. }
         | Happened::RunStuck { .. }
@@ -344,6 +349,42 @@ impl Teller<'_> {
             return Ok(said);
         }
         let said = match what {
+            Happened::CoverEnded { code, by, used, .. } => {
+                (text::repeat::taken_back(&self.plan, code, by, *used), vec![requester.clone()])
+            }
+            Happened::GlassBroken { code, person, own, reason, skipped, review_by, .. } => {
+                let reviewers = self.reviewers(person);
+                let until = self.app.times.until(*review_by, now);
+                let text = text::review::broken(&text::review::Broken {
+                    plan: &self.plan,
+                    code,
+                    by: person,
+                    own: *own,
+                    reason,
+                    skipped,
+                    reviewers: &reviewers,
+                    until: &until,
+                    place: &place,
+                });
+                let told: Vec<PersonId> = skipped.iter().cloned().chain(reviewers).collect();
+                return Ok(self.aloud(&text, &told));
+            }
+            Happened::ReviewOverdue { request, code, due_at, .. } => {
+                let review = self.app.store.find_review(*request).await?;
+                let by = review.map(|review| review.by);
+                let reviewers = by.as_ref().map(|by| self.reviewers(by)).unwrap_or_default();
+                let due = self.app.times.at(*due_at, now);
+                let text = text::review::overdue(&self.plan, code, by.as_ref(), &reviewers, &due);
+                return Ok(self.aloud(&text, &reviewers));
+            }
+            Happened::Reviewed { request, code, by, verdict, words, .. } => {
+                let review = self.app.store.find_review(*request).await?;
+                let breaker = review.map_or_else(|| requester.clone(), |review| review.by);
+                let text = text::review::reviewed(&self.plan, code, by, *verdict, words, &place);
+                let mut told = vec![breaker];
+                told.extend((told.first() != Some(requester)).then(|| requester.clone()));
+                (text, told)
+            }
             Happened::RequestGranted { request, automatic, .. } => {
                 let mut said = self.progress(Edits::No).await?;
                 // Who asked is told that it goes on, and that they need not wait.
@@ -360,7 +401,8 @@ impl Teller<'_> {
             | Happened::AttemptEnded { .. }
             | Happened::AttemptProgress { .. }
             | Happened::AttemptLost { .. }
-            | Happened::AttemptJudged { .. } => {
+            | Happened::AttemptJudged { .. }
+            | Happened::AttemptSkipped { .. } => {
                 return if quiet { Ok(Vec::new()) } else { self.progress(Edits::Yes).await };
             }
             Happened::RequestDenied { code, by, why, .. } => {
@@ -428,10 +470,10 @@ impl Teller<'_> {
                 (text, told)
             }
             Happened::RunStopping { by, .. } => (text::echo::stopping(&self.plan, by), Vec::new()),
-            Happened::RunStopped { by, done, unknown, not_started, revoked, .. } => {
+            Happened::RunStopped { by, done, unknown, not_started, skipped, revoked, .. } => {
                 let text = match revoked {
                     Some(revoked) => text::echo::revoked(&self.plan, by, revoked, &place),
-                    None => text::echo::stopped(&self.plan, by, done, unknown, not_started, &place),
+                    None => text::echo::stopped(&self.plan, by, done, unknown, skipped, not_started, &place),
                 };
                 // Whoever stopped it knows.
                 (text, if by == requester { Vec::new() } else { vec![requester.clone()] })
@@ -513,8 +555,8 @@ impl Teller<'_> {
                 let owner = self.run.concerns();
                 (text::echo::stuck(&self.plan, self.run.id, owner, *step, why, &who, place), who)
             }
-            Happened::RunStopped { by, done, unknown, not_started, .. } => {
-                (text::echo::stopped(&self.plan, by, done, unknown, not_started, place), Vec::new())
+            Happened::RunStopped { by, done, unknown, not_started, skipped, .. } => {
+                (text::echo::stopped(&self.plan, by, done, unknown, skipped, not_started, place), Vec::new())
             }
             _ => return None,
         };
@@ -523,6 +565,23 @@ impl Teller<'_> {
             message.place = Place::Room;
         }
         Some(said)
+    }
+
+    /// What the whole room should read: not in a thread.
+    fn aloud(&self, text: &str, ping: &[PersonId]) -> Vec<NewMessage> {
+        let mut said = self.plain(text, ping);
+        for message in &mut said {
+            message.place = Place::Room;
+        }
+        said
+    }
+
+    /// Who reviews that somebody started the run without agreement.
+    fn reviewers(&self, breaker: &PersonId) -> Vec<PersonId> {
+        let rules = self.plan.policy.as_ref().and_then(|policy| policy.break_glass.as_ref());
+        let subjects = rules.map(|rules| rules.reviewed_by.as_slice()).unwrap_or_default();
+        let people = self.app.in_use().catalog.people_in(subjects);
+        people.into_iter().filter(|person| person != breaker && *person != self.run.requester).collect()
     }
 
     /// A message of its own, or several when it does not fit into one.
@@ -592,7 +651,7 @@ impl Teller<'_> {
         let text = text::waking::reminded(
             &self.plan,
             self.run.id,
-            request.retry_step,
+            &request.wanted,
             &request.code,
             people,
             requester,
@@ -617,9 +676,11 @@ impl Teller<'_> {
             _ => return Ok(None),
         };
         let Some(request) = self.app.store.find_request(*id).await? else { return Ok(None) };
-        let Some(step) = request.retry_step else { return Ok(None) };
+        if request.wanted == Wanted::Start {
+            return Ok(None);
+        }
         let ping = request.requesters.first().cloned().into_iter().collect();
-        Ok(Some((text::echo::retry_ended(&self.plan, &request.code, step, &how), ping)))
+        Ok(Some((text::echo::retry_ended(&self.plan, &request.code, self.run.id, &request.wanted, &how), ping)))
     }
 
     fn found(&self, events: &[Event], at: &str, millis: u64, place: &str) -> String {
@@ -640,7 +701,18 @@ impl Teller<'_> {
             .unwrap_or(0);
         let since = events.get(newest_grant..).unwrap_or_default();
         let grant = since.first().and_then(|event| event.position).unwrap_or(self.position);
-        let text = text::echo::progress(&self.plan, since, self.app.limits(&self.run.room).text);
+        let granted = since.iter().find_map(|event| match &event.record.as_ref()?.what {
+            Happened::RequestGranted { request, .. } => Some(*request),
+            _ => None,
+        });
+        let wanted = events.iter().find_map(|event| match &event.record.as_ref()?.what {
+            Happened::RequestAsked { request, retry_step, wish, .. } if Some(*request) == granted => {
+                Wanted::of(*retry_step, wish.clone())
+            }
+            _ => None,
+        });
+        let wanted = wanted.unwrap_or(Wanted::Start);
+        let text = text::echo::progress(&self.plan, since, &wanted, self.app.limits(&self.run.room).text);
         let mut message = self.message(Message::to_room(text), Some(format!("run:{}:{grant}", self.run.id)), edits);
         let first = since.first().and_then(|event| event.record.as_ref()).map(|record| &record.what);
         if let Some(Happened::RequestGranted { automatic: Some(_), .. }) = first {

@@ -334,8 +334,13 @@ impl App {
                     | Command::Withdraw { .. }
                     | Command::SendBack { .. }
                     | Command::Revoke { .. }
+                    | Command::BreakGlass { .. }
+                    | Command::Review { .. }
+                    | Command::Reviews
+                    | Command::TakeBack { .. }
                     | Command::Stop { .. }
                     | Command::Judge { .. }
+                    | Command::Skip { .. }
                     | Command::Retry { .. }
                     | Command::Requests
                     | Command::Show { .. }

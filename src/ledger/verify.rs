@@ -244,6 +244,20 @@ impl Walk {
         }
         let mut after = i64::MIN;
         loop {
+            let page = snapshot.list_covers(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.request;
+            page.into_iter().for_each(|row| replay.cover(row, findings));
+        }
+        let mut after = i64::MIN;
+        loop {
+            let page = snapshot.list_reviews(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.request;
+            page.into_iter().for_each(|row| replay.review(row, findings));
+        }
+        let mut after = i64::MIN;
+        loop {
             let page = snapshot.list_runs(after).await?;
             let Some(last) = page.last() else { break };
             after = last.id;

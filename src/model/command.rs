@@ -16,6 +16,7 @@ use super::id::{
 };
 use super::until::Until;
 
+pub use super::request::ReviewVerdict;
 pub use super::run::Verdict;
 
 /// What a line turned out to be.
@@ -137,6 +138,29 @@ pub enum Command {
         /// What is wanted; as said, never empty.
         reason: String,
     },
+    /// Start a run without the agreement that its policy wants.
+    BreakGlass {
+        /// Which request; `None` is the one that this place makes plain.
+        code: Option<Code>,
+        /// Why it cannot wait; as said, never empty.
+        reason: String,
+    },
+    /// Say what one thinks of a run that was started without agreement.
+    Review {
+        /// Which request.
+        code: Code,
+        /// What one thinks.
+        verdict: ReviewVerdict,
+        /// Why; as said, never empty.
+        reason: String,
+    },
+    /// Which runs were started without agreement and wait to be looked at.
+    Reviews,
+    /// End an approval that covers further runs.
+    TakeBack {
+        /// Which request's.
+        code: Code,
+    },
     /// Take an approval away before its run has begun.
     Revoke {
         /// Which; `None` is the one that this place makes plain.
@@ -156,6 +180,13 @@ pub enum Command {
         /// What came of it.
         verdict: Verdict,
         /// How one knows; as said, never empty.
+        reason: String,
+    },
+    /// Leave a step out whose outcome is unknown.
+    Skip {
+        /// Which run; `None` is the one that this place makes plain.
+        run: Option<RunId>,
+        /// Why; as said, never empty.
         reason: String,
     },
     /// Try a stuck step again, under the same policy.

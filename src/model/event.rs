@@ -20,7 +20,7 @@ use super::id::{
 };
 use super::incident_room::RoomDeed;
 use super::policy::Relaxed;
-use super::request::{Answer, Proof};
+use super::request::{Answer, Proof, ReviewVerdict, Wish};
 use super::run::{Outcome, Verdict};
 use super::signature::{PublicKey, Signed};
 
@@ -105,6 +105,11 @@ impl RowMark {
         Self { row: format!("handover/{id}"), state: state.to_owned(), version }
     }
 
+    /// The mark of the review of a request.
+    pub fn review(id: RequestId, state: &str, version: i64) -> Self {
+        Self { row: format!("review/{id}"), state: state.to_owned(), version }
+    }
+
     /// The mark of an attempt.
     pub fn attempt(run: RunId, step: u32, number: u32, state: &str, version: i64) -> Self {
         Self { row: format!("attempt/{run}/{step}/{number}"), state: state.to_owned(), version }
@@ -118,6 +123,43 @@ pub struct WhoAsked {
     pub person: PersonId,
     /// Why.
     pub because: Because,
+}
+
+/// The approval under which a run starts without asking again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Under {
+    /// The request that was approved.
+    pub request: RequestId,
+    /// Its code.
+    pub code: Code,
+    /// Which run under it this is; its own is 1.
+    pub number: u32,
+    /// How many it covers.
+    pub of: u32,
+    /// Until when.
+    pub until: DateTime<Utc>,
+}
+
+/// The rule by which somebody started a run without anybody's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedUnasked {
+    /// Who asked, and was let.
+    pub person: PersonId,
+    /// Which run of the window this is, counted from 1.
+    pub number: u32,
+    /// How many there may be.
+    pub of: u32,
+    /// In how many seconds.
+    pub per_secs: u64,
+}
+
+/// What an approval covers beside its own run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covers {
+    /// How many runs, with its own.
+    pub runs: u32,
+    /// Until when.
+    pub until: DateTime<Utc>,
 }
 
 /// An approval that was taken away.
@@ -233,6 +275,9 @@ pub enum Happened {
         /// Who may not agree although they did not ask.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         excluded: Vec<PersonId>,
+        /// How one wants to be done with that step instead of trying it again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wish: Option<Wish>,
     },
     /// People were asked to answer a request: when a stage of it began, or later as well.
     PeopleAsked {
@@ -454,6 +499,56 @@ pub enum Happened {
         /// The line that had given the answer.
         line: InboxId,
     },
+    /// Somebody started a run without the agreement that its policy wants, because it cannot wait.
+    GlassBroken {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// Who.
+        person: PersonId,
+        /// By which account.
+        account: Account,
+        /// By what it is known that it was they.
+        #[serde(default, skip_serializing_if = "Proof::is_chat")]
+        proof: Proof,
+        /// Why.
+        reason: String,
+        /// Whether they had asked for it themselves: an exception that the policy makes.
+        own: bool,
+        /// Whose answer was not waited for.
+        skipped: Vec<PersonId>,
+        /// Until when somebody else says what they think of it.
+        review_by: DateTime<Utc>,
+    },
+    /// Nobody has yet said what they think of a run that was started without agreement, and it is time.
+    ReviewOverdue {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// Until when it was to be said.
+        due_at: DateTime<Utc>,
+    },
+    /// Somebody said what they think of a run that was started without agreement.
+    Reviewed {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// Who.
+        by: PersonId,
+        /// What.
+        verdict: ReviewVerdict,
+        /// In their words.
+        words: String,
+    },
     /// A request has all the agreement that it needs.
     RequestGranted {
         /// The request.
@@ -479,9 +574,34 @@ pub enum Happened {
         /// Rules of separation that its policy gives up and without which it would not have been granted.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         relaxed: Vec<Relaxed>,
+        /// Who started it without that agreement.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        broken: Option<PersonId>,
+        /// The approval that covers it without asking again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        under: Option<Under>,
+        /// The rule of its policy that let whoever asked start it, if nobody was asked for that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unasked: Option<StartedUnasked>,
+        /// How many runs of this plan it covers, and until when.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        covers: Option<Covers>,
         /// What was signed; `None` before grants were signed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signed: Option<Signed>,
+    },
+    /// Somebody took an approval back that covers further runs: it covers none any more.
+    CoverEnded {
+        /// The request that was approved.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// Who.
+        by: PersonId,
+        /// How many runs it had covered, with the first.
+        used: u32,
     },
     /// A key signs grants from now on.
     KeyAdded {
@@ -658,6 +778,25 @@ pub enum Happened {
         verdict: Verdict,
         /// Why they say so.
         why: String,
+        /// The request by which others agreed to that; `None` for a step that only reads, and in older releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
+    },
+    /// An attempt whose outcome is unknown is left as it is, and the run goes on.
+    AttemptSkipped {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: u32,
+        /// Which try.
+        number: u32,
+        /// Who wanted that.
+        by: PersonId,
+        /// Why.
+        why: String,
+        /// The request by which others agreed to that; `None` for a step that only reads.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
     },
     /// Every step is done.
     RunSucceeded {
@@ -703,6 +842,9 @@ pub enum Happened {
         unknown: Vec<u32>,
         /// Steps that were not started.
         not_started: Vec<u32>,
+        /// Steps that were left out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<u32>,
         /// The approval that was taken away before anything had begun, if it was that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         revoked: Option<Revoked>,
@@ -1074,6 +1216,10 @@ impl Happened {
             Self::RunHandedOver { .. } => "run_handed_over",
             Self::Decided { .. } => "decided",
             Self::DecisionTakenBack { .. } => "decision_taken_back",
+            Self::CoverEnded { .. } => "cover_ended",
+            Self::GlassBroken { .. } => "glass_broken",
+            Self::ReviewOverdue { .. } => "review_overdue",
+            Self::Reviewed { .. } => "reviewed",
             Self::RequestGranted { .. } => "request_granted",
             Self::RequestDenied { .. } => "request_denied",
             Self::RequestExpired { .. } => "request_expired",
@@ -1087,6 +1233,7 @@ impl Happened {
             Self::AttemptProgress { .. } => "attempt_progress",
             Self::AttemptLost { .. } => "attempt_lost",
             Self::AttemptJudged { .. } => "attempt_judged",
+            Self::AttemptSkipped { .. } => "attempt_skipped",
             Self::RunSucceeded { .. } => "run_succeeded",
             Self::RunFailed { .. } => "run_failed",
             Self::RunStuck { .. } => "run_stuck",

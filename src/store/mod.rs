@@ -10,6 +10,7 @@ mod advance;
 mod append;
 mod away;
 mod clock;
+mod cover;
 mod duty;
 pub mod floor;
 mod history;
@@ -24,6 +25,7 @@ pub mod managed;
 mod outbox;
 mod passkey;
 mod plain;
+mod review;
 mod rows;
 mod runs;
 mod tx;
@@ -43,6 +45,7 @@ pub(crate) use append::commitment;
 pub use append::{DIRECT, NewMessage, Origin, Place};
 pub use away::{ClosedGap, RoomHeard};
 pub use clock::Clock;
+pub use cover::Cover;
 pub use duty::{DelegationRow, Handover, HandoverState, NewHandover};
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
@@ -58,15 +61,18 @@ pub use look::{
 pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
 pub use passkey::{DecisionLink, Invitation, LinkUsed, NewDecisionLink, NewPasskey, Passkey};
 pub use plain::PlainLine;
+pub use review::{NewBreak, Review, ReviewState};
 pub(crate) use rows::subject;
 pub use rows::{
-    Attempt, AttemptKey, Inconsistent, KeyKnown, Request, Run, StoredDecision, StoredGrant, StoredSignature,
+    Attempt, AttemptKey, Inconsistent, KeyKnown, Request, Run, StoredBreak, StoredDecision, StoredGrant,
+    StoredSignature, StoredUnder,
 };
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
-    AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, DelegationCheck, EventCheck, FiringCheck, GrantCheck,
-    HandoverCheck, IncidentCheck, KeyCheck, Loose, PasskeyCheck, RequestCheck, RunCheck, Snapshot,
+    AttemptCheck, AutomationCheck, BrakeCheck, CoverCheck, DecisionCheck, DelegationCheck, EventCheck, FiringCheck,
+    GrantCheck, HandoverCheck, IncidentCheck, KeyCheck, Loose, PasskeyCheck, RequestCheck, ReviewCheck, RunCheck,
+    Snapshot,
 };
 pub use wake::{NewWaking, Ring, RingEnd, WaitingRing};
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};

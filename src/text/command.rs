@@ -4,7 +4,8 @@
 //! command can be without its sentence. What does not: answers to commands that were right.
 
 use crate::model::catalog::{Catalog, Param, Phrase, Runbook};
-use crate::model::command::{Anew, Command, ParseError, Shown, ValueError, Verdict, Wants};
+use crate::model::code::Code;
+use crate::model::command::{Anew, Command, ParseError, ReviewVerdict, Shown, ValueError, Verdict, Wants};
 use crate::model::id::{PersonId, PolicyName, RunId, RunbookName, ServiceName};
 use crate::model::phrase::BUILT_IN;
 use crate::model::until::Until;
@@ -366,6 +367,34 @@ fn topic(command: &Command) -> Topic {
             forms: "`send back because …`, `send back 7K3F because …` or `request change because …`",
             more: "It ends the request and tells who asked what to change. Nothing is done.",
         },
+        Command::BreakGlass { code: _, reason: _ } => Topic {
+            word: "break glass",
+            usage: "break glass [CODE] because REASON",
+            does: "Start a run at once, when it cannot wait for agreement",
+            forms: "`break glass because …` or `break glass 7K3F because …`",
+            more: "Only who the policy names. Everybody who would have been asked is told, and somebody reviews it.",
+        },
+        Command::Review { code: _, verdict: ReviewVerdict::Fine | ReviewVerdict::NotFine, reason: _ } => Topic {
+            word: "review",
+            usage: "review CODE fine|not fine because REASON",
+            does: "Say what you think of a run that was started without agreement",
+            forms: "`review 7K3F fine because …` or `review 7K3F not fine because …`",
+            more: "Whom the policy names, but not who broke the glass and not who asked.",
+        },
+        Command::Reviews => Topic {
+            word: "reviews",
+            usage: "reviews",
+            does: "List the reviews that are owed",
+            forms: "`reviews`",
+            more: "Each is of a run that was started without agreement.",
+        },
+        Command::TakeBack { code: _ } => Topic {
+            word: "take back",
+            usage: "take back CODE",
+            does: "End an approval that covers further runs",
+            forms: "`take back 7K3F`",
+            more: "Whoever is asked to approve may. Runs that have begun go on: that is `stop`.",
+        },
         Command::Revoke { code: _, reason: _ } => Topic {
             word: "revoke",
             usage: "revoke [CODE] [because REASON]",
@@ -385,7 +414,14 @@ fn topic(command: &Command) -> Topic {
             usage: "judge [run NUMBER] worked|failed because REASON",
             does: "Say what came of a step that nobody knows about",
             forms: "`judge run 12 worked because …` or `judge run 12 failed because …`",
-            more: "For a stuck run. Look first: the run goes on from what you say.",
+            more: "For a stuck run. Look first. Of a step that changes something the approvers decide.",
+        },
+        Command::Skip { run: _, reason: _ } => Topic {
+            word: "skip",
+            usage: "skip [run NUMBER] because REASON",
+            does: "Leave out a step that nobody knows about",
+            forms: "`skip because …` or `skip run 12 because …`",
+            more: "For a stuck run: it goes on after the step. Of a step that changes something the approvers decide.",
         },
         Command::Retry { run: _ } => Topic {
             word: "retry",
@@ -511,12 +547,19 @@ fn following(command: Option<&Command>) -> Option<Command> {
         Some(Command::Handover { .. }) => Command::Taken { handover: None },
         Some(Command::Taken { .. }) => Command::Withdraw { code: None },
         Some(Command::Withdraw { .. }) => Command::SendBack { code: None, reason: String::new() },
-        Some(Command::SendBack { .. }) => Command::Revoke { code: None, reason: None },
-        Some(Command::Revoke { .. }) => Command::Again,
+        Some(Command::SendBack { .. }) => Command::BreakGlass { code: None, reason: String::new() },
+        Some(Command::BreakGlass { .. }) => {
+            Command::Review { code: Code::from_entropy(0), verdict: ReviewVerdict::Fine, reason: String::new() }
+        }
+        Some(Command::Review { .. }) => Command::Reviews,
+        Some(Command::Reviews) => Command::Revoke { code: None, reason: None },
+        Some(Command::Revoke { .. }) => Command::TakeBack { code: Code::from_entropy(0) },
+        Some(Command::TakeBack { .. }) => Command::Again,
         Some(Command::Again) => Command::Show { what: Shown::Run(RunId(12)) },
         Some(Command::Show { .. }) => Command::Stop { run },
         Some(Command::Stop { .. }) => Command::Judge { run, verdict: Verdict::Worked, reason: String::new() },
-        Some(Command::Judge { .. }) => Command::Retry { run },
+        Some(Command::Judge { .. }) => Command::Skip { run, reason: String::new() },
+        Some(Command::Skip { .. }) => Command::Retry { run },
         Some(Command::Retry { .. }) => Command::Incidents,
         Some(Command::Incidents) => Command::Open { system: None, title: String::new() },
         Some(Command::Open { .. }) => Command::Ack { incident: None },

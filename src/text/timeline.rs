@@ -15,7 +15,7 @@ use crate::model::chat::{Account, RoomAddress, RoomChange};
 use crate::model::code::Code;
 use crate::model::event::{Brake, CheckResult, Event, Happened, Health, WhoAsked};
 use crate::model::id::{PersonId, RunId};
-use crate::model::request::{Answer, Proof};
+use crate::model::request::{Answer, Freeing, Proof};
 use crate::model::run::{Outcome, Verdict};
 
 /// The most characters of a text from outside that a sentence holds; `…` stands for the rest.
@@ -133,10 +133,19 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             stages,
             expires_at,
             excluded,
+            wish,
         } => {
-            let what = match retry_step {
-                None => format!("run {run}"),
-                Some(step) => format!("another attempt of step {step} of run {run}"),
+            let what = match (retry_step, wish) {
+                (None, _) => format!("run {run}"),
+                (Some(step), None) => format!("another attempt of step {step} of run {run}"),
+                (Some(step), Some(wish)) => {
+                    let how = match wish.what {
+                        Freeing::Skip => "leaving out",
+                        Freeing::JudgeWorked => "counting as done",
+                        Freeing::JudgeFailed => "counting as failed",
+                    };
+                    format!("{how} step {step} of run {run} ({})", shown(&wish.why))
+                }
             };
             let until = times.until(*expires_at, now);
             let who = asked(stages);
@@ -215,12 +224,23 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             valid_until,
             start_by,
             relaxed,
+            broken,
+            under,
+            unasked,
+            covers,
             signed: _,
         } => {
             let until = times.until(*valid_until, now);
-            let why = match automatic {
-                Some(trigger) => format!("its policy lets {trigger} start by itself"),
-                None => format!("{} agreed", and(by)),
+            let why = match (automatic, broken) {
+                (_, Some(by)) => format!("{by} broke the glass, nobody's agreement was waited for"),
+                (Some(trigger), None) => format!("its policy lets {trigger} start by itself"),
+                (None, None) => match unasked {
+                    Some(started) => format!(
+                        "its policy lets {} start it without asking, run {} of {}",
+                        started.person, started.number, started.of
+                    ),
+                    None => format!("{} agreed", and(by)),
+                },
             };
             let begin = match start_by {
                 Some(start_by) if start_by < valid_until => {
@@ -228,6 +248,13 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 }
                 Some(_) | None => String::new(),
             };
+            let under = under.as_ref().map_or_else(String::new, |under| {
+                format!(" It is run {} of {} under {}.", under.number, under.of, under.code)
+            });
+            let covers = covers.as_ref().map_or_else(String::new, |covers| {
+                let until = times.until(covers.until, now);
+                format!(" It covers {} runs of this plan until {until}.", covers.runs)
+            });
             let exception = if relaxed.is_empty() {
                 String::new()
             } else {
@@ -235,10 +262,48 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 format!(" Exception that its policy makes: {}.", rules.join(", "))
             };
             bot(format!(
-                "granted {code}: {why}. Run {run} may start plan {} until {until}.{begin}{exception}",
+                "granted {code}: {why}. Run {run} may start plan {} until {until}.{begin}{under}{covers}{exception}",
                 digest.short()
             ))
         }
+        Happened::CoverEnded { request: _, code, run: _, by, used } => told(
+            by,
+            format!("took {code} back: it covers no further runs ({} started under it).", counted(*used, "run")),
+        ),
+        Happened::GlassBroken {
+            request: _,
+            code,
+            run,
+            person,
+            account: _,
+            proof: _,
+            reason,
+            own,
+            skipped,
+            review_by,
+        } => {
+            let own = if *own { " It was their own request: an exception that the policy makes." } else { "" };
+            let skipped =
+                if skipped.is_empty() { String::new() } else { format!(" Not waited for: {}.", and(skipped)) };
+            let until = times.until(*review_by, now);
+            let why = stop(&shown(reason));
+            told(
+                person,
+                format!("BROKE THE GLASS for run {run} ({code}): {why}{own}{skipped} A review is owed until {until}."),
+            )
+        }
+        Happened::ReviewOverdue { request: _, code, run, due_at } => {
+            let due = times.at(*due_at, now);
+            bot(format!("found the review of {code} (run {run}) overdue: it was due {due}."))
+        }
+        Happened::Reviewed { request: _, code, run, by, verdict, words } => told(
+            by,
+            format!(
+                "reviewed that run {run} ({code}) was started without agreement: {}. {}",
+                verdict.words(),
+                stop(&shown(words))
+            ),
+        ),
         Happened::RequestDenied { request: _, code, run, by, why } => {
             bot(format!("closed {code} of run {run}: {by} denied it{}", because(why.as_deref())))
         }
@@ -250,7 +315,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             told(by, format!("sent {code} of run {run} back{}", because(Some(why))))
         }
         Happened::RequestSuperseded { request: _, code, run, by, newer: _, newer_code } => {
-            told(by, format!("asked again with other content: {newer_code} took the place of {code} of run {run}."))
+            told(by, format!("asked again: {newer_code} took the place of {code} of run {run}."))
         }
         Happened::RequestDiffers { request: _, code, run, now } => {
             let now = match now {
@@ -290,12 +355,15 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::AttemptLost { run, step, number, why } => {
             bot(format!("did not see how {} ended: {}", attempt(*run, *step, *number), stop(&shown(why))))
         }
-        Happened::AttemptJudged { run, step, number, by, verdict, why } => {
+        Happened::AttemptJudged { run, step, number, by, verdict, why, request: _ } => {
             let verdict = match verdict {
                 Verdict::Worked => "worked",
                 Verdict::Failed => "failed",
             };
             told(by, format!("judged that {} {verdict}: {}", attempt(*run, *step, *number), stop(&shown(why))))
+        }
+        Happened::AttemptSkipped { run, step, number, by, why, request: _ } => {
+            told(by, format!("had {} left out: {}", attempt(*run, *step, *number), stop(&shown(why))))
         }
         Happened::RunSucceeded { run, millis } => bot(format!("finished run {run}: done in {}.", lasted(*millis))),
         Happened::RunFailed { run, step, why } => {
@@ -309,12 +377,13 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::RunStopped { run, by, revoked: Some(revoked), .. } => {
             told(by, format!("revoked the approval {} of run {run}{}", revoked.code, because(revoked.why.as_deref())))
         }
-        Happened::RunStopped { run, by, done, unknown, not_started, revoked: None } => told(
+        Happened::RunStopped { run, by, done, unknown, not_started, skipped, revoked: None } => told(
             by,
             format!(
-                "stopped run {run}. Steps done: {}. Unknown: {}. Not started: {}.",
+                "stopped run {run}. Steps done: {}. Unknown: {}.{} Not started: {}.",
                 steps(done),
                 steps(unknown),
+                if skipped.is_empty() { String::new() } else { format!(" Left out: {}.", steps(skipped)) },
                 steps(not_started)
             ),
         ),

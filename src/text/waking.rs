@@ -8,13 +8,14 @@ use super::visible::visible;
 use crate::model::code::Code;
 use crate::model::id::{PersonId, RunId};
 use crate::model::plan::Plan;
+use crate::model::request::Wanted;
 
 /// Whoever could answer is reminded: what, since when, how to answer, until when.
 #[expect(clippy::too_many_arguments, reason = "the parts of one sentence")]
 pub fn reminded(
     plan: &Plan,
     run: RunId,
-    retry_step: Option<u32>,
+    wanted: &Wanted,
     code: &Code,
     people: &[PersonId],
     requester: &PersonId,
@@ -26,7 +27,7 @@ pub fn reminded(
          you need a moment, `looking {code}` keeps others from being woken.",
         environment(plan),
         and(people),
-        asked_deed(plan, run, retry_step),
+        asked_deed(plan, run, wanted),
     )
 }
 

@@ -47,7 +47,7 @@ async fn open(turn: &mut Turn<'_>, giver: &PersonId, receiver: &PersonId) -> Res
         let Some(run) = turn.tx.find_run(request.run).await? else { continue };
         let plan = plan_of(&run)?;
         let asked = turn.asked_now(&request).await?;
-        let deed = text::plan::asked_deed(&plan, run.id, request.retry_step);
+        let deed = text::plan::asked_deed(&plan, run.id, &request.wanted);
         let deed = format!("{} · {deed}", text::plan::environment(&plan));
         if asked.contains(receiver) {
             open.own.push(request.code);

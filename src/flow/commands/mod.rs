@@ -2,6 +2,7 @@
 
 pub(super) mod ask;
 mod automation;
+mod break_glass;
 mod decide;
 mod delegate;
 mod handover;
@@ -47,9 +48,16 @@ pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
         Command::Looking { code } => looking::command_looking(turn, code).await?,
         Command::Withdraw { code } => decide::command_withdraw(turn, code).await?,
         Command::SendBack { code, reason } => decide::command_send_back(turn, code, &reason).await?,
+        Command::BreakGlass { code, reason } => break_glass::command_break_glass(turn, code, &reason).await?,
+        Command::Review { code, verdict, reason } => {
+            break_glass::command_review(turn, &code, verdict, &reason).await?;
+        }
+        Command::TakeBack { code } => decide::command_take_back(turn, &code).await?,
+        Command::Reviews => break_glass::command_reviews(turn).await?,
         Command::Revoke { code, reason } => decide::command_revoke(turn, code, reason).await?,
         Command::Stop { run } => unstick::command_stop(turn, run).await?,
         Command::Judge { run, verdict, reason } => unstick::command_judge(turn, run, verdict, &reason).await?,
+        Command::Skip { run, reason } => unstick::command_skip(turn, run, &reason).await?,
         Command::Retry { run } => unstick::command_retry(turn, run).await?,
         Command::Requests => look::command_requests(turn).await?,
         Command::Show { what } => look::command_show(turn, what).await?,

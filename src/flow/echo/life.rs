@@ -199,5 +199,6 @@ fn moves(what: &Happened) -> bool {
             | Happened::RunStopping { .. }
             | Happened::RunStopped { .. }
             | Happened::AttemptJudged { .. }
+            | Happened::AttemptSkipped { .. }
     )
 }
