@@ -12,6 +12,8 @@ mod anew;
 mod break_glass;
 #[path = "invariants/denied.rs"]
 mod denied;
+#[path = "invariants/duties.rs"]
+mod duties;
 #[path = "invariants/freeing.rs"]
 mod freeing;
 #[path = "invariants/i01.rs"]
@@ -50,3 +52,5 @@ mod retry;
 mod signatures;
 #[path = "invariants/unasked.rs"]
 mod unasked;
+#[path = "invariants/waking.rs"]
+mod waking;

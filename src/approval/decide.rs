@@ -129,7 +129,7 @@ pub(super) struct File {
     pub(super) run: Run,
     pub(super) plan: Plan,
     pub(super) policy: PlanPolicy,
-    asked: Option<Vec<Asked>>,
+    pub(super) asked: Option<Vec<Asked>>,
     stored: Vec<StoredDecision>,
     pub(super) given: Vec<Given>,
     pub(super) delegations: Vec<Delegation>,
@@ -172,6 +172,11 @@ impl File {
             expires_at: self.request.expires_at,
             posted: self.request.posted_at.is_some() || self.seen == Seen::OwnWords,
         }
+    }
+
+    /// Whether a person may not agree, because they asked or because of what they wrote.
+    pub(super) fn is_barred(&self, person: &PersonId) -> bool {
+        rules::Rules::new(&self.policy, &self.request.requesters, self.plan.excluded()).bars(person)
     }
 
     /// Rules on an act; a request whose run has moved on without it waits no longer.
@@ -263,7 +268,9 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
         return Err(StoreError::Refused(format!("the plan of request {code} names no policy")));
     };
     let expires_at = stage_expires_at(policy, stage, request_expires_at, tx.now());
-    tx.begin_stage(request, expires_at).await?;
+    let index = usize::try_from(stage).unwrap_or(usize::MAX);
+    let wake_at = policy.stages.get(index).and_then(|stage| super::wake::first_look(stage, tx.now(), expires_at));
+    tx.begin_stage(request, expires_at, wake_at).await?;
     let delegations = tx.list_delegations().await?;
     let asked = rules::whom_to_ask(catalog, policy, stage, requesters, plan.excluded(), &delegations, tx.now());
     ask(tx, run, request, code, stage, &asked, expires_at, line).await?;

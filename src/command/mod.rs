@@ -35,12 +35,15 @@ mod ack;
 mod again;
 mod approve;
 mod break_glass;
+mod delegate;
 mod deny;
+mod handover;
 mod happened;
 mod help;
 mod incidents;
 mod is;
 mod judge;
+mod looking;
 mod names;
 mod near;
 mod note;
@@ -66,6 +69,7 @@ mod skip;
 mod status;
 mod stop;
 mod take_back;
+mod until;
 mod value;
 mod whoami;
 mod withdraw;
@@ -247,11 +251,16 @@ fn built_in(line: &Line<'_>) -> Reading {
         "again" => again::read(line),
         "approve" | "approved" => approve::read(line),
         "break" => break_glass::read(line),
+        "delegate" => delegate::read(line),
+        "delegations" => delegate::list(line),
         "deny" | "denied" => deny::read(line),
+        "end" => delegate::end(line),
+        "handover" => handover::read(line),
         "help" => help::read(line),
         "incidents" => incidents::read(line),
         "is" => is::read(line),
         "judge" => judge::read(line),
+        "looking" => looking::read(line),
         "note" | "note:" => note::read(line),
         "open" => open::read(line),
         "pause" => pause::read(line),
@@ -272,6 +281,7 @@ fn built_in(line: &Line<'_>) -> Reading {
         "status" => status::read(line),
         "stop" => stop::read(line),
         "take" => take_back::read(line),
+        "taken" => handover::taken(line),
         "what" => happened::read(line),
         "who" => on_call::read(line),
         "whoami" => whoami::read(line),
@@ -306,6 +316,8 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::OnCall { .. }
         | Command::Is { .. }
         | Command::Requests
+        | Command::Delegations
+        | Command::Handover { reason: Some(_), .. }
         | Command::Show { .. }
         | Command::Run { .. }
         | Command::Approve { .. }
@@ -327,6 +339,11 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Resolve { reason: Some(_), .. }
         | Command::Reopen { reason: Some(_), .. } => false,
         Command::Again
+        | Command::Looking { .. }
+        | Command::Delegate { .. }
+        | Command::EndDelegation { .. }
+        | Command::Handover { reason: None, .. }
+        | Command::Taken { .. }
         | Command::Withdraw { .. }
         | Command::Revoke { reason: None, .. }
         | Command::Stop { .. }

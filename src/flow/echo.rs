@@ -151,6 +151,12 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::RequestAsked { .. }
         | Happened::Decided { .. }
         | Happened::DecisionTakenBack { .. }
+        | Happened::DelegationGiven { .. }
+        | Happened::DelegationEnded { .. }
+        | Happened::HandoverOffered { .. }
+        | Happened::HandoverTaken { .. }
+        | Happened::RequestHandedOver { .. }
+        | Happened::RunHandedOver { .. }
         | Happened::GrantEnded { .. }
         | Happened::IncidentNoted { .. }
         | Happened::IncidentRoomArchived { .. }
@@ -183,6 +189,9 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         Happened::IncidentRoomMade { .. }
         | Happened::IncidentRoomInvited { .. }
         | Happened::IncidentRoomRefused { .. } => super::incident_rooms::tell(app, event, position, &record.what).await,
+        Happened::HandoverReminded { .. } | Happened::HandoverLapsed { .. } => {
+            super::handover::tell(app, position, &record.what).await
+        }
         Happened::TriggerFired { .. }
         | Happened::TriggerHeld { .. }
         | Happened::TriggerReleased { .. }
@@ -208,6 +217,10 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::RequestSentBack { .. }
         | Happened::RequestSuperseded { .. }
         | Happened::PeopleAsked { .. }
+        | Happened::RequestReminded { .. }
+        | Happened::RequestRung { .. }
+        | Happened::RingFailed { .. }
+        | Happened::RequestLookedAt { .. }
         | Happened::RequestDiffers { .. }
         | Happened::AttemptStarted { .. }
         | Happened::AttemptEnded { .. }
@@ -232,7 +245,10 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
             let by_itself = automation::by_itself(app, &run, position).await?;
             let plan = plan_of(&run)?;
             let began = if by_itself.is_some() { life::Began::ByItself } else { life::Began::Asked };
-            let changed = life::tell(app, &run, Some(&plan), began, event, position, &record.what).await;
+            let changed = match life::woke(&record.what) {
+                Some(request) => life::foot(app, &run, &plan, request, event, position).await,
+                None => life::tell(app, &run, Some(&plan), began, event, position, &record.what).await,
+            };
             let teller = Teller { app, plan, run, by_itself, position, at: event.at, cause: event.cause };
             let said = teller.tell(event, &record.what).await?;
             with_changes(said, changed, &teller.run)
@@ -263,13 +279,13 @@ fn without_plan(app: &App, run: &Run, event: &Event, what: &Happened) -> Vec<New
     let place = text::echo::head(position, hash);
     let text = match what {
         Happened::RunFailed { step, why, .. } => {
-            text::echo::failed_without_plan(run.id, &run.requester, *step, why, &place)
+            text::echo::failed_without_plan(run.id, run.concerns(), *step, why, &place)
         }
         Happened::RunStopped { by, .. } => text::echo::stopped_without_plan(run.id, by, &place),
         _ => return Vec::new(),
     };
     let mut message = Message::to_room(text);
-    message.ping = accounts(&app.in_use().catalog, std::slice::from_ref(&run.requester), &run.room);
+    message.ping = accounts(&app.in_use().catalog, std::slice::from_ref(run.concerns()), &run.room);
     vec![NewMessage {
         room: RoomAddress::clone(&run.room),
         place: run.thread.clone().map_or_else(|| Place::ThreadOf(run.subject()), Place::Thread),
@@ -324,7 +340,7 @@ impl Teller<'_> {
         // A run that needs nobody's agreement has no thread of its own and tells its outcome alone.
         let quiet = !self.plan.privileged();
         let place = event.hash.map(|hash| text::echo::head(self.position, hash)).unwrap_or_default();
-        let requester = &self.run.requester;
+        let requester = self.run.concerns();
         let now = self.app.store.clock().now();
         if let Some((text, ping)) = self.retry_ended(what).await? {
             return Ok(self.plain(&text, &ping));
@@ -410,6 +426,13 @@ impl Teller<'_> {
                     None => return Ok(Vec::new()),
                 }
             }
+            Happened::RequestReminded { request, people, .. } => match self.reminded(*request, people).await? {
+                Some(said) => said,
+                None => return Ok(Vec::new()),
+            },
+            Happened::RingFailed { code, people, tries, why, .. } => {
+                (text::waking::ring_failed(code, people, *tries, why), Vec::new())
+            }
             Happened::RequestDiffers { code, now, .. } => (text::echo::differs(&self.plan, code, *now), Vec::new()),
             Happened::RunSucceeded { millis, .. } if quiet => {
                 let events = self.app.store.list_run_events(self.run.id, self.position).await?;
@@ -464,6 +487,16 @@ impl Teller<'_> {
             | Happened::RequestAsked { .. }
             | Happened::Decided { .. }
             | Happened::DecisionTakenBack { .. }
+            | Happened::RequestRung { .. }
+            | Happened::RequestLookedAt { .. }
+            | Happened::DelegationGiven { .. }
+            | Happened::DelegationEnded { .. }
+            | Happened::HandoverOffered { .. }
+            | Happened::HandoverReminded { .. }
+            | Happened::HandoverTaken { .. }
+            | Happened::HandoverLapsed { .. }
+            | Happened::RequestHandedOver { .. }
+            | Happened::RunHandedOver { .. }
             | Happened::GrantEnded { .. }
             | Happened::CheckTurned { .. }
             | Happened::CheckFlaps { .. }
@@ -514,12 +547,12 @@ impl Teller<'_> {
             // The service is fine again: that is what is told.
             Happened::RunSucceeded { .. } => return Some(Vec::new()),
             Happened::RunFailed { step, why, .. } => {
-                let who = automation::who(self.app, &self.run.requester, &self.run.system);
+                let who = automation::who(self.app, self.run.concerns(), &self.run.system);
                 (text::automation::failed(&self.plan, trigger, *step, why, &who, place), who)
             }
             Happened::RunStuck { step, why, .. } => {
                 let who = automation::who_unsticks(self.app, &self.run.system);
-                let owner = &self.run.requester;
+                let owner = self.run.concerns();
                 (text::echo::stuck(&self.plan, self.run.id, owner, *step, why, &who, place), who)
             }
             Happened::RunStopped { by, done, unknown, not_started, skipped, .. } => {
@@ -606,6 +639,28 @@ impl Teller<'_> {
         Ok(Some((text, names)))
     }
 
+    /// What is said to whoever could answer and has not.
+    async fn reminded(
+        &self,
+        request: RequestId,
+        people: &[PersonId],
+    ) -> Result<Option<(String, Vec<PersonId>)>, StoreError> {
+        let Some(request) = self.app.store.find_request(request).await? else { return Ok(None) };
+        let now = self.app.store.clock().now();
+        let requester = request.requesters.first().unwrap_or(self.run.concerns());
+        let text = text::waking::reminded(
+            &self.plan,
+            self.run.id,
+            &request.wanted,
+            &request.code,
+            people,
+            requester,
+            &self.app.times.short(request.stage_since, now),
+            &self.app.times.until(request.expires_at, now),
+        );
+        Ok(Some((text, people.to_vec())))
+    }
+
     /// What is said when a request to retry comes to nothing: the run is not ended by it.
     async fn retry_ended(&self, what: &Happened) -> Result<Option<(String, Vec<PersonId>)>, StoreError> {
         let (id, how) = match what {
@@ -632,7 +687,7 @@ impl Teller<'_> {
         match self.plan.telling {
             Telling::Answer => text::echo::is_answer(&self.plan, events, at),
             Telling::Steps if self.plan.steps.iter().all(checks) => text::echo::health(&self.plan, events, at),
-            Telling::Steps => text::echo::succeeded(&self.plan, &self.run.requester, millis, place),
+            Telling::Steps => text::echo::succeeded(&self.plan, self.run.concerns(), millis, place),
         }
     }
 

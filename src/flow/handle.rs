@@ -325,6 +325,12 @@ impl App {
                     | Command::Again
                     | Command::Approve { .. }
                     | Command::Deny { .. }
+                    | Command::Looking { .. }
+                    | Command::Delegate { .. }
+                    | Command::Delegations
+                    | Command::EndDelegation { .. }
+                    | Command::Handover { .. }
+                    | Command::Taken { .. }
                     | Command::Withdraw { .. }
                     | Command::SendBack { .. }
                     | Command::Revoke { .. }

@@ -23,7 +23,8 @@ use crate::model::approval::{Asked, Because, Rules, Tally, tally};
 use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Brake, Covers, Happened, Record, RowMark, Scope, StartedUnasked, Under};
 use crate::model::id::{
-    Digest, GrantId, InboxId, IncidentId, PasskeyId, PersonId, RequestId, RunId, ServiceName, TriggerName,
+    DelegationId, Digest, GrantId, HandoverId, InboxId, IncidentId, PasskeyId, PersonId, RequestId, RunId, ServiceName,
+    TriggerName,
 };
 use crate::model::plan::PlanPolicy;
 use crate::model::plan::{Plan, PlanStep, Sealed};
@@ -34,12 +35,12 @@ use crate::model::signature::{
     Basis, Counted, PublicKey, Signed, SignedDecision, break_rule, evidence, trigger_rule, unasked_rule,
 };
 use crate::store::{
-    AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, CoverCheck, DecisionCheck, FiringCheck,
-    GrantCheck, IncidentCheck, KeyCheck, PasskeyCheck, RequestCheck, ReviewCheck, RunCheck,
+    AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, CoverCheck, DecisionCheck, DelegationCheck,
+    FiringCheck, GrantCheck, HandoverCheck, IncidentCheck, KeyCheck, PasskeyCheck, RequestCheck, ReviewCheck, RunCheck,
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 24] = [
+const STATELESS: [&str; 29] = [
     "ledger_created",
     "check_turned",
     "check_flaps",
@@ -54,6 +55,11 @@ const STATELESS: [&str; 24] = [
     "catalog_loaded",
     "catalog_refused",
     "request_differs",
+    "request_reminded",
+    "request_rung",
+    "ring_failed",
+    "request_looked_at",
+    "handover_reminded",
     "group_seen",
     "group_unseen",
     "was_away",
@@ -70,6 +76,9 @@ const STATELESS: [&str; 24] = [
 const OF_AUTOMATION: [&str; 5] =
     ["trigger_fired", "trigger_held", "trigger_released", "automation_paused", "automation_resumed"];
 
+/// Kinds that tell of delegations and handovers, which belong to no run.
+const OF_DUTIES: [&str; 5] =
+    ["delegation_given", "delegation_ended", "handover_offered", "handover_taken", "handover_lapsed"];
 /// Kinds that tell of keys, and of no other row.
 const OF_KEYS: [&str; 2] = ["key_added", "key_retired"];
 /// Kinds that tell of passkeys, and of no other row.
@@ -102,6 +111,8 @@ pub(super) struct Replay {
     /// By request, stage, person, and the line that gave it.
     decisions: BTreeMap<(RequestId, u32, PersonId, Option<i64>), DecisionFacts>,
     incidents: BTreeMap<IncidentId, IncidentFacts>,
+    delegations: BTreeMap<DelegationId, DelegationFacts>,
+    handovers: BTreeMap<HandoverId, HandoverFacts>,
     /// Whether automation is paused; `None` before the ledger began.
     automation: Option<AutomationFacts>,
     brakes: BTreeMap<(String, String), BrakeFacts>,
@@ -110,6 +121,8 @@ pub(super) struct Replay {
     passkeys: BTreeMap<PasskeyId, PasskeyFacts>,
     /// The last erased event that told of brakes, firings or the pause.
     blind_automation: Option<u64>,
+    /// The last erased event that told of delegations or handovers.
+    blind_duties: Option<u64>,
     /// Whether an event was erased that told of a key.
     blind_keys: bool,
     /// The last erased event that told of a passkey.
@@ -155,6 +168,8 @@ struct Mark {
 #[derive(Debug, Default)]
 struct RunFacts {
     planned: Option<Planned>,
+    /// Who took it over last, and the event that says so.
+    handed_to: Option<(At, u64, PersonId)>,
     /// What each state's evidence is: by state name, for it may come back to `stuck` more than once.
     evidence: BTreeMap<&'static str, Evidence>,
 }
@@ -192,6 +207,8 @@ struct RequestFacts {
     wish: Option<Wish>,
     digest: Digest,
     requesters: Vec<PersonId>,
+    /// The event that said last who counts as having asked.
+    handed: (At, u64),
     /// Of the stage that was asked last.
     expires_at: DateTime<Utc>,
     /// Who was asked; `None` if the ledger does not say so, as an older release's does not.
@@ -320,6 +337,34 @@ struct IncidentFacts {
     resolved: Option<(PersonId, DateTime<Utc>, Option<String>)>,
 }
 
+#[derive(Debug)]
+struct DelegationFacts {
+    at: At,
+    giver: PersonId,
+    receiver: PersonId,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+    line: Option<i64>,
+    /// When it was taken back, and the event that says so.
+    ended: Option<(At, DateTime<Utc>)>,
+}
+
+#[derive(Debug)]
+struct HandoverFacts {
+    at: At,
+    when: DateTime<Utc>,
+    from: PersonId,
+    to: PersonId,
+    reason: Option<String>,
+    requests: Vec<RequestId>,
+    runs: Vec<RunId>,
+    pause: bool,
+    room: String,
+    /// When it was taken or lapsed, and the event that says so.
+    ended: Option<(At, DateTime<Utc>)>,
+    taken_by: Option<PersonId>,
+}
+
 /// Whether automation is paused, by the last event that says so.
 #[derive(Debug)]
 struct AutomationFacts {
@@ -405,7 +450,7 @@ fn could_decide(stage: &Stage, person: &PersonId) -> bool {
 fn was_asked(asked: &Asked, decision: &Decision) -> bool {
     let whose = match &asked.because {
         Because::Delegate(giver) => decision.on_behalf_of.as_ref() == Some(giver),
-        Because::Stage | Because::Escalation(_) | Because::Needed => decision.on_behalf_of.is_none(),
+        Because::Stage | Because::Escalation(_) | Because::Turn | Because::Needed => decision.on_behalf_of.is_none(),
     };
     whose && asked.person == decision.person && asked.stage == decision.stage
 }
@@ -510,6 +555,14 @@ impl Replay {
             self.blind_automation = Some(self.turn);
             return;
         }
+        if OF_DUTIES.contains(&row.kind.as_str()) {
+            self.blind_duties = Some(self.turn);
+            // One that was taken may have told of the pause.
+            if row.kind == "handover_taken" {
+                self.blind_automation = Some(self.turn);
+            }
+            return;
+        }
         if OF_KEYS.contains(&row.kind.as_str()) {
             self.blind_keys = true;
             return;
@@ -571,6 +624,59 @@ impl Replay {
                 // Put off, and looked at again by itself.
                 Brake::Cooldown | Brake::Busy | Brake::Stuck | Brake::Paused | Brake::NoPlan => {}
             },
+            Happened::DelegationGiven { delegation, giver, receiver, since, until } => {
+                let line = row.cause.map(|line| line.0);
+                let facts = DelegationFacts { at, giver, receiver, since, until, line, ended: None };
+                self.delegations.insert(delegation, facts);
+            }
+            Happened::DelegationEnded { delegation, giver: _, receiver: _ } => {
+                if let Some(facts) = self.delegations.get_mut(&delegation) {
+                    facts.ended = Some((at, when));
+                }
+            }
+            Happened::HandoverOffered { handover, from, to, reason, requests, codes: _, runs, pause, room } => {
+                let room = room.to_string();
+                let facts = HandoverFacts {
+                    at,
+                    when,
+                    from,
+                    to,
+                    reason,
+                    requests,
+                    runs,
+                    pause,
+                    room,
+                    ended: None,
+                    taken_by: None,
+                };
+                self.handovers.insert(handover, facts);
+            }
+            Happened::HandoverTaken { handover, from, by, codes: _, runs: _, pause } => {
+                if let Some(facts) = self.handovers.get_mut(&handover) {
+                    (facts.ended, facts.taken_by) = (Some((at, when)), Some(by.clone()));
+                }
+                // Whoever takes over answers for the pause.
+                let theirs = |paused: &(PersonId, DateTime<Utc>, Option<String>)| pause && paused.0 == from;
+                if let Some(facts) = &mut self.automation
+                    && let Some(paused) = facts.paused.as_mut().filter(|paused| theirs(paused))
+                {
+                    paused.0 = by;
+                    (facts.at, facts.turn) = (at, turn);
+                }
+            }
+            Happened::HandoverLapsed { handover, from: _, to: _ } => {
+                if let Some(facts) = self.handovers.get_mut(&handover) {
+                    facts.ended = Some((at, when));
+                }
+            }
+            Happened::RequestHandedOver { request, code: _, run: _, from: _, to: _, requesters } => {
+                if let Some(facts) = self.requests.get_mut(&request) {
+                    (facts.requesters, facts.handed) = (requesters, (at, turn));
+                }
+            }
+            Happened::RunHandedOver { run, from: _, to } => {
+                self.runs.entry(run).or_default().handed_to = Some((at, turn, to));
+            }
             Happened::TriggerReleased { trigger, service, by: _ } => {
                 let facts = self.brake_facts(&trigger, &service, at);
                 (facts.at, facts.turn, facts.held, facts.released) = (at, turn, None, Some(when));
@@ -584,6 +690,11 @@ impl Replay {
             | Happened::CatalogLoaded { .. }
             | Happened::CatalogRefused { .. }
             | Happened::RequestDiffers { .. }
+            | Happened::RequestReminded { .. }
+            | Happened::RequestRung { .. }
+            | Happened::RingFailed { .. }
+            | Happened::RequestLookedAt { .. }
+            | Happened::HandoverReminded { .. }
             | Happened::GrantEnded { .. }
             | Happened::RunSucceeded { .. }
             | Happened::CheckTurned { .. }
@@ -699,6 +810,7 @@ impl Replay {
                         wish,
                         digest,
                         requesters,
+                        handed: (at, turn),
                         expires_at,
                         asked: None,
                         decisions: Vec::new(),
@@ -1538,6 +1650,12 @@ impl Replay {
                 }
             }
         }
+        let handed = facts.handed_to.as_ref().map(|(at, turn, to)| (*at, *turn, to.to_string()));
+        match (handed, row.at) {
+            (Some((at, turn, to)), _) => row.same_since(turn, "handed_to", table.handed_to, Some(to), at),
+            (None, Some(at)) => row.same_since(0, "handed_to", table.handed_to, None, at),
+            (None, None) => {}
+        }
         let kind = match row.state.as_str() {
             "stuck" => Some("run_stuck"),
             "failed" => Some("run_failed"),
@@ -1616,7 +1734,8 @@ impl Replay {
                 row.same("digest", Some(hex(&table.digest)), Some(facts.digest.to_string()), at);
                 let here = table.requesters.iter().map(|person| person.as_deref().unwrap_or("nobody"));
                 let there = facts.requesters.iter().map(PersonId::as_str);
-                row.same("requesters", Some(listed(here)), Some(listed(there)), at);
+                let (handed, turn) = facts.handed;
+                row.same_since(turn, "requesters", Some(listed(here)), Some(listed(there)), handed);
                 row.same("asked_at", Some(moment(table.asked_at)), Some(moment(facts.when)), at);
                 row.same("expires_at", Some(moment(table.expires_at)), Some(moment(facts.expires_at)), at);
             }
@@ -1813,6 +1932,56 @@ impl Replay {
         Row { name, state: String::new(), version: 0, at: None, blind, not_compared: 0, findings }
     }
 
+    /// Compares a delegation.
+    pub(super) fn delegation(&mut self, table: DelegationCheck, findings: &mut Findings) {
+        let facts = self.delegations.remove(&DelegationId(table.id));
+        let state = if table.ended_at.is_some() { "ended" } else { "given" };
+        let blind = self.blind_duties;
+        let mut row = self.row_of(delegation_name(DelegationId(table.id)), blind, state, table.version, findings);
+        match facts {
+            None => row.untold(Some("delegation_given")),
+            Some(DelegationFacts { at, giver, receiver, since, until, line, ended }) => {
+                row.same("giver", Some(table.giver), Some(giver.to_string()), at);
+                row.same("receiver", Some(table.receiver), Some(receiver.to_string()), at);
+                row.same("since", Some(moment(table.since)), Some(moment(since)), at);
+                row.same("until", Some(moment(table.until)), Some(moment(until)), at);
+                row.same("line", Some(table.line.to_string()), line.map(|line| line.to_string()), at);
+                let (at, ended) = ended.map_or((at, None), |(at, ended)| (at, Some(ended)));
+                row.same_since(0, "ended_at", table.ended_at.map(moment), ended.map(moment), at);
+            }
+        }
+        self.not_compared += row.not_compared;
+    }
+
+    /// Compares a handover.
+    pub(super) fn handover(&mut self, table: HandoverCheck, findings: &mut Findings) {
+        let facts = self.handovers.remove(&HandoverId(table.id));
+        let blind = self.blind_duties;
+        let mut row = self.row_of(handover_name(HandoverId(table.id)), blind, &table.state, table.version, findings);
+        match facts {
+            None => row.untold(Some("handover_offered")),
+            Some(facts) => {
+                let at = facts.at;
+                let numbers = |numbers: &[i64]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let requests: Vec<i64> = facts.requests.iter().map(|request| request.0).collect();
+                let runs: Vec<i64> = facts.runs.iter().map(|run| run.0).collect();
+                row.same("giver", Some(table.giver), Some(facts.from.to_string()), at);
+                row.same("receiver", Some(table.receiver), Some(facts.to.to_string()), at);
+                row.same("reason", table.reason, facts.reason, at);
+                row.same("requests", Some(numbers(&table.requests)), Some(numbers(&requests)), at);
+                row.same("runs", Some(numbers(&table.runs)), Some(numbers(&runs)), at);
+                row.same("pause", Some(table.pause.to_string()), Some(facts.pause.to_string()), at);
+                row.same("room", Some(table.room), Some(facts.room), at);
+                row.same("offered_at", Some(moment(table.offered_at)), Some(moment(facts.when)), at);
+                let (at, ended) = facts.ended.map_or((at, None), |(at, ended)| (at, Some(ended)));
+                row.same_since(0, "ended_at", table.ended_at.map(moment), ended.map(moment), at);
+                let by = facts.taken_by.map(|by| by.to_string());
+                row.same_since(0, "taken_by", table.taken_by, by, at);
+            }
+        }
+        self.not_compared += row.not_compared;
+    }
+
     /// Compares the row that says whether automation is paused. `None`: the table has it no more.
     pub(super) fn automation(&mut self, table: Option<AutomationCheck>, findings: &mut Findings) {
         // It stays when there is no row, and is missed at the end.
@@ -1914,6 +2083,8 @@ impl Replay {
         missing.extend(
             decided.map(|((id, stage, by, _), facts)| (decision_name(*id, i64::from(*stage), by.as_str()), facts.at)),
         );
+        missing.extend(self.delegations.iter().map(|(id, facts)| (delegation_name(*id), facts.at)));
+        missing.extend(self.handovers.iter().map(|(id, facts)| (handover_name(*id), facts.at)));
         missing.extend(self.automation.iter().map(|facts| (AUTOMATION.to_owned(), facts.at)));
         missing.extend(self.passkeys.iter().map(|(id, facts)| (passkey_name(*id), facts.at)));
         missing.extend(self.brakes.iter().map(|(of, facts)| (brake_name(of), facts.at)));
@@ -1931,6 +2102,14 @@ impl Replay {
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
+}
+
+fn delegation_name(id: DelegationId) -> String {
+    format!("delegation/{id}")
+}
+
+fn handover_name(id: HandoverId) -> String {
+    format!("handover/{id}")
 }
 
 /// The name of the one row that says whether automation is paused.

@@ -419,11 +419,33 @@ impl Projection {
                             let text = format!("{person} was asked about {code} by escalation {}.", number + 1);
                             found.except("escalated", text);
                         }
+                        Because::Turn => {
+                            let text = format!("{person} was asked about {code} as the next on call.");
+                            found.except("escalated", text);
+                        }
                         Because::Delegate(giver) => {
                             let text = format!("{person} was asked about {code} in place of {giver}.");
                             found.except("delegated", text);
                         }
                     }
+                }
+            }
+            Happened::RequestHandedOver { request, code, run: _, from, to, requesters } => {
+                let Some(found) = self.of_request(request) else { return };
+                for person in &requesters {
+                    if !found.shown.requesters.contains(person) {
+                        found.shown.requesters.push(person.clone());
+                    }
+                }
+                if let Some((_, barred)) = found.asked(request) {
+                    // Never fewer: whoever asked once stays on that side.
+                    barred.requesters.extend(requesters);
+                }
+                found.except("handed_over", format!("{to} took {code} over from {from}."));
+            }
+            Happened::RunHandedOver { run, from, to } => {
+                if let Some(found) = self.runs.get_mut(&run) {
+                    found.except("handed_over", format!("{to} took the run over from {from}."));
                 }
             }
             Happened::Decided { request, code, stage, person, account, answer, reason: _, on_behalf_of, proof } => {
@@ -665,6 +687,16 @@ impl Projection {
             | Happened::TriggerReleased { .. }
             | Happened::AutomationPaused { .. }
             | Happened::AutomationResumed { .. }
+            | Happened::RequestReminded { .. }
+            | Happened::RequestRung { .. }
+            | Happened::RingFailed { .. }
+            | Happened::RequestLookedAt { .. }
+            | Happened::DelegationGiven { .. }
+            | Happened::DelegationEnded { .. }
+            | Happened::HandoverOffered { .. }
+            | Happened::HandoverReminded { .. }
+            | Happened::HandoverTaken { .. }
+            | Happened::HandoverLapsed { .. }
             | Happened::GroupSeen { .. }
             | Happened::GroupUnseen { .. }
             | Happened::WasAway { .. }

@@ -292,6 +292,20 @@ impl Walk {
             after = (last.run, last.step, last.number);
             page.into_iter().for_each(|row| replay.attempt(row, findings));
         }
+        let mut after = i64::MIN;
+        loop {
+            let page = snapshot.list_delegations(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            page.into_iter().for_each(|row| replay.delegation(row, findings));
+        }
+        let mut after = i64::MIN;
+        loop {
+            let page = snapshot.list_handovers(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            page.into_iter().for_each(|row| replay.handover(row, findings));
+        }
         replay.automation(snapshot.find_automation().await?, findings);
         let mut after: Option<(String, String)> = None;
         loop {

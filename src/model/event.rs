@@ -14,8 +14,9 @@ use super::catalog::{Stage, TriggerMode};
 use super::chat::{Account, RoomAddress, RoomChange, UserGroup};
 use super::code::Code;
 use super::id::{
-    CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PasskeyId, PersonId, Position,
-    RequestId, RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
+    CheckName, DelegationId, Digest, EventId, GrantId, GroupName, HandoverId, InboxId, IncidentId, MessageId,
+    PasskeyId, PersonId, Position, RequestId, RingId, RunId, RunbookName, ServiceName, SystemName, ThreadId,
+    TriggerName,
 };
 use super::incident_room::RoomDeed;
 use super::policy::Relaxed;
@@ -92,6 +93,16 @@ impl RowMark {
     /// The mark of an incident.
     pub fn incident(id: IncidentId, state: &str, version: i64) -> Self {
         Self { row: format!("incident/{id}"), state: state.to_owned(), version }
+    }
+
+    /// The mark of a delegation.
+    pub fn delegation(id: DelegationId, state: &str, version: i64) -> Self {
+        Self { row: format!("delegation/{id}"), state: state.to_owned(), version }
+    }
+
+    /// The mark of a handover.
+    pub fn handover(id: HandoverId, state: &str, version: i64) -> Self {
+        Self { row: format!("handover/{id}"), state: state.to_owned(), version }
     }
 
     /// The mark of the review of a request.
@@ -282,6 +293,173 @@ pub enum Happened {
         people: Vec<WhoAsked>,
         /// Until when an answer counts.
         expires_at: DateTime<Utc>,
+    },
+    /// Whoever could answer a request was reminded of it.
+    RequestReminded {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// Who.
+        people: Vec<PersonId>,
+    },
+    /// The webhook took a ring: whoever could answer a request is called.
+    RequestRung {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// The ring.
+        ring: RingId,
+        /// Who.
+        people: Vec<PersonId>,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// A ring was given up: the webhook did not take it.
+    RingFailed {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// The ring.
+        ring: RingId,
+        /// Who should have been called.
+        people: Vec<PersonId>,
+        /// How often it was tried.
+        tries: u32,
+        /// What the last try came to.
+        why: String,
+    },
+    /// Somebody who is asked says that they look: nobody else is woken for a while.
+    RequestLookedAt {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// Who.
+        by: PersonId,
+        /// Until when nobody else is woken.
+        until: DateTime<Utc>,
+    },
+    /// Somebody lets somebody else answer for them, for a while.
+    DelegationGiven {
+        /// The delegation.
+        delegation: DelegationId,
+        /// Whose right it is.
+        giver: PersonId,
+        /// Who may use it.
+        receiver: PersonId,
+        /// From when.
+        since: DateTime<Utc>,
+        /// Until when; not after.
+        until: DateTime<Utc>,
+    },
+    /// Somebody took a delegation back before its time.
+    DelegationEnded {
+        /// The delegation.
+        delegation: DelegationId,
+        /// Whose right it is.
+        giver: PersonId,
+        /// Who could use it.
+        receiver: PersonId,
+    },
+    /// Somebody wants to hand over what they have open.
+    HandoverOffered {
+        /// The handover.
+        handover: HandoverId,
+        /// Whose things they are.
+        from: PersonId,
+        /// Who is asked to take them.
+        to: PersonId,
+        /// Why, if they said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The requests that wait.
+        requests: Vec<RequestId>,
+        /// Their codes.
+        codes: Vec<Code>,
+        /// The runs that are not over.
+        runs: Vec<RunId>,
+        /// Whether they have paused automation.
+        pause: bool,
+        /// Where.
+        room: RoomAddress,
+    },
+    /// Nobody has taken over for a while: it was said again, to more people.
+    HandoverReminded {
+        /// The handover.
+        handover: HandoverId,
+        /// Whose things they are.
+        from: PersonId,
+        /// Who was asked to take them.
+        to: PersonId,
+        /// Who can help as well.
+        people: Vec<PersonId>,
+    },
+    /// Somebody took over what was open of it.
+    HandoverTaken {
+        /// The handover.
+        handover: HandoverId,
+        /// Whose things they were.
+        from: PersonId,
+        /// Who took them.
+        by: PersonId,
+        /// The codes of the requests.
+        codes: Vec<Code>,
+        /// The runs.
+        runs: Vec<RunId>,
+        /// Whether the pause is theirs now.
+        pause: bool,
+    },
+    /// Nobody took over in time, or another handover took its place.
+    HandoverLapsed {
+        /// The handover.
+        handover: HandoverId,
+        /// Whose things they are.
+        from: PersonId,
+        /// Who was asked to take them.
+        to: PersonId,
+    },
+    /// Somebody took a request over: they count as having asked, beside whoever did.
+    RequestHandedOver {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// From whom.
+        from: PersonId,
+        /// Who.
+        to: PersonId,
+        /// Who counts as having asked from now on; whoever took it first.
+        requesters: Vec<PersonId>,
+    },
+    /// Somebody took a run over: what comes of it is told to them.
+    RunHandedOver {
+        /// The run.
+        run: RunId,
+        /// From whom.
+        from: PersonId,
+        /// Who.
+        to: PersonId,
     },
     /// A person answered a request.
     Decided {
@@ -1024,6 +1202,18 @@ impl Happened {
             Self::RunPlanned { .. } => "run_planned",
             Self::RequestAsked { .. } => "request_asked",
             Self::PeopleAsked { .. } => "people_asked",
+            Self::RequestReminded { .. } => "request_reminded",
+            Self::RequestRung { .. } => "request_rung",
+            Self::RingFailed { .. } => "ring_failed",
+            Self::RequestLookedAt { .. } => "request_looked_at",
+            Self::DelegationGiven { .. } => "delegation_given",
+            Self::DelegationEnded { .. } => "delegation_ended",
+            Self::HandoverOffered { .. } => "handover_offered",
+            Self::HandoverReminded { .. } => "handover_reminded",
+            Self::HandoverTaken { .. } => "handover_taken",
+            Self::HandoverLapsed { .. } => "handover_lapsed",
+            Self::RequestHandedOver { .. } => "request_handed_over",
+            Self::RunHandedOver { .. } => "run_handed_over",
             Self::Decided { .. } => "decided",
             Self::DecisionTakenBack { .. } => "decision_taken_back",
             Self::CoverEnded { .. } => "cover_ended",

@@ -11,6 +11,7 @@ mod append;
 mod away;
 mod clock;
 mod cover;
+mod duty;
 pub mod floor;
 mod history;
 mod hub;
@@ -30,6 +31,7 @@ mod runs;
 mod tx;
 mod verify;
 mod vitals;
+mod wake;
 mod watch;
 
 use std::sync::Arc;
@@ -44,6 +46,7 @@ pub use append::{DIRECT, NewMessage, Origin, Place};
 pub use away::{ClosedGap, RoomHeard};
 pub use clock::Clock;
 pub use cover::Cover;
+pub use duty::{DelegationRow, Handover, HandoverState, NewHandover};
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
 pub use incident::{CheckKnown, Held, NewIncident};
@@ -67,9 +70,11 @@ pub use rows::{
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
-    AttemptCheck, AutomationCheck, BrakeCheck, CoverCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck,
-    IncidentCheck, KeyCheck, Loose, PasskeyCheck, RequestCheck, ReviewCheck, RunCheck, Snapshot,
+    AttemptCheck, AutomationCheck, BrakeCheck, CoverCheck, DecisionCheck, DelegationCheck, EventCheck, FiringCheck,
+    GrantCheck, HandoverCheck, IncidentCheck, KeyCheck, Loose, PasskeyCheck, RequestCheck, ReviewCheck, RunCheck,
+    Snapshot,
 };
+pub use wake::{NewWaking, Ring, RingEnd, WaitingRing};
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};
 
 /// The migrations, in the binary.

@@ -54,6 +54,8 @@ pub struct Run {
     pub thread: Option<ThreadId>,
     /// Who asked.
     pub requester: PersonId,
+    /// Who took it over from whoever asked.
+    pub handed_to: Option<PersonId>,
     /// By which account.
     pub requester_account: Account,
     /// The line that last moved it.
@@ -71,6 +73,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// Whom it concerns: whoever asked, or took it over. They are told what comes of it.
+    pub fn concerns(&self) -> &PersonId {
+        self.handed_to.as_ref().unwrap_or(&self.requester)
+    }
+
+    /// Whether somebody asked for it, or took it over: then they cannot agree to more of it.
+    pub fn is_of(&self, person: &PersonId) -> bool {
+        self.requester == *person || self.handed_to.as_ref() == Some(person)
+    }
+
     /// The name under which its messages are kept.
     pub fn subject(&self) -> String {
         subject(self.id)
@@ -223,6 +235,8 @@ pub struct Request {
     pub knows_asked: bool,
     /// When its stage began.
     pub stage_since: DateTime<Utc>,
+    /// From when the steps of its stage are counted: its beginning, or later by as long as somebody looked.
+    pub wake_from: DateTime<Utc>,
     /// How many reminders, rings and further askings of its stage have been done.
     pub woken: u32,
     /// Who looks at it, and until when nobody is woken for that.

@@ -132,6 +132,7 @@ struct RunRow {
     room: String,
     thread: Option<String>,
     requester: String,
+    handed_to: Option<String>,
     requester_account: String,
     cause: Option<i64>,
     trigger: Option<String>,
@@ -157,6 +158,7 @@ impl TryFrom<RunRow> for Run {
             room: room(name(), &row.room)?,
             thread: row.thread.map(ThreadId::new),
             requester: PersonId::new(row.requester),
+            handed_to: row.handed_to.map(PersonId::new),
             requester_account: account(name(), &row.requester_account)?,
             cause: row.cause.map(InboxId),
             trigger: row.trigger.map(TriggerName::new),
@@ -173,7 +175,7 @@ pub(super) async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Re
         RunRow,
         r#"
         select run.id, version, state, state_by, state_step, state_why, runbook, system, environment, plan, plan.bytes,
-            room, thread, requester, requester_account, cause, trigger, incident, created_at, fence, trace
+            room, thread, requester, handed_to, requester_account, cause, trigger, incident, created_at, fence, trace
         from run join plan on plan.digest = run.plan
         where run.id = any($1) order by run.id
         "#,
@@ -208,6 +210,7 @@ struct RequestRow {
     superseded_by: Option<i64>,
     knows_asked: bool,
     stage_since: Option<DateTime<Utc>>,
+    wake_from: Option<DateTime<Utc>>,
     woken: i32,
     looking_by: Option<String>,
     looking_until: Option<DateTime<Utc>>,
@@ -244,6 +247,7 @@ impl TryFrom<RequestRow> for Request {
             differs: row.differs.map(|bytes| digest(name(), "differs", &bytes)).transpose()?,
             knows_asked: row.knows_asked,
             stage_since: row.stage_since.unwrap_or(row.asked_at),
+            wake_from: row.wake_from.or(row.stage_since).unwrap_or(row.asked_at),
             woken: u32::try_from(row.woken).map_err(|_| Inconsistent::at(name(), "woken"))?,
             looking: row.looking_by.map(PersonId::new).zip(row.looking_until),
         })
@@ -255,8 +259,8 @@ pub(super) async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -
         RequestRow,
         r#"
         select id, version, code, run, retry_step, wanted, wanted_by, wanted_why, digest, requesters, state, stage, state_by, state_why, room, thread,
-            asked_at, expires_at, posted_at, differs, superseded_by, knows_asked, stage_since, woken, looking_by,
-            looking_until
+            asked_at, expires_at, posted_at, differs, superseded_by, knows_asked, stage_since, wake_from, woken,
+            looking_by, looking_until
         from request where id = any($1) order by id
         "#,
         ids
@@ -1137,20 +1141,28 @@ impl Tx {
         delegations(&mut *self.inner, now).await
     }
 
-    /// Begins a stage of a request that waits: its time counts from now, nobody has been woken for it.
+    /// Begins a stage of a request that waits: its time counts from now, nobody has been woken for it. `wake_at` is when it
+    /// is looked at next for that; `None`: never.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn begin_stage(&mut self, request: RequestId, expires_at: DateTime<Utc>) -> Result<()> {
+    pub async fn begin_stage(
+        &mut self,
+        request: RequestId,
+        expires_at: DateTime<Utc>,
+        wake_at: Option<DateTime<Utc>>,
+    ) -> Result<()> {
         self.wakes_requests = true;
         sqlx::query!(
             r#"
-            update request set stage_since = $2, expires_at = $3, woken = 0, looking_by = null, looking_until = null
+            update request set stage_since = $2, expires_at = $3, wake_from = $2, wake_at = $4, woken = 0,
+                looking_by = null, looking_until = null
             where id = $1
             "#,
             request.0,
             self.now(),
             expires_at,
+            wake_at,
         )
         .execute(&mut *self.inner)
         .await?;

@@ -62,6 +62,7 @@ pub(crate) struct RunCheck {
     pub(crate) room: String,
     pub(crate) requester: String,
     pub(crate) requester_account: String,
+    pub(crate) handed_to: Option<String>,
     pub(crate) trigger: Option<String>,
     pub(crate) incident: Option<i64>,
     pub(crate) created_at: DateTime<Utc>,
@@ -148,6 +149,37 @@ pub(crate) struct AutomationCheck {
     pub(crate) paused_by: Option<String>,
     pub(crate) paused_at: Option<DateTime<Utc>>,
     pub(crate) paused_why: Option<String>,
+}
+
+/// A delegation's row.
+#[derive(Debug)]
+pub(crate) struct DelegationCheck {
+    pub(crate) id: i64,
+    pub(crate) version: i64,
+    pub(crate) giver: String,
+    pub(crate) receiver: String,
+    pub(crate) since: DateTime<Utc>,
+    pub(crate) until: DateTime<Utc>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
+    pub(crate) line: i64,
+}
+
+/// A handover's row.
+#[derive(Debug)]
+pub(crate) struct HandoverCheck {
+    pub(crate) id: i64,
+    pub(crate) version: i64,
+    pub(crate) giver: String,
+    pub(crate) receiver: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) requests: Vec<i64>,
+    pub(crate) runs: Vec<i64>,
+    pub(crate) pause: bool,
+    pub(crate) room: String,
+    pub(crate) offered_at: DateTime<Utc>,
+    pub(crate) state: String,
+    pub(crate) taken_by: Option<String>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
 }
 
 /// A trigger's brakes for one service.
@@ -423,7 +455,7 @@ impl Snapshot {
             RunCheck,
             r#"
             select id, version, state, state_by, state_step, state_why, runbook, system, environment, plan, room, requester,
-                requester_account, trigger, incident,
+                requester_account, handed_to, trigger, incident,
                 greatest(least(created_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "created_at!"
             from run where id > $1 order by id limit $2
             "#,
@@ -478,6 +510,47 @@ impl Snapshot {
         .fetch_optional(&mut *self.inner)
         .await?;
         Ok(row)
+    }
+
+    /// A page of delegations after a number.
+    pub(crate) async fn list_delegations(&mut self, after: i64) -> Result<Vec<DelegationCheck>> {
+        let rows = sqlx::query_as!(
+            DelegationCheck,
+            r#"
+            select id, version, giver, receiver, line,
+                greatest(least(since, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "since!",
+                greatest(least(until, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "until!",
+                case when ended_at is not null then
+                    greatest(least(ended_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "ended_at?"
+            from delegation where id > $1 order by id limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// A page of handovers after a number.
+    pub(crate) async fn list_handovers(&mut self, after: i64) -> Result<Vec<HandoverCheck>> {
+        let rows = sqlx::query_as!(
+            HandoverCheck,
+            r#"
+            select id, version, giver, receiver, reason, requests, runs, pause, room, state, taken_by,
+                greatest(least(offered_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "offered_at!",
+                case when ended_at is not null then
+                    greatest(least(ended_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "ended_at?"
+            from handover where id > $1 order by id limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
     }
 
     /// A page of passkeys after one, by number.

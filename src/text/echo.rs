@@ -425,6 +425,7 @@ pub fn also_asked(code: &Code, people: &[WhoAsked], until: &str) -> String {
         .map(|asked| match &asked.because {
             Because::Stage | Because::Needed => asked.person.to_string(),
             Because::Escalation(_) => format!("{} (nobody has decided yet)", asked.person),
+            Because::Turn => format!("{} (next on call)", asked.person),
             Because::Delegate(giver) => format!("{} (for {giver})", asked.person),
         })
         .collect();

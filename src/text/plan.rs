@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::time::{Times, lasted, limit};
 use super::visible::visible;
+use super::waking::{self, Foot};
 use crate::model::catalog::{EnvFrom, HeaderValue, HttpAsk};
 use crate::model::code::Code;
 use crate::model::id::{Digest, PersonId, RunId, TriggerName};
@@ -30,6 +31,8 @@ pub struct RequestText<'a> {
     pub trigger: Option<&'a TriggerName>,
     /// Who is asked.
     pub asked: &'a [PersonId],
+    /// Who is asked next if nobody decides, and when.
+    pub next: Option<&'a (Vec<PersonId>, DateTime<Utc>)>,
     /// Of which groups among them nobody knows now who is in them: sentences with a space before them, or nothing.
     pub unseen: &'a str,
     /// How earlier runs of this plan went: total, helped, usual length in milliseconds.
@@ -67,12 +70,28 @@ pub fn request(text: &RequestText<'_>) -> String {
     lines.extend(repeat.map(|repeat| super::repeat::covers(&repeat)));
     lines.extend(text.notes.iter().cloned());
     lines.extend(steps(plan));
-    let policy = plan.policy.as_ref().map(|policy| format!(" · policy {}", policy.name)).unwrap_or_default();
-    lines.push(format!("Plan {} · run {}{policy} · asked of {}", groups(text.digest), text.run, and(text.asked)));
+    let foot = waking::foot(&Foot { asked: text.asked, looking: None, next: text.next }, &text.times, text.now);
+    lines.push(format!("{}{foot}", before_foot(plan, text.digest, text.run)));
     if !text.unseen.is_empty() {
         lines.push(text.unseen.trim_start().to_owned());
     }
     lines.join("\n")
+}
+
+/// What stands before the part of a request's last line that is kept current.
+fn before_foot(plan: &Plan, digest: Digest, run: RunId) -> String {
+    let policy = plan.policy.as_ref().map(|policy| format!(" · policy {}", policy.name)).unwrap_or_default();
+    format!("Plan {} · run {run}{policy} · ", groups(digest))
+}
+
+/// A request's text, or the part of it that holds the last line, with another foot; `None` if that line is not in it.
+pub fn with_foot(text: &str, plan: &Plan, digest: Digest, run: RunId, foot: &str) -> Option<String> {
+    let before = before_foot(plan, digest, run);
+    let mut lines: Vec<&str> = text.split('\n').collect();
+    let last = lines.iter_mut().rev().find(|line| line.starts_with(&before))?;
+    let whole = format!("{before}{foot}");
+    *last = &whole;
+    Some(lines.join("\n"))
 }
 
 /// That the same was denied not long ago, and who must be among those who agree.

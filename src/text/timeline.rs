@@ -12,6 +12,7 @@ use super::visible::visible;
 use crate::model::approval::Because;
 use crate::model::catalog::{Stage, Subject, TriggerMode};
 use crate::model::chat::{Account, RoomAddress, RoomChange};
+use crate::model::code::Code;
 use crate::model::event::{Brake, CheckResult, Event, Happened, Health, WhoAsked};
 use crate::model::id::{PersonId, RunId};
 use crate::model::request::{Answer, Freeing, Proof};
@@ -60,8 +61,18 @@ fn who_asked(asked: &WhoAsked) -> String {
         Because::Stage => asked.person.to_string(),
         Because::Needed => format!("{}, who is needed", asked.person),
         Because::Escalation(_) => format!("{}, as nobody had decided", asked.person),
+        Because::Turn => format!("{}, next on call", asked.person),
         Because::Delegate(giver) => format!("{}, for {giver}", asked.person),
     }
+}
+
+/// What is handed over: `7K3F, run 12 and the pause`.
+fn handed(codes: &[Code], runs: &[RunId], pause: bool) -> String {
+    let codes = codes.iter().map(ToString::to_string);
+    let runs = runs.iter().map(|run| format!("run {run}"));
+    let all: Vec<PersonId> =
+        codes.chain(runs).chain(pause.then(|| "the pause".to_owned())).map(PersonId::new).collect();
+    and(&all)
 }
 
 fn told(actor: &PersonId, words: String) -> Entry {
@@ -159,6 +170,46 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             };
             told(person, format!("{word} {code}{whose}{how}{}", because(reason.as_deref())))
         }
+        Happened::RequestReminded { request: _, code, run: _, stage: _, people } => {
+            bot(format!("reminded {} of {code}.", and(people)))
+        }
+        Happened::RequestRung { request: _, code, run: _, stage: _, ring: _, people, tries } => {
+            let tries = if *tries > 1 { format!(", at try {tries}") } else { String::new() };
+            bot(format!("rang {} for {code}{tries}.", and(people)))
+        }
+        Happened::RingFailed { request: _, code, run: _, stage: _, ring: _, people, tries, why } => bot(format!(
+            "could not ring {} for {code} in {}: {}",
+            and(people),
+            if *tries == 1 { "1 try".to_owned() } else { format!("{tries} tries") },
+            shown(why)
+        )),
+        Happened::RequestLookedAt { request: _, code, run: _, stage: _, by, until } => {
+            told(by, format!("looks at {code}: nobody else is woken before {}.", times.until(*until, now)))
+        }
+        Happened::DelegationGiven { delegation: _, giver, receiver, since: _, until } => {
+            told(giver, format!("lets {receiver} answer requests until {}.", times.at(*until, now)))
+        }
+        Happened::DelegationEnded { delegation: _, giver, receiver } => {
+            told(giver, format!("no longer lets {receiver} answer requests."))
+        }
+        Happened::HandoverOffered { handover, from, to, reason, requests: _, codes, runs, pause, room } => {
+            let words = format!("offered {to} in {} to take over {}", channel(room), handed(codes, runs, *pause));
+            told(from, format!("{words}, handover {handover}{}", because(reason.as_deref())))
+        }
+        Happened::HandoverReminded { handover, from, to, people } => {
+            let who: Vec<PersonId> = std::iter::once(to).chain(people).cloned().collect();
+            bot(format!("said again to {} that {from} wants to hand over, handover {handover}.", and(&who)))
+        }
+        Happened::HandoverTaken { handover, from, by, codes, runs, pause } => {
+            told(by, format!("took over {} from {from}, handover {handover}.", handed(codes, runs, *pause)))
+        }
+        Happened::HandoverLapsed { handover, from, to } => {
+            bot(format!("left everything with {from}, as {to} did not take over, handover {handover}."))
+        }
+        Happened::RequestHandedOver { request: _, code, run: _, from, to, requesters } => {
+            told(to, format!("took over {code} from {from}: {} cannot approve it.", and(requesters)))
+        }
+        Happened::RunHandedOver { run, from, to } => told(to, format!("took over run {run} from {from}.")),
         Happened::DecisionTakenBack { request: _, code, stage: _, person, account: _, line: _ } => {
             told(person, format!("took back their answer to {code}."))
         }
@@ -809,6 +860,25 @@ mod tests {
                 "digest": digest, "link": digest, "expires_at": later}),
             json!({"kind": "passkey_used", "passkey": 3, "person": "boss", "request": 1, "code": "7K3F", "digest": digest,
                 "link": digest, "answer": "approve", "client_data": "e30", "authenticator_data": "AQ", "signature": "AQ"}),
+            json!({"kind": "request_reminded", "request": 1, "code": "7K3F", "run": 12, "stage": 0, "people": ["boss", "lin"]}),
+            json!({"kind": "request_rung", "request": 1, "code": "7K3F", "run": 12, "stage": 0, "ring": 4,
+                "people": ["boss"], "tries": 2}),
+            json!({"kind": "ring_failed", "request": 1, "code": "7K3F", "run": 12, "stage": 0, "ring": 4, "people": ["boss"],
+                "tries": 5, "why": "the webhook answered 503"}),
+            json!({"kind": "request_looked_at", "request": 1, "code": "7K3F", "run": 12, "stage": 0, "by": "boss",
+                "until": later}),
+            json!({"kind": "delegation_given", "delegation": 2, "giver": "boss", "receiver": "lin", "since": later,
+                "until": later}),
+            json!({"kind": "delegation_ended", "delegation": 2, "giver": "boss", "receiver": "lin"}),
+            json!({"kind": "handover_offered", "handover": 3, "from": "mei", "to": "lin", "reason": "my shift ends",
+                "requests": [1], "codes": ["7K3F"], "runs": [12], "pause": true, "room": room}),
+            json!({"kind": "handover_reminded", "handover": 3, "from": "mei", "to": "lin", "people": ["boss"]}),
+            json!({"kind": "handover_taken", "handover": 3, "from": "mei", "by": "lin", "codes": ["7K3F"], "runs": [],
+                "pause": false}),
+            json!({"kind": "handover_lapsed", "handover": 3, "from": "mei", "to": "lin"}),
+            json!({"kind": "request_handed_over", "request": 1, "code": "7K3F", "run": 12, "from": "mei", "to": "lin",
+                "requesters": ["lin", "mei"]}),
+            json!({"kind": "run_handed_over", "run": 12, "from": "mei", "to": "lin"}),
             json!({"kind": "clock_jumped", "millis": -3000}),
         ]
     }
@@ -899,6 +969,18 @@ mod tests {
         countersign let an operator remove passkey 3 of boss.
         countersign asked boss for a passkey to decide 7K3F, plan 9f2c41d077ae, until 06:33 +08.
         boss signed to approve 7K3F, plan 9f2c41d077ae, with passkey 3.
+        countersign reminded boss and lin of 7K3F.
+        countersign rang boss for 7K3F, at try 2.
+        countersign could not ring boss for 7K3F in 5 tries: the webhook answered 503
+        boss looks at 7K3F: nobody else is woken before 06:33 +08.
+        boss lets lin answer requests until 06:33 +08.
+        boss no longer lets lin answer requests.
+        mei offered lin in system-a to take over 7K3F, run 12 and the pause, handover 3: my shift ends
+        countersign said again to lin and boss that mei wants to hand over, handover 3.
+        lin took over 7K3F from mei, handover 3.
+        countersign left everything with mei, as lin did not take over, handover 3.
+        lin took over 7K3F from mei: lin and mei cannot approve it.
+        lin took over run 12 from mei.
         countersign set its clock back by 3 s.
         "#);
     }

@@ -97,8 +97,8 @@ pub(crate) struct Asked {
 
 /// A part that works until it is told to stop.
 pub(crate) struct Working {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Working {

@@ -404,6 +404,11 @@ impl<'a> Asking<'a> {
         let Request { id, code, run, digest, wanted, expires_at, .. } = request;
         let earlier: EarlierRuns = self.tx.earlier_runs(digest).await?;
         let approvers = Turn::approvers(plan, 0);
+        let next = match self.tx.find_request(id).await? {
+            Some(request) => approval::standing(self.tx, &self.in_use.catalog, &request).await?,
+            None => None,
+        };
+        let next = next.and_then(|standing| standing.next);
         let whole = text::plan::request(&RequestText {
             plan,
             digest,
@@ -413,6 +418,7 @@ impl<'a> Asking<'a> {
             requester: self.requester()?,
             trigger: self.trigger.as_ref(),
             asked,
+            next: next.as_ref(),
             unseen: &self.app.unseen(&self.in_use.catalog, &approvers),
             earlier: (
                 earlier.total,

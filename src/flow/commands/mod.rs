@@ -4,8 +4,11 @@ pub(super) mod ask;
 mod automation;
 mod break_glass;
 mod decide;
+mod delegate;
+mod handover;
 mod incident;
 mod look;
+mod looking;
 mod step_up;
 mod unstick;
 
@@ -37,6 +40,12 @@ pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
         Command::Again => ask::command_again(turn).await?,
         Command::Approve { code, reason } => decide::command_approve(turn, code, reason).await?,
         Command::Deny { code, reason } => decide::command_deny(turn, code, reason).await?,
+        Command::Delegate { to, until } => delegate::command_delegate(turn, to, until).await?,
+        Command::Delegations => delegate::command_delegations(turn).await?,
+        Command::EndDelegation { to } => delegate::command_end_delegation(turn, to).await?,
+        Command::Handover { to, reason } => handover::command_handover(turn, to, reason).await?,
+        Command::Taken { handover } => handover::command_taken(turn, handover).await?,
+        Command::Looking { code } => looking::command_looking(turn, code).await?,
         Command::Withdraw { code } => decide::command_withdraw(turn, code).await?,
         Command::SendBack { code, reason } => decide::command_send_back(turn, code, &reason).await?,
         Command::BreakGlass { code, reason } => break_glass::command_break_glass(turn, code, &reason).await?,

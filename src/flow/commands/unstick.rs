@@ -70,6 +70,7 @@ fn holds(turn: &Turn<'_>, run: &Run, verb: Verb) -> bool {
 /// Who may stop a run: who asked, who is asked, and who may unstick.
 fn who_may_stop(turn: &Turn<'_>, run: &Run, plan: &Plan) -> Vec<PersonId> {
     let mut who = vec![run.requester.clone()];
+    who.extend(run.handed_to.clone());
     let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
     who.extend(stages.iter().flat_map(|stage| turn.catalog().people_in(&stage.approvers)));
     who.extend(may_unstick(turn, run));
@@ -142,7 +143,7 @@ async fn command_free(turn: &mut Turn<'_>, run: Option<RunId>, how: Freeing, wor
         // Echoed from the ledger.
         JudgeOutcome::Judged => {}
         JudgeOutcome::OwnRun(run) => {
-            let others: Vec<PersonId> = who.into_iter().filter(|person| *person != run.requester).collect();
+            let others: Vec<PersonId> = who.into_iter().filter(|person| !run.is_of(person)).collect();
             turn.refuse(text::answer::own_judgement(&turn.person, &others));
         }
         JudgeOutcome::NotStuck(run) => turn.refuse(text::answer::not_stuck(run.id, &run.state)),
@@ -167,7 +168,8 @@ async fn ask_about(
 ) -> Result<()> {
     let plan = plan_of(run)?;
     let speaker = turn.person.clone();
-    let run_requesters = vec![run.requester.clone()];
+    let mut run_requesters = vec![run.requester.clone()];
+    run_requesters.extend(run.handed_to.clone().filter(|person| *person != run.requester));
     let is_asked = match &plan.policy {
         Some(policy) => {
             let delegations = turn.tx.list_delegations().await?;
