@@ -2173,6 +2173,7 @@ mod tests {
             digest: Digest([0; 32]),
             valid_until: when,
             start_by: None,
+            unasked: false,
             under: None,
             signed: None,
         };
