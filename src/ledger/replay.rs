@@ -452,7 +452,10 @@ fn was_asked(asked: &Asked, decision: &Decision) -> bool {
         Because::Delegate(giver) => decision.on_behalf_of.as_ref() == Some(giver),
         Because::Stage | Because::Escalation(_) | Because::Turn | Because::Needed => decision.on_behalf_of.is_none(),
     };
-    whose && asked.person == decision.person && asked.stage == decision.stage
+    // Who is needed in particular is asked with the last stage and answers beside it.
+    let beside = matches!(asked.because, Because::Needed | Because::Delegate(_)) && asked.stage + 1 == decision.stage;
+    let there = asked.stage == decision.stage && asked.because != Because::Needed;
+    whose && asked.person == decision.person && (there || beside)
 }
 
 /// One row being compared.
@@ -844,7 +847,8 @@ impl Replay {
                 let run = asked.as_ref().map(|asked| asked.run).or(row.scope.run);
                 if let Some(asked) = asked {
                     let relaxed = self.plans.get(&asked.digest).and_then(|plan| plan.policy.as_ref());
-                    let may = relaxed.is_some_and(|policy| policy.relaxed.contains(&Relaxed::RequesterMayAgree));
+                    let may = asked.retry_step.is_none()
+                        && relaxed.is_some_and(|policy| policy.relaxed.contains(&Relaxed::RequesterMayAgree));
                     if answer == Answer::Approve && asked.requesters.contains(&person) && !may {
                         findings.push(Finding::OwnApproval { request, person: person.clone(), at });
                     }
@@ -1108,7 +1112,8 @@ impl Replay {
             wrong.push(format!("it had expired at {}", moment(asked.expires_at)));
         }
         let policy = self.plans.get(&digest).and_then(|plan| plan.policy.as_ref());
-        let may = policy.is_some_and(|policy| policy.relaxed.contains(&Relaxed::RequesterMayAgree));
+        let may = asked.retry_step.is_none()
+            && policy.is_some_and(|policy| policy.relaxed.contains(&Relaxed::RequesterMayAgree));
         if let Some(under) = under {
             if self.blind.contains_key(&run)
                 || self.requests.get(&under.request).is_none_or(|o| self.blind.contains_key(&o.run))
@@ -1153,8 +1158,7 @@ impl Replay {
         };
         let in_time = asked.decisions.iter().filter(|told| told.in_time).map(|told| &told.decision);
         let counts = |decision: &Decision| {
-            let stage = usize::try_from(decision.stage).ok().and_then(|stage| policy.stages.get(stage));
-            let Some(stage) = stage else { return false };
+            let Some(stage) = policy.stage_of(decision.stage) else { return false };
             if decision.answer == Answer::Approve && stage.step_up && decision.proof.is_chat() {
                 return false;
             }
@@ -1514,7 +1518,9 @@ impl Replay {
         if when >= granted.valid_until {
             return Some(format!("it names grant/{grant}, which had ended at {}", moment(granted.valid_until)));
         }
-        let begun = self.attempts.iter().any(|(other, facts)| other.run == run && facts.when >= granted.when);
+        let in_time = |when: DateTime<Utc>| granted.start_by.is_none_or(|start_by| when < start_by);
+        let mut earlier = self.attempts.iter().filter(|(other, _)| other.run == run).map(|(_, facts)| facts.when);
+        let begun = earlier.any(|at| at >= granted.when && in_time(at));
         if let Some(start_by) = granted.start_by.filter(|start_by| when >= *start_by && !begun) {
             return Some(format!("it names grant/{grant}, under which it had to begin by {}", moment(start_by)));
         }
