@@ -1,0 +1,216 @@
+//! What holds while a difference waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Access, Holder, Keepers, Members, Needs, Right, SystemAccess};
+use crate::model::catalog::{Policy, Subject};
+use crate::model::chat::Account;
+use crate::model::id::{GroupName, PersonId, PolicyName, RoomName};
+
+/// Every subject that may approve somewhere in a policy.
+pub(super) fn named(policy: &Policy) -> BTreeSet<Subject> {
+    policy.stages.iter().flat_map(|stage| &stage.approvers).cloned().collect()
+}
+
+/// Whether a policy lets nothing pass that another would not: known to be so. Words and comments do not matter.
+pub(super) fn is_as_strict(new: &Policy, old: &Policy) -> bool {
+    let stages = new.stages.len() >= old.stages.len()
+        && new.stages.iter().zip(&old.stages).all(|(new, old)| {
+            !new.approvers.is_empty()
+                && new.approvers.iter().all(|subject| old.approvers.contains(subject))
+                && new.quorum >= old.quorum
+        });
+    stages
+        && new.expires <= old.expires
+        && new.valid_for <= old.valid_for
+        && new.automatic.iter().all(|trigger| old.automatic.contains(trigger))
+}
+
+/// What is in force while `wanted` waits to be countersigned over `approved`: all that was taken away is gone, nothing that
+/// was given is there yet.
+pub fn in_force(approved: &Access, wanted: &Access) -> Access {
+    let mut now = Access {
+        people: meet_people(approved, wanted),
+        groups: BTreeMap::new(),
+        policies: BTreeMap::new(),
+        runbooks: BTreeMap::new(),
+        systems: BTreeMap::new(),
+        rooms: BTreeMap::new(),
+        keepers: None,
+    };
+    now.groups = meet_groups(approved, wanted, &now.people);
+    for (name, was) in &approved.systems {
+        if !wanted.systems.contains_key(name) {
+            continue;
+        }
+        let rights = Right::ALL.into_iter().map(|right| {
+            let (was, is) = (approved.right(name, right), wanted.right(name, right));
+            (right, meet_subjects(approved, &was, wanted, &is, &now))
+        });
+        let rights = rights.filter(|(_, who)| !who.is_empty()).collect();
+        // Where it is shown, and as which environment it is judged, is not known to give or to take: both stay until
+        // somebody has looked at it.
+        let access = SystemAccess { environment: was.environment.clone(), room: was.room.clone(), rights };
+        now.systems.insert(name.clone(), access);
+    }
+    meet_runbooks(approved, wanted, &mut now);
+    now.keepers = meet_keepers(approved, wanted, &now);
+    keep_groups(approved, wanted, &mut now);
+    meet_rooms(approved, wanted, &mut now);
+    now
+}
+
+fn meet_people(approved: &Access, wanted: &Access) -> BTreeMap<PersonId, BTreeSet<Account>> {
+    let both = approved.people.iter().filter_map(|(name, was)| {
+        let is = wanted.people.get(name)?;
+        Some((name.clone(), was.intersection(is).cloned().collect()))
+    });
+    both.collect()
+}
+
+fn meet_groups(
+    approved: &Access,
+    wanted: &Access,
+    people: &BTreeMap<PersonId, BTreeSet<Account>>,
+) -> BTreeMap<GroupName, Members> {
+    let mut groups = BTreeMap::new();
+    for (name, was) in &approved.groups {
+        let Some(is) = wanted.groups.get(name) else { continue };
+        let members = match (was, is) {
+            (Members::Listed(was), Members::Listed(is)) => Members::Listed(was.intersection(is).cloned().collect()),
+            // Whether the one is more than the other cannot be told.
+            (was, _) => was.clone(),
+        };
+        groups.insert(name.clone(), still_there(members, people));
+    }
+    groups
+}
+
+fn still_there(members: Members, people: &BTreeMap<PersonId, BTreeSet<Account>>) -> Members {
+    match members {
+        Members::Listed(mut members) => {
+            members.retain(|person| people.contains_key(person));
+            Members::Listed(members)
+        }
+        Members::Of(user_group) => Members::Of(user_group),
+    }
+}
+
+/// Who is meant by both lists: the subjects that stand in both, and the people whom both mean otherwise. `now` knows the
+/// people and groups that are in force.
+fn meet_subjects(
+    approved: &Access,
+    was: &BTreeSet<Subject>,
+    wanted: &Access,
+    is: &BTreeSet<Subject>,
+    now: &Access,
+) -> BTreeSet<Subject> {
+    let in_force = |subject: &Subject| match subject {
+        Subject::Person(person) => now.people.contains_key(person),
+        Subject::Group(group) => now.groups.contains_key(group),
+    };
+    let mut both: BTreeSet<Subject> = was.intersection(is).filter(|subject| in_force(subject)).cloned().collect();
+    let there = now.holders(&both);
+    let (before, after) = (approved.holders(was), wanted.holders(is));
+    for holder in before.intersection(&after).filter(|holder| !there.contains(holder)) {
+        if let Holder::Person(person) = holder {
+            both.insert(Subject::Person(person.clone()));
+        }
+    }
+    both
+}
+
+fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
+    // The policy of this name as it is in force for whoever names it.
+    let rule = |name: &PolicyName| match (approved.policies.get(name), wanted.policies.get(name)) {
+        (Some(was), Some(is)) => Some(if is_as_strict(&is.0, &was.0) { is } else { was }),
+        (Some(only), None) | (None, Some(only)) => Some(only),
+        (None, None) => None,
+    };
+    for (name, is) in &wanted.runbooks {
+        let before = approved.runbooks.get(name);
+        let asked_by_more = before.is_some_and(|was| !now.askers(is).is_subset(&now.askers(was)));
+        if asked_by_more || !is.systems.iter().all(|system| now.systems.contains_key(system)) {
+            continue;
+        }
+        let approval = match (before.map(|was| (&was.approval, was.on_its_word)), &is.approval) {
+            // It had to be agreed to, and must be still: by whom, changes only to who is at least as strict.
+            (Some((Some(was), _)), Some(is)) if was != is => match (approved.policies.get(was), rule(is)) {
+                (Some(before), Some(after)) if is_as_strict(&after.0, &before.0) => Some(is.clone()),
+                _ => Some(was.clone()),
+            },
+            (Some((Some(was), _)), _) => Some(was.clone()),
+            (Some((None, was_on_its_word)), None) if is.on_its_word && !was_on_its_word => continue,
+            (Some((None, _)), None) => None,
+            // Nobody had to agree, or there was no such runbook. Under a policy that is in force nobody comes to agree who
+            // does not already.
+            (Some((None, _)) | None, Some(is)) if approved.policies.contains_key(is) => Some(is.clone()),
+            (Some((None, _)) | None, Some(_)) => continue,
+            (None, None) if is.on_its_word => continue,
+            (None, None) => None,
+        };
+        let on_its_word = is.on_its_word && approval.is_none();
+        now.runbooks.insert(name.clone(), Needs { approval, on_its_word, systems: is.systems.clone() });
+    }
+    let needed: BTreeSet<PolicyName> = now.runbooks.values().filter_map(|needs| needs.approval.clone()).collect();
+    for (name, was) in &approved.policies {
+        // One that nothing names gives nobody a right; naming it needs no countersignature, as it is in force.
+        if wanted.policies.contains_key(name) || needed.contains(name) {
+            now.policies.insert(name.clone(), rule(name).unwrap_or(was).clone());
+        }
+    }
+    for name in needed {
+        if let (false, Some(rule)) = (now.policies.contains_key(&name), rule(&name)) {
+            now.policies.insert(name, rule.clone());
+        }
+    }
+}
+
+fn meet_keepers(approved: &Access, wanted: &Access, now: &Access) -> Option<Keepers> {
+    let was = approved.keepers.as_ref()?;
+    let Some(is) = &wanted.keepers else { return Some(was.clone()) };
+    let both = meet_subjects(approved, &was.by, wanted, &is.by, now);
+    // Nobody would be left who can agree to the others: then the old ones have to.
+    let by = if now.holders(&both).is_empty() { was.by.clone() } else { both };
+    Some(Keepers { by, room: was.room.clone() })
+}
+
+/// Groups that are no more, and that something which waits still names: those of their people stay who have the same by
+/// what is wanted.
+fn keep_groups(approved: &Access, wanted: &Access, now: &mut Access) {
+    let mut left: BTreeMap<GroupName, BTreeSet<PersonId>> = BTreeMap::new();
+    let mut limit = |subjects: &BTreeSet<Subject>, by: Option<&BTreeSet<Holder>>| {
+        for subject in subjects {
+            let Subject::Group(name) = subject else { continue };
+            let (Some(Members::Listed(was)), None) = (approved.groups.get(name), wanted.groups.get(name)) else {
+                continue;
+            };
+            let members = left.entry(name.clone()).or_insert_with(|| was.clone());
+            if let Some(by) = by {
+                members.retain(|person| by.contains(&Holder::Person(person.clone())));
+            }
+        }
+    };
+    for (name, rule) in &now.policies {
+        limit(&named(&rule.0), Some(&wanted.approvers(name)));
+    }
+    // They stand there only if the old ones have to agree.
+    if let Some(keepers) = &now.keepers {
+        limit(&keepers.by, None);
+    }
+    for (name, members) in left {
+        let members = still_there(Members::Listed(members), &now.people);
+        now.groups.insert(name, members);
+    }
+}
+
+fn meet_rooms(approved: &Access, wanted: &Access, now: &mut Access) {
+    let needed: BTreeSet<&RoomName> = now
+        .systems
+        .values()
+        .map(|system| &system.room)
+        .chain(now.keepers.as_ref().map(|keepers| &keepers.room))
+        .collect();
+    let kept = approved.rooms.iter().filter(|(name, _)| wanted.rooms.contains_key(name) || needed.contains(name));
+    now.rooms = kept.map(|(name, address)| (name.clone(), address.clone())).collect();
+}
