@@ -1,14 +1,19 @@
 //! Who has agreed to what: the only maker of a [`Grant`].
 //!
-//! What lives here: deciding a request, ending one, and deriving the proof that a run may start an attempt. What does not:
+//! What lives here: deciding a request, ending one, countersigning a change of who may do what (`access`), and deriving the proof that a run may start an attempt. What does not:
 //! wording (`text`), finding out which request a line means (`flow`), starting anything (`engine`).
 //!
 //! Keeps I1 (a Grant is derived from the decisions inside the transaction that uses it, after the digest was computed anew
 //! from the stored bytes), I7 (a requester never counts) and I13 (the policy is the plan's, frozen; what is live may only
 //! narrow it).
 
+mod access;
 mod decide;
 mod grant;
 
+pub use access::{
+    AccessAnswer, AccessOutcome, Accepted, Because, Countersigners, Settled, Waits, accept, countersign, countersigners,
+    settle, standing,
+};
 pub use decide::{Decide, DecideOutcome, End, EndOutcome, Ending, decide, end, grant_automatic};
 pub use grant::{After, Grant, GrantError, Step, derive};

@@ -19,13 +19,14 @@ use tokio::task::JoinHandle;
 use super::LogFormat;
 use super::place::local_world;
 use super::workspaces::{self, Workspace};
+use crate::approval::Because;
 use crate::chat::room::LocalRoom;
 use crate::chat::{Adapter, sender};
 use crate::config::{Database, Flags, Settings};
 use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
 use crate::flow::{
-    App, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, incident_rooms, make_plan, mending_line,
+    App, Countersigning, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, incident_rooms, make_plan, mending_line,
     room_sink, watch, watch_catalog,
 };
 use crate::ledger::{self, Trial};
@@ -343,11 +344,16 @@ impl Bot {
         let app = App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets).asking_for_user_groups(
             UserGroupTimes { every: settings.user_groups_every, good_for: settings.user_groups_good_for },
         );
-        let app = Arc::new(app);
+        let countersigning = match trial {
+            Trial::Yes => Countersigning::AtOnce,
+            Trial::No => Countersigning::Needed,
+        };
+        let app = Arc::new(app.countersigning(countersigning));
         let unserved = app.unserved(&app.in_use().catalog);
         if !unserved.is_empty() {
             bail!("the catalog in {} does not fit the settings:\n{}", settings.catalog.display(), unserved.join("\n"));
         }
+        app.settle(Because::Read).await?;
         let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
         store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
         let mut extra_env = BTreeMap::new();

@@ -31,9 +31,11 @@
 
 #![expect(clippy::result_large_err, reason = "a reading is made once a line and read at once: boxing it buys nothing")]
 
+mod access;
 mod ack;
 mod again;
 mod approve;
+mod countersign;
 mod deny;
 mod happened;
 mod help;
@@ -48,6 +50,7 @@ mod open;
 mod pause;
 mod phrase;
 mod ping;
+mod refuse;
 mod reopen;
 mod report;
 mod requests;
@@ -66,7 +69,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use crate::model::command::{Anew, Command, ParseError, Parsed, Shown, Span, ValueError, Verdict, Wants};
+pub use crate::model::command::{AccessShown, Anew, Command, ParseError, Parsed, Shown, Span, ValueError, Verdict, Wants};
 pub use crate::model::phrase::{clash, first_words, shadows};
 pub use run::named_run;
 
@@ -233,9 +236,11 @@ fn read(line: &Line<'_>) -> Reading {
 fn built_in(line: &Line<'_>) -> Reading {
     let Some(first) = line.words.first() else { return Reading::NotMine };
     let reading = match first.text.to_lowercase().as_str() {
+        "access" => access::read(line),
         "ack" => ack::read(line),
         "again" => again::read(line),
         "approve" | "approved" => approve::read(line),
+        "countersign" => countersign::read(line),
         "deny" | "denied" => deny::read(line),
         "help" => help::read(line),
         "incidents" => incidents::read(line),
@@ -245,6 +250,7 @@ fn built_in(line: &Line<'_>) -> Reading {
         "open" => open::read(line),
         "pause" => pause::read(line),
         "ping" => ping::read(line),
+        "refuse" => refuse::read(line),
         "reopen" => reopen::read(line),
         "report" => report::read(line),
         "requests" => requests::read(line),
@@ -297,6 +303,9 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Note { .. }
         | Command::Happened { .. }
         | Command::Status
+        | Command::Countersign { .. }
+        | Command::Refuse { .. }
+        | Command::Access { .. }
         | Command::Report { .. }
         | Command::Pause { reason: Some(_) }
         | Command::Resolve { reason: Some(_), .. }

@@ -2,7 +2,7 @@
 //!
 //! Keeps I10 (a catalog that does not validate is not loaded, the one before keeps serving, and rooms and operator are told
 //! where and why) and I13 (a request that waits means what it meant; when the new catalog would make another plan of it,
-//! its thread says so).
+//! its thread says so). Outside a trial what a change of the catalog would give waits for a second person (`access`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use std::time::Duration;
 use notify::Watcher;
 use tokio::sync::{mpsc, watch};
 
-use super::App;
+use super::{App, Countersigning};
 use super::turn::plan_of;
+use crate::approval::Because;
 use crate::engine::plan::plan;
 use crate::metrics::beats::{Loop, beat};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
@@ -96,6 +97,7 @@ async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<Stri
         Ok(loaded) => {
             let was_refused = refused.is_some();
             if loaded.fingerprint == app.in_use().fingerprint && !was_refused && why == Reload::Perhaps {
+                app.follow_access().await?;
                 // The same catalog may name a script whose content is another now: that too makes another plan.
                 return tell_what_differs(app).await;
             }
@@ -103,7 +105,7 @@ async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<Stri
             if !unserved.is_empty() {
                 return refuse(app, &unserved.join("\n"), unserved, refused).await;
             }
-            take(app, loaded, was_refused).await?;
+            take(app, loaded, was_refused, why).await?;
             *refused = None;
             Ok(())
         }
@@ -111,10 +113,20 @@ async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<Stri
     }
 }
 
-async fn take(app: &App, loaded: Loaded, was_refused: bool) -> Result<(), StoreError> {
+async fn take(app: &App, loaded: Loaded, was_refused: bool, why: Reload) -> Result<(), StoreError> {
     let runbooks = loaded.catalog.runbooks.len();
     let fingerprint = loaded.fingerprint;
-    app.replace(loaded);
+    let in_force = match app.countersigning {
+        Countersigning::AtOnce => None,
+        Countersigning::Needed => {
+            let because = match why {
+                Reload::Asked => Because::Asked,
+                Reload::Perhaps => Because::Read,
+            };
+            Some(app.compare(&loaded.catalog, because).await?.in_force)
+        }
+    };
+    app.replace(loaded, in_force.as_ref());
     tracing::info!(runbooks, fingerprint = %fingerprint.short(), "catalog loaded");
     let scope = Scope { audience: was_refused.then(|| "rooms".to_owned()), ..Scope::default() };
     let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };

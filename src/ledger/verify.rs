@@ -277,6 +277,13 @@ impl Walk {
             after = (last.run, last.step, last.number);
             page.into_iter().for_each(|row| replay.attempt(row, findings));
         }
+        let mut after = i64::MIN;
+        loop {
+            let page = snapshot.list_access(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            page.into_iter().for_each(|row| replay.access(row, findings));
+        }
         replay.automation(snapshot.find_automation().await?, findings);
         let mut after: Option<(String, String)> = None;
         loop {

@@ -24,6 +24,7 @@ mod gain;
 mod meet;
 mod narrow;
 mod state;
+mod then;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ pub use diff::{Change, Effect, What, diff};
 pub use gain::gainers;
 pub use meet::in_force;
 pub use state::{VersionEvent, VersionState};
+pub use then::{RunbookThen, Seen, StageThen, SystemThen, Then};
 
 /// What the fingerprint's input begins with.
 const DOMAIN: &[u8] = b"countersign/access/v1\n";
@@ -69,11 +71,28 @@ pub enum Members {
 
 /// A policy. Two are the same when their text is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Rule(pub Policy);
+pub struct Rule {
+    /// As it was written.
+    pub text: String,
+    /// What it means. `None`: it was kept by a release that wrote it in another way; then it is only ever itself.
+    #[serde(default, deserialize_with = "if_readable")]
+    pub policy: Option<Policy>,
+}
+
+fn if_readable<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Policy>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
+}
+
+impl From<Policy> for Rule {
+    fn from(policy: Policy) -> Self {
+        Self { text: policy.text.clone(), policy: Some(policy) }
+    }
+}
 
 impl PartialEq for Rule {
     fn eq(&self, other: &Self) -> bool {
-        self.0.text == other.0.text
+        self.text == other.text
     }
 }
 
@@ -192,7 +211,7 @@ impl Access {
         Self {
             people: people.collect(),
             groups: groups.collect(),
-            policies: catalog.policies.iter().map(|(name, policy)| (name.clone(), Rule(policy.clone()))).collect(),
+            policies: catalog.policies.iter().map(|(name, policy)| (name.clone(), Rule::from(policy.clone()))).collect(),
             runbooks: catalog.runbooks.values().map(|runbook| (runbook.name.clone(), Needs::of(runbook))).collect(),
             systems: systems.collect(),
             rooms: catalog.rooms.values().map(|room| (room.name.clone(), room.address.clone())).collect(),
@@ -206,7 +225,7 @@ impl Access {
     /// When a value cannot be written as JSON, which no value of this type can cause.
     pub fn fingerprint(&self) -> Result<Digest, serde_json::Error> {
         let policies: BTreeMap<&PolicyName, &str> =
-            self.policies.iter().map(|(name, rule)| (name, rule.0.text.as_str())).collect();
+            self.policies.iter().map(|(name, rule)| (name, rule.text.as_str())).collect();
         let rest = Self { policies: BTreeMap::new(), ..self.clone() };
         let mut hash = Sha256::new();
         hash.update(DOMAIN);
@@ -253,7 +272,7 @@ impl Access {
 
     /// Everybody who may approve in some stage of a policy.
     fn approvers(&self, policy: &PolicyName) -> BTreeSet<Holder> {
-        self.policies.get(policy).map(|rule| self.holders(&meet::named(&rule.0))).unwrap_or_default()
+        self.policies.get(policy).map(|rule| self.holders(&meet::named(rule))).unwrap_or_default()
     }
 
     /// Everybody who may ask for what needs this: on the systems that it names, or on any if it names none.

@@ -9,10 +9,12 @@ use super::catalog::{Param, ParamKind, Phrase, PhrasePart};
 
 /// The first words of the built-in commands, lower case, in alphabetical order.
 pub const BUILT_IN: &[&str] = &[
+    "access",
     "ack",
     "again",
     "approve",
     "approved",
+    "countersign",
     "denied",
     "deny",
     "help",
@@ -23,6 +25,7 @@ pub const BUILT_IN: &[&str] = &[
     "open",
     "pause",
     "ping",
+    "refuse",
     "reopen",
     "report",
     "requests",

@@ -167,13 +167,14 @@ enum FileKind {
 }
 
 /// The keys that name a kind.
-const KINDS: [(&str, FileKind); 8] = [
+const KINDS: [(&str, FileKind); 9] = [
     ("runbook", FileKind::Runbook),
     ("system", FileKind::System),
     ("trigger", FileKind::Trigger),
     ("policy", FileKind::Policy),
     ("people", FileKind::People),
     ("groups", FileKind::People),
+    ("access", FileKind::People),
     ("rooms", FileKind::Rooms),
     ("secrets", FileKind::Secrets),
 ];
@@ -206,7 +207,7 @@ impl FileKind {
     }
 }
 
-/// The kind that the top keys name. In a runbook `system` is an ordinary key; people and groups may share a file.
+/// The kind that the top keys name. In a runbook `system` is an ordinary key; people, groups and who countersigns may share a file.
 fn kind_of(keys: &[At<String>]) -> Result<FileKind, Problem> {
     let named: Vec<(&At<String>, FileKind)> = keys
         .iter()

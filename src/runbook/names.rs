@@ -76,7 +76,9 @@ impl Unread {
                 (FileKind::Rooms, _) => self.names(file, Kind::Room, Some(value)),
                 (FileKind::Secrets, _) => self.names(file, Kind::Secret, Some(value)),
                 (FileKind::People, "people") => self.names(file, Kind::Person, Some(value)),
-                (FileKind::People, _) => self.names(file, Kind::Group, Some(value)),
+                (FileKind::People, "groups") => self.names(file, Kind::Group, Some(value)),
+                // It names things and declares none.
+                (FileKind::People, _) => {}
             }
             // The other half of such a file may stand under a misspelt key.
             if kind == FileKind::People && pairs.iter().any(|(key, _)| kind_of(&key.value).is_none()) {

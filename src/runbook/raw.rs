@@ -28,7 +28,7 @@ pub(super) enum Document {
     Trigger(Trigger),
     /// `policy:`
     Policy(Policy),
-    /// `people:` and `groups:`
+    /// `people:`, `groups:` and `access:`
     People(People),
     /// `rooms:`
     Rooms(Rooms),
@@ -124,7 +124,9 @@ raw! {
     /// So many changes in a window.
     Flapping { changes: Option<At<u64>>, per: Word }
     /// People and groups.
-    People { people: Option<At<Pairs<Person>>>, groups: Option<At<Pairs<At<Members>>>> }
+    People { people: Option<At<Pairs<Person>>>, groups: Option<At<Pairs<At<Members>>>>, access: Option<At<Access>> }
+    /// Who countersigns.
+    Access { countersigned_by: Words, room: Word, changed_by: Words }
     /// A group that a chat platform keeps.
     MembersOf { members_of: Word }
     /// A person.

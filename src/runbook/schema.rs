@@ -192,6 +192,12 @@ const WORDS: &[Words] = &[
     words("People", "People and groups. Rights belong to people, never to accounts.", &[
         ("people", May, Named, "People by name."),
         ("groups", May, Named, "The members of each group: people of this catalog, or whoever is in a user group."),
+        ("access", May, Nothing, "Who countersigns a change of who may ask, see and approve. Stands once in a catalog."),
+    ]),
+    words("Access", "Who countersigns a change of who may ask, see and approve.", &[
+        ("countersigned_by", Must, Filled, "They, one of whom is enough: `group:NAME` and `person:NAME`. Who gains by a change does not countersign it."),
+        ("room", Must, Nothing, "The room that is told: a room of the catalog."),
+        ("changed_by", May, Filled, "The people who wrote the catalog as it stands: they do not countersign it."),
     ]),
     words("MembersOf", "A group that a chat platform keeps.", &[
         ("members_of", Must, Nothing, "The platform's user group, `platform:workspace:id`. Members are those people of this catalog who have an account in it."),

@@ -350,17 +350,17 @@ impl Changes<'_> {
         for (policy, rule) in &new.policies {
             match old.policies.get(policy) {
                 None => {
-                    let (policy, text) = (policy.clone(), lines(&rule.0.text));
+                    let (policy, text) = (policy.clone(), lines(&rule.text));
                     self.add(Effect::Other, What::PolicyCame { policy, text });
                 }
                 Some(before) if before != rule => {
                     // What is as strict both ways is the same in other words.
-                    let effect = match (is_as_strict(&rule.0, &before.0), is_as_strict(&before.0, &rule.0)) {
+                    let effect = match (is_as_strict(rule, before), is_as_strict(before, rule)) {
                         (true, true) => Effect::Other,
                         (true, false) => Effect::Takes,
                         (false, _) => Effect::Gives,
                     };
-                    let (without, with) = line_diff(&before.0.text, &rule.0.text);
+                    let (without, with) = line_diff(&before.text, &rule.text);
                     self.add(effect, What::PolicyChanged { policy: policy.clone(), without, with });
                 }
                 Some(_) => {}
@@ -424,8 +424,8 @@ impl Changes<'_> {
                     };
                     let effect = match (rule(old, &before.approval), rule(new, &approval)) {
                         (None, Some(_)) => Effect::Takes,
-                        (Some(before), Some(after)) if is_as_strict(&after.0, &before.0) => Effect::Takes,
-                        (None, None) if !needs.on_its_word => Effect::Other,
+                        (Some(before), Some(after)) if is_as_strict(&after, &before) => Effect::Takes,
+                        (_, None) if !needs.on_its_word => Effect::Other,
                         _ => Effect::Gives,
                     };
                     let (runbook, was) = (runbook.clone(), before.approval.clone());

@@ -2,18 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Access, Holder, Keepers, Members, Needs, Right, SystemAccess};
+use super::{Access, Holder, Keepers, Members, Needs, Right, Rule, SystemAccess};
 use crate::model::catalog::{Policy, Subject};
 use crate::model::chat::Account;
 use crate::model::id::{GroupName, PersonId, PolicyName, RoomName};
 
 /// Every subject that may approve somewhere in a policy.
-pub(super) fn named(policy: &Policy) -> BTreeSet<Subject> {
-    policy.stages.iter().flat_map(|stage| &stage.approvers).cloned().collect()
+pub(super) fn named(rule: &Rule) -> BTreeSet<Subject> {
+    rule.policy.iter().flat_map(|policy| &policy.stages).flat_map(|stage| &stage.approvers).cloned().collect()
 }
 
 /// Whether a policy lets nothing pass that another would not: known to be so. Words and comments do not matter.
-pub(super) fn is_as_strict(new: &Policy, old: &Policy) -> bool {
+pub(super) fn is_as_strict(new: &Rule, old: &Rule) -> bool {
+    new == old || new.policy.as_ref().zip(old.policy.as_ref()).is_some_and(|(new, old)| stricter(new, old))
+}
+
+fn stricter(new: &Policy, old: &Policy) -> bool {
     let stages = new.stages.len() >= old.stages.len()
         && new.stages.iter().zip(&old.stages).all(|(new, old)| {
             !new.approvers.is_empty()
@@ -123,7 +127,7 @@ fn meet_subjects(
 fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
     // The policy of this name as it is in force for whoever names it.
     let rule = |name: &PolicyName| match (approved.policies.get(name), wanted.policies.get(name)) {
-        (Some(was), Some(is)) => Some(if is_as_strict(&is.0, &was.0) { is } else { was }),
+        (Some(was), Some(is)) => Some(if is_as_strict(is, was) { is } else { was }),
         (Some(only), None) | (None, Some(only)) => Some(only),
         (None, None) => None,
     };
@@ -136,20 +140,20 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
         let approval = match (before.map(|was| (&was.approval, was.on_its_word)), &is.approval) {
             // It had to be agreed to, and must be still: by whom, changes only to who is at least as strict.
             (Some((Some(was), _)), Some(is)) if was != is => match (approved.policies.get(was), rule(is)) {
-                (Some(before), Some(after)) if is_as_strict(&after.0, &before.0) => Some(is.clone()),
+                (Some(before), Some(after)) if is_as_strict(after, before) => Some(is.clone()),
                 _ => Some(was.clone()),
             },
-            (Some((Some(was), _)), _) => Some(was.clone()),
-            (Some((None, was_on_its_word)), None) if is.on_its_word && !was_on_its_word => continue,
-            (Some((None, _)), None) => None,
+            (Some((Some(was), _)), Some(_)) => Some(was.clone()),
+            // What needs nobody and acts all the same waits, unless that was countersigned.
+            (Some((None, true)), None) => None,
+            (_, None) if is.on_its_word => continue,
+            (_, None) => None,
             // Nobody had to agree, or there was no such runbook. Under a policy that is in force nobody comes to agree who
             // does not already.
             (Some((None, _)) | None, Some(is)) if approved.policies.contains_key(is) => Some(is.clone()),
             (Some((None, _)) | None, Some(_)) => continue,
-            (None, None) if is.on_its_word => continue,
-            (None, None) => None,
         };
-        let on_its_word = is.on_its_word && approval.is_none();
+        let on_its_word = is.on_its_word;
         now.runbooks.insert(name.clone(), Needs { approval, on_its_word, systems: is.systems.clone() });
     }
     let needed: BTreeSet<PolicyName> = now.runbooks.values().filter_map(|needs| needs.approval.clone()).collect();
@@ -192,7 +196,7 @@ fn keep_groups(approved: &Access, wanted: &Access, now: &mut Access) {
         }
     };
     for (name, rule) in &now.policies {
-        limit(&named(&rule.0), Some(&wanted.approvers(name)));
+        limit(&named(rule), Some(&wanted.approvers(name)));
     }
     // They stand there only if the old ones have to agree.
     if let Some(keepers) = &now.keepers {

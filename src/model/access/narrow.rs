@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Access, Members, Right};
+use super::{Access, Members, Right, Rule};
 use crate::model::catalog::{Catalog, Countersigners, Room, Subject, Trigger};
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::group::{Blind, Group, Kept, Sight};
-use crate::model::id::{PersonId, RoomName};
+use crate::model::id::{PersonId, PolicyName, RoomName};
 
 impl Access {
     /// Leaves in a catalog only what this value allows: what is not in force is as if nobody had written it, and a policy
@@ -51,14 +51,11 @@ impl Access {
         }
         // The text decides, so that a policy that nobody changed is the one that was read now.
         let mut read = std::mem::take(&mut catalog.policies);
-        catalog.policies = self
-            .policies
-            .iter()
-            .map(|(name, rule)| match read.remove(name) {
-                Some(policy) if policy.text == rule.0.text => (name.clone(), policy),
-                Some(_) | None => (name.clone(), rule.0.clone()),
-            })
-            .collect();
+        let kept = |(name, rule): (&PolicyName, &Rule)| {
+            let policy = read.remove(name).filter(|policy| policy.text == rule.text).or_else(|| rule.policy.clone());
+            Some((name.clone(), policy?))
+        };
+        catalog.policies = self.policies.iter().filter_map(kept).collect();
         catalog.runbooks.retain(|name, _| self.runbooks.contains_key(name));
         for (name, runbook) in &mut catalog.runbooks {
             if let Some(needs) = self.runbooks.get(name) {

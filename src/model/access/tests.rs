@@ -57,7 +57,7 @@ pub(super) fn rule(name: &str, stages: Vec<Stage>, expires: u64, automatic: &[&s
     let automatic: Vec<_> = automatic.iter().map(|name| crate::model::id::TriggerName::new(*name)).collect();
     let text =
         format!("policy: {name}\n# {comment}\nstages: {stages:?}\nexpires: {expires}\nautomatic: {automatic:?}\n");
-    Rule(Policy {
+    Rule::from(Policy {
         name: PolicyName::new(name),
         title: name.to_owned(),
         stages,
@@ -167,7 +167,7 @@ fn resolved(mut it: Access) -> Access {
 }
 
 fn named(rule: &Rule) -> BTreeSet<Subject> {
-    meet::named(&rule.0)
+    meet::named(rule)
 }
 
 /// A catalog that says exactly this.
@@ -189,7 +189,7 @@ fn catalog(access: &Access) -> Catalog {
         catalog.groups.insert(name.clone(), group);
     }
     for (name, rule) in &access.policies {
-        catalog.policies.insert(name.clone(), rule.0.clone());
+        catalog.policies.insert(name.clone(), rule.policy.clone().expect("it was made here"));
     }
     for (name, it) in &access.systems {
         let who = |right| it.rights.get(&right).into_iter().flatten().cloned().collect();
@@ -272,7 +272,7 @@ fn loosens(runbook: &RunbookName, after: &Access, before: &Access) -> Option<Str
     let is = after.runbooks.get(runbook)?;
     let Some(policy) = &is.approval else {
         return match before.runbooks.get(runbook) {
-            Some(was) if was.approval.is_some() => Some(format!("{runbook} needed agreement")),
+            Some(was) if was.approval.is_some() && is.on_its_word => Some(format!("{runbook} needed agreement")),
             Some(was) if is.on_its_word && !was.on_its_word => Some(format!("{runbook} acts")),
             None if is.on_its_word => Some(format!("{runbook} acts and is new")),
             Some(_) | None => None,
@@ -282,7 +282,7 @@ fn loosens(runbook: &RunbookName, after: &Access, before: &Access) -> Option<Str
     let (Some(rule), Some(old)) = (after.policies.get(policy), before.policies.get(was)) else {
         return Some(format!("{runbook} has a policy that is new"));
     };
-    if !meet::is_as_strict(&rule.0, &old.0) {
+    if !meet::is_as_strict(rule, old) {
         return Some(format!("{runbook}: {policy} is less than {was}"));
     }
     let more = !after.approvers(policy).is_subset(&before.approvers(was));
@@ -492,7 +492,7 @@ fn a_policy_becomes_stricter_at_once_and_looser_later() {
             it.policies.insert(policy.clone(), rule("managers", stages, expires, &[], "another"));
         })
     };
-    let quorum = |access: &Access| access.policies[&policy].0.stages[0].quorum;
+    let quorum = |access: &Access| access.policies[&policy].policy.as_ref().expect("it was made here").stages[0].quorum;
     assert_eq!(quorum(&in_force(&small(|_| ()), &with(2, 60))), 2);
     assert_eq!(quorum(&in_force(&with(2, 60), &with(1, 60))), 2);
     assert_eq!(quorum(&in_force(&small(|_| ()), &with(2, 61))), 1, "more of one and less of the other waits");
@@ -522,8 +522,11 @@ fn a_runbook_waits_where_it_would_loosen() {
     let list: Vec<String> = now.runbooks.iter().map(|(name, needs)| format!("{name}: {:?}", needs.approval)).collect();
     assert_eq!(list, ["look: None", "new: Some(PolicyName(\"managers\"))", "start: Some(PolicyName(\"managers\"))",]);
     assert!(!now.policies.contains_key(&PolicyName::new("lax")));
-    let open = small(|it| {
-        it.runbooks.insert(start.clone(), needs(None, true));
-    });
-    assert_eq!(in_force(&small(|_| ()), &open).runbooks[&start].approval, Some(PolicyName::new("managers")));
+    let without = |on_its_word| {
+        small(|it| {
+            it.runbooks.insert(start.clone(), needs(None, on_its_word));
+        })
+    };
+    assert!(in_force(&small(|_| ()), &without(true)).runbooks.is_empty(), "nobody would have to agree any more");
+    assert_eq!(in_force(&small(|_| ()), &without(false)), without(false), "what only looks needs nobody");
 }

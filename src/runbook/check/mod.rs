@@ -99,7 +99,8 @@ pub(super) struct Checked {
 pub(super) fn check(catalog: Catalog, inputs: &[Input], unread: Unread, limits: Limits) -> Checked {
     let Unread { contents: broken, nameless, names: declared, probably } = unread;
     let names = BTreeMap::new();
-    let mut checker = Checker { catalog, broken, nameless, probably, limits, names, problems: Vec::new() };
+    let access = None;
+    let mut checker = Checker { catalog, broken, nameless, probably, limits, names, access, problems: Vec::new() };
     for (file, kind, name) in &declared {
         checker.enter(*file, *kind, name);
     }
@@ -115,6 +116,11 @@ pub(super) fn check(catalog: Catalog, inputs: &[Input], unread: Unread, limits: 
     for input in inputs {
         if let Document::People(people) = &input.document {
             checker.groups(input, people);
+        }
+    }
+    for input in inputs {
+        if let Document::People(people) = &input.document {
+            checker.access(input, people);
         }
     }
     for input in inputs {
@@ -159,6 +165,8 @@ struct Checker {
     limits: Limits,
     /// Where each name was declared.
     names: BTreeMap<(Kind, String), (usize, Place)>,
+    /// Where `access:` stands.
+    access: Option<(usize, Place)>,
     problems: Vec<(usize, Problem)>,
 }
 

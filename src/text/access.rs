@@ -1,0 +1,333 @@
+//! What is said of a change of who may do what: its lines, who may countersign it, what came of it.
+
+use std::collections::BTreeSet;
+
+use super::plan::{and, or};
+use super::visible::visible;
+use crate::model::access::{Change, Effect, Members, Right, VersionState, What};
+use crate::model::catalog::Subject;
+use crate::model::code::Code;
+use crate::model::id::{PersonId, PolicyName};
+
+/// The most lines of a policy that one change shows; how many more there are is said. The whole stands in the files.
+const MOST_LINES: usize = 60;
+
+/// The right as people call it.
+fn right(right: Right) -> &'static str {
+    match right {
+        Right::Run => "ask for runbooks on",
+        Right::See => "look at",
+        Right::Unstick => "judge, retry and stop what is stuck on",
+        Right::Resolve => "resolve incidents of",
+        Right::Pause => "pause automation on",
+        Right::Invited => "be invited to incidents of",
+        Right::Observes => "follow incidents of",
+    }
+}
+
+fn subject(subject: &Subject) -> String {
+    match subject {
+        Subject::Person(person) => visible(person.as_str()),
+        Subject::Group(group) => format!("group {}", visible(group.as_str())),
+    }
+}
+
+fn members(members: &Members) -> String {
+    match members {
+        Members::Listed(people) if people.is_empty() => "nobody".to_owned(),
+        Members::Listed(people) => and(&people.iter().cloned().collect::<Vec<_>>()),
+        Members::Of(user_group) => format!("whoever is in {}", visible(&user_group.to_string())),
+    }
+}
+
+fn policy(policy: Option<&PolicyName>) -> String {
+    policy.map_or_else(|| "nobody's agreement".to_owned(), |policy| format!("policy {}", visible(policy.as_str())))
+}
+
+fn listed(of: &BTreeSet<impl ToString>) -> String {
+    match of.is_empty() {
+        true => "any system".to_owned(),
+        false => of.iter().map(|name| visible(&name.to_string())).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// The lines of a text, each behind a word, bounded.
+fn quoted(word: &str, lines: &[String]) -> Vec<String> {
+    let shown = lines.iter().filter(|line| !line.trim().is_empty()).map(|line| format!("    {word} {}", visible(line)));
+    let mut shown: Vec<String> = shown.collect();
+    if shown.len() > MOST_LINES {
+        let more = shown.len() - MOST_LINES;
+        shown.truncate(MOST_LINES);
+        shown.push(format!("    {word} … and {more} more lines: read the file"));
+    }
+    shown
+}
+
+/// One difference: what it does, then what it is. A changed policy has its lines below it.
+pub fn change(change: &Change) -> String {
+    let word = match change.effect {
+        Effect::Gives => "gives",
+        Effect::Takes => "takes",
+        Effect::Other => "alters",
+    };
+    let mut below = Vec::new();
+    let what = match &change.what {
+        What::PersonCame { person, accounts } => {
+            let accounts: Vec<String> = accounts.iter().map(|account| visible(&account.to_string())).collect();
+            format!("{person} is known, by {}", accounts.join(" and "))
+        }
+        What::PersonLeft { person } => format!("{person} is known no more"),
+        What::AccountCame { person, account } => format!("{} is {person}", visible(&account.to_string())),
+        What::AccountLeft { person, account } => format!("{} is {person} no more", visible(&account.to_string())),
+        What::GroupCame { group, members: of } => format!("there is a group {group}: {}", members(of)),
+        What::GroupLeft { group } => format!("there is no group {group} any more"),
+        What::GroupKept { group, was, now } => format!("in group {group} is {} instead of {}", members(now), members(was)),
+        What::MemberCame { group, person } => format!("{person} is in group {group}"),
+        What::MemberLeft { group, person } => format!("{person} is in group {group} no more"),
+        What::PolicyCame { policy, text } => {
+            below.extend(quoted("with   ", text));
+            format!("there is a policy {policy}")
+        }
+        What::PolicyLeft { policy } => format!("there is no policy {policy} any more"),
+        What::PolicyChanged { policy, without, with } => {
+            below.extend(quoted("without", without));
+            below.extend(quoted("with   ", with));
+            format!("policy {policy} says something else")
+        }
+        What::RunbookCame { runbook, approval } => {
+            format!("there is a runbook {runbook}, which needs {}", policy(approval.as_ref()))
+        }
+        What::RunbookLeft { runbook } => format!("there is no runbook {runbook} any more"),
+        What::RunbookNeeds { runbook, was, now } => {
+            format!("runbook {runbook} needs {} instead of {}", policy(now.as_ref()), policy(was.as_ref()))
+        }
+        What::RunbookMoved { runbook, was, now } => {
+            format!("runbook {runbook} works on {} instead of {}", listed(now), listed(was))
+        }
+        What::SystemCame { system } => format!("there is a system {system}"),
+        What::SystemLeft { system } => format!("there is no system {system} any more"),
+        What::SystemEnvironment { system, was, now } => {
+            format!("{system} is of {} instead of {}", visible(now), visible(was))
+        }
+        What::SystemRoom { system, was, now } => format!("{system} is talked about in {now} instead of {was}"),
+        What::RightCame { system, right: it, subject: who } => format!("{} may {} {system}", subject(who), right(*it)),
+        What::RightLeft { system, right: it, subject: who } => {
+            format!("{} is not named any more to {} {system}", subject(who), right(*it))
+        }
+        What::RoomCame { room, address } => format!("there is a room {room}: {}", visible(&address.to_string())),
+        What::RoomLeft { room } => format!("there is no room {room} any more"),
+        What::RoomMoved { room, was, now } => {
+            let (was, now) = (visible(&was.to_string()), visible(&now.to_string()));
+            format!("room {room} is {now} instead of {was}")
+        }
+        What::KeeperCame { subject: who } => format!("{} countersigns changes like this", subject(who)),
+        What::KeeperLeft { subject: who } => format!("{} is not named any more to countersign", subject(who)),
+        What::KeepersRoom { was, now } => match (was, now) {
+            (_, Some(now)) => format!("changes like this are told in {now}"),
+            (Some(_), None) => "nobody is named any more to countersign".to_owned(),
+            (None, None) => "nobody is named to countersign".to_owned(),
+        },
+    };
+    below.insert(0, format!("{word}: {what}"));
+    below.join("\n")
+}
+
+/// All differences, a line each.
+pub fn changes(list: &[Change]) -> String {
+    list.iter().map(change).collect::<Vec<_>>().join("\n")
+}
+
+/// Who may countersign a change, and who not although they are named.
+#[derive(Debug, Clone, Copy)]
+pub struct Who<'a> {
+    /// Whether anybody is named at all.
+    pub named: bool,
+    /// Who may.
+    pub may: &'a BTreeSet<PersonId>,
+    /// Who gains by it.
+    pub gain: &'a BTreeSet<PersonId>,
+    /// Who wrote it.
+    pub wrote: &'a BTreeSet<PersonId>,
+}
+
+fn people(set: &BTreeSet<PersonId>) -> Vec<PersonId> {
+    set.iter().cloned().collect()
+}
+
+/// Who may answer, and how.
+pub fn asked(code: Code, who: &Who<'_>) -> String {
+    let mut said = match (who.may.is_empty(), who.named) {
+        (false, _) => {
+            format!("`countersign {code}` or `refuse {code} because …` here, {}.", or(&people(who.may)))
+        }
+        (true, true) => format!("Nobody who is named may countersign it. {}", on_the_host(code)),
+        (true, false) => {
+            format!("The catalog that is in force names nobody who countersigns. {}", on_the_host(code))
+        }
+    };
+    if !who.wrote.is_empty() {
+        said.push_str(&format!(" {} wrote it, which counts for nothing.", and(&people(who.wrote))));
+    }
+    if !who.gain.is_empty() {
+        said.push_str(&format!(" {} would gain by it, so somebody else must.", and(&people(who.gain))));
+    }
+    said
+}
+
+fn on_the_host(code: Code) -> String {
+    format!("An operator can, on the host: `countersign access accept {code} --as NAME --because REASON`.")
+}
+
+/// To the room: what waits, what holds already, who may answer, until when.
+pub fn proposed(code: Code, until: &str, waits: &[Change], held: &[Change], author: &[PersonId], who: &Who<'_>) -> String {
+    let by = if author.is_empty() { String::new() } else { format!(" {} wrote it.", and(author)) };
+    let mut lines = vec![format!(
+        "{code} · who may do what would change. It waits for a second person until {until}; nothing of it holds yet.{by}"
+    )];
+    lines.push(changes(waits));
+    if !held.is_empty() {
+        lines.push("What takes rights away holds already:".to_owned());
+        lines.push(changes(held));
+    }
+    lines.push(asked(code, who));
+    lines.join("\n")
+}
+
+/// To the room: rights were taken, which needs nobody.
+pub fn taken(list: &[Change]) -> String {
+    format!("Who may do what has changed. It gives nobody a right, so it holds at once:\n{}", changes(list))
+}
+
+/// To the room: a second person agreed.
+pub fn countersigned(code: Code, by: &PersonId, list: &[Change], place: &str) -> String {
+    format!("{by} countersigned {code}: it holds from now on. {place}\n{}", changes(list))
+}
+
+/// To the room: an operator put it in force alone.
+pub fn accepted(code: Code, operator: &str, why: &str, list: &[Change], place: &str) -> String {
+    let (operator, why) = (visible(operator), visible(why));
+    format!(
+        "EXCEPTION: {operator} put {code} in force on the host, without a second person: {why}. {place}\n{}",
+        changes(list)
+    )
+}
+
+/// To the room: it was refused.
+pub fn refused(code: Code, by: &PersonId, why: &str) -> String {
+    format!(
+        "{by} refused {code}: {}. Nothing of it holds. Take it out of the catalog's files, or change them.",
+        visible(why)
+    )
+}
+
+/// To the room: nobody answered.
+pub fn expired(code: Code) -> String {
+    format!("{code} expired, nobody countersigned it. It is shown anew.")
+}
+
+/// To the room: the files say something else.
+pub fn superseded(code: Code) -> String {
+    format!("{code} waits no more: what the catalog's files or the rights in force say has changed since.")
+}
+
+/// A word on a change that nothing knows.
+pub fn no_such_code(code: Code) -> String {
+    format!("No change of who may do what has the code {code}. `access` shows what waits; a request is `approve {code}`.")
+}
+
+/// A word on a change that does not wait any more.
+pub fn late(code: Code, state: &VersionState) -> String {
+    let became = match state {
+        VersionState::Proposed => "still waits".to_owned(),
+        VersionState::InForce => "is in force already".to_owned(),
+        VersionState::Superseded => "waits no more: others came after it".to_owned(),
+        VersionState::Refused { by, why } => format!("was refused by {by}: {}", visible(why)),
+        VersionState::Expired => "expired".to_owned(),
+    };
+    format!("{code} {became}. Nothing has changed. `access` shows what waits.")
+}
+
+/// A word on a change whose time is over.
+pub fn too_late(code: Code, until: &str) -> String {
+    format!("{code} expired at {until}. It is shown anew within seconds, under another code.")
+}
+
+/// Somebody who is not named.
+pub fn not_asked(person: &PersonId, code: Code, who: &Who<'_>) -> String {
+    let others = match who.may.is_empty() {
+        true => on_the_host(code),
+        false => format!("Asked: {}.", or(&people(who.may))),
+    };
+    format!("{person}, you do not countersign {code}. {others}")
+}
+
+/// Somebody who gains by it.
+pub fn gains(person: &PersonId, code: Code, who: &Who<'_>) -> String {
+    let others = match who.may.is_empty() {
+        true => on_the_host(code),
+        false => format!("Asked: {}.", or(&people(who.may))),
+    };
+    format!("{person}, {code} gives you rights: somebody else must countersign it. {others}")
+}
+
+/// Somebody who wrote it.
+pub fn wrote(person: &PersonId, code: Code, who: &Who<'_>) -> String {
+    let others = match who.may.is_empty() {
+        true => on_the_host(code),
+        false => format!("Asked: {}.", or(&people(who.may))),
+    };
+    format!("{person}, you wrote {code}: somebody else must countersign it. {others}")
+}
+
+/// A word before all of it was posted.
+pub fn not_posted(code: Code) -> String {
+    format!("{code} has not been posted whole yet. Read it first, then say it again.")
+}
+
+/// A trial keeps nothing of this.
+pub fn trial() -> &'static str {
+    "This is a trial: a change of the catalog holds at once, and nobody countersigns it."
+}
+
+/// Where it may be decided.
+pub fn elsewhere(room: &str) -> String {
+    format!("Changes of who may do what are countersigned in {room}, or in a direct message to me.")
+}
+
+/// What is in force.
+pub fn standing(since: &str, who: &str, waits: Option<&str>) -> String {
+    let waits = waits.unwrap_or("Nothing waits to be countersigned.");
+    format!("Who may do what is in force since {since}. Changes are countersigned by {who}.\n{waits}")
+}
+
+/// Whoever is named to countersign.
+pub fn keepers(named: Option<&BTreeSet<Subject>>) -> String {
+    match named {
+        Some(named) => named.iter().map(subject).collect::<Vec<_>>().join(" or "),
+        None => "nobody: the catalog has no `access:`".to_owned(),
+    }
+}
+
+/// What waits, in one line.
+pub fn waits(code: Code, count: usize, until: &str, who: &Who<'_>) -> String {
+    let things = if count == 1 { "1 change waits".to_owned() } else { format!("{count} changes wait") };
+    format!("{code} · {things} until {until}. {} `access changes` shows all of it.", asked(code, who))
+}
+
+/// What was refused and still stands in the files.
+pub fn refused_before(code: Option<Code>) -> String {
+    let code = code.map(|code| format!(" {code}")).unwrap_or_default();
+    format!("the catalog's files hold a change{code} that was refused: nothing of it holds. SIGHUP shows it anew")
+}
+
+/// To the operator: the first time.
+pub fn began(people: usize, runbooks: usize) -> String {
+    format!(
+        "who may do what is kept from now on, as the catalog stands: {people} people, {runbooks} runbooks. What gives a right waits for a countersignature"
+    )
+}
+
+/// To the operator: nobody is named.
+pub fn nobody_is_named() -> &'static str {
+    "the catalog names nobody who countersigns a change of who may do what (`access:`): what gives a right waits until an operator accepts it on this host (`countersign access accept`)"
+}
