@@ -67,6 +67,12 @@ enum Command {
         after_help = "Example: countersign audit verify --server http://127.0.0.1:7373 --head 20:6f28de09178d"
     )]
     Audit(cli::audit::Command),
+    #[command(
+        hide = true,
+        subcommand,
+        after_help = "Example: countersign access accept 7K3F --as mei --because \"boss has left\" --data ./data"
+    )]
+    Access(cli::access::Command),
     #[command(hide = true, subcommand, after_help = "Example: countersign slack manifest > slack-app.yaml")]
     Slack(cli::slack::Command),
     #[command(hide = true, after_help = "Example: countersign doctor --config countersign.yaml")]
@@ -146,6 +152,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Plan(args) => cli::plan::run(args).await,
         Command::Report(args) => cli::report::run(args).await,
         Command::Audit(command) => cli::audit::run(command).await,
+        Command::Access(command) => cli::access::run(command).await,
         Command::Slack(command) => cli::slack::run(&command),
         Command::Doctor(args) => cli::doctor::run(args).await,
         Command::Init(args) => cli::init::run(args),

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::plan::{and, or};
+use super::time::Times;
 use super::visible::visible;
-use crate::model::access::{Change, Effect, Members, Right, VersionState, What};
+use crate::model::access::{
+    Change, Effect, Members, Right, RunbookThen, StageThen, SystemThen, Then, VersionState, What,
+};
 use crate::model::catalog::Subject;
 use crate::model::code::Code;
-use crate::model::id::{PersonId, PolicyName};
+use crate::model::id::{PersonId, PolicyName, RunbookName};
 
 /// The most lines of a policy that one change shows; how many more there are is said. The whole stands in the files.
 const MOST_LINES: usize = 60;
@@ -330,4 +333,84 @@ pub fn began(people: usize, runbooks: usize) -> String {
 /// To the operator: nobody is named.
 pub fn nobody_is_named() -> &'static str {
     "the catalog names nobody who countersigns a change of who may do what (`access:`): what gives a right waits until an operator accepts it on this host (`countersign access accept`)"
+}
+
+/// To the operator: nothing waits.
+pub fn nothing_waits() -> &'static str {
+    "nothing waits to be countersigned"
+}
+
+/// To the operator: it holds.
+pub fn accepted_here(code: Code) -> String {
+    format!("{code} is in force, recorded as an exception; a bot that runs uses it within seconds, and its room is told.")
+}
+
+/// To the operator: nothing that waits has that code.
+pub fn nothing_like_it(code: Code, waits: Option<Code>) -> String {
+    match waits {
+        Some(other) => format!("{code} does not wait; {other} does. Look at it first: `countersign access show`"),
+        None => format!("{code} does not wait, nor does anything else"),
+    }
+}
+
+/// To the auditor: the ledger does not say.
+pub fn not_kept() -> &'static str {
+    "the ledger does not say who could do what then: it is a trial's, or the moment is before it was first kept"
+}
+
+/// To the auditor: there was no such runbook.
+pub fn no_such_runbook(runbook: &RunbookName) -> String {
+    format!("there was no runbook {} in force then", visible(runbook.as_str()))
+}
+
+/// To the auditor: who could do what at a moment.
+pub fn then(then: &Then, times: &Times) -> String {
+    let Then { at, since, position, by_event, by, countersigners, systems, runbooks, unseen } = then;
+    let by = by.as_deref().map(visible).unwrap_or_default();
+    let how = match by_event.as_str() {
+        "access_begun" => "as the catalog stood when this was first kept".to_owned(),
+        "access_taken" => "rights were taken away, which needs nobody".to_owned(),
+        "access_countersigned" => format!("countersigned by {by}"),
+        "access_accepted" => format!("EXCEPTION: put in force on the host by {by}, without a second person"),
+        other => format!("`{}`", visible(other)),
+    };
+    let place = position.map(|position| format!(" Ledger {position}.")).unwrap_or_default();
+    let everybody = |people: &BTreeSet<PersonId>| match people.is_empty() {
+        true => "nobody".to_owned(),
+        false => and(&self::people(people)),
+    };
+    let mut lines = vec![
+        format!("Who could do what at {}.", times.exactly(*at)),
+        format!("So since {}: {how}.{place}", times.exactly(*since)),
+        format!("Changes of it were countersigned by: {}.", everybody(countersigners)),
+    ];
+    if !unseen.is_empty() {
+        let names: Vec<String> = unseen.iter().map(|name| visible(name.as_str())).collect();
+        lines.push(format!("Nobody could tell who was in {}: nobody had a right by it.", names.join(", ")));
+    }
+    for SystemThen { system, environment, room, rights } in systems {
+        lines.push(String::new());
+        lines.push(format!("system {system} ({}, room {room})", visible(environment)));
+        for (it, who) in rights {
+            lines.push(format!("  could {}: {}", right(*it), everybody(who)));
+        }
+    }
+    for RunbookThen { runbook, systems, could_ask, policy: named, stages, text: _ } in runbooks {
+        lines.push(String::new());
+        lines.push(format!("runbook {runbook} (on {})", listed(systems)));
+        let Some(named) = named else {
+            lines.push("  needed nobody's agreement".to_owned());
+            continue;
+        };
+        lines.push(format!("  could be asked for by: {}", everybody(could_ask)));
+        lines.push(format!("  needed policy {named}, whoever asked not counting:"));
+        for (number, StageThen { named, could_approve, quorum }) in (1..).zip(stages) {
+            let named: Vec<String> = named.iter().map(subject).collect();
+            lines.push(format!("    {number}. {quorum} of {} ({})", everybody(could_approve), named.join(", ")));
+        }
+        if stages.is_empty() {
+            lines.push("    its text is of another version of this program; `--json` has it".to_owned());
+        }
+    }
+    lines.join("\n")
 }

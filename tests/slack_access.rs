@@ -1,0 +1,273 @@
+//! Who may change who may approve: the real program in a workspace of ours, over a catalog whose files change while it runs.
+
+#[path = "support/slack/mod.rs"]
+mod slack;
+#[path = "support/slack_bot.rs"]
+mod slack_bot;
+mod support;
+
+use std::process::Output;
+
+use chrono::{DateTime, Utc};
+use slack_bot::{Hears, SlackBot};
+use support::until;
+use support::world::{Catalog, step};
+
+const PEOPLE: &str = r#"people:
+  mei: {accounts: ["local:trial:mei"]}
+  boss: {accounts: ["local:trial:boss"]}
+  kim: {accounts: ["local:trial:boss2"]}
+  lin: {accounts: ["local:trial:lin"]}
+groups:
+  support: [mei]
+  managers: [boss, kim]
+access:
+  countersigned_by: [person:boss, person:lin]
+  room: system-a
+"#;
+
+/// Managers approve; boss and lin countersign; lin is no manager.
+fn catalog() -> Catalog {
+    Catalog::made().file("people.yaml", PEOPLE).runbook("roll-out", &[step("one", "ok")])
+}
+
+async fn start() -> SlackBot {
+    SlackBot::start(catalog(), Hears::Socket).await
+}
+
+/// Changes a file of the catalog in use.
+fn change(bot: &SlackBot, file: &str, from: &str, to: &str) {
+    let path = bot.bot.catalog(file);
+    let text = std::fs::read_to_string(&path).expect("a file");
+    assert!(text.contains(from), "{file} holds `{from}`: {text}");
+    std::fs::write(&path, text.replacen(from, to, 1)).expect("a file");
+}
+
+/// Later than everything.
+fn far() -> DateTime<Utc> {
+    DateTime::from_timestamp(4_000_000_000, 0).expect("a time")
+}
+
+/// Waits until so many events of a kind are in the ledger, and everything is told.
+async fn recorded(bot: &SlackBot, kind: &str, times: usize) {
+    until("it is recorded", async || {
+        let events = bot.bot.db().store.list_events_of(&[kind], far()).await.expect("the database");
+        let count = events.len();
+        assert!(count <= times, "{count} {kind}");
+        (count == times).then_some(())
+    })
+    .await;
+    bot.calm().await;
+}
+
+/// The code of what waits.
+async fn code(bot: &SlackBot) -> String {
+    bot.bot.db().text("select code from access_version where state = 'proposed'").await
+}
+
+/// What was said, without days.
+async fn rest(bot: &SlackBot) -> String {
+    let said = bot.rest().await;
+    let day = |line: &str| {
+        let at = line.find("20").filter(|at| line[*at..].chars().take(10).filter(|c| *c == '-').count() == 2);
+        at.map_or_else(|| line.to_owned(), |at| format!("{}DAY{}", &line[..at], &line[at + 10..]))
+    };
+    said.lines().map(day).collect::<Vec<_>>().join("\n")
+}
+
+async fn program(bot: &SlackBot, arguments: &[&str]) -> Output {
+    let mut command = bot.bot.command(arguments);
+    command.env("COUNTERSIGN_DATA", bot.bot.data());
+    command.output().await.expect("the program runs")
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Who could approve `roll-out` at a moment, from the ledger.
+async fn could_approve(bot: &SlackBot, at: &str) -> String {
+    let url = bot.bot.url();
+    let arguments = ["audit", "access", "--server", &url, "--at", at, "--runbook", "roll-out", "--json"];
+    let output = program(bot, &arguments).await;
+    let then: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", printed(&output)));
+    then["runbooks"][0]["stages"][0]["could_approve"].to_string()
+}
+
+/// A moment by the database's clock.
+async fn now(bot: &SlackBot) -> String {
+    let now = r#"select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#;
+    bot.bot.db().text(now).await
+}
+
+#[tokio::test]
+async fn whoever_comes_to_a_group_approves_once_a_second_person_has_agreed() {
+    let mut bot = start().await;
+    assert!(bot.bot.log().contains("who may do what is kept from now on"), "{}", bot.bot.log());
+    let before = now(&bot).await;
+    change(&bot, "people.yaml", "managers: [boss, kim]", "managers: [boss, kim, lin]");
+    recorded(&bot, "access_proposed", 1).await;
+    let waits = code(&bot).await;
+    let mut page = vec![rest(&bot).await];
+
+    // It waits, also for another process that reads the same files.
+    bot.bot.term().await;
+    bot.bot.restart().await;
+    bot.hears(Hears::Socket).await;
+    assert_eq!(code(&bot).await, waits, "one proposal for the same files");
+    bot.say("mei", "roll out");
+    let asked = bot.request().await;
+    bot.rest().await;
+    bot.reply("lin", asked.ts, "approved");
+    page.push(rest(&bot).await);
+
+    // Who gains by it, and who is not named.
+    bot.say("lin", &format!("countersign {waits}"));
+    bot.calm().await;
+    bot.say("boss2", &format!("countersign {waits}"));
+    bot.calm().await;
+    bot.say("boss", &format!("countersign {waits}?"));
+    page.push(rest(&bot).await);
+    assert_eq!(code(&bot).await, waits, "it still waits");
+    let between = now(&bot).await;
+
+    bot.say("boss", &format!("countersign {waits}"));
+    page.push(rest(&bot).await);
+    bot.say("boss", &format!("countersign {waits}"));
+    page.push(rest(&bot).await);
+    bot.reply("lin", asked.ts, "approved");
+    bot.bot.until_run(asked.run, "succeeded").await;
+    bot.rest().await;
+    insta::assert_snapshot!(page.join("\n--\n"), @"");
+
+    let after = now(&bot).await;
+    assert_eq!(could_approve(&bot, &before).await, r#"["boss","kim"]"#);
+    assert_eq!(could_approve(&bot, &between).await, r#"["boss","kim"]"#, "it waited");
+    assert_eq!(could_approve(&bot, &after).await, r#"["boss","kim","lin"]"#);
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_is_taken_out_is_gone_at_once_and_comes_back_by_a_second_person() {
+    let bot = start().await;
+    bot.say("mei", "roll out");
+    let asked = bot.request().await;
+    bot.rest().await;
+    let before = now(&bot).await;
+    change(&bot, "people.yaml", "managers: [boss, kim]", "managers: [kim]");
+    recorded(&bot, "access_taken", 1).await;
+    let mut page = vec![rest(&bot).await];
+    bot.reply("boss", asked.ts, "approved");
+    page.push(rest(&bot).await);
+    bot.say("boss", "access");
+    page.push(rest(&bot).await);
+    // Whoever can write the files cannot undo it alone.
+    change(&bot, "people.yaml", "managers: [kim]", "managers: [boss, kim]");
+    recorded(&bot, "access_proposed", 1).await;
+    let waits = code(&bot).await;
+    bot.rest().await;
+    bot.reply("boss", asked.ts, "approved");
+    bot.calm().await;
+    bot.say("boss", &format!("countersign {waits}"));
+    bot.calm().await;
+    bot.say("lin", &format!("refuse {waits}"));
+    bot.calm().await;
+    bot.say("lin", &format!("refuse {waits} because boss is on leave"));
+    bot.calm().await;
+    bot.say("lin", &format!("countersign {waits}"));
+    bot.calm().await;
+    bot.say("lin", "access changes");
+    page.push(rest(&bot).await);
+    assert_eq!(could_approve(&bot, &before).await, r#"["boss","kim"]"#);
+    assert_eq!(could_approve(&bot, &now(&bot).await).await, r#"["kim"]"#);
+    bot.reply("boss2", asked.ts, "approved");
+    bot.bot.until_run(asked.run, "succeeded").await;
+    bot.rest().await;
+    insta::assert_snapshot!(page.join("\n--\n"), @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn of_two_who_countersign_at_once_one_does() {
+    let bot = start().await;
+    change(&bot, "managers.yaml", "expires: 30m", "expires: 45m");
+    recorded(&bot, "access_proposed", 1).await;
+    let waits = code(&bot).await;
+    let mut page = vec![rest(&bot).await];
+    bot.say("boss", &format!("countersign {waits}"));
+    bot.say("lin", &format!("countersign {waits}"));
+    recorded(&bot, "access_countersigned", 1).await;
+    let said = rest(&bot).await;
+    assert_eq!(said.matches("CODE is in force already").count(), 1, "{said}");
+    assert_eq!(said.matches("countersigned CODE: it holds from now on").count(), 1, "{said}");
+    assert_eq!(bot.bot.db().number("select count(*) from access_version where state = 'in_force'").await, 1);
+    // The other way is only stricter.
+    change(&bot, "managers.yaml", "expires: 45m", "expires: 30m");
+    recorded(&bot, "access_taken", 1).await;
+    page.push(rest(&bot).await);
+    insta::assert_snapshot!(page.join("\n--\n"), @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn when_nobody_is_left_an_operator_accepts_it_on_the_host() {
+    let bot = start().await;
+    // boss has left; lin wrote it.
+    change(&bot, "people.yaml", "  boss: {accounts: [\"slack:T0ACME:U0BOSS\"]}\n", "");
+    change(&bot, "people.yaml", "managers: [boss, kim]", "managers: [kim, lin]");
+    change(&bot, "people.yaml", "[person:boss, person:lin]\n", "[person:lin, person:kim]\n  changed_by: [lin]\n");
+    recorded(&bot, "access_proposed", 1).await;
+    let waits = code(&bot).await;
+    let mut page = vec![rest(&bot).await];
+    bot.say("lin", &format!("countersign {waits}"));
+    bot.calm().await;
+    bot.say("boss", &format!("countersign {waits}"));
+    page.push(rest(&bot).await);
+    let url = bot.bot.db().url().to_owned();
+    let wrong = program(&bot, &["access", "accept", "2A2A", "--as", "mei", "--because", "x", "--database", &url]).await;
+    assert_eq!(wrong.status.code(), Some(1), "{}", printed(&wrong));
+    let unsaid = program(&bot, &["access", "accept", &waits, "--as", "mei", "--because", " ", "--database", &url]).await;
+    assert_eq!(unsaid.status.code(), Some(1), "{}", printed(&unsaid));
+    let shown = program(&bot, &["access", "show", "--database", &url]).await;
+    page.push(printed(&shown).replace(&waits, "CODE"));
+    let because = "boss has left and lin wrote it";
+    let done = program(&bot, &["access", "accept", &waits, "--as", "mei", "--because", because, "--database", &url]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", printed(&done));
+    recorded(&bot, "access_accepted", 1).await;
+    page.push(rest(&bot).await);
+    until("the bot uses it", async || bot.bot.log().contains("another version of who may do what").then_some(())).await;
+    bot.say("mei", "roll out");
+    let asked = bot.request().await;
+    bot.rest().await;
+    bot.reply("lin", asked.ts, "approved");
+    bot.bot.until_run(asked.run, "succeeded").await;
+    bot.rest().await;
+    let audit = program(&bot, &["audit", "access", "--database", &url, "--runbook", "roll-out"]).await;
+    let audit = support::bot::plain(&printed(&audit));
+    page.push(audit.lines().filter(|line| !line.contains(" at 20") && !line.contains("since 20")).collect::<Vec<_>>().join("\n"));
+    insta::assert_snapshot!(page.join("\n--\n"), @"");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_bot_that_was_off_compares_when_it_starts_and_a_catalog_that_names_nobody_keeps_what_waits() {
+    let none = PEOPLE.split("access:").next().expect("a part").to_owned();
+    let catalog = Catalog::made().file("people.yaml", &none).runbook("roll-out", &[step("one", "ok")]);
+    let mut bot = SlackBot::start(catalog, Hears::Socket).await;
+    bot.bot.term().await;
+    change(&bot, "people.yaml", "managers: [boss, kim]", "managers: [kim, lin]");
+    bot.bot.restart().await;
+    bot.hears(Hears::Socket).await;
+    recorded(&bot, "access_proposed", 1).await;
+    let waits = code(&bot).await;
+    assert!(bot.bot.log().contains("names nobody who countersigns"), "{}", bot.bot.log());
+    let mut page = vec![rest(&bot).await];
+    bot.say("boss", &format!("countersign {waits}"));
+    page.push(rest(&bot).await);
+    // Back to what it was: boss has lost it, and only that waits now.
+    change(&bot, "people.yaml", "managers: [kim, lin]", "managers: [boss, kim]");
+    recorded(&bot, "access_proposed", 2).await;
+    page.push(rest(&bot).await);
+    insta::assert_snapshot!(page.join("\n--\n"), @"");
+    bot.finish().await;
+}
