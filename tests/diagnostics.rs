@@ -987,41 +987,128 @@ mod rights {
     use super::told;
 
     #[test]
-    fn two_stages() {
+    fn stages_that_ask_too_few_different_people() {
         insta::assert_snapshot!(told(&[("policy.yaml", r#"policy: managers
 title: A manager agrees
-stages: [{approvers: [group:managers], quorum: 1}, {approvers: [person:mei], quorum: 1}]
-"#)]), @r#"
-    error: a policy with 2 stages is not yet possible in this release
-     --> policy.yaml:3:52
-      |
-    3 | stages: [{approvers: [group:managers], quorum: 1}, {approvers: [person:mei], quorum: 1}]
-      |                                                    ^ expected one stage
+stages: [{approvers: [group:managers], quorum: 1}, {approvers: [group:managers], quorum: 1}]
+"#)]), @"
+error: up to this stage 2 different people must agree, and only 1 could be asked: nobody counts in two stages
+ --> policy.yaml:3:52
+  |
+3 | stages: [{approvers: [group:managers], quorum: 1}, {approvers: [group:managers], quorum: 1}]
+  |                                                    ^
+  |
+  = help: ask more people, or say `relax: [one_person_several_stages]`, which the ledger will show
 
-    1 problem in 1 file; the catalog is not loaded
+1 problem in 1 file; the catalog is not loaded
+");
+    }
+
+    #[test]
+    fn keys_of_a_stage_that_cannot_be_kept() {
+        insta::assert_snapshot!(told(&[("policy.yaml", r#"policy: managers
+title: A manager agrees
+expires: 10m
+valid_for: 5m
+starts_within: 6m
+relax: [one_person_many_stages]
+exclude: [last_autor]
+stages:
+  - approvers: [group:managers]
+    quorum: 1
+    denials: 3
+    reason: needed
+    expires: 20m
+    remind_after: 11m
+    escalate:
+      - {after: 4m, to: [person:mei]}
+      - {after: 3m, to: [person:me]}
+"#)]), @r#"
+    error: a run could begin 6m after its approval, which lasts 5m
+     --> policy.yaml:5:16
+      |
+    5 | starts_within: 6m
+      |                ^^
+      |
+      = help: begin earlier, or give the policy a longer `valid_for`
+
+    error: `one_person_many_stages` is no rule that a policy may give up
+     --> policy.yaml:6:9
+      |
+    6 | relax: [one_person_many_stages]
+      |         ^^^^^^^^^^^^^^^^^^^^^^ expected `requester_may_agree` or `one_person_several_stages`
+      |
+      = help: did you mean `one_person_several_stages`?
+
+    error: `last_autor` is nobody who could be left out
+     --> policy.yaml:7:11
+      |
+    7 | exclude: [last_autor]
+      |           ^^^^^^^^^^ expected last_author
+      |
+      = help: whoever asks never agrees: that needs no words
+
+    error: 3 denials can never come together: the approvers are 1
+      --> policy.yaml:11:14
+       |
+    11 |     denials: 3
+       |              ^ expected 1
+
+    error: `needed` is not possible here
+      --> policy.yaml:12:13
+       |
+    12 |     reason: needed
+       |             ^^^^^^ expected required or optional
+
+    error: 20m is not possible here
+      --> policy.yaml:13:14
+       |
+    13 |     expires: 20m
+       |              ^^^ expected a duration from 1s to 10m
+
+    error: 11m is not possible here
+      --> policy.yaml:14:19
+       |
+    14 |     remind_after: 11m
+       |                   ^^^ expected a duration from 1s to 10m
+
+    error: this comes before the asking above it
+      --> policy.yaml:17:17
+       |
+    17 |       - {after: 3m, to: [person:me]}
+       |                 ^^
+       |
+       = help: write them in the order of time
+
+    error: there is no person `me`
+      --> policy.yaml:17:26
+       |
+    17 |       - {after: 3m, to: [person:me]}
+       |                          ^^^^^^^^^ expected `person:boss` or `person:mei`
+       |
+       = help: did you mean `person:mei`?
+
+    9 problems in 1 file; the catalog is not loaded
     "#);
     }
 
     #[test]
-    fn a_quorum_of_two() {
+    fn a_runbook_whose_author_nobody_named() {
         insta::assert_snapshot!(told(&[("policy.yaml", r#"policy: managers
 title: A manager agrees
-stages: [{approvers: [group:managers], quorum: 2}]
-"#), ("people.yaml", r#"people:
-  mei: {accounts: ["local:trial:mei"]}
-  boss: {accounts: ["local:trial:boss"]}
-groups:
-  support: [mei]
-  managers: [boss, mei]
-"#)]), @r#"
-    error: a quorum of 2 is not yet possible in this release
-     --> policy.yaml:3:48
-      |
-    3 | stages: [{approvers: [group:managers], quorum: 2}]
-      |                                                ^ expected 1
+exclude: [last_author]
+stages: [{approvers: [group:managers], quorum: 1}]
+"#)]), @"
+error: policy `managers` leaves the last author out, and nothing says who that is
+ --> start.yaml:1:10
+  |
+1 | runbook: start
+  |          ^^^^^
+  |
+  = help: name the person who made this runbook's last change: `author: …`
 
-    1 problem in 1 file; the catalog is not loaded
-    "#);
+1 problem in 1 file; the catalog is not loaded
+");
     }
 
     #[test]

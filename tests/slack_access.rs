@@ -90,7 +90,8 @@ async fn could_approve(bot: &SlackBot, at: &str) -> String {
     let url = bot.bot.url();
     let arguments = ["audit", "access", "--server", &url, "--at", at, "--runbook", "roll-out", "--json"];
     let output = program(bot, &arguments).await;
-    let then: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", printed(&output)));
+    let then: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", printed(&output)));
     then["runbooks"][0]["stages"][0]["could_approve"].to_string()
 }
 
@@ -138,7 +139,22 @@ async fn whoever_comes_to_a_group_approves_once_a_second_person_has_agreed() {
     bot.reply("lin", asked.ts, "approved");
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
-    insta::assert_snapshot!(page.join("\n--\n"), @"");
+    insta::assert_snapshot!(page.join("\n--\n"), @"
+    system-a: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet.
+    @boss
+    gives: lin is in group managers
+    countersign CODE or refuse CODE because … here, boss. lin would gain by it, so somebody else must.
+    --
+    system-a >: lin, CODE is not for you to decide. Asked: boss and kim.
+    --
+    system-a: lin, CODE gives you rights: somebody else must countersign it. Asked: boss.
+    system-a: kim, you do not countersign CODE. Asked: boss.
+    --
+    system-a: boss countersigned CODE: it holds from now on. Ledger N · DIGEST
+    gives: lin is in group managers
+    --
+    system-a: CODE is in force already. Nothing has changed. access shows what waits.
+    ");
 
     let after = now(&bot).await;
     assert_eq!(could_approve(&bot, &before).await, r#"["boss","kim"]"#);
@@ -183,7 +199,22 @@ async fn whoever_is_taken_out_is_gone_at_once_and_comes_back_by_a_second_person(
     bot.reply("boss2", asked.ts, "approved");
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
-    insta::assert_snapshot!(page.join("\n--\n"), @"");
+    insta::assert_snapshot!(page.join("\n--\n"), @"
+    system-a: Who may do what has changed. It gives nobody a right, so it holds at once:
+    takes: boss is in group managers no more
+    --
+    system-a >: boss, CODE is not for you to decide. Asked: kim.
+    --
+    system-a: Who may do what is in force since TIME. Changes are countersigned by boss or lin.
+    Nothing waits to be countersigned.
+    --
+    system-a >: boss, CODE is not for you to decide. Asked: kim.
+    system-a: boss, CODE gives you rights: somebody else must countersign it. Asked: lin.
+    system-a: lin refused CODE: boss is on leave. Nothing of it holds. Take it out of the catalog's files, or change them.
+    system-a: CODE was refused by lin: boss is on leave. Nothing has changed. access shows what waits.
+    system-a: Who may do what is in force since TIME. Changes are countersigned by boss or lin.
+    Nothing waits to be countersigned.
+    ");
     bot.finish().await;
 }
 
@@ -205,7 +236,19 @@ async fn of_two_who_countersign_at_once_one_does() {
     change(&bot, "managers.yaml", "expires: 45m", "expires: 30m");
     recorded(&bot, "access_taken", 1).await;
     page.push(rest(&bot).await);
-    insta::assert_snapshot!(page.join("\n--\n"), @"");
+    insta::assert_snapshot!(page.join("\n--\n"), @"
+    system-a: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet.
+    @boss @lin
+    gives: policy managers says something else
+        without expires: 30m
+        with    expires: 45m
+    countersign CODE or refuse CODE because … here, boss or lin.
+    --
+    system-a: Who may do what has changed. It gives nobody a right, so it holds at once:
+    takes: policy managers says something else
+        without expires: 45m
+        with    expires: 30m
+    ");
     bot.finish().await;
 }
 
@@ -226,12 +269,14 @@ async fn when_nobody_is_left_an_operator_accepts_it_on_the_host() {
     let url = bot.bot.db().url().to_owned();
     let wrong = program(&bot, &["access", "accept", "2A2A", "--as", "mei", "--because", "x", "--database", &url]).await;
     assert_eq!(wrong.status.code(), Some(1), "{}", printed(&wrong));
-    let unsaid = program(&bot, &["access", "accept", &waits, "--as", "mei", "--because", " ", "--database", &url]).await;
+    let unsaid =
+        program(&bot, &["access", "accept", &waits, "--as", "mei", "--because", " ", "--database", &url]).await;
     assert_eq!(unsaid.status.code(), Some(1), "{}", printed(&unsaid));
     let shown = program(&bot, &["access", "show", "--database", &url]).await;
     page.push(printed(&shown).replace(&waits, "CODE"));
     let because = "boss has left and lin wrote it";
-    let done = program(&bot, &["access", "accept", &waits, "--as", "mei", "--because", because, "--database", &url]).await;
+    let done =
+        program(&bot, &["access", "accept", &waits, "--as", "mei", "--because", because, "--database", &url]).await;
     assert_eq!(done.status.code(), Some(0), "{}", printed(&done));
     recorded(&bot, "access_accepted", 1).await;
     page.push(rest(&bot).await);
@@ -244,8 +289,52 @@ async fn when_nobody_is_left_an_operator_accepts_it_on_the_host() {
     bot.rest().await;
     let audit = program(&bot, &["audit", "access", "--database", &url, "--runbook", "roll-out"]).await;
     let audit = support::bot::plain(&printed(&audit));
-    page.push(audit.lines().filter(|line| !line.contains(" at 20") && !line.contains("since 20")).collect::<Vec<_>>().join("\n"));
-    insta::assert_snapshot!(page.join("\n--\n"), @"");
+    page.push(
+        audit
+            .lines()
+            .filter(|line| !line.contains(" at 20") && !line.contains("since 20"))
+            .collect::<Vec<_>>()
+            .join("\n"),
+    );
+    insta::assert_snapshot!(page.join("\n--\n"), @"
+    system-a: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet. lin wrote it.
+    gives: lin is in group managers
+    gives: kim countersigns changes like this
+    What takes rights away holds already:
+    takes: boss is known no more
+    takes: boss is in group managers no more
+    takes: boss is not named any more to countersign
+    Nobody who is named may countersign it. An operator can, on the host: countersign access accept CODE --as NAME --because REASON. lin wrote it, which counts for nothing.
+    --
+    system-a: lin, you wrote CODE: somebody else must countersign it. An operator can, on the host: countersign access accept CODE --as NAME --because REASON.
+    only boss: U0BOSS (slack:T0ACME:U0BOSS) is not known here. Ask an operator to add you to people.yaml.
+    --
+    CODE
+    gives: lin is in group managers
+    gives: kim countersigns changes like this
+
+    --
+    system-a: EXCEPTION: mei put CODE in force on the host, without a second person: boss has left and lin wrote it. Ledger N · DIGEST
+    gives: lin is in group managers
+    gives: kim countersigns changes like this
+    --
+    Changes of it were countersigned by: kim and lin.
+
+    system system-a (production, room system-a)
+      could ask for runbooks on: kim, lin and mei
+      could look at: kim, lin and mei
+      could judge, retry and stop what is stuck on: kim and lin
+
+    system system-z (scratch, room system-z)
+      could ask for runbooks on: kim, lin and mei
+      could look at: kim, lin and mei
+      could judge, retry and stop what is stuck on: kim and lin
+
+    runbook roll-out (on system-a)
+      could be asked for by: kim, lin and mei
+      needed policy managers, whoever asked not counting:
+        1. 1 of kim and lin (group managers)
+    ");
     bot.finish().await;
 }
 
@@ -268,6 +357,28 @@ async fn a_bot_that_was_off_compares_when_it_starts_and_a_catalog_that_names_nob
     change(&bot, "people.yaml", "managers: [kim, lin]", "managers: [boss, kim]");
     recorded(&bot, "access_proposed", 2).await;
     page.push(rest(&bot).await);
-    insta::assert_snapshot!(page.join("\n--\n"), @"");
+    insta::assert_snapshot!(page.join("\n--\n"), @"
+    system-z: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet.
+    gives: lin is in group managers
+    What takes rights away holds already:
+    takes: boss is in group managers no more
+    The catalog that is in force names nobody who countersigns. An operator can, on the host: countersign access accept CODE --as NAME --because REASON.
+    system-a: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet.
+    gives: lin is in group managers
+    What takes rights away holds already:
+    takes: boss is in group managers no more
+    The catalog that is in force names nobody who countersigns. An operator can, on the host: countersign access accept CODE --as NAME --because REASON.
+    --
+    system-a: boss, you do not countersign CODE. An operator can, on the host: countersign access accept CODE --as NAME --because REASON.
+    --
+    system-a: CODE waits no more: what the catalog's files or the rights in force say has changed since.
+    system-z: CODE waits no more: what the catalog's files or the rights in force say has changed since.
+    system-a: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet.
+    gives: boss is in group managers
+    The catalog that is in force names nobody who countersigns. An operator can, on the host: countersign access accept CODE --as NAME --because REASON.
+    system-z: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet.
+    gives: boss is in group managers
+    The catalog that is in force names nobody who countersigns. An operator can, on the host: countersign access accept CODE --as NAME --because REASON.
+    ");
     bot.finish().await;
 }

@@ -79,12 +79,7 @@ async fn moves(tx: &mut Tx, row: &AccessRow, with: VersionEvent) -> Result<RowMa
 ///
 /// # Errors
 /// When the database refuses, or what is in force was changed by other hands.
-pub async fn settle(
-    store: &Store,
-    wanted: &Access,
-    authors: &BTreeSet<PersonId>,
-    because: Because,
-) -> Result<Settled> {
+pub async fn settle(store: &Store, wanted: &Access, authors: &BTreeSet<PersonId>, because: Because) -> Result<Settled> {
     for _ in 0..TRIES {
         let mut tx = store.begin().await?;
         if let Some(settled) = compare(&mut tx, wanted, authors, because).await? {
@@ -106,8 +101,12 @@ async fn compare(
     let Some(before) = tx.lock_access().await? else {
         let new = NewAccess { access: wanted, fingerprint: digest, changed_by: authors, base: None, waits: None };
         let Some(row) = tx.insert_access(new).await? else { return Ok(None) };
-        let what =
-            Happened::AccessBegun { access: row.id, fingerprint: digest, sha256: row.sha256, snapshot: Box::new(wanted.clone()) };
+        let what = Happened::AccessBegun {
+            access: row.id,
+            fingerprint: digest,
+            sha256: row.sha256,
+            snapshot: Box::new(wanted.clone()),
+        };
         tx.record(event(None, what, vec![mark(&row, &row.state, row.version)]));
         return Ok(Some(Settled { in_force: row, waits: Waits::Nothing, began: true }));
     };

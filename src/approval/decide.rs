@@ -1,13 +1,19 @@
 //! Deciding a request, and ending one that nobody decided.
 
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::model::approval::{
+    self as rules, Act, Asked, Case, Count, Delegation, Given, Reason, Refusal, Ruling, Tally,
+};
 use crate::model::catalog::Catalog;
 use crate::model::chat::Account;
-use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
+use crate::model::code::Code;
+use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope, WhoAsked};
 use crate::model::id::{InboxId, PersonId, RequestId};
-use crate::model::plan::{Plan, Sealed};
-use crate::model::request::{Answer, Decision, GrantState, Last, RequestEvent, RequestState, Tally, tally};
+use crate::model::plan::{Plan, PlanPolicy, Sealed};
+use crate::model::request::{Answer, Decision, GrantState, Last, Proof, RequestEvent, RequestState};
 use crate::model::run::RunEvent;
-use crate::store::{Request, Result, Run, StoreError, Tx};
+use crate::store::{Request, Result, Run, StoreError, StoredDecision, StoredGrant, Tx};
 
 /// One person's answer, about to be counted.
 #[derive(Debug)]
@@ -22,6 +28,8 @@ pub struct Decide<'a> {
     pub answer: Answer,
     /// Why, if they said.
     pub reason: Option<String>,
+    /// By what it is known that it is they.
+    pub proof: Proof,
     /// By which line or button.
     pub line: InboxId,
 }
@@ -33,25 +41,37 @@ pub enum DecideOutcome {
     Granted,
     /// It counted, and more people are needed.
     Counted {
-        /// The request.
-        request: Request,
-        /// How many more.
-        missing: u32,
+        /// The request as it was.
+        request: Box<Request>,
+        /// What it waits for now.
+        tally: Tally,
+        /// Whether others are asked now.
+        stage: StageOver,
     },
     /// It was denied, and that ends it.
     Denied,
-    /// The person asked for it themselves (I7).
-    OwnRequest(Request, Plan),
-    /// The person is not asked.
-    NotAsked(Request, Plan),
-    /// The person has decided this already.
-    AlreadyDecided(Request),
-    /// The request is no longer waiting: a late decision changes nothing.
-    Late(Request),
-    /// Its time is over, though nobody has said so yet.
-    TooLate(Request),
-    /// Not all of it has been posted: one cannot agree to what one cannot have seen.
-    NotPosted(Request),
+    /// It changes nothing.
+    Refused(Box<Refused>),
+}
+
+/// Whether an answer completed a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StageOver {
+    /// It did: those of the next are asked.
+    Yes,
+    /// It did not.
+    No,
+}
+
+/// An act that changes nothing, with what is needed to say why.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub why: Refusal,
+    /// The request.
+    pub request: Request,
+    /// Who could answer instead, now.
+    pub asked: Vec<PersonId>,
 }
 
 fn scope(run: &Run) -> Scope {
@@ -77,11 +97,185 @@ fn open_plan(request: &Request, run: &Run) -> Result<Plan> {
             request.code
         )));
     }
-    sealed.open().map_err(|error| StoreError::Refused(error.to_string()))
+    sealed.open().map_err(illegal)
 }
 
 fn illegal(error: impl std::fmt::Display) -> StoreError {
     StoreError::Refused(error.to_string())
+}
+
+fn span(duration: std::time::Duration) -> Result<TimeDelta> {
+    TimeDelta::from_std(duration).map_err(illegal)
+}
+
+/// Everything that an answer to a request depends on, read under its locks.
+struct File {
+    request: Request,
+    grants: Vec<StoredGrant>,
+    run: Run,
+    plan: Plan,
+    policy: PlanPolicy,
+    asked: Option<Vec<Asked>>,
+    stored: Vec<StoredDecision>,
+    given: Vec<Given>,
+    delegations: Vec<Delegation>,
+}
+
+impl File {
+    /// Locks the request, its run's grants and its run, in this order, and reads what stands beside them.
+    async fn lock(tx: &mut Tx, request: RequestId) -> Result<Self> {
+        let request = tx.lock_request(request).await?;
+        let grants = tx.lock_grants(&[request.run]).await?;
+        let run = tx.lock_run(request.run).await?;
+        Self::read(tx, request, grants, run).await
+    }
+
+    async fn read(tx: &mut Tx, request: Request, grants: Vec<StoredGrant>, run: Run) -> Result<Self> {
+        let plan = open_plan(&request, &run)?;
+        let Some(policy) = plan.policy.clone() else {
+            return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
+        };
+        let asked = if request.knows_asked { Some(tx.list_asked(request.id).await?) } else { None };
+        let stored = tx.list_decisions(request.id).await?;
+        let given = stored
+            .iter()
+            .map(|stored| Given { decision: stored.decision.clone(), account: stored.account.clone() })
+            .collect();
+        let delegations = tx.list_delegations().await?;
+        Ok(Self { request, grants, run, plan, policy, asked, stored, given, delegations })
+    }
+
+    fn case(&self) -> Case<'_> {
+        Case {
+            state: &self.request.state,
+            policy: &self.policy,
+            requesters: &self.request.requesters,
+            excluded: self.plan.excluded(),
+            asked: self.asked.as_deref(),
+            given: &self.given,
+            delegations: &self.delegations,
+            expires_at: self.request.expires_at,
+            posted: self.request.posted_at.is_some(),
+        }
+    }
+
+    /// Rules on an act; a request whose run has moved on without it waits no longer.
+    fn rule(&self, person: &PersonId, act: &Act, now: DateTime<Utc>, catalog: &Catalog) -> Ruling {
+        if matches!(self.request.state, RequestState::Pending { .. })
+            && self.run.state.clone().next(RunEvent::Granted).is_err()
+        {
+            return Ruling::Refused(Refusal::Late);
+        }
+        rules::rule(&self.case(), person, act, now, catalog)
+    }
+
+    fn refused(self, why: Refusal, now: DateTime<Utc>, catalog: &Catalog) -> Box<Refused> {
+        let asked = who(&self.case(), catalog, now);
+        Box::new(Refused { why, request: self.request, asked })
+    }
+}
+
+/// Who could answer now, by name.
+fn who(case: &Case<'_>, catalog: &Catalog, now: DateTime<Utc>) -> Vec<PersonId> {
+    if case.asked.is_some() {
+        return case.could_answer(now, catalog).into_iter().collect();
+    }
+    // An older release did not write down whom it asked: whoever the stage names.
+    let stage = case.open_stage(now, catalog).and_then(|stage| usize::try_from(stage).ok());
+    let stage = stage.and_then(|stage| case.policy.stages.get(stage));
+    let named = stage.map(|stage| catalog.people_in(&stage.approvers)).unwrap_or_default();
+    named.into_iter().filter(|person| !case.requesters.contains(person)).collect()
+}
+
+/// Who could answer a request now, in the order of their names; nobody if it does not wait. Locks nothing.
+///
+/// # Errors
+/// When the database refuses, or the stored plan is not the one that was asked for.
+pub async fn who_could_answer(tx: &mut Tx, catalog: &Catalog, request: &Request) -> Result<Vec<PersonId>> {
+    let Some(run) = tx.find_run(request.run).await? else { return Ok(Vec::new()) };
+    let file = File::read(tx, request.clone(), Vec::new(), run).await?;
+    Ok(who(&file.case(), catalog, tx.now()))
+}
+
+/// For what a request waits now; `None` if it does not wait.
+///
+/// # Errors
+/// As [`who_could_answer`].
+pub async fn waits_for(tx: &mut Tx, catalog: &Catalog, request: &Request) -> Result<Option<Tally>> {
+    if !matches!(request.state, RequestState::Pending { .. }) {
+        return Ok(None);
+    }
+    let Some(run) = tx.find_run(request.run).await? else { return Ok(None) };
+    let file = File::read(tx, request.clone(), Vec::new(), run).await?;
+    Ok(Some(file.case().waits_for(tx.now(), catalog)))
+}
+
+/// A request whose stage begins.
+#[derive(Debug)]
+pub struct Begin<'a> {
+    /// The request.
+    pub request: RequestId,
+    /// Its code.
+    pub code: Code,
+    /// Its run.
+    pub run: &'a Run,
+    /// Its plan.
+    pub plan: &'a Plan,
+    /// Who counts as having asked.
+    pub requesters: &'a [PersonId],
+    /// The stage, counted from 0.
+    pub stage: u32,
+    /// Until when the whole request waits.
+    pub request_expires_at: DateTime<Utc>,
+    /// By which line, if by one.
+    pub line: Option<InboxId>,
+}
+
+/// Until when a stage that begins now waits: as long as the request does, or less if it says so itself.
+pub fn stage_expires_at(policy: &PlanPolicy, stage: u32, request: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+    let own = usize::try_from(stage).ok().and_then(|stage| policy.stages.get(stage)).and_then(|stage| stage.expires());
+    let own = own.and_then(|own| TimeDelta::from_std(own).ok()).and_then(|own| now.checked_add_signed(own));
+    own.map_or(request, |own| own.min(request))
+}
+
+/// Begins a stage: writes down whom it asks and until when, with the event that says so. Returns who is asked, by name.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Result<Vec<PersonId>> {
+    let Begin { request, code, run, plan, requesters, stage, request_expires_at, line } = begin;
+    let Some(policy) = &plan.policy else {
+        return Err(StoreError::Refused(format!("the plan of request {code} names no policy")));
+    };
+    let expires_at = stage_expires_at(policy, stage, request_expires_at, tx.now());
+    tx.begin_stage(request, expires_at).await?;
+    let delegations = tx.list_delegations().await?;
+    let asked = rules::whom_to_ask(catalog, policy, stage, requesters, plan.excluded(), &delegations, tx.now());
+    ask(tx, run, request, code, stage, &asked, expires_at, line).await?;
+    let mut people: Vec<PersonId> = asked.into_iter().map(|asked| asked.person).collect();
+    people.sort();
+    people.dedup();
+    Ok(people)
+}
+
+/// Writes down that people are asked, with the event that says so.
+#[expect(clippy::too_many_arguments, reason = "the columns of one row and its event")]
+pub(super) async fn ask(
+    tx: &mut Tx,
+    run: &Run,
+    request: RequestId,
+    code: Code,
+    stage: u32,
+    asked: &[Asked],
+    expires_at: DateTime<Utc>,
+    line: Option<InboxId>,
+) -> Result<()> {
+    tx.insert_asked(request, asked).await?;
+    let people =
+        asked.iter().map(|asked| WhoAsked { person: asked.person.clone(), because: asked.because.clone() }).collect();
+    let what = Happened::PeopleAsked { request, code, run: run.id, stage, people, expires_at };
+    tx.record(event(run, line, what, Vec::new()));
+    Ok(())
 }
 
 /// Counts one person's answer. Locks the request first; whoever comes second sees what the first did. Every state change
@@ -90,155 +284,136 @@ fn illegal(error: impl std::fmt::Display) -> StoreError {
 /// # Errors
 /// When the database refuses, or the stored plan is not the one that was asked for.
 pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Result<DecideOutcome> {
-    let request = tx.lock_request(decide.request).await?;
-    let RequestState::Pending { stage } = request.state else {
-        return Ok(DecideOutcome::Late(request));
+    let Decide { request, person, account, answer, reason, proof, line } = decide;
+    let file = File::lock(tx, request).await?;
+    let now = tx.now();
+    let said = if reason.is_some() { Reason::Given } else { Reason::Missing };
+    let act = Act::Answer { answer, reason: said, proof };
+    let (decision, count) = match file.rule(person, &act, now, catalog) {
+        Ruling::Counts { decision, count } => {
+            if !tx.insert_decision(file.request.id, &decision, account, reason.as_deref(), line).await? {
+                return Ok(DecideOutcome::Refused(file.refused(Refusal::AlreadyDecided, now, catalog)));
+            }
+            (Some(decision), count)
+        }
+        Ruling::Settles { count } => (None, count),
+        Ruling::Refused(why) => return Ok(DecideOutcome::Refused(file.refused(why, now, catalog))),
+        Ruling::TakenBack { .. } | Ruling::SentBack => {
+            return Err(StoreError::Refused("an answer was ruled on as something else".to_owned()));
+        }
     };
-    if tx.now() >= request.expires_at {
-        return Ok(DecideOutcome::TooLate(request));
-    }
-    if request.posted_at.is_none() {
-        return Ok(DecideOutcome::NotPosted(request));
-    }
-    let grants = tx.lock_grants(&[request.run]).await?;
-    let run = tx.lock_run(request.run).await?;
-    if run.state.clone().next(RunEvent::Granted).is_err() {
-        return Ok(DecideOutcome::Late(request));
-    }
-    let plan = open_plan(&request, &run)?;
-    let Some(policy) = plan.policy.clone() else {
-        return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
+    let RequestState::Pending { stage } = file.request.state else {
+        return Ok(DecideOutcome::Refused(file.refused(Refusal::Late, now, catalog)));
     };
-    let Some(asked) = usize::try_from(stage).ok().and_then(|stage| policy.stages.get(stage)) else {
-        return Err(StoreError::Refused(format!("request {} waits for a stage that its policy lacks", request.code)));
-    };
-    if request.requesters.contains(decide.person) {
-        return Ok(DecideOutcome::OwnRequest(request, plan));
-    }
-    // Live, and may only narrow: the person must hold the frozen right now (I13).
-    if !catalog.includes(&asked.approvers, decide.person) {
-        return Ok(DecideOutcome::NotAsked(request, plan));
-    }
-    let decision = Decision { person: decide.person.clone(), stage, answer: decide.answer };
-    if !tx.insert_decision(request.id, &decision, decide.account, decide.reason.as_deref(), decide.line).await? {
-        return Ok(DecideOutcome::AlreadyDecided(request));
-    }
-    // Counted anew from the rows. Whoever has lost the right since, or whose account is now somebody else's, no longer
-    // counts (I13).
-    let decisions: Vec<Decision> = tx
-        .list_decisions(request.id)
-        .await?
-        .into_iter()
-        .filter(|stored| catalog.person_of(&stored.account).is_some_and(|person| person.name == stored.decision.person))
-        .map(|stored| stored.decision)
-        .collect();
-    let counted = tally(&policy.stages, &request.requesters, &decisions, |stage, person| {
-        catalog.includes(&stage.approvers, person)
-    });
     // Moves to the next stage belong to the decision that completed the one before.
+    let next = match count.tally {
+        Tally::Waiting { stage: at, .. } if at > stage => Some(at),
+        Tally::Waiting { .. } | Tally::Agreed | Tally::Denied => None,
+    };
     let mut rows = Vec::new();
-    if let Tally::Waiting { stage: now_at, .. } = counted
-        && now_at > stage
-    {
-        let to = request.state.clone().next(RequestEvent::StageComplete { last: Last::No }).map_err(illegal)?;
-        let version = tx.move_request(&request, &to).await?;
-        rows.push(RowMark::request(request.id, to.name(), version));
+    if next.is_some() {
+        let to = file.request.state.clone().next(RequestEvent::StageComplete { last: Last::No }).map_err(illegal)?;
+        let version = tx.move_request(&file.request, &to).await?;
+        rows.push(RowMark::request(file.request.id, to.name(), version));
     }
-    tx.record(event(
-        &run,
-        Some(decide.line),
-        Happened::Decided {
-            request: request.id,
-            code: request.code,
+    if let Some(Decision { person, stage, answer, on_behalf_of, proof }) = decision {
+        let what = Happened::Decided {
+            request: file.request.id,
+            code: file.request.code,
             stage,
-            person: decide.person.clone(),
-            account: decide.account.clone(),
-            answer: decide.answer,
-            reason: decide.reason.clone(),
-        },
-        rows,
-    ));
-    match counted {
+            person,
+            account: account.clone(),
+            answer,
+            reason: reason.clone(),
+            on_behalf_of,
+            proof,
+        };
+        tx.record(event(&file.run, Some(line), what, rows));
+    }
+    match count.tally {
         Tally::Denied => {
-            let by = decide.person.clone();
-            let to = request
-                .state
-                .clone()
-                .next(RequestEvent::Denied { by: by.clone(), why: decide.reason.clone() })
-                .map_err(illegal)?;
-            let version = tx.move_request(&request, &to).await?;
-            let mut rows = vec![RowMark::request(request.id, to.name(), version)];
-            rows.extend(
-                move_run_with_request(
-                    tx,
-                    &request,
-                    &run,
-                    RunEvent::Denied { by: by.clone(), why: decide.reason.clone() },
-                    Some(decide.line),
-                )
-                .await?,
-            );
-            tx.record(event(
-                &run,
-                Some(decide.line),
-                Happened::RequestDenied {
-                    request: request.id,
-                    code: request.code,
-                    run: run.id,
-                    by,
-                    why: decide.reason,
-                },
-                rows,
-            ));
+            deny(tx, &file, person, reason, line).await?;
             Ok(DecideOutcome::Denied)
         }
-        Tally::Waiting { missing, .. } => Ok(DecideOutcome::Counted { request, missing }),
-        Tally::Agreed => {
-            let to = request.state.clone().next(RequestEvent::StageComplete { last: Last::Yes }).map_err(illegal)?;
-            let version = tx.move_request(&request, &to).await?;
-            let mut rows = vec![RowMark::request(request.id, to.name(), version)];
-            // A further approval of the same run takes the place of the earlier one.
-            for earlier in &grants {
-                let version = tx.move_grant(earlier, GrantState::Revoked).await?;
-                tx.record(event(
-                    &run,
-                    Some(decide.line),
-                    Happened::GrantEnded { grant: earlier.id, run: run.id, state: "revoked".to_owned() },
-                    vec![RowMark::grant(earlier.id, "revoked", version)],
-                ));
-            }
-            let valid = chrono::TimeDelta::from_std(policy.valid_for()).map_err(illegal)?;
-            let valid_until = tx.now() + valid;
-            let grant = tx.insert_grant(&request, valid_until).await?;
-            rows.push(RowMark::grant(grant, "granted", 1));
-            let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
-            let version = tx.move_run(&run, &to, Some(decide.line)).await?;
-            rows.push(RowMark::run(run.id, to.name(), version));
-            // Those whose answer counted: not who has lost the right since.
-            let counted = |decision: &&Decision| {
-                let stage = usize::try_from(decision.stage).ok().and_then(|stage| policy.stages.get(stage));
-                stage.is_some_and(|stage| catalog.includes(&stage.approvers, &decision.person))
-                    && !request.requesters.contains(&decision.person)
+        Tally::Waiting { .. } => {
+            let over = if let Some(stage) = next {
+                let whole = span(file.policy.expires())?;
+                let begin = Begin {
+                    request: file.request.id,
+                    code: file.request.code,
+                    run: &file.run,
+                    plan: &file.plan,
+                    requesters: &file.request.requesters,
+                    stage,
+                    request_expires_at: file.request.asked_at + whole,
+                    line: Some(line),
+                };
+                begin_stage(tx, catalog, begin).await?;
+                StageOver::Yes
+            } else {
+                StageOver::No
             };
-            let by = decisions.iter().filter(counted).map(|decision| decision.person.clone()).collect();
-            tx.record(event(
-                &run,
-                Some(decide.line),
-                Happened::RequestGranted {
-                    request: request.id,
-                    code: request.code,
-                    run: run.id,
-                    grant,
-                    digest: request.digest,
-                    by,
-                    automatic: None,
-                    valid_until,
-                },
-                rows,
-            ));
+            Ok(DecideOutcome::Counted { request: Box::new(file.request), tally: count.tally, stage: over })
+        }
+        Tally::Agreed => {
+            grant(tx, &file, count, line).await?;
             Ok(DecideOutcome::Granted)
         }
     }
+}
+
+/// Ends a request that as many denied as end it.
+async fn deny(tx: &mut Tx, file: &File, by: &PersonId, why: Option<String>, line: InboxId) -> Result<()> {
+    let File { request, run, .. } = file;
+    let to = request.state.clone().next(RequestEvent::Denied { by: by.clone(), why: why.clone() }).map_err(illegal)?;
+    let version = tx.move_request(request, &to).await?;
+    let mut rows = vec![RowMark::request(request.id, to.name(), version)];
+    let moved = RunEvent::Denied { by: by.clone(), why: why.clone() };
+    rows.extend(move_run_with_request(tx, request, run, moved, Some(line)).await?);
+    let by = by.clone();
+    let what = Happened::RequestDenied { request: request.id, code: request.code, run: run.id, by, why };
+    tx.record(event(run, Some(line), what, rows));
+    Ok(())
+}
+
+/// Grants a request that has all the agreement it needs.
+async fn grant(tx: &mut Tx, file: &File, count: Count, line: InboxId) -> Result<()> {
+    let File { request, grants, run, policy, .. } = file;
+    let to = request.state.clone().next(RequestEvent::StageComplete { last: Last::Yes }).map_err(illegal)?;
+    let version = tx.move_request(request, &to).await?;
+    let mut rows = vec![RowMark::request(request.id, to.name(), version)];
+    // A further approval of the same run takes the place of the earlier one.
+    for earlier in grants {
+        let version = tx.move_grant(earlier, GrantState::Revoked).await?;
+        let what = Happened::GrantEnded { grant: earlier.id, run: run.id, state: "revoked".to_owned() };
+        tx.record(event(run, Some(line), what, vec![RowMark::grant(earlier.id, "revoked", version)]));
+    }
+    let (start_by, valid_until) = times(policy, tx.now())?;
+    let grant = tx.insert_grant(request, start_by, valid_until).await?;
+    rows.push(RowMark::grant(grant, "granted", 1));
+    let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
+    let version = tx.move_run(run, &to, Some(line)).await?;
+    rows.push(RowMark::run(run.id, to.name(), version));
+    let what = Happened::RequestGranted {
+        request: request.id,
+        code: request.code,
+        run: run.id,
+        grant,
+        digest: request.digest,
+        by: count.by,
+        automatic: None,
+        valid_until,
+        start_by: Some(start_by),
+        relaxed: count.relaxed.into_iter().collect(),
+    };
+    tx.record(event(run, Some(line), what, rows));
+    Ok(())
+}
+
+/// The latest start and the latest end of what is granted now.
+fn times(policy: &PlanPolicy, now: DateTime<Utc>) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
+    let valid_until = now + span(policy.valid_for())?;
+    Ok(((now + span(policy.starts_within())?).min(valid_until), valid_until))
 }
 
 /// Grants the request of a run that a trigger asked for, if the policy in the plan's own bytes names that trigger. The
@@ -261,9 +436,8 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
     }
     let version = tx.move_request(&request, &granted).await?;
     let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
-    let valid = chrono::TimeDelta::from_std(policy.valid_for()).map_err(illegal)?;
-    let valid_until = tx.now() + valid;
-    let grant = tx.insert_grant(&request, valid_until).await?;
+    let (start_by, valid_until) = times(policy, tx.now())?;
+    let grant = tx.insert_grant(&request, start_by, valid_until).await?;
     rows.push(RowMark::grant(grant, "granted", 1));
     let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
     let version = tx.move_run(&run, &to, None).await?;
@@ -280,10 +454,95 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
             by: Vec::new(),
             automatic: Some(trigger),
             valid_until,
+            start_by: Some(start_by),
+            relaxed: Vec::new(),
         },
         rows,
     ));
     Ok(true)
+}
+
+/// What came of taking an answer back, or of sending a request back. Refusals are outcomes.
+#[derive(Debug)]
+pub enum BackOutcome {
+    /// It is done.
+    Done,
+    /// It changes nothing.
+    Refused(Box<Refused>),
+}
+
+/// Takes a person's own answer back, as long as the request waits.
+///
+/// # Errors
+/// As [`decide`].
+pub async fn take_back(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    request: RequestId,
+    person: &PersonId,
+    account: &Account,
+    line: InboxId,
+) -> Result<BackOutcome> {
+    let file = File::lock(tx, request).await?;
+    let now = tx.now();
+    let decision = match file.rule(person, &Act::TakeBack, now, catalog) {
+        Ruling::TakenBack { decision } => decision,
+        Ruling::Refused(why) => return Ok(BackOutcome::Refused(file.refused(why, now, catalog))),
+        Ruling::Counts { .. } | Ruling::Settles { .. } | Ruling::SentBack => {
+            return Err(StoreError::Refused("taking back was ruled on as something else".to_owned()));
+        }
+    };
+    let given_by = file.stored.iter().find(|stored| stored.decision == decision).map(|stored| stored.line);
+    let Some(given_by) = given_by else {
+        return Ok(BackOutcome::Refused(file.refused(Refusal::NothingToTakeBack, now, catalog)));
+    };
+    if !tx.take_decision_back(file.request.id, &decision, line).await? {
+        return Ok(BackOutcome::Refused(file.refused(Refusal::NothingToTakeBack, now, catalog)));
+    }
+    let what = Happened::DecisionTakenBack {
+        request: file.request.id,
+        code: file.request.code,
+        stage: decision.stage,
+        person: person.clone(),
+        account: account.clone(),
+        line: given_by,
+    };
+    tx.record(event(&file.run, Some(line), what, Vec::new()));
+    Ok(BackOutcome::Done)
+}
+
+/// Sends a request back to whoever asked, because somebody who is asked wants something else. Its run ends with it.
+///
+/// # Errors
+/// As [`decide`].
+pub async fn send_back(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    request: RequestId,
+    person: &PersonId,
+    why: String,
+    line: InboxId,
+) -> Result<BackOutcome> {
+    let file = File::lock(tx, request).await?;
+    let now = tx.now();
+    match file.rule(person, &Act::WantChange, now, catalog) {
+        Ruling::SentBack => {}
+        Ruling::Refused(why) => return Ok(BackOutcome::Refused(file.refused(why, now, catalog))),
+        Ruling::Counts { .. } | Ruling::Settles { .. } | Ruling::TakenBack { .. } => {
+            return Err(StoreError::Refused("sending back was ruled on as something else".to_owned()));
+        }
+    }
+    let File { request, run, .. } = &file;
+    let by = person.clone();
+    let back = RequestEvent::ChangesRequested { by: by.clone(), why: why.clone() };
+    let to = request.state.clone().next(back).map_err(illegal)?;
+    let version = tx.move_request(request, &to).await?;
+    let mut rows = vec![RowMark::request(request.id, to.name(), version)];
+    let moved = RunEvent::Withdrawn { by: by.clone() };
+    rows.extend(move_run_with_request(tx, request, run, moved, Some(line)).await?);
+    let what = Happened::RequestSentBack { request: request.id, code: request.code, run: run.id, by, why };
+    tx.record(event(run, Some(line), what, rows));
+    Ok(BackOutcome::Done)
 }
 
 /// A request to start takes its run with it; one to retry leaves the run as stuck as it was.
@@ -309,6 +568,15 @@ pub enum Ending {
     Expired,
     /// Somebody took it back.
     Withdrawn(PersonId),
+    /// Another took its place.
+    Superseded {
+        /// Who asked for the other.
+        by: PersonId,
+        /// The other.
+        newer: RequestId,
+        /// Its code.
+        newer_code: Code,
+    },
 }
 
 /// A request about to end without a decision.
@@ -331,8 +599,8 @@ pub enum EndOutcome {
     NotWaiting(Box<Request>),
 }
 
-/// Ends a request that waits: because its time is over, or because it was taken back. Its run ends with it, unless the
-/// request was to retry.
+/// Ends a request that waits: because its time is over, or because it was taken back or another took its place. Its run ends
+/// with it, unless the request was to retry.
 ///
 /// # Errors
 /// When the database refuses, or the stored plan is not the one that was asked for.
@@ -345,16 +613,20 @@ pub async fn end(tx: &mut Tx, end: End) -> Result<EndOutcome> {
     }
     let run = tx.lock_run(request.run).await?;
     open_plan(&request, &run)?;
+    let (id, code) = (request.id, request.code);
     let (request_event, run_event, what) = match end.ending {
-        Ending::Expired => (
-            RequestEvent::Expired,
-            RunEvent::Expired,
-            Happened::RequestExpired { request: request.id, code: request.code, run: run.id },
-        ),
+        Ending::Expired => {
+            (RequestEvent::Expired, RunEvent::Expired, Happened::RequestExpired { request: id, code, run: run.id })
+        }
         Ending::Withdrawn(by) => (
             RequestEvent::Withdrawn { by: by.clone() },
             RunEvent::Withdrawn { by: by.clone() },
-            Happened::RequestWithdrawn { request: request.id, code: request.code, run: run.id, by },
+            Happened::RequestWithdrawn { request: id, code, run: run.id, by },
+        ),
+        Ending::Superseded { by, newer, newer_code } => (
+            RequestEvent::Superseded { by: newer },
+            RunEvent::Withdrawn { by: by.clone() },
+            Happened::RequestSuperseded { request: id, code, run: run.id, by, newer, newer_code },
         ),
     };
     let to = request.state.clone().next(request_event).map_err(illegal)?;

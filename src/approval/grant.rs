@@ -1,8 +1,9 @@
 //! The proof that a run may start an attempt.
 
+use crate::model::approval::{Rules, Tally, tally};
 use crate::model::id::{Digest, GrantId, PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, PlanError, PlanPolicy, Sealed};
-use crate::model::request::{Decision, GrantState, Tally, tally};
+use crate::model::request::{Answer, Decision, GrantState};
 use crate::store::StoredGrant;
 
 /// Proof that this run may start attempts of this plan. Its fields are private and [`derive()`] is its only maker: whoever
@@ -98,7 +99,7 @@ pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Resul
     if stored.state != GrantState::Granted {
         return Err(GrantError::NotInForce(stored.state.name()));
     }
-    if now >= stored.expires_at {
+    if now >= stored.expires_at || now >= stored.start_by {
         return Err(GrantError::Lapsed);
     }
     let plan = sealed.open()?;
@@ -106,10 +107,16 @@ pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Resul
     if starts_by_itself(stored, policy) {
         return Ok((grant(stored, &plan), plan));
     }
-    let decisions: Vec<Decision> = stored.decisions.iter().map(|stored| stored.decision.clone()).collect();
     // Whether each person was asked, and still belonged, was checked with the live catalog when the decision was made and
-    // when the grant was: a row of `decision` is the record of the first, the grant's row of the second.
-    if tally(&policy.stages, &stored.requesters, &decisions, |_, _| true) != Tally::Agreed {
+    // when the grant was: a row of `decision` is the record of the first, the grant's row of the second. What can be seen
+    // without a catalog is seen again: that a stage which wants a passkey has one.
+    let rules = Rules::new(policy, &stored.requesters, plan.excluded());
+    let proved = |decision: &Decision| {
+        let stage = usize::try_from(decision.stage).ok().and_then(|stage| policy.stages.get(stage));
+        stage.is_some_and(|stage| decision.answer == Answer::Deny || !stage.step_up || !decision.proof.is_chat())
+    };
+    let decisions = stored.decisions.iter().map(|stored| &stored.decision);
+    if tally(&rules, decisions, proved).tally != Tally::Agreed {
         return Err(GrantError::NotAgreed);
     }
     Ok((grant(stored, &plan), plan))
@@ -194,9 +201,9 @@ mod tests {
 
     use super::*;
     use crate::model::catalog::{Stage, Subject};
-    use crate::model::id::{PersonId, PolicyName, RunbookName, SystemName, TriggerName};
+    use crate::model::id::{InboxId, PersonId, PolicyName, RunbookName, SystemName, TriggerName};
     use crate::model::plan::{PLAN_VERSION, Telling};
-    use crate::model::request::Answer;
+    use crate::model::policy::Delegating;
     use crate::store::StoredDecision;
 
     fn grant(retry_step: Option<u32>, rules: &[(bool, u32)]) -> Grant {
@@ -206,12 +213,17 @@ mod tests {
     }
 
     fn granted(trigger: Option<&str>, automatic: &[&str]) -> StoredGrant {
-        let stage = Stage { approvers: vec![Subject::Person(PersonId::new("boss"))], quorum: 1 };
+        let stage = Stage::new(vec![Subject::Person(PersonId::new("boss"))], 1);
         let policy = PlanPolicy {
             name: PolicyName::new("managers"),
             stages: vec![stage],
             expires_ms: 1,
+            starts_within_ms: None,
             valid_for_ms: 1,
+            relaxed: Vec::new(),
+            exclude_author: false,
+            delegating: Delegating::Allowed,
+            needs: Vec::new(),
             automatic: automatic.iter().map(|name| TriggerName::new(*name)).collect(),
             text: String::new(),
         };
@@ -229,6 +241,7 @@ mod tests {
             targets: Vec::new(),
             files: BTreeMap::new(),
             policy: Some(policy),
+            author: None,
             steps: Vec::new(),
             telling: Telling::Steps,
         };
@@ -241,6 +254,7 @@ mod tests {
             digest: sealed.digest(),
             state: GrantState::Granted,
             expires_at: DateTime::UNIX_EPOCH + TimeDelta::hours(1),
+            start_by: DateTime::UNIX_EPOCH + TimeDelta::minutes(10),
             requesters: vec![PersonId::new("mei")],
             retry_step: None,
             trigger: trigger.map(TriggerName::new),
@@ -250,8 +264,9 @@ mod tests {
     }
 
     fn said(person: &str, answer: Answer) -> StoredDecision {
-        let decision = Decision { person: PersonId::new(person), stage: 0, answer };
-        StoredDecision { decision, account: "local:trial:x".parse().expect("an account"), at: DateTime::UNIX_EPOCH }
+        let decision = Decision::new(PersonId::new(person), 0, answer);
+        let (account, at) = ("local:trial:x".parse().expect("an account"), DateTime::UNIX_EPOCH);
+        StoredDecision { decision, account, at, line: InboxId(1), reason: None, taken_back_at: None }
     }
 
     #[test]
@@ -267,6 +282,8 @@ mod tests {
         assert!(!derives(&changed), "the plan's bytes are what counts");
         let lapsed = StoredGrant { expires_at: DateTime::UNIX_EPOCH, ..granted(Some("down"), &["down"]) };
         assert!(!derives(&lapsed));
+        let late = StoredGrant { start_by: DateTime::UNIX_EPOCH, ..granted(Some("down"), &["down"]) };
+        assert!(!derives(&late), "its latest start is over");
     }
 
     #[test]

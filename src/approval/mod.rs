@@ -1,6 +1,7 @@
 //! Who has agreed to what: the only maker of a [`Grant`].
 //!
-//! What lives here: deciding a request, ending one, countersigning a change of who may do what (`access`), and deriving the proof that a run may start an attempt. What does not:
+//! What lives here: asking people, deciding a request, ending one, countersigning a change of who may do what (`access`),
+//! and deriving the proof that a run may start an attempt. What does not:
 //! wording (`text`), finding out which request a line means (`flow`), starting anything (`engine`).
 //!
 //! Keeps I1 (a Grant is derived from the decisions inside the transaction that uses it, after the digest was computed anew
@@ -12,8 +13,11 @@ mod decide;
 mod grant;
 
 pub use access::{
-    AccessAnswer, AccessOutcome, Accepted, Because, Countersigners, Settled, Waits, accept, countersign, countersigners,
-    settle, standing,
+    Accepted, AccessAnswer, AccessOutcome, Because, Countersigners, Settled, Waits, accept, countersign,
+    countersigners, settle, standing,
 };
-pub use decide::{Decide, DecideOutcome, End, EndOutcome, Ending, decide, end, grant_automatic};
+pub use decide::{
+    BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, StageOver, begin_stage, decide, end,
+    grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
+};
 pub use grant::{After, Grant, GrantError, Step, derive};

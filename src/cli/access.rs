@@ -20,7 +20,9 @@ pub enum Command {
     #[command(after_help = "Example: countersign access show --data ./data")]
     Show(ShowArgs),
     /// Put what waits in force without a second person. The ledger keeps it as an exception, and the room is told.
-    #[command(after_help = "Example: countersign access accept 7K3F --as mei --because \"boss has left\" --data ./data")]
+    #[command(
+        after_help = "Example: countersign access accept 7K3F --as mei --because \"boss has left\" --data ./data"
+    )]
     Accept(AcceptArgs),
 }
 

@@ -26,7 +26,9 @@ pub enum Command {
     /// Write every event as one line of JSON, with all that is needed to recompute the chain.
     Export(ExportArgs),
     /// Say who could ask for what and who could approve it at a moment, from the ledger alone.
-    #[command(after_help = "Example: countersign audit access --at 2026-12-24T03:00Z --runbook start-service --data ./data")]
+    #[command(
+        after_help = "Example: countersign audit access --at 2026-12-24T03:00Z --runbook start-service --data ./data"
+    )]
     Access(AccessArgs),
 }
 
@@ -197,7 +199,8 @@ mod tests {
     #[test]
     fn a_moment_is_read_as_people_write_it() {
         let read = |text: &str| text.parse::<Moment>().map(|Moment(at)| at.to_rfc3339());
-        for text in ["2026-12-24T03:00:00Z", "2026-12-24T03:00Z", "2026-12-24T11:00+08:00", "2026-12-24T11:00:00+08:00"] {
+        for text in ["2026-12-24T03:00:00Z", "2026-12-24T03:00Z", "2026-12-24T11:00+08:00", "2026-12-24T11:00:00+08:00"]
+        {
             assert_eq!(read(text).as_deref(), Ok("2026-12-24T03:00:00+00:00"), "{text}");
         }
         assert_eq!(read("2026-12-24").as_deref(), Ok("2026-12-24T00:00:00+00:00"));

@@ -26,8 +26,8 @@ use crate::config::{Database, Flags, Settings};
 use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
 use crate::flow::{
-    App, Countersigning, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, incident_rooms, make_plan, mending_line,
-    room_sink, watch, watch_catalog,
+    App, Countersigning, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, incident_rooms, make_plan,
+    mending_line, room_sink, watch, watch_catalog,
 };
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Catalog, Probe, StepAction};

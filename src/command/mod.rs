@@ -50,6 +50,7 @@ mod open;
 mod pause;
 mod phrase;
 mod ping;
+mod reason;
 mod refuse;
 mod reopen;
 mod report;
@@ -57,7 +58,9 @@ mod requests;
 mod resolve;
 mod resume;
 mod retry;
+mod revoke;
 mod run;
+mod send_back;
 mod show;
 mod status;
 mod stop;
@@ -69,7 +72,9 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use crate::model::command::{AccessShown, Anew, Command, ParseError, Parsed, Shown, Span, ValueError, Verdict, Wants};
+pub use crate::model::command::{
+    AccessShown, Anew, Command, ParseError, Parsed, Shown, Span, ValueError, Verdict, Wants,
+};
 pub use crate::model::phrase::{clash, first_words, shadows};
 pub use run::named_run;
 
@@ -257,7 +262,9 @@ fn built_in(line: &Line<'_>) -> Reading {
         "resolve" => resolve::read(line),
         "resume" => resume::read(line),
         "retry" => retry::read(line),
+        "revoke" => revoke::read(line),
         "run" => run::read(line),
+        "send" | "request" => send_back::read(line),
         "show" => show::read(line),
         "status" => status::read(line),
         "stop" => stop::read(line),
@@ -297,6 +304,8 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Run { .. }
         | Command::Approve { .. }
         | Command::Deny { .. }
+        | Command::SendBack { .. }
+        | Command::Revoke { reason: Some(_), .. }
         | Command::Judge { .. }
         | Command::Incidents
         | Command::Open { .. }
@@ -312,6 +321,7 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Reopen { reason: Some(_), .. } => false,
         Command::Again
         | Command::Withdraw { .. }
+        | Command::Revoke { reason: None, .. }
         | Command::Stop { .. }
         | Command::Retry { .. }
         | Command::Ack { .. }

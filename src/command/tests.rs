@@ -72,6 +72,7 @@ pub(crate) fn runbook(name: &str, title: &str, say: &[&str], params: Vec<Param>)
         params,
         system: None,
         approval: None,
+        author: None,
         steps: vec![step],
         source: source(),
     };
@@ -312,7 +313,7 @@ fn checks_of_services() {
 
 #[test]
 fn a_decision_is_the_whole_line() {
-    let approve = Command::Approve { code: None };
+    let approve = Command::Approve { code: None, reason: None };
     for text in [
         "approve",
         "approved",
@@ -330,7 +331,7 @@ fn a_decision_is_the_whole_line() {
         assert_eq!(command(text), approve, "{text}");
     }
     for text in ["approve 7K3F", "approved 7k3f", "approved 7k3f, thanks.", "@countersign approve 7K3F"] {
-        assert_eq!(command(text), Command::Approve { code: Some(code("7K3F")) }, "{text}");
+        assert_eq!(command(text), Command::Approve { code: Some(code("7K3F")), reason: None }, "{text}");
     }
     let deny = |code: Option<&str>, reason: Option<&str>| Command::Deny {
         code: code.and_then(Code::parse),
@@ -1095,9 +1096,11 @@ fn help_names_what_one_may_run_and_every_built_in() {
     status   How the systems of this room are, and what is under way
     what happened [INC-7]   What failed, what was tried, where it stands
     requests   What waits for approval here
-    approve [CODE]   Agree to what was asked
+    approve [CODE] [because REASON]   Agree to what was asked
     deny [CODE] [because REASON]   Refuse what was asked
-    withdraw [CODE]   Take your own request back
+    withdraw [CODE]   Take your own request or your own answer back
+    send back [CODE] because REASON   Want something else than what was asked
+    revoke [CODE] [because REASON]   Take an approval away before the run has begun
     again   Repeat the last asking here, as a new one
     show CODE|run NUMBER   Show a request or a run
     stop [run NUMBER]   End a run at once
@@ -1124,6 +1127,7 @@ fn help_names_what_one_may_run_and_every_built_in() {
         let word = match *word {
             "approved" => "approve",
             "denied" => "deny",
+            "request" => "send",
             "who" => "whoami",
             word => word,
         };

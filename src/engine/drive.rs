@@ -138,6 +138,7 @@ async fn give_up(shared: &Shared, run: &Run, attempts: &[Attempt], found: Digest
                 done: of(true),
                 unknown: of(false),
                 not_started: vec![],
+                revoked: None,
             }
         }
         _ => {
@@ -642,5 +643,5 @@ pub(super) fn stopped(run: RunId, by: crate::model::id::PersonId, plan: &Plan, a
             None => not_started.push(step),
         }
     }
-    Happened::RunStopped { run, by, done, unknown, not_started }
+    Happened::RunStopped { run, by, done, unknown, not_started, revoked: None }
 }

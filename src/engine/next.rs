@@ -155,6 +155,7 @@ mod tests {
             targets: Vec::new(),
             files: Default::default(),
             policy: None,
+            author: None,
             steps,
             telling: Telling::Steps,
         }

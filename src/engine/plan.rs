@@ -200,7 +200,12 @@ pub fn plan(
                 name: policy.name.clone(),
                 stages: policy.stages.clone(),
                 expires_ms: milliseconds(policy.expires),
+                starts_within_ms: Some(milliseconds(policy.starts_within)),
                 valid_for_ms: milliseconds(policy.valid_for),
+                relaxed: policy.relaxed.clone(),
+                exclude_author: policy.exclude_author,
+                delegating: policy.delegating,
+                needs: Vec::new(),
                 automatic: policy.automatic.clone(),
                 text: policy.text.clone(),
             })
@@ -233,6 +238,7 @@ pub fn plan(
         targets: maker.targets,
         files: maker.files,
         policy,
+        author: runbook.author.clone(),
         steps,
         telling: Telling::Steps,
     })
@@ -276,6 +282,7 @@ pub fn plan_is(
         targets: maker.targets,
         files: maker.files,
         policy: None,
+        author: None,
         steps: vec![PlanStep {
             name: "Ask".to_owned(),
             privileged: false,

@@ -3,7 +3,8 @@
 //! Keeps I3: judging is never by the requester alone; a further attempt needs a request of its own (`flow` makes it).
 
 use super::drive::stopped;
-use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
+use crate::model::code::Code;
+use crate::model::event::{Happened, NewEvent, Record, Revoked, RowMark, Scope};
 use crate::model::id::{InboxId, PersonId, RunId};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::request::{GrantState, RequestEvent, RequestState};
@@ -92,6 +93,57 @@ pub async fn stop(tx: &mut Tx, run: RunId, by: &PersonId, line: InboxId) -> Resu
         tx.record(event(&run, line, stopped(run.id, by.clone(), &plan, &attempts), mark));
         Ok(StopOutcome::Stopped)
     }
+}
+
+/// An approval about to be taken away.
+#[derive(Debug)]
+pub struct Revoke<'a> {
+    /// Whose.
+    pub run: RunId,
+    /// The code of its request.
+    pub code: Code,
+    /// Who takes it away.
+    pub by: &'a PersonId,
+    /// Why, if they say; redacted.
+    pub why: Option<String>,
+}
+
+/// What came of `revoke`.
+#[derive(Debug)]
+pub enum RevokeOutcome {
+    /// The approval is gone, and the run is over.
+    Revoked,
+    /// The run has begun, or is over.
+    Begun(Box<Run>),
+}
+
+/// Takes the approval of a run away before it has begun. The grant's row is the one that a start guards: when this commits
+/// nothing of the run can start any more; when a start came first, nothing is changed.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn revoke(tx: &mut Tx, revoke: Revoke<'_>, line: InboxId) -> Result<RevokeOutcome> {
+    let Revoke { run, code, by, why } = revoke;
+    let grants = tx.lock_grants(&[run]).await?;
+    let run = tx.lock_run(run).await?;
+    let attempts = tx.list_attempts(run.id).await?;
+    if run.state != RunState::Approved || !attempts.is_empty() || grants.is_empty() {
+        return Ok(RevokeOutcome::Begun(Box::new(run)));
+    }
+    let to = run.state.clone().next(RunEvent::Stop { by: by.clone() }).map_err(illegal)?;
+    let plan = open_plan(&run)?;
+    for grant in &grants {
+        let version = tx.move_grant(grant, GrantState::Revoked).await?;
+        let what = Happened::GrantEnded { grant: grant.id, run: run.id, state: "revoked".to_owned() };
+        tx.record(event(&run, line, what, vec![RowMark::grant(grant.id, "revoked", version)]));
+    }
+    let version = tx.move_run(&run, &to, Some(line)).await?;
+    let mut what = stopped(run.id, by.clone(), &plan, &attempts);
+    if let Happened::RunStopped { revoked, .. } = &mut what {
+        *revoked = Some(Revoked { code, why });
+    }
+    tx.record(event(&run, line, what, vec![RowMark::run(run.id, to.name(), version)]));
+    Ok(RevokeOutcome::Revoked)
 }
 
 /// What came of `judge`.

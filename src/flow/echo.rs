@@ -17,10 +17,16 @@ use super::App;
 use super::held::Held;
 use super::turn::{accounts, plan_of};
 use crate::metrics::beats::{Loop, beat};
+use crate::model::approval::Because;
 use crate::model::chat::{Account, Message, RoomAddress};
+use crate::model::code::Code;
+use crate::model::event::WhoAsked;
 use crate::model::event::{Event, Happened, Record};
+use crate::model::id::RequestId;
 use crate::model::id::{InboxId, PersonId, Position, TriggerName};
 use crate::model::plan::{Plan, Sealed, Telling};
+use crate::model::request::Answer;
+use crate::store::StoredDecision;
 use crate::store::{ChainRow, NewMessage, Origin, Place, Run, StoreError, Topic, WorkerId};
 use crate::text;
 
@@ -145,6 +151,7 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::RunPlanned { .. }
         | Happened::RequestAsked { .. }
         | Happened::Decided { .. }
+        | Happened::DecisionTakenBack { .. }
         | Happened::GrantEnded { .. }
         | Happened::IncidentNoted { .. }
         | Happened::IncidentRoomArchived { .. }
@@ -187,6 +194,9 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::RequestDenied { .. }
         | Happened::RequestExpired { .. }
         | Happened::RequestWithdrawn { .. }
+        | Happened::RequestSentBack { .. }
+        | Happened::RequestSuperseded { .. }
+        | Happened::PeopleAsked { .. }
         | Happened::RequestDiffers { .. }
         | Happened::AttemptStarted { .. }
         | Happened::AttemptEnded { .. }
@@ -332,6 +342,18 @@ impl Teller<'_> {
                 (text::echo::expired(&self.plan, requester, code, &expired, &place), vec![requester.clone()])
             }
             Happened::RequestWithdrawn { code, by, .. } => (text::echo::withdrawn(&self.plan, code, by), Vec::new()),
+            Happened::RequestSentBack { code, by, why, .. } => {
+                (text::echo::sent_back(&self.plan, requester, code, by, why), vec![requester.clone()])
+            }
+            Happened::RequestSuperseded { code, by, newer_code, .. } => {
+                (text::echo::superseded(&self.plan, code, by, newer_code), Vec::new())
+            }
+            Happened::PeopleAsked { request, code, stage, people, expires_at, .. } => {
+                match self.asked_also(*request, code, *stage, people, *expires_at).await? {
+                    Some(said) => said,
+                    None => return Ok(Vec::new()),
+                }
+            }
             Happened::RequestDiffers { code, now, .. } => (text::echo::differs(&self.plan, code, *now), Vec::new()),
             Happened::RunSucceeded { millis, .. } if quiet => {
                 let events = self.app.store.list_run_events(self.run.id, self.position).await?;
@@ -369,8 +391,11 @@ impl Teller<'_> {
                 (text, told)
             }
             Happened::RunStopping { by, .. } => (text::echo::stopping(&self.plan, by), Vec::new()),
-            Happened::RunStopped { by, done, unknown, not_started, .. } => {
-                let text = text::echo::stopped(&self.plan, by, done, unknown, not_started, &place);
+            Happened::RunStopped { by, done, unknown, not_started, revoked, .. } => {
+                let text = match revoked {
+                    Some(revoked) => text::echo::revoked(&self.plan, by, revoked, &place),
+                    None => text::echo::stopped(&self.plan, by, done, unknown, not_started, &place),
+                };
                 // Whoever stopped it knows.
                 (text, if by == requester { Vec::new() } else { vec![requester.clone()] })
             }
@@ -382,6 +407,7 @@ impl Teller<'_> {
             | Happened::RunPlanned { .. }
             | Happened::RequestAsked { .. }
             | Happened::Decided { .. }
+            | Happened::DecisionTakenBack { .. }
             | Happened::GrantEnded { .. }
             | Happened::CheckTurned { .. }
             | Happened::CheckFlaps { .. }
@@ -468,6 +494,39 @@ impl Teller<'_> {
             .collect()
     }
 
+    /// What is said when people are asked after the request was shown: those of the next stage, and those who are asked as
+    /// well. Whoever was asked with the request itself has read it.
+    async fn asked_also(
+        &self,
+        request: RequestId,
+        code: &Code,
+        stage: u32,
+        people: &[WhoAsked],
+        expires_at: DateTime<Utc>,
+    ) -> Result<Option<(String, Vec<PersonId>)>, StoreError> {
+        let begins = people.iter().any(|asked| asked.because == Because::Stage) || people.is_empty();
+        if stage == 0 && begins {
+            return Ok(None);
+        }
+        let now = self.app.store.clock().now();
+        let until = self.app.times.until(expires_at, now);
+        let names: Vec<PersonId> = people.iter().map(|asked| asked.person.clone()).collect();
+        let stages = self.plan.policy.as_ref().map_or(0, |policy| policy.stages.len());
+        let text = if begins {
+            let before = self.app.store.list_decisions_of(request).await?;
+            let agreed = |stored: &StoredDecision| {
+                stored.taken_back_at.is_none()
+                    && stored.decision.stage + 1 == stage
+                    && stored.decision.answer == Answer::Approve
+            };
+            let by: Vec<PersonId> = before.into_iter().filter(agreed).map(|stored| stored.decision.person).collect();
+            text::echo::next_stage(&self.plan, code, stage, stages, &by, &names, &until)
+        } else {
+            text::echo::also_asked(code, people, &until)
+        };
+        Ok(Some((text, names)))
+    }
+
     /// What is said when a request to retry comes to nothing: the run is not ended by it.
     async fn retry_ended(&self, what: &Happened) -> Result<Option<(String, Vec<PersonId>)>, StoreError> {
         let (id, how) = match what {
@@ -476,6 +535,9 @@ impl Teller<'_> {
             }
             Happened::RequestDenied { request, by, why: None, .. } => (request, format!("was denied by {by}")),
             Happened::RequestWithdrawn { request, by, .. } => (request, format!("was withdrawn by {by}")),
+            Happened::RequestSentBack { request, by, why, .. } => {
+                (request, format!("was sent back by {by}: {}", text::visible::visible(why)))
+            }
             Happened::RequestExpired { request, .. } => (request, "expired, nobody decided".to_owned()),
             _ => return Ok(None),
         };

@@ -331,6 +331,8 @@ impl App {
                     | Command::Approve { .. }
                     | Command::Deny { .. }
                     | Command::Withdraw { .. }
+                    | Command::SendBack { .. }
+                    | Command::Revoke { .. }
                     | Command::Stop { .. }
                     | Command::Judge { .. }
                     | Command::Retry { .. }

@@ -466,6 +466,8 @@ fn changes_the_summary(what: &Happened) -> bool {
             | Happened::RequestDenied { .. }
             | Happened::RequestExpired { .. }
             | Happened::RequestWithdrawn { .. }
+            | Happened::RequestSentBack { .. }
+            | Happened::RequestSuperseded { .. }
             | Happened::RunSucceeded { .. }
             | Happened::RunFailed { .. }
             | Happened::RunStuck { .. }

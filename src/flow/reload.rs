@@ -11,8 +11,8 @@ use std::time::Duration;
 use notify::Watcher;
 use tokio::sync::{mpsc, watch};
 
-use super::{App, Countersigning};
 use super::turn::plan_of;
+use super::{App, Countersigning};
 use crate::approval::Because;
 use crate::engine::plan::plan;
 use crate::metrics::beats::{Loop, beat};

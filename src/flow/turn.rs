@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::{App, InUse};
+use crate::approval;
 use crate::chat::sender::{MOST_MESSAGES, split};
 use crate::chat::{Limits, Long};
-use crate::model::allowed::asked;
 use crate::model::catalog::{Catalog, Person, Subject, System};
 use crate::model::chat::{Account, Addressed, AsFile, Incoming, Message, RoomAddress, Said};
 use crate::model::id::{InboxId, PersonId, ThreadId};
 use crate::model::plan::{Plan, Sealed};
-use crate::store::{IncidentPlace, LineOutcome, Run, StoreError, Tx};
+use crate::model::request::RequestState;
+use crate::store::{IncidentPlace, LineOutcome, Request, Run, StoreError, Tx};
 use crate::text;
 
 /// A turn under way.
@@ -162,9 +163,13 @@ impl Turn<'_> {
         self.tx.answer(self.line, &room, thread.as_ref(), message);
     }
 
-    /// The people who are asked in a stage of a plan's policy, without those who asked for it.
-    pub(super) fn asked(&self, plan: &Plan, stage: u32, requesters: &[PersonId]) -> Vec<PersonId> {
-        asked(self.catalog(), plan, stage, requesters)
+    /// Who could answer a request now; nobody if it does not wait.
+    pub(super) async fn asked_now(&mut self, request: &Request) -> Result<Vec<PersonId>, StoreError> {
+        if !matches!(request.state, RequestState::Pending { .. }) {
+            return Ok(Vec::new());
+        }
+        let in_use = self.in_use.clone();
+        approval::who_could_answer(&mut self.tx, &in_use.catalog, request).await
     }
 
     /// Whoever the frozen policy of a plan asks in a stage.

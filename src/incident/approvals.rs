@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::millis_between;
+use crate::model::approval::{Rules, Tally, tally};
 use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Event, Happened};
 use crate::model::id::{PersonId, RequestId};
-use crate::model::request::{Decision, Tally, tally};
+use crate::model::request::Decision;
 
 /// What the approvals of an incident cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,6 +26,8 @@ struct Asking {
     stages: Vec<Stage>,
     requesters: Vec<PersonId>,
     decisions: Vec<Decision>,
+    /// Who was asked, if the ledger says so.
+    asked: Option<BTreeSet<PersonId>>,
     automatic: bool,
 }
 
@@ -42,13 +45,21 @@ pub fn approvals(
             Happened::RequestAsked { request, requesters, stages, .. } => {
                 let (stages, requesters) = (stages.clone(), requesters.clone());
                 let decisions = Vec::new();
-                let asking = Asking { at: event.at, until: None, stages, requesters, decisions, automatic: false };
+                let (until, asked, automatic) = (None, None, false);
+                let asking = Asking { at: event.at, until, stages, requesters, decisions, asked, automatic };
                 askings.insert(*request, asking);
+                continue;
+            }
+            Happened::PeopleAsked { request, people, .. } => {
+                if let Some(asking) = askings.get_mut(request) {
+                    let people = people.iter().map(|asked| asked.person.clone());
+                    asking.asked.get_or_insert_default().extend(people);
+                }
                 continue;
             }
             Happened::Decided { request, stage, person, answer, .. } => {
                 if let Some(asking) = askings.get_mut(request) {
-                    asking.decisions.push(Decision { person: person.clone(), stage: *stage, answer: *answer });
+                    asking.decisions.push(Decision::new(person.clone(), *stage, *answer));
                 }
                 continue;
             }
@@ -60,7 +71,9 @@ pub fn approvals(
             }
             Happened::RequestDenied { request, .. }
             | Happened::RequestExpired { request, .. }
-            | Happened::RequestWithdrawn { request, .. } => request,
+            | Happened::RequestWithdrawn { request, .. }
+            | Happened::RequestSentBack { request, .. }
+            | Happened::RequestSuperseded { request, .. } => request,
             _ => continue,
         };
         if let Some(asking) = askings.get_mut(ended) {
@@ -71,8 +84,17 @@ pub fn approvals(
     let mut waited_millis = 0_u64;
     for asking in askings.values().filter(|asking| !asking.automatic) {
         waited_millis = waited_millis.saturating_add(millis_between(asking.at, asking.until.unwrap_or(now)));
-        let may_decide = |stage: &Stage, person: &PersonId| members(&stage.approvers).contains(person);
-        let last = match tally(&asking.stages, &asking.requesters, &asking.decisions, may_decide) {
+        if let Some(asked) = &asking.asked {
+            people.extend(asked.iter().cloned());
+            continue;
+        }
+        // An older release did not write down whom it asked: whoever is in the groups that it named.
+        let may_decide = |decision: &Decision| {
+            let stage = usize::try_from(decision.stage).ok().and_then(|stage| asking.stages.get(stage));
+            stage.is_some_and(|stage| members(&stage.approvers).contains(&decision.person))
+        };
+        let rules = Rules::of_stages(&asking.stages, &asking.requesters, &[]);
+        let last = match tally(&rules, &asking.decisions, may_decide).tally {
             Tally::Waiting { stage, .. } => stage,
             Tally::Agreed => u32::MAX,
             Tally::Denied => asking.decisions.iter().map(|decision| decision.stage).max().unwrap_or(0),
@@ -91,7 +113,7 @@ mod tests {
     use crate::model::code::Code;
     use crate::model::event::{Record, Scope};
     use crate::model::id::{Digest, EventId, GrantId, GroupName, RunId, TriggerName};
-    use crate::model::request::Answer;
+    use crate::model::request::{Answer, Proof};
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_795_000_000 + second, 0).expect("a time")
@@ -109,7 +131,7 @@ mod tests {
     }
 
     fn asked(request: i64, second: i64, stages: &[&str]) -> Event {
-        let stage = |name: &&str| Stage { approvers: vec![Subject::Group(GroupName::new(*name))], quorum: 1 };
+        let stage = |name: &&str| Stage::new(vec![Subject::Group(GroupName::new(*name))], 1);
         event(
             second,
             Happened::RequestAsked {
@@ -120,6 +142,7 @@ mod tests {
                 digest: Digest([0; 32]),
                 requesters: vec![PersonId::new("mei")],
                 stages: stages.iter().map(stage).collect(),
+                excluded: Vec::new(),
                 expires_at: at(600),
             },
         )
@@ -136,6 +159,8 @@ mod tests {
                 digest: Digest([0; 32]),
                 by: Vec::new(),
                 automatic: automatic.map(TriggerName::new),
+                start_by: None,
+                relaxed: Vec::new(),
                 valid_until: at(600),
             },
         )
@@ -151,6 +176,8 @@ mod tests {
                 person: PersonId::new(person),
                 account: "local:trial:boss".parse().expect("an account"),
                 answer: Answer::Approve,
+                on_behalf_of: None,
+                proof: Proof::Chat,
                 reason: None,
             },
         )

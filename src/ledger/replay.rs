@@ -4,8 +4,8 @@
 //! reading either (`store`), and the chain (`verify`). Keeps the second half of I11: the last [`RowMark`] of every row and
 //! the facts of the events that carry them against the tables.
 //!
-//! What the ledger cannot tell and so is not compared: whether an approver was in a group when they agreed (the policy
-//! says which groups, the catalog of that moment said who; it was checked then); leases, fences and processes; `posted_at`
+//! What the ledger cannot tell and so is not compared: whether an approver was in a group when they agreed (it says who was
+//! asked and why; that they were in the group was checked then); leases, fences and processes; `posted_at`
 //! and `differs` of a request; the thread of a run; what checks found last; versions of brakes and of the pause, and when a
 //! failure that was put off is looked at again; inbox, outbox and messages.
 //!
@@ -18,15 +18,18 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use sha2::{Digest as _, Sha256};
 
 use super::report::{At, Finding, Findings};
+use crate::model::approval::{Asked, Because, Rules, Tally, tally};
 use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Brake, Happened, Record, RowMark, Scope};
 use crate::model::id::{AccessId, Digest, GrantId, IncidentId, PersonId, RequestId, RunId, ServiceName, TriggerName};
+use crate::model::plan::PlanPolicy;
 use crate::model::plan::{Plan, PlanStep, Sealed};
-use crate::model::request::{Answer, Decision, GrantState, Tally, tally};
+use crate::model::policy::Relaxed;
+use crate::model::request::{Answer, Decision, GrantState, Proof};
 use crate::model::run::{AttemptState, Outcome, Verdict};
 use crate::store::{
-    AccessCheck, AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, DecisionCheck, FiringCheck, GrantCheck,
-    IncidentCheck, RequestCheck, RunCheck,
+    AccessCheck, AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, DecisionCheck, FiringCheck,
+    GrantCheck, IncidentCheck, RequestCheck, RunCheck,
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
@@ -71,7 +74,8 @@ pub(super) struct Replay {
     requests: BTreeMap<RequestId, RequestFacts>,
     grants: BTreeMap<GrantId, GrantFacts>,
     attempts: BTreeMap<AttemptKey, AttemptFacts>,
-    decisions: BTreeMap<(RequestId, u32, PersonId), DecisionFacts>,
+    /// By request, stage, person, and the line that gave it.
+    decisions: BTreeMap<(RequestId, u32, PersonId, Option<i64>), DecisionFacts>,
     incidents: BTreeMap<IncidentId, IncidentFacts>,
     /// Whether automation is paused; `None` before the ledger began.
     automation: Option<AutomationFacts>,
@@ -98,9 +102,9 @@ pub(super) struct Replay {
 
 #[derive(Debug)]
 struct PlanFacts {
-    stages: Vec<Stage>,
-    /// Triggers that its policy lets start by themselves.
-    automatic: Vec<TriggerName>,
+    policy: Option<PlanPolicy>,
+    /// Who may not agree although they did not ask.
+    excluded: Vec<PersonId>,
     steps: Vec<StepFacts>,
 }
 
@@ -161,9 +165,24 @@ struct RequestFacts {
     retry_step: Option<u32>,
     digest: Digest,
     requesters: Vec<PersonId>,
+    /// Of the stage that was asked last.
     expires_at: DateTime<Utc>,
-    decisions: Vec<(Decision, DateTime<Utc>)>,
+    /// Who was asked; `None` if the ledger does not say so, as an older release's does not.
+    asked: Option<Vec<Asked>>,
+    decisions: Vec<Told>,
+    /// The request that took its place.
+    superseded_by: Option<RequestId>,
     ended: Option<Evidence>,
+}
+
+/// An answer, as far as it matters for a grant.
+#[derive(Debug)]
+struct Told {
+    decision: Decision,
+    /// Whether it came before the end of its stage.
+    in_time: bool,
+    /// The line that gave it.
+    line: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -174,6 +193,7 @@ struct GrantFacts {
     request: RequestId,
     digest: Digest,
     valid_until: DateTime<Utc>,
+    start_by: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug)]
@@ -271,7 +291,10 @@ struct DecisionFacts {
     account: String,
     answer: Answer,
     reason: Option<String>,
-    line: Option<i64>,
+    on_behalf_of: Option<PersonId>,
+    proof: Proof,
+    /// When it was taken back, by which line, and the event that says so.
+    taken_back: Option<(At, DateTime<Utc>, Option<i64>)>,
 }
 
 /// A value as a finding shows it: quoted, escaped, cut.
@@ -300,6 +323,15 @@ fn could_decide(stage: &Stage, person: &PersonId) -> bool {
         Subject::Person(named) => named == person,
         Subject::Group(_) => true,
     })
+}
+
+/// Whether somebody was asked for the answer that they gave: in that stage, in their own name or the other's.
+fn was_asked(asked: &Asked, decision: &Decision) -> bool {
+    let whose = match &asked.because {
+        Because::Delegate(giver) => decision.on_behalf_of.as_ref() == Some(giver),
+        Because::Stage | Because::Escalation(_) | Because::Needed => decision.on_behalf_of.is_none(),
+    };
+    whose && asked.person == decision.person && asked.stage == decision.stage
 }
 
 /// One row being compared.
@@ -379,15 +411,16 @@ impl Replay {
             self.changed_plans.extend(Digest::from_slice(digest));
             return;
         }
-        if let Ok(Plan { policy, steps, .. }) = sealed.open() {
-            let (stages, automatic) = policy.map_or_else(Default::default, |policy| (policy.stages, policy.automatic));
+        if let Ok(plan) = sealed.open() {
+            let excluded = plan.excluded().to_vec();
+            let Plan { policy, steps, .. } = plan;
             let facts = |step: &PlanStep| StepFacts {
                 privileged: step.privileged,
                 repeatable: step.idempotent || !step.privileged,
                 times: step.retry.map_or(0, |retry| retry.times),
             };
             let steps = steps.iter().map(facts).collect();
-            self.plans.insert(sealed.digest(), PlanFacts { stages, automatic, steps });
+            self.plans.insert(sealed.digest(), PlanFacts { policy, excluded, steps });
         }
     }
 
@@ -464,7 +497,8 @@ impl Replay {
             }
             Happened::AccessTaken { access, fingerprint, sha256, changed_by, .. } => {
                 let changed_by = (turn, changed_by);
-                self.access.insert(access, AccessFacts { changed_by, ..AccessFacts::new(at, when, fingerprint, sha256) });
+                self.access
+                    .insert(access, AccessFacts { changed_by, ..AccessFacts::new(at, when, fingerprint, sha256) });
             }
             Happened::AccessProposed { access, code, fingerprint, sha256, changed_by, expires_at, .. } => {
                 let facts = AccessFacts {
@@ -570,12 +604,26 @@ impl Replay {
                     trigger,
                 });
             }
-            Happened::RequestAsked { request, code, run, retry_step, digest, requesters, stages, expires_at } => {
-                if let Some(plan) = self.plans.get(&digest)
-                    && plan.stages != stages
-                {
-                    let why = "the stages that it names are not those of its plan".to_owned();
-                    findings.push(Finding::Grant { request, at, why });
+            Happened::RequestAsked {
+                request,
+                code,
+                run,
+                retry_step,
+                digest,
+                requesters,
+                stages,
+                expires_at,
+                excluded,
+            } => {
+                if let Some(plan) = self.plans.get(&digest) {
+                    if plan.policy.as_ref().is_none_or(|policy| policy.stages != stages) {
+                        let why = "the stages that it names are not those of its plan".to_owned();
+                        findings.push(Finding::Grant { request, at, why });
+                    }
+                    if plan.excluded != excluded {
+                        let why = "those whom it leaves out are not those whom its plan does".to_owned();
+                        findings.push(Finding::Grant { request, at, why });
+                    }
                 }
                 self.requests.insert(
                     request,
@@ -588,29 +636,71 @@ impl Replay {
                         digest,
                         requesters,
                         expires_at,
+                        asked: None,
                         decisions: Vec::new(),
+                        superseded_by: None,
                         ended: None,
                     },
                 );
             }
-            Happened::Decided { request, code: _, stage, person, account, answer, reason } => {
+            Happened::PeopleAsked { request, code: _, run: _, stage, people, expires_at } => {
+                if let Some(facts) = self.requests.get_mut(&request) {
+                    facts.expires_at = expires_at;
+                    let people = people.into_iter();
+                    let asked = people.map(|who| Asked { person: who.person, stage, because: who.because });
+                    facts.asked.get_or_insert_default().extend(asked);
+                }
+            }
+            Happened::DecisionTakenBack { request, code: _, stage, person, account: _, line } => {
+                if let Some(asked) = self.requests.get_mut(&request) {
+                    let is_it = |told: &Told| {
+                        told.decision.person == person && told.decision.stage == stage && told.line == Some(line.0)
+                    };
+                    asked.decisions.retain(|told| !is_it(told));
+                }
+                if let Some(facts) = self.decisions.get_mut(&(request, stage, person, Some(line.0))) {
+                    facts.taken_back = Some((at, when, row.cause.map(|line| line.0)));
+                }
+            }
+            Happened::Decided { request, code: _, stage, person, account, answer, reason, on_behalf_of, proof } => {
+                let line = row.cause.map(|line| line.0);
                 let asked = self.requests.get_mut(&request);
                 let run = asked.as_ref().map(|asked| asked.run).or(row.scope.run);
                 if let Some(asked) = asked {
-                    if answer == Answer::Approve && asked.requesters.contains(&person) {
+                    let relaxed = self.plans.get(&asked.digest).and_then(|plan| plan.policy.as_ref());
+                    let may = relaxed.is_some_and(|policy| policy.relaxed.contains(&Relaxed::RequesterMayAgree));
+                    if answer == Answer::Approve && asked.requesters.contains(&person) && !may {
                         findings.push(Finding::OwnApproval { request, person: person.clone(), at });
                     }
-                    asked.decisions.push((Decision { person: person.clone(), stage, answer }, when));
+                    let decision = Decision {
+                        person: person.clone(),
+                        stage,
+                        answer,
+                        on_behalf_of: on_behalf_of.clone(),
+                        proof: proof.clone(),
+                    };
+                    asked.decisions.push(Told { decision, in_time: when <= asked.expires_at, line });
                 }
-                let line = row.cause.map(|line| line.0);
-                let facts = DecisionFacts { at, when, run, account: account.to_string(), answer, reason, line };
-                self.decisions.insert((request, stage, person), facts);
+                let (account, taken_back) = (account.to_string(), None);
+                let facts = DecisionFacts { at, when, run, account, answer, reason, on_behalf_of, proof, taken_back };
+                self.decisions.insert((request, stage, person, line), facts);
             }
-            Happened::RequestGranted { request, code: _, run, grant, digest, by, automatic, valid_until } => {
+            Happened::RequestGranted {
+                request,
+                code: _,
+                run,
+                grant,
+                digest,
+                by,
+                automatic,
+                valid_until,
+                start_by,
+                relaxed: _,
+            } => {
                 for why in self.wrong_with_grant(request, run, digest, &by, automatic.as_ref(), when) {
                     findings.push(Finding::Grant { request, at, why });
                 }
-                self.grants.insert(grant, GrantFacts { at, when, run, request, digest, valid_until });
+                self.grants.insert(grant, GrantFacts { at, when, run, request, digest, valid_until, start_by });
             }
             Happened::RequestDenied { request, code: _, run, by, why } => {
                 self.request_ended(request, plain(Some(by.clone()), None, why.clone()));
@@ -621,6 +711,17 @@ impl Replay {
             }
             Happened::RequestWithdrawn { request, code: _, run, by } => {
                 self.request_ended(request, plain(Some(by.clone()), None, None));
+                self.evidence(run, "withdrawn", plain(Some(by), None, None));
+            }
+            Happened::RequestSentBack { request, code: _, run, by, why } => {
+                self.request_ended(request, plain(Some(by.clone()), None, Some(why)));
+                self.evidence(run, "withdrawn", plain(Some(by), None, None));
+            }
+            Happened::RequestSuperseded { request, code: _, run, by, newer, newer_code: _ } => {
+                self.request_ended(request, plain(None, None, None));
+                if let Some(asked) = self.requests.get_mut(&request) {
+                    asked.superseded_by = Some(newer);
+                }
                 self.evidence(run, "withdrawn", plain(Some(by), None, None));
             }
             Happened::AttemptStarted { run, step, number, digest, grant } => {
@@ -730,11 +831,15 @@ impl Replay {
         if when > asked.expires_at {
             wrong.push(format!("it had expired at {}", moment(asked.expires_at)));
         }
-        if let Some(own) = by.iter().find(|person| asked.requesters.contains(person)) {
+        let policy = self.plans.get(&digest).and_then(|plan| plan.policy.as_ref());
+        let may = policy.is_some_and(|policy| policy.relaxed.contains(&Relaxed::RequesterMayAgree));
+        if let Some(own) = by.iter().find(|person| asked.requesters.contains(person) && !may) {
             wrong.push(format!("{own} asked for it and is named among those who agreed"));
         }
-        let approved =
-            |person: &PersonId| asked.decisions.iter().any(|(d, _)| d.person == *person && d.answer == Answer::Approve);
+        let approved = |person: &PersonId| {
+            let said = |told: &Told| told.decision.person == *person && told.decision.answer == Answer::Approve;
+            asked.decisions.iter().any(said)
+        };
         // An erased decision cannot be counted any more.
         if self.blind.contains_key(&run) {
             self.not_compared += 1;
@@ -748,12 +853,28 @@ impl Replay {
             return wrong;
         }
         let Some(plan) = self.plans.get(&digest) else { return wrong };
-        let in_time: Vec<Decision> =
-            asked.decisions.iter().filter(|(_, at)| *at <= asked.expires_at).map(|(d, _)| d.clone()).collect();
-        match tally(&plan.stages, &asked.requesters, &in_time, could_decide) {
+        let Some(policy) = &plan.policy else {
+            wrong.push("its plan names no policy".to_owned());
+            return wrong;
+        };
+        let in_time = asked.decisions.iter().filter(|told| told.in_time).map(|told| &told.decision);
+        let counts = |decision: &Decision| {
+            let stage = usize::try_from(decision.stage).ok().and_then(|stage| policy.stages.get(stage));
+            let Some(stage) = stage else { return false };
+            if decision.answer == Answer::Approve && stage.step_up && decision.proof.is_chat() {
+                return false;
+            }
+            match &asked.asked {
+                Some(all) => all.iter().any(|one| was_asked(one, decision)),
+                None => could_decide(stage, &decision.person),
+            }
+        };
+        let tally = tally(&Rules::new(policy, &asked.requesters, &plan.excluded), in_time, counts).tally;
+        match tally {
             Tally::Agreed => {}
             Tally::Denied => wrong.push("somebody who was asked had denied it".to_owned()),
-            Tally::Waiting { stage, missing } => {
+            Tally::Waiting { stage, .. } => {
+                let missing = tally.missing();
                 let people = if missing == 1 { "1 more person".to_owned() } else { format!("{missing} more people") };
                 wrong.push(format!("stage {} of its policy still waited for {people}", u64::from(stage) + 1));
             }
@@ -776,7 +897,8 @@ impl Replay {
         if planned.is_some_and(|planned| planned.trigger.as_ref() != Some(trigger)) {
             wrong.push(format!("it was granted to the trigger {trigger}, which did not ask for run/{run}"));
         }
-        if self.plans.get(&digest).is_some_and(|plan| !plan.automatic.contains(trigger)) {
+        let automatic = |plan: &PlanFacts| plan.policy.as_ref().is_some_and(|p| p.automatic.contains(trigger));
+        if self.plans.get(&digest).is_some_and(|plan| !automatic(plan)) {
             wrong.push(format!("its policy does not let the trigger {trigger} start by itself"));
         }
         if asked.retry_step.is_some() {
@@ -833,6 +955,10 @@ impl Replay {
         }
         if when >= granted.valid_until {
             return Some(format!("it names grant/{grant}, which had ended at {}", moment(granted.valid_until)));
+        }
+        let begun = self.attempts.iter().any(|(other, facts)| other.run == run && facts.when >= granted.when);
+        if let Some(start_by) = granted.start_by.filter(|start_by| when >= *start_by && !begun) {
+            return Some(format!("it names grant/{grant}, under which it had to begin by {}", moment(start_by)));
         }
         let mark = self.marks.get(&grant_name(grant));
         mark.filter(|mark| mark.state != GrantState::Granted.name())
@@ -1023,11 +1149,17 @@ impl Replay {
         let kind = match row.state.as_str() {
             "denied" => Some("request_denied"),
             "withdrawn" => Some("request_withdrawn"),
+            "changes_requested" => Some("request_sent_back"),
+            "superseded" => Some("request_superseded"),
             _ => None,
         };
         let told = facts.as_ref().and_then(|facts| facts.ended.as_ref());
         let columns = [("state_by", table.state_by), ("", None), ("state_why", table.state_why)];
         row.evidence(kind, told, columns);
+        if let Some(facts) = &facts {
+            let newer = facts.superseded_by.map(|newer| newer.to_string());
+            row.same("superseded_by", table.superseded_by.map(|newer| newer.to_string()), newer, facts.at);
+        }
         self.not_compared += row.not_compared;
     }
 
@@ -1046,6 +1178,7 @@ impl Replay {
                 row.same("digest", Some(hex(&table.digest)), Some(facts.digest.to_string()), at);
                 row.same("granted_at", Some(moment(table.granted_at)), Some(moment(facts.when)), at);
                 row.same("expires_at", Some(moment(table.expires_at)), Some(moment(facts.valid_until)), at);
+                row.same("start_by", table.start_by.map(moment), facts.start_by.map(moment), at);
             }
         }
         self.not_compared += row.not_compared;
@@ -1118,7 +1251,11 @@ impl Replay {
         let name = decision_name(request, i64::from(table.stage), &table.person);
         let stage = u32::try_from(table.stage).ok();
         let person = PersonId::new(table.person);
-        let facts = stage.and_then(|stage| self.decisions.remove(&(request, stage, person)));
+        // An event without its line is of a decision that nobody's line made; there is at most one of those.
+        let facts = stage.and_then(|stage| {
+            let with_line = (request, stage, person.clone(), Some(table.line));
+            self.decisions.remove(&with_line).or_else(|| self.decisions.remove(&(request, stage, person, None)))
+        });
         let run = facts.as_ref().and_then(|facts| facts.run).or_else(|| self.requests.get(&request).map(|r| r.run));
         let blind = run.and_then(|run| self.blind.get(&run).copied());
         let mut row = Row { name, state: String::new(), version: 0, at: None, blind, not_compared: 0, findings };
@@ -1130,9 +1267,19 @@ impl Replay {
                 row.same("verdict", Some(table.verdict), Some(facts.answer.name().to_owned()), at);
                 row.same("reason", table.reason, facts.reason, at);
                 row.same("at", Some(moment(table.at)), Some(moment(facts.when)), at);
-                if let Some(line) = facts.line {
-                    row.same("line", Some(table.line.to_string()), Some(line.to_string()), at);
-                }
+                row.same("on_behalf_of", table.on_behalf_of, facts.on_behalf_of.map(|giver| giver.to_string()), at);
+                let (proof, credential) = match facts.proof {
+                    Proof::Chat => ("chat", None),
+                    Proof::Passkey { credential } => ("passkey", Some(credential)),
+                };
+                row.same("proof", Some(table.proof), Some(proof.to_owned()), at);
+                row.same("credential", table.credential, credential, at);
+                let (back_at, back_when, back_line) = match facts.taken_back {
+                    Some((at, when, line)) => (at, Some(moment(when)), line.map(|line| line.to_string())),
+                    None => (at, None, None),
+                };
+                row.same("taken_back_at", table.taken_back_at.map(moment), back_when, back_at);
+                row.same("taken_back_line", table.taken_back_line.map(|line| line.to_string()), back_line, back_at);
             }
         }
         self.not_compared += row.not_compared;
@@ -1251,7 +1398,7 @@ impl Replay {
         missing.extend(self.attempts.iter().map(|(key, facts)| (attempt_name(*key), facts.at)));
         let decided = self.decisions.iter();
         missing.extend(
-            decided.map(|((id, stage, by), facts)| (decision_name(*id, i64::from(*stage), by.as_str()), facts.at)),
+            decided.map(|((id, stage, by, _), facts)| (decision_name(*id, i64::from(*stage), by.as_str()), facts.at)),
         );
         missing.extend(self.automation.iter().map(|facts| (AUTOMATION.to_owned(), facts.at)));
         missing.extend(self.access.iter().map(|(id, facts)| (access_name(*id), facts.at)));
@@ -1323,9 +1470,9 @@ mod tests {
     #[test]
     fn i7_a_stage_that_names_people_asks_nobody_else() {
         let person = |name| PersonId::new(name);
-        let named = Stage { approvers: vec![Subject::Person(person("boss"))], quorum: 1 };
+        let named = Stage::new(vec![Subject::Person(person("boss"))], 1);
         assert!(could_decide(&named, &person("boss")) && !could_decide(&named, &person("lin")));
-        let group = Stage { approvers: vec![Subject::Group(GroupName::new("managers"))], quorum: 1 };
+        let group = Stage::new(vec![Subject::Group(GroupName::new("managers"))], 1);
         assert!(could_decide(&group, &person("lin")));
     }
 }

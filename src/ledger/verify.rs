@@ -235,11 +235,11 @@ impl Walk {
     async fn rows(&mut self, snapshot: &mut Snapshot) -> Result<(), LedgerError> {
         let Self { replay, findings, .. } = self;
         // Decisions first: a request's run says whether an erased event may have told of them.
-        let mut after = (i64::MIN, i32::MIN, String::new());
+        let mut after = (i64::MIN, i32::MIN, String::new(), i64::MIN);
         loop {
-            let page = snapshot.list_decisions((after.0, after.1, &after.2)).await?;
+            let page = snapshot.list_decisions((after.0, after.1, &after.2, after.3)).await?;
             let Some(last) = page.last() else { break };
-            after = (last.request, last.stage, last.person.clone());
+            after = (last.request, last.stage, last.person.clone(), last.line);
             page.into_iter().for_each(|row| replay.decision(row, findings));
         }
         let mut after = i64::MIN;

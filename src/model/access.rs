@@ -24,9 +24,9 @@ mod gain;
 mod meet;
 mod narrow;
 mod state;
-mod then;
 #[cfg(test)]
 mod tests;
+mod then;
 
 pub use diff::{Change, Effect, What, diff};
 pub use gain::gainers;
@@ -211,7 +211,11 @@ impl Access {
         Self {
             people: people.collect(),
             groups: groups.collect(),
-            policies: catalog.policies.iter().map(|(name, policy)| (name.clone(), Rule::from(policy.clone()))).collect(),
+            policies: catalog
+                .policies
+                .iter()
+                .map(|(name, policy)| (name.clone(), Rule::from(policy.clone())))
+                .collect(),
             runbooks: catalog.runbooks.values().map(|runbook| (runbook.name.clone(), Needs::of(runbook))).collect(),
             systems: systems.collect(),
             rooms: catalog.rooms.values().map(|room| (room.name.clone(), room.address.clone())).collect(),

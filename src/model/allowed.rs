@@ -5,7 +5,6 @@
 
 use super::catalog::{Catalog, System};
 use super::id::PersonId;
-use super::plan::Plan;
 
 /// What one may want to do to a system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,17 +33,4 @@ pub fn allowed(catalog: &Catalog, person: &PersonId, verb: Verb, system: &System
         Verb::Resolve => holds(&system.may_resolve),
         Verb::Pause => holds(&system.may_pause),
     }
-}
-
-/// The people who are asked in a stage of a plan's policy, without those who asked for it. What counts is the frozen
-/// policy; who is in its groups is the catalog's to say, now.
-pub fn asked(catalog: &Catalog, plan: &Plan, stage: u32, requesters: &[PersonId]) -> Vec<PersonId> {
-    let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
-    let stage = usize::try_from(stage).ok().and_then(|stage| stages.get(stage));
-    stage
-        .map(|stage| catalog.people_in(&stage.approvers))
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|person| !requesters.contains(person))
-        .collect()
 }

@@ -16,6 +16,9 @@ use super::id::{
 };
 use super::incident_room::RoomWish;
 
+pub use super::policy::Stage;
+use super::policy::{Delegating, Relaxed};
+
 /// One checked catalog. Immutable: a reload makes a new one and leaves this one to whoever still holds it.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
@@ -270,6 +273,8 @@ pub struct Runbook {
     pub system: Option<SystemName>,
     /// Who must agree; present whenever a step is privileged.
     pub approval: Option<PolicyName>,
+    /// Who made its last change, as its file says.
+    pub author: Option<PersonId>,
     /// Its steps, in order; at least one.
     pub steps: Vec<Step>,
     /// Where it was read.
@@ -465,8 +470,16 @@ pub struct Policy {
     pub stages: Vec<Stage>,
     /// How long a request waits.
     pub expires: Duration,
+    /// How long after it was granted a run may still begin.
+    pub starts_within: Duration,
     /// How long the grant that comes of it lasts; at least as long as the plan may take.
     pub valid_for: Duration,
+    /// Rules of separation that it gives up.
+    pub relaxed: Vec<Relaxed>,
+    /// Whether the author of the runbook's last change counts as somebody who asked.
+    pub exclude_author: bool,
+    /// Whether those who are asked may let somebody else answer for them.
+    pub delegating: Delegating,
     /// Triggers in mode `auto` whose runs it lets start without anybody's answer.
     pub automatic: Vec<TriggerName>,
     /// The policy's text as written: part of the plan.
@@ -579,15 +592,6 @@ impl Default for Brakes {
             flapping: Flapping { changes: 6, per: Duration::from_secs(600) },
         }
     }
-}
-
-/// One part of a policy.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Stage {
-    /// Who may agree.
-    pub approvers: Vec<Subject>,
-    /// How many different people must.
-    pub quorum: u32,
 }
 
 /// A person or a group in a list of rights: `person:boss` or `group:managers`.

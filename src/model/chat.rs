@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::id::{MessageId, ThreadId};
+use super::request::Proof;
 use super::trace::Trace;
 
 /// Who speaks, as the platform knows them: `platform:workspace:id`. Maps to at most one person.
@@ -182,6 +183,8 @@ pub enum Said {
         message: MessageId,
         /// The command that the button stands for: whatever a button does, a word does.
         command: String,
+        /// By what it is known who pressed it.
+        proof: Proof,
     },
 }
 
@@ -343,7 +346,12 @@ mod tests {
         let message = MessageId::new("17");
         let line = Said::Line { message: message.clone(), text: "x".into(), address: Addressed::ToRoom };
         let edit = Said::Edit { message, revision: "2".into(), text: None };
-        let press = Said::Press { interaction: "17".into(), message: MessageId::new("1"), command: "approve".into() };
+        let press = Said::Press {
+            interaction: "17".into(),
+            message: MessageId::new("1"),
+            command: "approve".into(),
+            proof: Proof::Chat,
+        };
         assert_eq!([line.key(), edit.key(), press.key()], ["line:17", "edit:17:2", "press:17"]);
     }
 }

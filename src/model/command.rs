@@ -65,6 +65,8 @@ pub enum Command {
     Approve {
         /// Which; `None` is the one that this place makes plain.
         code: Option<Code>,
+        /// Why, as said, without surrounding spaces; never empty. Like the reason of `deny`.
+        reason: Option<String>,
     },
     /// Refuse a request.
     Deny {
@@ -74,10 +76,24 @@ pub enum Command {
         /// break: show it through `text::visible`.
         reason: Option<String>,
     },
-    /// Take one's own request back.
+    /// Take one's own request back; of a request that one has answered, one's own answer.
     Withdraw {
         /// Which; `None` is the one that this place makes plain.
         code: Option<Code>,
+    },
+    /// Send a request back to whoever asked, because something else is wanted.
+    SendBack {
+        /// Which; `None` is the one that this place makes plain.
+        code: Option<Code>,
+        /// What is wanted; as said, never empty.
+        reason: String,
+    },
+    /// Take an approval away before its run has begun.
+    Revoke {
+        /// Which; `None` is the one that this place makes plain.
+        code: Option<Code>,
+        /// Why; as said, never empty.
+        reason: Option<String>,
     },
     /// End a run.
     Stop {

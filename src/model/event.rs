@@ -10,15 +10,17 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::access::{Access, Change};
+use super::approval::Because;
 use super::catalog::{Stage, TriggerMode};
 use super::chat::{Account, RoomAddress, RoomChange, UserGroup};
 use super::code::Code;
 use super::id::{
-    AccessId, CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PersonId, Position, RequestId,
-    RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
+    AccessId, CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PersonId, Position,
+    RequestId, RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
 };
 use super::incident_room::RoomDeed;
-use super::request::Answer;
+use super::policy::Relaxed;
+use super::request::{Answer, Proof};
 use super::run::{Outcome, Verdict};
 
 /// The version of bodies that this binary writes.
@@ -101,6 +103,25 @@ impl RowMark {
     pub fn attempt(run: RunId, step: u32, number: u32, state: &str, version: i64) -> Self {
         Self { row: format!("attempt/{run}/{step}/{number}"), state: state.to_owned(), version }
     }
+}
+
+/// Somebody who was asked, and why they.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhoAsked {
+    /// Who.
+    pub person: PersonId,
+    /// Why.
+    pub because: Because,
+}
+
+/// An approval that was taken away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// The code of its request.
+    pub code: Code,
+    /// Why, if they said; redacted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// What happened. The names of the variants are stored: they never change.
@@ -203,6 +224,24 @@ pub enum Happened {
         stages: Vec<Stage>,
         /// Until when.
         expires_at: DateTime<Utc>,
+        /// Who may not agree although they did not ask.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        excluded: Vec<PersonId>,
+    },
+    /// People were asked to answer a request: when a stage of it began, or later as well.
+    PeopleAsked {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// Who, and why.
+        people: Vec<WhoAsked>,
+        /// Until when an answer counts.
+        expires_at: DateTime<Utc>,
     },
     /// A person answered a request.
     Decided {
@@ -220,6 +259,27 @@ pub enum Happened {
         answer: Answer,
         /// Why, if they said.
         reason: Option<String>,
+        /// For whom, if for somebody who lets them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        on_behalf_of: Option<PersonId>,
+        /// By what it is known that it was they.
+        #[serde(default, skip_serializing_if = "Proof::is_chat")]
+        proof: Proof,
+    },
+    /// A person took their answer back before the request was decided.
+    DecisionTakenBack {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// In which stage.
+        stage: u32,
+        /// Who.
+        person: PersonId,
+        /// By which account.
+        account: Account,
+        /// The line that had given the answer.
+        line: InboxId,
     },
     /// A request has all the agreement that it needs.
     RequestGranted {
@@ -240,6 +300,12 @@ pub enum Happened {
         automatic: Option<TriggerName>,
         /// Until when the run may start attempts.
         valid_until: DateTime<Utc>,
+        /// Until when it may begin; as long as it may start attempts if it is not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start_by: Option<DateTime<Utc>>,
+        /// Rules of separation that its policy gives up and without which it would not have been granted.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        relaxed: Vec<Relaxed>,
     },
     /// A request was denied.
     RequestDenied {
@@ -273,6 +339,34 @@ pub enum Happened {
         run: RunId,
         /// By whom.
         by: PersonId,
+    },
+    /// Somebody who is asked wants something else: it goes back to whoever asked.
+    RequestSentBack {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// By whom.
+        by: PersonId,
+        /// What they want.
+        why: String,
+    },
+    /// The same was asked again with other content: the newer request takes its place.
+    RequestSuperseded {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// By whom the newer one was asked.
+        by: PersonId,
+        /// The newer request.
+        newer: RequestId,
+        /// Its code.
+        newer_code: Code,
     },
     /// The catalog changed while a request waits, and would now make another plan of the same deed (I13).
     RequestDiffers {
@@ -410,6 +504,9 @@ pub enum Happened {
         unknown: Vec<u32>,
         /// Steps that were not started.
         not_started: Vec<u32>,
+        /// The approval that was taken away before anything had begun, if it was that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revoked: Option<Revoked>,
     },
     /// A scheduled check has changed for certain.
     CheckTurned {
@@ -807,11 +904,15 @@ impl Happened {
             Self::CatalogRefused { .. } => "catalog_refused",
             Self::RunPlanned { .. } => "run_planned",
             Self::RequestAsked { .. } => "request_asked",
+            Self::PeopleAsked { .. } => "people_asked",
             Self::Decided { .. } => "decided",
+            Self::DecisionTakenBack { .. } => "decision_taken_back",
             Self::RequestGranted { .. } => "request_granted",
             Self::RequestDenied { .. } => "request_denied",
             Self::RequestExpired { .. } => "request_expired",
             Self::RequestWithdrawn { .. } => "request_withdrawn",
+            Self::RequestSentBack { .. } => "request_sent_back",
+            Self::RequestSuperseded { .. } => "request_superseded",
             Self::RequestDiffers { .. } => "request_differs",
             Self::GrantEnded { .. } => "grant_ended",
             Self::AttemptStarted { .. } => "attempt_started",

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod allowed;
+pub mod approval;
 pub mod catalog;
 pub mod chat;
 pub mod code;
@@ -14,6 +15,7 @@ pub mod incident;
 pub mod incident_room;
 pub mod phrase;
 pub mod plan;
+pub mod policy;
 pub mod report;
 pub mod request;
 pub mod run;

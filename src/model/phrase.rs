@@ -28,11 +28,14 @@ pub const BUILT_IN: &[&str] = &[
     "refuse",
     "reopen",
     "report",
+    "request",
     "requests",
     "resolve",
     "resume",
     "retry",
+    "revoke",
     "run",
+    "send",
     "show",
     "status",
     "stop",
@@ -217,6 +220,7 @@ pub fn first_words() -> &'static [&'static str] {
 ///   form has only `key=value`.
 /// - `stop`, if a service's or system's name comes second or a fixed word that is neither `run` nor a number: the
 ///   built-in is followed by a run's number.
+/// - `send` and `request`, if a fixed word comes second that does not make the built-in of it (`send back`, `request change`).
 ///
 /// A line that is both a phrase and the general form all the same is refused by the parser, unless both mean the same.
 /// A phrase that begins with a parameter shadows everything; `help` is named.
@@ -249,6 +253,8 @@ pub fn shadows(phrase: &Phrase, params: &[Param]) -> Option<&'static str> {
                 param.name == *name && matches!(param.kind, ParamKind::Service { .. } | ParamKind::System)
             }),
         },
+        "send" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "back"),
+        "request" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "change" && word != "changes"),
         _ => false,
     };
     (!apart).then_some(built_in)

@@ -9,12 +9,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::catalog::{EnvEntry, ExitCodes, HttpAsk, Retry, Stage, TcpAsk};
-use super::id::{CheckName, Digest, PolicyName, RunbookName, ServiceName, SystemName, TriggerName};
+use super::catalog::{EnvEntry, ExitCodes, HttpAsk, Retry, TcpAsk};
+use super::id::{CheckName, Digest, PersonId, PolicyName, RunbookName, ServiceName, SystemName, TriggerName};
+use super::policy::{Delegating, Relaxed, Stage, is_false};
 
 /// The version of the bytes that this binary writes. Version 2 added requests over HTTP, connections, waiting, `retry`
-/// and policies that let triggers start; what version 1 has is written the same in both.
-pub const PLAN_VERSION: u32 = 2;
+/// and policies that let triggers start; version 3 policies of several stages with times of their own, the latest start and
+/// the author. What an older version has is written the same in all.
+pub const PLAN_VERSION: u32 = 3;
 
 /// The oldest version that this binary reads.
 const OLDEST: u32 = 1;
@@ -52,6 +54,9 @@ pub struct Plan {
     pub files: BTreeMap<String, Digest>,
     /// Who must agree; present whenever a step is privileged.
     pub policy: Option<PlanPolicy>,
+    /// Who made the runbook's last change, as its file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<PersonId>,
     /// The steps.
     pub steps: Vec<PlanStep>,
     /// How much of it is said aloud.
@@ -78,8 +83,23 @@ pub struct PlanPolicy {
     pub stages: Vec<Stage>,
     /// How long a request waits, in milliseconds.
     pub expires_ms: u64,
+    /// How long after it was granted the run may still begin, in milliseconds; `None` is as long as the grant lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_within_ms: Option<u64>,
     /// How long the grant lasts, in milliseconds.
     pub valid_for_ms: u64,
+    /// Rules of separation that it gives up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relaxed: Vec<Relaxed>,
+    /// Whether the author of the runbook's last change counts as somebody who asked.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub exclude_author: bool,
+    /// Whether those who are asked may let somebody else answer for them.
+    #[serde(default, skip_serializing_if = "Delegating::is_allowed")]
+    pub delegating: Delegating,
+    /// At least one of these must be among those who agree, beside what the stages want; empty is nobody in particular.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<PersonId>,
     /// Triggers whose runs it lets start without anybody's answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub automatic: Vec<TriggerName>,
@@ -91,6 +111,11 @@ impl PlanPolicy {
     /// How long a request waits.
     pub fn expires(&self) -> Duration {
         Duration::from_millis(self.expires_ms)
+    }
+
+    /// How long after it was granted the run may still begin.
+    pub fn starts_within(&self) -> Duration {
+        self.starts_within_ms.map_or_else(|| self.valid_for(), Duration::from_millis)
     }
 
     /// How long the grant lasts.
@@ -331,6 +356,12 @@ impl Sealed {
 }
 
 impl Plan {
+    /// Whoever may not agree although they did not ask: the author of the runbook's last change, if the policy says so.
+    pub fn excluded(&self) -> &[PersonId] {
+        let excludes = self.policy.as_ref().is_some_and(|policy| policy.exclude_author);
+        if excludes { self.author.as_slice() } else { &[] }
+    }
+
     /// Whether any step needs a grant.
     pub fn privileged(&self) -> bool {
         self.steps.iter().any(|step| step.privileged)

@@ -1,14 +1,11 @@
-//! The state machine of requests and grants, and the arithmetic of agreement: pure, total.
+//! The state machines of requests and grants: pure, total.
 //!
-//! What lives here: who has agreed to what so far and what that comes to. What does not: reading decisions from the
-//! store and making a Grant of them (`approval`, its only maker). Keeps I7: a requester never counts, a person counts once.
-
-use std::collections::BTreeSet;
+//! What lives here: the states, what can happen to them, and one person's answer. What does not: what answers come to
+//! (`approval`, beside this), reading them from the store and making a Grant of them (the top-level `approval`).
 
 use serde::{Deserialize, Serialize};
 
-use super::catalog::Stage;
-use super::id::PersonId;
+use super::id::{PersonId, RequestId};
 
 /// Where a request stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +31,18 @@ pub enum RequestState {
         /// Who.
         by: PersonId,
     },
+    /// Sent back to whoever asked: somebody who was asked wants something else.
+    ChangesRequested {
+        /// Who.
+        by: PersonId,
+        /// What they want.
+        why: String,
+    },
+    /// The same was asked again with other content: the newer one is what waits.
+    Superseded {
+        /// The newer one.
+        by: RequestId,
+    },
 }
 
 /// What can happen to a request.
@@ -57,6 +66,18 @@ pub enum RequestEvent {
     Withdrawn {
         /// By whom.
         by: PersonId,
+    },
+    /// Sent back to whoever asked.
+    ChangesRequested {
+        /// By whom.
+        by: PersonId,
+        /// What they want.
+        why: String,
+    },
+    /// The same was asked again with other content.
+    Superseded {
+        /// The newer one.
+        by: RequestId,
     },
 }
 
@@ -88,6 +109,8 @@ impl RequestState {
             Self::Denied { .. } => "denied",
             Self::Expired => "expired",
             Self::Withdrawn { .. } => "withdrawn",
+            Self::ChangesRequested { .. } => "changes_requested",
+            Self::Superseded { .. } => "superseded",
         }
     }
 
@@ -105,9 +128,21 @@ impl RequestState {
             (S::Pending { .. }, E::Denied { by, why }) => Ok(S::Denied { by, why }),
             (S::Pending { .. }, E::Expired) => Ok(S::Expired),
             (S::Pending { .. }, E::Withdrawn { by }) => Ok(S::Withdrawn { by }),
+            (S::Pending { .. }, E::ChangesRequested { by, why }) => Ok(S::ChangesRequested { by, why }),
+            (S::Pending { .. }, E::Superseded { by }) => Ok(S::Superseded { by }),
             (
-                S::Granted | S::Denied { .. } | S::Expired | S::Withdrawn { .. },
-                E::StageComplete { .. } | E::Denied { .. } | E::Expired | E::Withdrawn { .. },
+                S::Granted
+                | S::Denied { .. }
+                | S::Expired
+                | S::Withdrawn { .. }
+                | S::ChangesRequested { .. }
+                | S::Superseded { .. },
+                E::StageComplete { .. }
+                | E::Denied { .. }
+                | E::Expired
+                | E::Withdrawn { .. }
+                | E::ChangesRequested { .. }
+                | E::Superseded { .. },
             ) => Err(refusal),
         }
     }
@@ -122,6 +157,8 @@ impl RequestEvent {
             Self::Denied { .. } => "denied",
             Self::Expired => "expired",
             Self::Withdrawn { .. } => "withdrawn",
+            Self::ChangesRequested { .. } => "changes requested",
+            Self::Superseded { .. } => "superseded",
         }
     }
 }
@@ -209,6 +246,50 @@ pub struct Decision {
     pub stage: u32,
     /// Yes or no.
     pub answer: Answer,
+    /// For whom they answered, if for somebody who had handed their right on to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<PersonId>,
+    /// By what it is known that it was they.
+    #[serde(default, skip_serializing_if = "Proof::is_chat")]
+    pub proof: Proof,
+}
+
+impl Decision {
+    /// An answer for oneself, given in a chat.
+    pub fn new(person: PersonId, stage: u32, answer: Answer) -> Self {
+        Self { person, stage, answer, on_behalf_of: None, proof: Proof::Chat }
+    }
+
+    /// The person whose right it is: who decided, unless they did for another.
+    pub fn holder(&self) -> &PersonId {
+        self.on_behalf_of.as_ref().unwrap_or(&self.person)
+    }
+
+    /// Whether it needs either of these two to be free: nobody counts twice, in their own name or another's (I7).
+    pub fn involves(&self, person: &PersonId) -> bool {
+        self.person == *person || self.holder() == person
+    }
+}
+
+/// By what it is known who gave an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// By their chat account.
+    #[default]
+    Chat,
+    /// By their chat account and a passkey of theirs.
+    Passkey {
+        /// Which: the credential's id in base64url without padding.
+        credential: String,
+    },
+}
+
+impl Proof {
+    /// Whether it was the chat account alone.
+    pub fn is_chat(&self) -> bool {
+        *self == Self::Chat
+    }
 }
 
 /// Yes or no.
@@ -236,67 +317,12 @@ impl Answer {
     }
 }
 
-/// What a request's decisions come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tally {
-    /// A stage still waits.
-    Waiting {
-        /// Which, counted from 0.
-        stage: u32,
-        /// For how many more people.
-        missing: u32,
-    },
-    /// Every stage agreed and nobody denied.
-    Agreed,
-    /// Somebody denied.
-    Denied,
-}
-
-/// Counts decisions against the frozen stages. `may_decide(stage, person)` tells whether the person is asked there. A
-/// requester's decision never counts (I7); a person counts once a stage, whichever groups they are in.
-pub fn tally(
-    stages: &[Stage],
-    requesters: &[PersonId],
-    decisions: &[Decision],
-    may_decide: impl Fn(&Stage, &PersonId) -> bool,
-) -> Tally {
-    let counts = |decision: &&Decision, stage: &Stage| {
-        !requesters.contains(&decision.person) && may_decide(stage, &decision.person)
-    };
-    for (index, stage) in (0_u32..).zip(stages) {
-        let here = || decisions.iter().filter(|decision| decision.stage == index).filter(|d| counts(d, stage));
-        if here().any(|decision| decision.answer == Answer::Deny) {
-            return Tally::Denied;
-        }
-        let agreed: BTreeSet<&PersonId> = here().map(|decision| &decision.person).collect();
-        let agreed = u32::try_from(agreed.len()).unwrap_or(u32::MAX);
-        if agreed < stage.quorum {
-            return Tally::Waiting { stage: index, missing: stage.quorum - agreed };
-        }
-    }
-    if stages.is_empty() { Tally::Waiting { stage: 0, missing: 1 } } else { Tally::Agreed }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::catalog::Subject;
-    use proptest::prelude::*;
 
     fn person(name: &str) -> PersonId {
         PersonId::new(name)
-    }
-
-    fn stage(people: &[&str], quorum: u32) -> Stage {
-        Stage { approvers: people.iter().map(|name| Subject::Person(person(name))).collect(), quorum }
-    }
-
-    fn asked(stage: &Stage, who: &PersonId) -> bool {
-        stage.approvers.contains(&Subject::Person(who.clone()))
-    }
-
-    fn says(who: &str, stage: u32, answer: Answer) -> Decision {
-        Decision { person: person(who), stage, answer }
     }
 
     #[test]
@@ -308,6 +334,8 @@ mod tests {
             RequestState::Denied { by: by(), why: None },
             RequestState::Expired,
             RequestState::Withdrawn { by: by() },
+            RequestState::ChangesRequested { by: by(), why: "not at noon".to_owned() },
+            RequestState::Superseded { by: RequestId(8) },
         ];
         let events = [
             RequestEvent::StageComplete { last: Last::No },
@@ -315,6 +343,8 @@ mod tests {
             RequestEvent::Denied { by: by(), why: None },
             RequestEvent::Expired,
             RequestEvent::Withdrawn { by: by() },
+            RequestEvent::ChangesRequested { by: by(), why: "not at noon".to_owned() },
+            RequestEvent::Superseded { by: RequestId(8) },
         ];
         let mut table = String::new();
         for state in &states {
@@ -330,6 +360,8 @@ mod tests {
         Pending { stage: 0 } + denied -> Denied { by: PersonId("boss"), why: None }
         Pending { stage: 0 } + expired -> Expired
         Pending { stage: 0 } + withdrawn -> Withdrawn { by: PersonId("boss") }
+        Pending { stage: 0 } + changes requested -> ChangesRequested { by: PersonId("boss"), why: "not at noon" }
+        Pending { stage: 0 } + superseded -> Superseded { by: RequestId(8) }
         "#);
     }
 
@@ -341,73 +373,6 @@ mod tests {
                 assert!(ended.next(again).is_err());
             }
             assert_eq!(GrantState::from_name(ended.name()), Some(ended));
-        }
-    }
-
-    #[test]
-    fn two_stages_with_a_quorum_of_two_need_two_people_each() {
-        let stages = [stage(&["a", "b", "c"], 2), stage(&["c", "d"], 2)];
-        let mut decisions = vec![says("a", 0, Answer::Approve)];
-        let count = |decisions: &[Decision]| tally(&stages, &[person("mei")], decisions, asked);
-        assert_eq!(count(&decisions), Tally::Waiting { stage: 0, missing: 1 });
-        decisions.push(says("b", 0, Answer::Approve));
-        assert_eq!(count(&decisions), Tally::Waiting { stage: 1, missing: 2 });
-        decisions.extend([says("c", 1, Answer::Approve), says("d", 1, Answer::Approve)]);
-        assert_eq!(count(&decisions), Tally::Agreed);
-        decisions.push(says("d", 1, Answer::Deny));
-        assert_eq!(count(&decisions), Tally::Denied);
-    }
-
-    #[test]
-    fn i7_a_requester_never_counts_and_a_person_counts_once() {
-        let stages = [stage(&["mei", "boss", "lin"], 2)];
-        let decisions = [
-            says("mei", 0, Answer::Approve),
-            says("boss", 0, Answer::Approve),
-            says("boss", 0, Answer::Approve),
-            says("zed", 0, Answer::Approve),
-        ];
-        let waiting = Tally::Waiting { stage: 0, missing: 1 };
-        assert_eq!(tally(&stages, &[person("mei")], &decisions, asked), waiting);
-    }
-
-    #[test]
-    fn no_stages_agree_to_nothing() {
-        assert_eq!(tally(&[], &[], &[], asked), Tally::Waiting { stage: 0, missing: 1 });
-    }
-
-    proptest! {
-        /// However decisions are shuffled, the tally is the same, and it never agrees without enough different people.
-        #[test]
-        fn i7_the_order_of_decisions_does_not_matter(
-            picks in prop::collection::vec((0..5_usize, 0..2_u32, any::<bool>()), 0..12),
-            seed in any::<prop::sample::Index>(),
-        ) {
-            let names = ["mei", "a", "b", "c", "d"];
-            let stages = [stage(&["a", "b", "c"], 2), stage(&["mei", "c", "d"], 1)];
-            let mut decisions: Vec<_> = picks
-                .iter()
-                .map(|(who, stage, yes)| says(names[*who], *stage, if *yes { Answer::Approve } else { Answer::Deny }))
-                .collect();
-            let before = tally(&stages, &[person("mei")], &decisions, asked);
-            if !decisions.is_empty() {
-                let turn = seed.index(decisions.len());
-                decisions.rotate_left(turn);
-            }
-            let after = tally(&stages, &[person("mei")], &decisions, asked);
-            // Which of several stages denied may differ; that it was denied may not, unless an earlier stage waits.
-            prop_assert_eq!(before, after);
-            if after == Tally::Agreed {
-                for (index, stage) in (0_u32..).zip(&stages) {
-                    let people: BTreeSet<_> = decisions
-                        .iter()
-                        .filter(|d| d.stage == index && d.answer == Answer::Approve && d.person != person("mei"))
-                        .filter(|d| asked(stage, &d.person))
-                        .map(|d| &d.person)
-                        .collect();
-                    prop_assert!(people.len() >= stage.quorum as usize);
-                }
-            }
         }
     }
 }

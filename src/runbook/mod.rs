@@ -32,22 +32,6 @@ pub use schema::schema;
 /// What the fingerprint's input begins with.
 const DOMAIN: &[u8] = b"countersign/catalog/v1\n";
 
-/// What a release is able to do with a policy. The types carry more than this release does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The greatest number of stages.
-    pub stages: usize,
-    /// The greatest quorum.
-    pub quorum: u32,
-}
-
-impl Limits {
-    /// One stage, one approver.
-    pub const THIS_RELEASE: Self = Self { stages: 1, quorum: 1 };
-    /// Everything that the types can say: for tests of what is to come.
-    pub const NONE: Self = Self { stages: usize::MAX, quorum: u32::MAX };
-}
-
 /// A catalog, loaded.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -65,14 +49,6 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(root: &Path) -> Result<Loaded, Diagnostics> {
-    load_with(root, Limits::THIS_RELEASE)
-}
-
-/// Reads the catalog below `root` within other limits than this release's.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub fn load_with(root: &Path, limits: Limits) -> Result<Loaded, Diagnostics> {
     let files::Found { root, files, mut problems } =
         files::find(root).map_err(|problem| Diagnostics::new(vec![problem]))?;
     let mut hash = Sha256::new();
@@ -119,7 +95,7 @@ pub fn load_with(root: &Path, limits: Limits) -> Result<Loaded, Diagnostics> {
         return Err(Diagnostics::new(vec![Diagnostic::of_path(root.display().to_string(), message, hint)]));
     }
     let catalog = Catalog { root, ..Catalog::default() };
-    let checked = check::check(catalog, &inputs, unread, limits);
+    let checked = check::check(catalog, &inputs, unread);
     found.extend(checked.problems);
     problems.extend(found.into_iter().map(|(file, problem)| Diagnostic::new(&texts, file, problem)));
     if !problems.is_empty() {

@@ -83,7 +83,7 @@ raw! {
     /// A runbook.
     Runbook {
         runbook: Word, title: Word, why: Word, say: Words, params: Option<Pairs<Param>>,
-        approval: Word, system: Word, steps: Option<At<Vec<At<Step>>>>,
+        approval: Word, author: Word, system: Word, steps: Option<At<Vec<At<Step>>>>,
     }
     /// A parameter: which keys belong to which type is checked later.
     Param {
@@ -105,11 +105,16 @@ raw! {
     Retry { times: Option<At<u64>>, wait: Word, at_most: Word }
     /// A policy.
     Policy {
-        policy: Word, title: Word, stages: Option<At<Vec<At<Stage>>>>, expires: Word, valid_for: Word,
-        automatic: Words,
+        policy: Word, title: Word, stages: Option<At<Vec<At<Stage>>>>, expires: Word, starts_within: Word,
+        valid_for: Word, automatic: Words, exclude: Words, relax: Words, may_delegate: Option<At<bool>>,
     }
     /// A stage of a policy.
-    Stage { approvers: Words, quorum: Option<At<u32>> }
+    Stage {
+        approvers: Words, quorum: Option<At<u32>>, denials: Option<At<u32>>, reason: Word, step_up: Option<At<bool>>,
+        expires: Word, remind_after: Word, ring_after: Word, escalate: Option<At<Vec<At<Escalate>>>>,
+    }
+    /// Others who are asked after a while.
+    Escalate { after: Word, to: Words }
     /// A trigger.
     Trigger {
         trigger: Word, owner: Word, on: Option<At<On>>, run: Word, with: Option<At<Pairs<At<String>>>>,

@@ -3,10 +3,13 @@
 //! Only reads. Every list is bounded and starts from a place that an index leads to, so that a page costs the same over a
 //! small ledger and a large one. What does not live here: who may see it (`web::pages`).
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use super::rows::{Inconsistent, Request, Run, StoredDecision};
 use super::{ChainRow, Result, Store};
+use crate::model::approval::{Asked, Delegation};
 use crate::model::chat::{Account, Message, RoomAddress};
 use crate::model::event::{Event, Health};
 use crate::model::id::{
@@ -14,7 +17,15 @@ use crate::model::id::{
     SystemName, ThreadId, TriggerName,
 };
 use crate::model::incident::Incident;
-use crate::model::request::{Answer, Decision};
+
+/// Who was asked of a request, and what they answered that stands.
+#[derive(Debug, Clone, Default)]
+pub struct Asking {
+    /// Who was asked, in the order asked.
+    pub asked: Vec<Asked>,
+    /// Answers that stand, in the order given.
+    pub standing: Vec<StoredDecision>,
+}
 
 /// Something that stands in a room.
 #[derive(Debug, Clone)]
@@ -106,15 +117,6 @@ pub struct Conversation {
     pub entries: Vec<Entry>,
     /// Where the page before it ends, if there is more.
     pub older: Option<Older>,
-}
-
-/// An answer to a request, as given.
-#[derive(Debug, Clone)]
-pub struct GivenAnswer {
-    /// Who answered what, and when.
-    pub decision: StoredDecision,
-    /// Why, if they said.
-    pub reason: Option<String>,
 }
 
 /// Which events of the ledger.
@@ -464,36 +466,48 @@ impl Store {
         super::runs::requests_by_id(&self.pool, &ids).await
     }
 
-    /// The answers to a request, in the order given.
+    /// The answers to a request, in the order given, with those that were taken back.
     ///
     /// # Errors
     /// As [`Store::list_waiting`].
-    pub async fn list_decisions_of(&self, request: RequestId) -> Result<Vec<GivenAnswer>> {
-        let rows = sqlx::query!(
-            "select stage, person, account, verdict, reason, at from decision where request = $1 order by at, person",
+    pub async fn list_decisions_of(&self, request: RequestId) -> Result<Vec<StoredDecision>> {
+        let rows = sqlx::query_as!(
+            super::runs::DecisionRow,
+            r#"
+            select request, stage, person, account, verdict, on_behalf_of, proof, credential, reason, at, line,
+                taken_back_at
+            from decision where request = $1 order by at, person
+            "#,
             request.0
         )
         .fetch_all(&self.pool)
         .await?;
-        let wrong = |column| Inconsistent::at(format!("a decision of request {request}"), column);
-        rows.into_iter()
-            .map(|row| {
-                let answer = match row.verdict.as_str() {
-                    "approve" => Answer::Approve,
-                    "deny" => Answer::Deny,
-                    _ => return Err(wrong("verdict").into()),
-                };
-                let stage = u32::try_from(row.stage).map_err(|_| wrong("stage"))?;
-                Ok(GivenAnswer {
-                    decision: StoredDecision {
-                        decision: Decision { stage, person: PersonId::new(row.person), answer },
-                        account: row.account.parse().map_err(|_| wrong("account"))?,
-                        at: row.at,
-                    },
-                    reason: row.reason,
-                })
-            })
-            .collect()
+        Ok(rows.into_iter().map(super::runs::DecisionRow::stored).collect::<Result<_, _>>()?)
+    }
+
+    /// Who was asked of requests and what they answered that stands, by request. One that an older release made has nobody
+    /// asked.
+    ///
+    /// # Errors
+    /// As [`Store::list_waiting`].
+    pub async fn list_askings(&self, requests: &[RequestId]) -> Result<BTreeMap<RequestId, Asking>> {
+        let ids: Vec<i64> = requests.iter().map(|request| request.0).collect();
+        let mut askings: BTreeMap<RequestId, Asking> = BTreeMap::new();
+        for (request, asked) in super::runs::asked_of(&self.pool, &ids).await? {
+            askings.entry(RequestId(request)).or_default().asked.push(asked);
+        }
+        for (request, decision) in super::runs::standing(&self.pool, &ids).await? {
+            askings.entry(RequestId(request)).or_default().standing.push(decision);
+        }
+        Ok(askings)
+    }
+
+    /// The delegations to and from anybody that hold now.
+    ///
+    /// # Errors
+    /// As [`Store::list_waiting`].
+    pub async fn list_delegations(&self) -> Result<Vec<Delegation>> {
+        super::runs::delegations(&self.pool, self.clock().now()).await
     }
 
     /// The newest runs before a number, newest first; of one room if one is given.

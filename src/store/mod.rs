@@ -48,8 +48,8 @@ pub use incident_room::{IncidentPlace, RoomNote, SUMMARY, incident_subject};
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow, Chained};
 pub use look::{
-    AutomationSeen, Conversation, Entry, GivenAnswer, KnownCheck, LedgerFilter, LedgerFrom, LineEntry, Mark,
-    MessageEntry, Older,
+    Asking, AutomationSeen, Conversation, Entry, KnownCheck, LedgerFilter, LedgerFrom, LineEntry, Mark, MessageEntry,
+    Older,
 };
 pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
 pub use plain::PlainLine;
@@ -58,8 +58,8 @@ pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, 
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
-    AccessCheck, AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck, IncidentCheck,
-    Loose, RequestCheck, RunCheck, Snapshot,
+    AccessCheck, AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck,
+    IncidentCheck, Loose, RequestCheck, RunCheck, Snapshot,
 };
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};
 

@@ -217,6 +217,14 @@ pub struct Request {
     pub posted_at: Option<DateTime<Utc>>,
     /// What the catalog would make of it now, if the thread was told that it differs.
     pub differs: Option<Digest>,
+    /// Whether it was written down who was asked: not by older releases.
+    pub knows_asked: bool,
+    /// When its stage began.
+    pub stage_since: DateTime<Utc>,
+    /// How many reminders, rings and further askings of its stage have been done.
+    pub woken: u32,
+    /// Who looks at it, and until when nobody is woken for that.
+    pub looking: Option<(PersonId, DateTime<Utc>)>,
 }
 
 pub(super) fn request_state(
@@ -225,25 +233,43 @@ pub(super) fn request_state(
     stage: i32,
     by: Option<String>,
     why: Option<String>,
+    superseded_by: Option<i64>,
 ) -> Result<RequestState, Inconsistent> {
     let wrong = || Inconsistent::at(format!("request {id}"), "state");
-    match (state, by.map(PersonId::new), why) {
-        ("pending", None, None) => Ok(RequestState::Pending { stage: u32::try_from(stage).map_err(|_| wrong())? }),
-        ("granted", None, None) => Ok(RequestState::Granted),
-        ("denied", Some(by), why) => Ok(RequestState::Denied { by, why }),
-        ("expired", None, None) => Ok(RequestState::Expired),
-        ("withdrawn", Some(by), None) => Ok(RequestState::Withdrawn { by }),
+    match (state, by.map(PersonId::new), why, superseded_by.map(RequestId)) {
+        ("pending", None, None, None) => {
+            Ok(RequestState::Pending { stage: u32::try_from(stage).map_err(|_| wrong())? })
+        }
+        ("granted", None, None, None) => Ok(RequestState::Granted),
+        ("denied", Some(by), why, None) => Ok(RequestState::Denied { by, why }),
+        ("expired", None, None, None) => Ok(RequestState::Expired),
+        ("withdrawn", Some(by), None, None) => Ok(RequestState::Withdrawn { by }),
+        ("changes_requested", Some(by), Some(why), None) => Ok(RequestState::ChangesRequested { by, why }),
+        ("superseded", None, None, Some(by)) => Ok(RequestState::Superseded { by }),
         _ => Err(wrong()),
     }
 }
 
-/// A request state as its columns: `stage`, `by`, `why`.
-pub(super) fn request_columns(state: &RequestState, stage_before: i32) -> (i32, Option<String>, Option<String>) {
+/// A request state as its columns.
+#[derive(Debug)]
+pub(super) struct RequestColumns {
+    pub(super) stage: i32,
+    pub(super) by: Option<String>,
+    pub(super) why: Option<String>,
+    pub(super) superseded_by: Option<i64>,
+}
+
+pub(super) fn request_columns(state: &RequestState, stage_before: i32) -> RequestColumns {
+    let none = RequestColumns { stage: stage_before, by: None, why: None, superseded_by: None };
     match state {
-        RequestState::Pending { stage } => (i32::try_from(*stage).unwrap_or(i32::MAX), None, None),
-        RequestState::Granted | RequestState::Expired => (stage_before, None, None),
-        RequestState::Denied { by, why } => (stage_before, Some(by.to_string()), why.clone()),
-        RequestState::Withdrawn { by } => (stage_before, Some(by.to_string()), None),
+        RequestState::Pending { stage } => RequestColumns { stage: i32::try_from(*stage).unwrap_or(i32::MAX), ..none },
+        RequestState::Granted | RequestState::Expired => none,
+        RequestState::Denied { by, why } => RequestColumns { by: Some(by.to_string()), why: why.clone(), ..none },
+        RequestState::Withdrawn { by } => RequestColumns { by: Some(by.to_string()), ..none },
+        RequestState::ChangesRequested { by, why } => {
+            RequestColumns { by: Some(by.to_string()), why: Some(why.clone()), ..none }
+        }
+        RequestState::Superseded { by } => RequestColumns { superseded_by: Some(by.0), ..none },
     }
 }
 
@@ -256,6 +282,12 @@ pub struct StoredDecision {
     pub account: Account,
     /// When.
     pub at: DateTime<Utc>,
+    /// By which line or button.
+    pub line: InboxId,
+    /// Why, if they said.
+    pub reason: Option<String>,
+    /// When it was taken back, if it was: then it does not stand.
+    pub taken_back_at: Option<DateTime<Utc>>,
 }
 
 /// A grant's row: what `approval` locks while it derives a Grant from the decisions. Not itself a proof of anything.
@@ -275,6 +307,8 @@ pub struct StoredGrant {
     pub state: GrantState,
     /// Until when.
     pub expires_at: DateTime<Utc>,
+    /// Until when it may start an attempt: the latest start until its run has begun under it, then as long as it lasts.
+    pub start_by: DateTime<Utc>,
     /// Who counts as having asked.
     pub requesters: Vec<PersonId>,
     /// The step of which its request asked a further attempt, if it did.
@@ -283,7 +317,7 @@ pub struct StoredGrant {
     pub trigger: Option<TriggerName>,
     /// The plan's stored bytes.
     pub plan: Vec<u8>,
-    /// The decisions of its request.
+    /// The decisions of its request that stand.
     pub decisions: Vec<StoredDecision>,
 }
 
@@ -327,9 +361,11 @@ mod tests {
             RequestState::Denied { by: by(), why: None },
             RequestState::Expired,
             RequestState::Withdrawn { by: by() },
+            RequestState::ChangesRequested { by: by(), why: "not at noon".into() },
+            RequestState::Superseded { by: RequestId(8) },
         ] {
-            let (stage, by, why) = request_columns(&state, 1);
-            assert_eq!(request_state(1, state.name(), stage, by, why), Ok(state));
+            let RequestColumns { stage, by, why, superseded_by } = request_columns(&state, 1);
+            assert_eq!(request_state(1, state.name(), stage, by, why, superseded_by), Ok(state));
         }
     }
 

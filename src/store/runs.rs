@@ -5,13 +5,14 @@ use sqlx::{PgConnection, PgExecutor};
 
 use super::rows::{self, Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
 use super::{Result, Store, StoreError, Tx};
+use crate::model::approval::{Asked, Delegation};
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::code::Code;
 use crate::model::id::{
     Digest, GrantId, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId, TriggerName,
 };
 use crate::model::plan::Sealed;
-use crate::model::request::{Answer, Decision, GrantState, RequestState};
+use crate::model::request::{Answer, Decision, GrantState, Proof, RequestState};
 use crate::model::run::{RunState, Verdict};
 use crate::sys::ProcessIdentity;
 
@@ -197,6 +198,12 @@ struct RequestRow {
     expires_at: DateTime<Utc>,
     posted_at: Option<DateTime<Utc>>,
     differs: Option<Vec<u8>>,
+    superseded_by: Option<i64>,
+    knows_asked: bool,
+    stage_since: Option<DateTime<Utc>>,
+    woken: i32,
+    looking_by: Option<String>,
+    looking_until: Option<DateTime<Utc>>,
 }
 
 impl TryFrom<RequestRow> for Request {
@@ -211,13 +218,17 @@ impl TryFrom<RequestRow> for Request {
             retry_step: row.retry_step.and_then(|step| u32::try_from(step).ok()),
             digest: digest(name(), "digest", &row.digest)?,
             requesters: row.requesters.into_iter().map(PersonId::new).collect(),
-            state: rows::request_state(row.id, &row.state, row.stage, row.state_by, row.state_why)?,
+            state: rows::request_state(row.id, &row.state, row.stage, row.state_by, row.state_why, row.superseded_by)?,
             room: room(name(), &row.room)?,
             thread: row.thread.map(ThreadId::new),
             asked_at: row.asked_at,
             expires_at: row.expires_at,
             posted_at: row.posted_at,
             differs: row.differs.map(|bytes| digest(name(), "differs", &bytes)).transpose()?,
+            knows_asked: row.knows_asked,
+            stage_since: row.stage_since.unwrap_or(row.asked_at),
+            woken: u32::try_from(row.woken).map_err(|_| Inconsistent::at(name(), "woken"))?,
+            looking: row.looking_by.map(PersonId::new).zip(row.looking_until),
         })
     }
 }
@@ -227,7 +238,8 @@ pub(super) async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -
         RequestRow,
         r#"
         select id, version, code, run, retry_step, digest, requesters, state, stage, state_by, state_why, room, thread,
-            asked_at, expires_at, posted_at, differs
+            asked_at, expires_at, posted_at, differs, superseded_by, knows_asked, stage_since, woken, looking_by,
+            looking_until
         from request where id = any($1) order by id
         "#,
         ids
@@ -288,12 +300,110 @@ async fn attempts_of(executor: impl PgExecutor<'_>, run: RunId) -> Result<Vec<At
         .collect()
 }
 
+/// Who was asked of requests, in the order asked, each with its request.
+pub(super) async fn asked_of(executor: impl PgExecutor<'_>, requests: &[i64]) -> Result<Vec<(i64, Asked)>> {
+    let rows = sqlx::query!(
+        "select request, stage, person, because from asked where request = any($1) order by stage, at, person, because",
+        requests
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let wrong = |column| Inconsistent::at(format!("who was asked of request {}", row.request), column);
+            let asked = Asked {
+                person: PersonId::new(row.person),
+                stage: u32::try_from(row.stage).map_err(|_| wrong("stage"))?,
+                because: row.because.parse().map_err(|_| wrong("because"))?,
+            };
+            Ok((row.request, asked))
+        })
+        .collect()
+}
+
+/// The delegations to and from anybody that hold at a moment.
+pub(super) async fn delegations(executor: impl PgExecutor<'_>, now: DateTime<Utc>) -> Result<Vec<Delegation>> {
+    let rows = sqlx::query!(
+        r#"
+        select giver, receiver, since, until from delegation
+        where ended_at is null and since <= $1 and until > $1 order by id
+        "#,
+        now,
+    )
+    .fetch_all(executor)
+    .await?;
+    let delegations = rows.into_iter().map(|row| Delegation {
+        giver: PersonId::new(row.giver),
+        receiver: PersonId::new(row.receiver),
+        since: row.since,
+        until: row.until,
+    });
+    Ok(delegations.collect())
+}
+
+/// The decisions of requests that stand, in the order given, each with its request.
+pub(super) async fn standing(executor: impl PgExecutor<'_>, requests: &[i64]) -> Result<Vec<(i64, StoredDecision)>> {
+    let rows = sqlx::query_as!(
+        DecisionRow,
+        r#"
+        select request, stage, person, account, verdict, on_behalf_of, proof, credential, reason, at, line, taken_back_at
+        from decision where request = any($1) and taken_back_at is null order by at, person
+        "#,
+        requests
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(|row| Ok((row.request, row.stored()?))).collect()
+}
+
+/// A row of `decision`.
+pub(super) struct DecisionRow {
+    pub(super) request: i64,
+    pub(super) stage: i32,
+    pub(super) person: String,
+    pub(super) account: String,
+    pub(super) verdict: String,
+    pub(super) on_behalf_of: Option<String>,
+    pub(super) proof: String,
+    pub(super) credential: Option<String>,
+    pub(super) reason: Option<String>,
+    pub(super) at: DateTime<Utc>,
+    pub(super) line: i64,
+    pub(super) taken_back_at: Option<DateTime<Utc>>,
+}
+
+impl DecisionRow {
+    pub(super) fn stored(self) -> Result<StoredDecision, Inconsistent> {
+        let name = || format!("decision of request {}", self.request);
+        let proof = match (self.proof.as_str(), self.credential) {
+            ("chat", None) => Proof::Chat,
+            ("passkey", Some(credential)) => Proof::Passkey { credential },
+            _ => return Err(Inconsistent::at(name(), "proof")),
+        };
+        Ok(StoredDecision {
+            decision: Decision {
+                person: PersonId::new(self.person),
+                stage: u32::try_from(self.stage).map_err(|_| Inconsistent::at(name(), "stage"))?,
+                answer: Answer::from_name(&self.verdict).ok_or_else(|| Inconsistent::at(name(), "verdict"))?,
+                on_behalf_of: self.on_behalf_of.map(PersonId::new),
+                proof,
+            },
+            account: account(name(), &self.account)?,
+            at: self.at,
+            line: InboxId(self.line),
+            reason: self.reason,
+            taken_back_at: self.taken_back_at,
+        })
+    }
+}
+
 /// The grant rows of runs with all that a Grant is derived from. Locks the grant rows if asked to.
 pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> Result<Vec<StoredGrant>> {
     // First the lock, in the order of ids; then, in a later statement with a later snapshot, what stands beside the rows.
     let locked = sqlx::query!(
         r#"
-        select g.id, g.version, g.run, g.request, g.digest, g.state, g.expires_at, r.requesters, r.retry_step,
+        select g.id, g.version, g.run, g.request, g.digest, g.state, g.expires_at, g.start_by,
+            exists (select from attempt a where a.run = g.run and a.started_at >= g.granted_at) as "begun!", r.requesters, r.retry_step,
             run.trigger, p.bytes
         from run_grant g join request r on r.id = g.request join run on run.id = g.run join plan p on p.digest = run.plan
         where g.run = any($1) and g.state = 'granted' order by g.id for update of g
@@ -303,24 +413,9 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
     .fetch_all(&mut *connection)
     .await?;
     let requests: Vec<i64> = locked.iter().map(|grant| grant.request).collect();
-    let decisions = sqlx::query!(
-        "select request, stage, person, account, verdict, at from decision where request = any($1) order by at, person",
-        &requests
-    )
-    .fetch_all(connection)
-    .await?;
     let mut by_request: std::collections::BTreeMap<i64, Vec<StoredDecision>> = std::collections::BTreeMap::new();
-    for row in decisions {
-        let name = || format!("decision of request {}", row.request);
-        by_request.entry(row.request).or_default().push(StoredDecision {
-            decision: Decision {
-                person: PersonId::new(row.person),
-                stage: u32::try_from(row.stage).map_err(|_| Inconsistent::at(name(), "stage"))?,
-                answer: Answer::from_name(&row.verdict).ok_or_else(|| Inconsistent::at(name(), "verdict"))?,
-            },
-            account: account(name(), &row.account)?,
-            at: row.at,
-        });
+    for (request, stored) in standing(connection, &requests).await? {
+        by_request.entry(request).or_default().push(stored);
     }
     locked
         .into_iter()
@@ -334,6 +429,7 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
                 digest: digest(name(), "digest", &row.digest)?,
                 state: GrantState::from_name(&row.state).ok_or_else(|| Inconsistent::at(name(), "state"))?,
                 expires_at: row.expires_at,
+                start_by: if row.begun { row.expires_at } else { row.start_by.unwrap_or(row.expires_at) },
                 requesters: row.requesters.into_iter().map(PersonId::new).collect(),
                 retry_step: row.retry_step.and_then(|step| u32::try_from(step).ok()),
                 trigger: row.trigger.map(TriggerName::new),
@@ -575,8 +671,9 @@ impl Tx {
         let requesters: Vec<String> = request.requesters.iter().map(ToString::to_string).collect();
         let id = sqlx::query_scalar!(
             r#"
-            insert into request (code, run, retry_step, digest, requesters, state, room, thread, asked_at, expires_at)
-            values ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9)
+            insert into request (code, run, retry_step, digest, requesters, state, room, thread, asked_at, expires_at,
+                stage_since, knows_asked)
+            values ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $8, true)
             on conflict (code) where state = 'pending' do nothing
             returning id
             "#,
@@ -703,6 +800,14 @@ impl Tx {
         Ok(requests_by_id(&mut *self.inner, &[id]).await?.pop())
     }
 
+    /// A request, as this transaction sees it.
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn find_request(&mut self, id: RequestId) -> Result<Option<Request>> {
+        Ok(requests_by_id(&mut *self.inner, &[id.0]).await?.pop())
+    }
+
     /// Locks a request and reads it: a decision locks its request before it counts.
     ///
     /// # Errors
@@ -823,31 +928,96 @@ impl Tx {
         Ok(())
     }
 
-    /// The decisions of a request so far.
+    /// The decisions of a request that stand, in the order given.
     ///
     /// # Errors
     /// As [`Tx::list_attempts`].
     pub async fn list_decisions(&mut self, request: RequestId) -> Result<Vec<StoredDecision>> {
-        let rows = sqlx::query!(
-            "select stage, person, account, verdict, at from decision where request = $1 order by at, person",
-            request.0
+        Ok(standing(&mut *self.inner, &[request.0]).await?.into_iter().map(|(_, stored)| stored).collect())
+    }
+
+    /// Who was asked of a request, in the order asked.
+    ///
+    /// # Errors
+    /// As [`Tx::list_attempts`].
+    pub async fn list_asked(&mut self, request: RequestId) -> Result<Vec<Asked>> {
+        Ok(asked_of(&mut *self.inner, &[request.0]).await?.into_iter().map(|(_, asked)| asked).collect())
+    }
+
+    /// Notes who is asked as well; whoever was asked for the same reason already is left as they were.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn insert_asked(&mut self, request: RequestId, asked: &[Asked]) -> Result<()> {
+        let stages: Vec<i32> = asked.iter().map(|one| i32::try_from(one.stage).unwrap_or(i32::MAX)).collect();
+        let people: Vec<String> = asked.iter().map(|one| one.person.to_string()).collect();
+        let because: Vec<String> = asked.iter().map(|one| one.because.to_string()).collect();
+        sqlx::query!(
+            r#"
+            insert into asked (request, stage, person, because, at)
+            select $1, a.stage, a.person, a.because, $5
+            from unnest($2::int[], $3::text[], $4::text[]) as a(stage, person, because)
+            on conflict do nothing
+            "#,
+            request.0,
+            &stages,
+            &people,
+            &because,
+            self.now(),
         )
-        .fetch_all(&mut *self.inner)
+        .execute(&mut *self.inner)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                let name = || format!("decision of request {request}");
-                Ok(StoredDecision {
-                    decision: Decision {
-                        person: PersonId::new(row.person),
-                        stage: u32::try_from(row.stage).map_err(|_| Inconsistent::at(name(), "stage"))?,
-                        answer: Answer::from_name(&row.verdict).ok_or_else(|| Inconsistent::at(name(), "verdict"))?,
-                    },
-                    account: account(name(), &row.account)?,
-                    at: row.at,
-                })
-            })
-            .collect()
+        Ok(())
+    }
+
+    /// The delegations to and from anybody that hold now.
+    ///
+    /// # Errors
+    /// As [`Tx::list_attempts`].
+    pub async fn list_delegations(&mut self) -> Result<Vec<Delegation>> {
+        let now = self.now();
+        delegations(&mut *self.inner, now).await
+    }
+
+    /// Begins a stage of a request that waits: its time counts from now, nobody has been woken for it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn begin_stage(&mut self, request: RequestId, expires_at: DateTime<Utc>) -> Result<()> {
+        self.wakes_requests = true;
+        sqlx::query!(
+            r#"
+            update request set stage_since = $2, expires_at = $3, woken = 0, looking_by = null, looking_until = null
+            where id = $1
+            "#,
+            request.0,
+            self.now(),
+            expires_at,
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Marks a person's decision as taken back. `false`: it does not stand.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn take_decision_back(&mut self, request: RequestId, decision: &Decision, line: InboxId) -> Result<bool> {
+        let done = sqlx::query!(
+            r#"
+            update decision set taken_back_at = $4, taken_back_line = $5
+            where request = $1 and stage = $2 and person = $3 and taken_back_at is null
+            "#,
+            request.0,
+            i32::try_from(decision.stage).unwrap_or(i32::MAX),
+            decision.person.as_str(),
+            self.now(),
+            line.0,
+        )
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// Inserts a decision. `false`: this person has decided this stage already.
@@ -862,10 +1032,16 @@ impl Tx {
         reason: Option<&str>,
         line: InboxId,
     ) -> Result<bool> {
+        let (proof, credential) = match &decision.proof {
+            Proof::Chat => ("chat", None),
+            Proof::Passkey { credential } => ("passkey", Some(credential.as_str())),
+        };
         let done = sqlx::query!(
             r#"
-            insert into decision (request, stage, person, account, verdict, reason, line, at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (request, stage, person) do nothing
+            insert into decision (request, stage, person, account, verdict, reason, line, at, on_behalf_of, proof,
+                credential)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            on conflict (request, stage, person) where taken_back_at is null do nothing
             "#,
             request.0,
             i32::try_from(decision.stage).unwrap_or(i32::MAX),
@@ -875,6 +1051,9 @@ impl Tx {
             reason,
             line.0,
             self.now(),
+            decision.on_behalf_of.as_ref().map(PersonId::as_str),
+            proof,
+            credential,
         )
         .execute(&mut *self.inner)
         .await?;
@@ -890,10 +1069,11 @@ impl Tx {
             RequestState::Pending { stage } => i32::try_from(stage).unwrap_or(i32::MAX),
             _ => 0,
         };
-        let (stage, by, why) = rows::request_columns(to, stage_before);
+        let rows::RequestColumns { stage, by, why, superseded_by } = rows::request_columns(to, stage_before);
         sqlx::query_scalar!(
             r#"
-            update request set state = $4, stage = $5, state_by = $6, state_why = $7, version = version + 1
+            update request set state = $4, stage = $5, state_by = $6, state_why = $7, superseded_by = $8,
+                version = version + 1
             where id = $1 and version = $2 and state = $3 returning version
             "#,
             request.id.0,
@@ -903,6 +1083,7 @@ impl Tx {
             stage,
             by,
             why,
+            superseded_by,
         )
         .fetch_optional(&mut *self.inner)
         .await?
@@ -913,17 +1094,23 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses: also when the request has a grant already.
-    pub async fn insert_grant(&mut self, request: &Request, expires_at: DateTime<Utc>) -> Result<GrantId> {
+    pub async fn insert_grant(
+        &mut self,
+        request: &Request,
+        start_by: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<GrantId> {
         let id = sqlx::query_scalar!(
             r#"
-            insert into run_grant (run, request, digest, state, granted_at, expires_at)
-            values ($1, $2, $3, 'granted', $4, $5) returning id
+            insert into run_grant (run, request, digest, state, granted_at, expires_at, start_by)
+            values ($1, $2, $3, 'granted', $4, $5, $6) returning id
             "#,
             request.run.0,
             request.id.0,
             &request.digest.0,
             self.now(),
             expires_at,
+            start_by,
         )
         .fetch_one(&mut *self.inner)
         .await?;

@@ -83,6 +83,7 @@ pub(crate) struct RequestCheck {
     pub(crate) state_why: Option<String>,
     pub(crate) asked_at: DateTime<Utc>,
     pub(crate) expires_at: DateTime<Utc>,
+    pub(crate) superseded_by: Option<i64>,
 }
 
 /// A grant's row.
@@ -96,6 +97,7 @@ pub(crate) struct GrantCheck {
     pub(crate) state: String,
     pub(crate) granted_at: DateTime<Utc>,
     pub(crate) expires_at: DateTime<Utc>,
+    pub(crate) start_by: Option<DateTime<Utc>>,
 }
 
 /// An attempt's row.
@@ -197,7 +199,12 @@ pub(crate) struct DecisionCheck {
     pub(crate) verdict: String,
     pub(crate) reason: Option<String>,
     pub(crate) line: i64,
+    pub(crate) on_behalf_of: Option<String>,
+    pub(crate) proof: String,
+    pub(crate) credential: Option<String>,
     pub(crate) at: DateTime<Utc>,
+    pub(crate) taken_back_at: Option<DateTime<Utc>>,
+    pub(crate) taken_back_line: Option<i64>,
 }
 
 struct EventColumns {
@@ -472,7 +479,7 @@ impl Snapshot {
             RequestCheck,
             r#"
             select id, version, code, run, retry_step, digest, requesters as "requesters: Vec<Option<String>>", state, stage,
-                state_by, state_why,
+                state_by, state_why, superseded_by,
                 greatest(least(asked_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "asked_at!",
                 greatest(least(expires_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "expires_at!"
             from request where id > $1 order by id limit $2
@@ -491,6 +498,9 @@ impl Snapshot {
             GrantCheck,
             r#"
             select id, version, run, request, digest, state,
+                case when start_by is not null then
+                    greatest(least(start_by, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "start_by?",
                 greatest(least(granted_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "granted_at!",
                 greatest(least(expires_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "expires_at!"
             from run_grant where id > $1 order by id limit $2
@@ -551,17 +561,23 @@ impl Snapshot {
     }
 
     /// A page of decisions after one, in the order of requests, stages and people.
-    pub(crate) async fn list_decisions(&mut self, after: (i64, i32, &str)) -> Result<Vec<DecisionCheck>> {
+    pub(crate) async fn list_decisions(&mut self, after: (i64, i32, &str, i64)) -> Result<Vec<DecisionCheck>> {
         let rows = sqlx::query_as!(
             DecisionCheck,
             r#"
-            select request, stage, person, account, verdict, reason, line,
-                greatest(least(at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "at!"
-            from decision where (request, stage, person) > ($1, $2, $3) order by request, stage, person limit $4
+            select request, stage, person, account, verdict, reason, line, on_behalf_of, proof, credential,
+                greatest(least(at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "at!",
+                case when taken_back_at is not null then
+                    greatest(least(taken_back_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "taken_back_at?",
+                taken_back_line
+            from decision where (request, stage, person, line) > ($1, $2, $3, $4)
+            order by request, stage, person, line limit $5
             "#,
             after.0,
             after.1,
             after.2,
+            after.3,
             PAGE
         )
         .fetch_all(&mut *self.inner)

@@ -11,6 +11,7 @@ use crate::model::access::{
 use crate::model::catalog::Subject;
 use crate::model::code::Code;
 use crate::model::id::{PersonId, PolicyName, RunbookName};
+use crate::model::policy::Relaxed;
 
 /// The most lines of a policy that one change shows; how many more there are is said. The whole stands in the files.
 const MOST_LINES: usize = 60;
@@ -84,7 +85,9 @@ pub fn change(change: &Change) -> String {
         What::AccountLeft { person, account } => format!("{} is {person} no more", visible(&account.to_string())),
         What::GroupCame { group, members: of } => format!("there is a group {group}: {}", members(of)),
         What::GroupLeft { group } => format!("there is no group {group} any more"),
-        What::GroupKept { group, was, now } => format!("in group {group} is {} instead of {}", members(now), members(was)),
+        What::GroupKept { group, was, now } => {
+            format!("in group {group} is {} instead of {}", members(now), members(was))
+        }
         What::MemberCame { group, person } => format!("{person} is in group {group}"),
         What::MemberLeft { group, person } => format!("{person} is in group {group} no more"),
         What::PolicyCame { policy, text } => {
@@ -169,7 +172,7 @@ pub fn asked(code: Code, who: &Who<'_>) -> String {
         }
     };
     if !who.wrote.is_empty() {
-        said.push_str(&format!(" {} wrote it, which counts for nothing.", and(&people(who.wrote))));
+        said.push_str(&format!(" {} wrote it and does not count.", and(&people(who.wrote))));
     }
     if !who.gain.is_empty() {
         said.push_str(&format!(" {} would gain by it, so somebody else must.", and(&people(who.gain))));
@@ -182,7 +185,14 @@ fn on_the_host(code: Code) -> String {
 }
 
 /// To the room: what waits, what holds already, who may answer, until when.
-pub fn proposed(code: Code, until: &str, waits: &[Change], held: &[Change], author: &[PersonId], who: &Who<'_>) -> String {
+pub fn proposed(
+    code: Code,
+    until: &str,
+    waits: &[Change],
+    held: &[Change],
+    author: &[PersonId],
+    who: &Who<'_>,
+) -> String {
     let by = if author.is_empty() { String::new() } else { format!(" {} wrote it.", and(author)) };
     let mut lines = vec![format!(
         "{code} · who may do what would change. It waits for a second person until {until}; nothing of it holds yet.{by}"
@@ -235,7 +245,9 @@ pub fn superseded(code: Code) -> String {
 
 /// A word on a change that nothing knows.
 pub fn no_such_code(code: Code) -> String {
-    format!("No change of who may do what has the code {code}. `access` shows what waits; a request is `approve {code}`.")
+    format!(
+        "No change of who may do what has the code {code}. `access` shows what waits; a request is `approve {code}`."
+    )
 }
 
 /// A word on a change that does not wait any more.
@@ -342,7 +354,9 @@ pub fn nothing_waits() -> &'static str {
 
 /// To the operator: it holds.
 pub fn accepted_here(code: Code) -> String {
-    format!("{code} is in force, recorded as an exception; a bot that runs uses it within seconds, and its room is told.")
+    format!(
+        "{code} is in force, recorded as an exception; a bot that runs uses it within seconds, and its room is told."
+    )
 }
 
 /// To the operator: nothing that waits has that code.
@@ -395,7 +409,7 @@ pub fn then(then: &Then, times: &Times) -> String {
             lines.push(format!("  could {}: {}", right(*it), everybody(who)));
         }
     }
-    for RunbookThen { runbook, systems, could_ask, policy: named, stages, text: _ } in runbooks {
+    for RunbookThen { runbook, systems, could_ask, policy: named, stages, relaxed, text: _ } in runbooks {
         lines.push(String::new());
         lines.push(format!("runbook {runbook} (on {})", listed(systems)));
         let Some(named) = named else {
@@ -403,10 +417,18 @@ pub fn then(then: &Then, times: &Times) -> String {
             continue;
         };
         lines.push(format!("  could be asked for by: {}", everybody(could_ask)));
-        lines.push(format!("  needed policy {named}, whoever asked not counting:"));
-        for (number, StageThen { named, could_approve, quorum }) in (1..).zip(stages) {
+        let own = match relaxed.contains(&Relaxed::RequesterMayAgree) {
+            true => "whoever asked counting too, as it says",
+            false => "whoever asked not counting",
+        };
+        lines.push(format!("  needed policy {named}, {own}:"));
+        for (number, StageThen { named, could_approve, could_later, quorum }) in (1..).zip(stages) {
             let named: Vec<String> = named.iter().map(subject).collect();
-            lines.push(format!("    {number}. {quorum} of {} ({})", everybody(could_approve), named.join(", ")));
+            let later = match could_later.is_empty() {
+                true => String::new(),
+                false => format!("; after a while also {}", everybody(could_later)),
+            };
+            lines.push(format!("    {number}. {quorum} of {} ({}){later}", everybody(could_approve), named.join(", ")));
         }
         if stages.is_empty() {
             lines.push("    its text is of another version of this program; `--json` has it".to_owned());

@@ -5,12 +5,13 @@ use chrono::{DateTime, Utc};
 use super::plan::{and, environment, or, steps};
 use super::time::{Times, lasted};
 use super::visible::{echo, visible};
+use crate::model::approval::Tally;
 use crate::model::chat::{Account, WhyWords};
 use crate::model::code::Code;
 use crate::model::group::{Blind, Unseen};
 use crate::model::id::{PersonId, RunId};
 use crate::model::plan::Plan;
-use crate::model::request::RequestState;
+use crate::model::request::{Answer, RequestState};
 use crate::model::run::RunState;
 
 /// To `ping`.
@@ -199,13 +200,21 @@ pub fn already_decided(person: &PersonId, code: &Code) -> String {
 }
 
 /// To a decision that counted, when more people are needed.
-pub fn counted(person: &PersonId, code: &Code, missing: u32) -> String {
+pub fn counted(person: &PersonId, code: &Code, tally: &Tally) -> String {
+    let missing = tally.missing();
     let people = if missing == 1 { "1 more person".to_owned() } else { format!("{missing} more people") };
-    format!("{person}'s answer to {code} counts. It still needs {people}.")
+    let progress = match *tally {
+        Tally::Waiting { agreed, of, needed: false, .. } => format!(" {agreed} of {of}."),
+        Tally::Waiting { agreed, of, needed: true, .. } => {
+            format!(" {agreed} of {of}, and somebody whom it needs in particular has yet to agree.")
+        }
+        Tally::Agreed | Tally::Denied => String::new(),
+    };
+    format!("{person}'s answer to {code} counts:{progress} It still needs {people}.")
 }
 
 /// To a decision that comes when the request is no longer waiting.
-pub fn late(code: &Code, state: &RequestState, by: Option<&[PersonId]>, expired: &str) -> String {
+pub fn late(code: &Code, state: &RequestState, by: Option<&[PersonId]>, newer: Option<&Code>, expired: &str) -> String {
     match state {
         RequestState::Pending { .. } | RequestState::Expired => {
             format!("{code} expired at {expired}, nobody decided. Nothing was done. `again` asks anew.")
@@ -220,6 +229,122 @@ pub fn late(code: &Code, state: &RequestState, by: Option<&[PersonId]>, expired:
         RequestState::Withdrawn { by } => {
             format!("{code} was withdrawn by {by}. Your answer changes nothing. `again` asks anew.")
         }
+        RequestState::ChangesRequested { by, .. } => {
+            format!("{code} was sent back by {by}. Your answer changes nothing. It has to be asked anew.")
+        }
+        RequestState::Superseded { .. } => match newer {
+            Some(newer) => {
+                format!("{newer} has taken the place of {code}. Your answer changes nothing: look at {newer}.")
+            }
+            None => format!("Another request has taken the place of {code}. Your answer changes nothing."),
+        },
+    }
+}
+
+/// To somebody who has lost the right since they were asked.
+pub fn right_lost(person: &PersonId, code: &Code, asked: &[PersonId]) -> String {
+    format!("{person}, {code} was yours to decide and is no longer. Asked: {}.", and(asked))
+}
+
+/// To the author of a runbook whose policy leaves them out.
+pub fn author(person: &PersonId, code: &Code, asked: &[PersonId]) -> String {
+    format!(
+        "{person}, you made the last change of that runbook: someone else must decide {code}. Asked: {}.",
+        and(asked)
+    )
+}
+
+/// To somebody who says the opposite of what they have said.
+pub fn contradicts(person: &PersonId, code: &Code, now: Answer) -> String {
+    let (before, word) = match now {
+        Answer::Approve => ("denied", "approve"),
+        Answer::Deny => ("approved", "deny"),
+    };
+    format!(
+        "{person}, you have {before} {code}, and that stands. `withdraw {code}` takes it back; then `{word} {code}`."
+    )
+}
+
+/// To somebody who agreed in an earlier stage.
+pub fn counted_before(person: &PersonId, code: &Code, stage: u32, asked: &[PersonId]) -> String {
+    let stage = u64::from(stage) + 1;
+    format!(
+        "{person}, you have answered {code} in stage {stage}: this stage needs somebody else. Asked: {}.",
+        and(asked)
+    )
+}
+
+/// To somebody whose right somebody else has used, or who would use the right of one who has.
+pub fn right_used(person: &PersonId, code: &Code, by: &PersonId) -> String {
+    format!("{person}, {by} has answered {code} by the same right: it counts once.")
+}
+
+/// To an answer without the reason that the policy wants.
+pub fn reason_needed(code: &Code, answer: Answer) -> String {
+    let word = match answer {
+        Answer::Approve => "approve",
+        Answer::Deny => "deny",
+    };
+    format!("{code} wants a reason: `{word} {code} because …`. Nothing has been decided.")
+}
+
+/// To an approval that needs a passkey, where there is no page to give it on.
+pub fn step_up_needed(person: &PersonId, code: &Code) -> String {
+    format!(
+        "{person}, {code} needs your passkey beside this account, and no decision page is set up here. Ask an operator. \
+         Nothing has been decided."
+    )
+}
+
+/// Somebody has taken their answer back.
+pub fn answer_taken_back(person: &PersonId, code: &Code) -> String {
+    format!("{person}, your answer to {code} is taken back: it counts no longer. {code} still waits.")
+}
+
+/// A denial counted, and one alone does not end the request.
+pub fn denial_counted(person: &PersonId, code: &Code) -> String {
+    format!("{person}, your no to {code} counts. Its policy wants more than one to end it: it still waits.")
+}
+
+/// To `revoke` of something that is not approved and waiting to begin.
+pub fn nothing_to_revoke(code: &Code, state: &RequestState, run: RunId) -> String {
+    match state {
+        RequestState::Granted => format!("Run {run} of {code} has begun: `stop run {run}` ends it."),
+        RequestState::Pending { .. } => {
+            format!("{code} is not approved yet. `deny {code}` refuses it; `withdraw {code}` takes your answer back.")
+        }
+        RequestState::Denied { .. }
+        | RequestState::Expired
+        | RequestState::Withdrawn { .. }
+        | RequestState::ChangesRequested { .. }
+        | RequestState::Superseded { .. } => format!("{code} is not approved: there is nothing to revoke."),
+    }
+}
+
+/// To `revoke` where nothing was asked.
+pub fn nothing_is_approved() -> String {
+    "Nothing was approved here. Name it: `revoke 7K3F`.".to_owned()
+}
+
+/// To `revoke` by somebody who is not asked.
+pub fn may_not_revoke(person: &PersonId, code: &Code, who: &[PersonId]) -> String {
+    format!("{person}, {code} is not yours to revoke. {} may. `stop` ends a run.", capital(&or(who)))
+}
+
+/// To `revoke` that comes when the run has begun.
+pub fn begun_already(code: &Code, run: RunId, state: &RunState) -> String {
+    match state {
+        RunState::Running | RunState::Stuck(_) | RunState::Stopping { .. } | RunState::Approved => {
+            format!("Too late: run {run} of {code} has begun. `stop run {run}` ends it.")
+        }
+        RunState::Planned
+        | RunState::AwaitingApproval
+        | RunState::Succeeded
+        | RunState::Failed(_)
+        | RunState::Stopped { .. }
+        | RunState::Denied { .. }
+        | RunState::Expired
+        | RunState::Withdrawn { .. } => format!("Run {run} of {code} is over: there is nothing to revoke."),
     }
 }
 

@@ -267,11 +267,11 @@ fn topic(command: &Command) -> Topic {
             forms: "`again`",
             more: "It makes a new request even if the old one still waits.",
         },
-        Command::Approve { code: _ } => Topic {
+        Command::Approve { code: _, reason: _ } => Topic {
             word: "approve",
-            usage: "approve [CODE]",
+            usage: "approve [CODE] [because REASON]",
             does: "Agree to what was asked",
-            forms: "`approved` or `approve 7K3F`",
+            forms: "`approved`, `approve 7K3F` or `approve 7K3F because …`",
             more: "It must be the whole line. In the request's thread the code may be left out. Nobody approves their own request.",
         },
         Command::Deny { code: _, reason: _ } => Topic {
@@ -279,14 +279,28 @@ fn topic(command: &Command) -> Topic {
             usage: "deny [CODE] [because REASON]",
             does: "Refuse what was asked",
             forms: "`deny`, `deny because …` or `deny 7K3F because …`",
-            more: "One refusal ends the request.",
+            more: "One refusal ends the request, unless its policy wants more.",
         },
         Command::Withdraw { code: _ } => Topic {
             word: "withdraw",
             usage: "withdraw [CODE]",
-            does: "Take your own request back",
+            does: "Take your own request or your own answer back",
             forms: "`withdraw` or `withdraw 7K3F`",
-            more: "Only before it runs; after that it is `stop`.",
+            more: "A request only before it runs; after that it is `stop`. An answer only while the request waits.",
+        },
+        Command::SendBack { code: _, reason: _ } => Topic {
+            word: "send",
+            usage: "send back [CODE] because REASON",
+            does: "Want something else than what was asked",
+            forms: "`send back because …`, `send back 7K3F because …` or `request change because …`",
+            more: "It ends the request and tells who asked what to change. Nothing is done.",
+        },
+        Command::Revoke { code: _, reason: _ } => Topic {
+            word: "revoke",
+            usage: "revoke [CODE] [because REASON]",
+            does: "Take an approval away before the run has begun",
+            forms: "`revoke 7K3F` or `revoke 7K3F because …`",
+            more: "Whoever is asked to approve may. Once it runs it is `stop`.",
         },
         Command::Stop { run: _ } => Topic {
             word: "stop",
@@ -433,10 +447,12 @@ fn following(command: Option<&Command>) -> Option<Command> {
         Some(Command::Is { .. }) => Command::Status,
         Some(Command::Status) => Command::Happened { incident: None },
         Some(Command::Happened { .. }) => Command::Requests,
-        Some(Command::Requests) => Command::Approve { code: None },
+        Some(Command::Requests) => Command::Approve { code: None, reason: None },
         Some(Command::Approve { .. }) => Command::Deny { code: None, reason: None },
         Some(Command::Deny { .. }) => Command::Withdraw { code: None },
-        Some(Command::Withdraw { .. }) => Command::Again,
+        Some(Command::Withdraw { .. }) => Command::SendBack { code: None, reason: String::new() },
+        Some(Command::SendBack { .. }) => Command::Revoke { code: None, reason: None },
+        Some(Command::Revoke { .. }) => Command::Again,
         Some(Command::Again) => Command::Show { what: Shown::Run(RunId(12)) },
         Some(Command::Show { .. }) => Command::Stop { run },
         Some(Command::Stop { .. }) => Command::Judge { run, verdict: Verdict::Worked, reason: String::new() },
@@ -494,7 +510,7 @@ pub fn help_on(catalog: &Catalog, may_run: &dyn Fn(&Runbook) -> bool, topic: &st
 }
 
 fn help_on_runbook(catalog: &Catalog, runbook: &Runbook, may_run: bool) -> String {
-    let Runbook { name, title, why, say, params, system: _, approval, steps, source: _ } = runbook;
+    let Runbook { name, title, why, say, params, system: _, approval, author: _, steps, source: _ } = runbook;
     let mut lines = vec![format!("{name}: {}", visible(title))];
     if !may_run {
         lines.push("You may not run it.".to_owned());

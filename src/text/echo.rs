@@ -6,9 +6,11 @@
 use super::plan::{and, argv, environment, or};
 use super::time::lasted;
 use super::visible::visible;
+use crate::model::approval::Because;
 use crate::model::chat::{RoomAddress, UserGroup};
 use crate::model::code::Code;
 use crate::model::event::{CheckResult, Event, Happened, Health};
+use crate::model::event::{Revoked, WhoAsked};
 use crate::model::id::{Digest, GroupName, PersonId, Position, RoomName, RunId};
 use crate::model::plan::{Action, Plan, PlanCheck};
 use crate::model::run::{Outcome, Verdict};
@@ -324,6 +326,63 @@ pub fn retry_ended(plan: &Plan, code: &Code, step: u32, how: &str) -> String {
 /// A request was withdrawn.
 pub fn withdrawn(plan: &Plan, code: &Code, by: &PersonId) -> String {
     format!("{by} withdrew {} ({code}). Nothing was done.", visible(&plan.deed))
+}
+
+/// A request was sent back to whoever asked.
+pub fn sent_back(plan: &Plan, requester: &PersonId, code: &Code, by: &PersonId, why: &str) -> String {
+    format!(
+        "{requester}: {by} sent {} ({code}) back: {}. Nothing was done. Ask again with that changed.",
+        visible(&plan.deed),
+        sentence(&visible(why))
+    )
+}
+
+/// A request made way for a newer one.
+pub fn superseded(plan: &Plan, code: &Code, by: &PersonId, newer: &Code) -> String {
+    format!(
+        "{by} asked again with other content: {newer} has taken the place of {code} ({}). What was answered to {code} does \
+         not count for {newer}.",
+        visible(&plan.deed)
+    )
+}
+
+/// An approval was taken away before anything had begun.
+pub fn revoked(plan: &Plan, by: &PersonId, revoked: &Revoked, place: &str) -> String {
+    let why = revoked.why.as_deref().map(|why| format!(": {}", sentence(&visible(why)))).unwrap_or_default();
+    let code = &revoked.code;
+    format!("{by} revoked the approval of {} ({code}){why}. Nothing was done. {place}", visible(&plan.deed))
+}
+
+/// A stage of a request is complete, and the next begins.
+pub fn next_stage(
+    plan: &Plan,
+    code: &Code,
+    stage: u32,
+    stages: usize,
+    by: &[PersonId],
+    asked: &[PersonId],
+    until: &str,
+) -> String {
+    format!(
+        "{code}: stage {stage} of {stages} agreed ({}). {}: `approve {code}` or `deny {code} because …`, until {until}. It is \
+         {}, as shown above.",
+        and(by),
+        or(asked),
+        visible(&plan.deed)
+    )
+}
+
+/// People are asked as well, and why.
+pub fn also_asked(code: &Code, people: &[WhoAsked], until: &str) -> String {
+    let who: Vec<String> = people
+        .iter()
+        .map(|asked| match &asked.because {
+            Because::Stage | Because::Needed => asked.person.to_string(),
+            Because::Escalation(_) => format!("{} (nobody has decided yet)", asked.person),
+            Because::Delegate(giver) => format!("{} (for {giver})", asked.person),
+        })
+        .collect();
+    format!("{code} also asks {}: `approve {code}` or `deny {code} because …`, until {until}.", who.join(", "))
 }
 
 /// The catalog would make another plan of what waits.

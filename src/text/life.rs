@@ -27,6 +27,8 @@ pub fn request(what: &Happened, at: DateTime<Utc>, times: &Times, now: DateTime<
         Happened::RequestDenied { by, why: None, .. } => Some(format!("Denied by {by}.")),
         Happened::RequestExpired { .. } => Some(format!("Expired {}, nobody decided.", times.at(at, now))),
         Happened::RequestWithdrawn { by, .. } => Some(format!("Withdrawn by {by}.")),
+        Happened::RequestSentBack { by, .. } => Some(format!("Sent back by {by}.")),
+        Happened::RequestSuperseded { newer_code, .. } => Some(format!("{newer_code} has taken its place.")),
         _ => None,
     }
 }
@@ -37,7 +39,9 @@ pub fn ended(what: &Happened) -> Option<RequestId> {
         Happened::RequestGranted { request, .. }
         | Happened::RequestDenied { request, .. }
         | Happened::RequestExpired { request, .. }
-        | Happened::RequestWithdrawn { request, .. } => Some(*request),
+        | Happened::RequestWithdrawn { request, .. }
+        | Happened::RequestSentBack { request, .. }
+        | Happened::RequestSuperseded { request, .. } => Some(*request),
         _ => None,
     }
 }
@@ -68,6 +72,8 @@ pub fn run(plan: Option<&Plan>, events: &[Event], times: &Times, now: DateTime<U
             Happened::RequestDenied { request: id, .. }
             | Happened::RequestExpired { request: id, .. }
             | Happened::RequestWithdrawn { request: id, .. }
+            | Happened::RequestSentBack { request: id, .. }
+            | Happened::RequestSuperseded { request: id, .. }
                 if retries.iter().all(|(retry, _)| retry != id) =>
             {
                 line = request(what, event.at, times, now);
@@ -84,6 +90,9 @@ pub fn run(plan: Option<&Plan>, events: &[Event], times: &Times, now: DateTime<U
                 line = Some(format!("Stuck at step {step}{}: somebody has to look.", name(*step)));
             }
             Happened::RunStopping { by, .. } => line = Some(format!("Being stopped by {by}.")),
+            Happened::RunStopped { by, revoked: Some(_), .. } => {
+                line = Some(format!("Approval revoked by {by}. Nothing was done."));
+            }
             Happened::RunStopped { by, .. } => line = Some(format!("Stopped by {by}.")),
             _ => {}
         }

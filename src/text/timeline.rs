@@ -9,11 +9,12 @@ use chrono::{DateTime, Utc};
 use super::plan::{and, or};
 use super::time::{Times, lasted};
 use super::visible::visible;
+use crate::model::approval::Because;
 use crate::model::catalog::{Stage, Subject, TriggerMode};
 use crate::model::chat::{Account, RoomAddress, RoomChange};
-use crate::model::event::{Brake, CheckResult, Event, Happened, Health};
+use crate::model::event::{Brake, CheckResult, Event, Happened, Health, WhoAsked};
 use crate::model::id::{PersonId, RunId};
-use crate::model::request::Answer;
+use crate::model::request::{Answer, Proof};
 use crate::model::run::{Outcome, Verdict};
 
 /// The most characters of a text from outside that a sentence holds; `…` stands for the rest.
@@ -56,6 +57,16 @@ pub fn entry(event: &Event, times: &Times, now: DateTime<Utc>) -> Entry {
 /// Who wrote a change, where they are named.
 fn written(by: &[PersonId]) -> String {
     if by.is_empty() { String::new() } else { format!(", written by {}", and(by)) }
+}
+
+/// Somebody who was asked, with the reason if it is not that the stage names them.
+fn who_asked(asked: &WhoAsked) -> String {
+    match &asked.because {
+        Because::Stage => asked.person.to_string(),
+        Because::Needed => format!("{}, who is needed", asked.person),
+        Because::Escalation(_) => format!("{}, as nobody had decided", asked.person),
+        Because::Delegate(giver) => format!("{}, for {giver}", asked.person),
+    }
 }
 
 fn told(actor: &PersonId, words: String) -> Entry {
@@ -106,29 +117,80 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 }
             }
         }
-        Happened::RequestAsked { request: _, code, run, retry_step, digest: _, requesters, stages, expires_at } => {
+        Happened::RequestAsked {
+            request: _,
+            code,
+            run,
+            retry_step,
+            digest: _,
+            requesters,
+            stages,
+            expires_at,
+            excluded,
+        } => {
             let what = match retry_step {
                 None => format!("run {run}"),
                 Some(step) => format!("another attempt of step {step} of run {run}"),
             };
             let until = times.until(*expires_at, now);
             let who = asked(stages);
-            bot(format!("asked {who} to approve {what} for {}: {code}, until {until}.", and(requesters)))
+            let without = if excluded.is_empty() { String::new() } else { format!(" {} may not.", and(excluded)) };
+            bot(format!("asked {who} to approve {what} for {}: {code}, until {until}.{without}", and(requesters)))
         }
-        Happened::Decided { request: _, code, stage: _, person, account: _, answer, reason } => {
+        Happened::PeopleAsked { request: _, code, run: _, stage, people, expires_at } => {
+            let who: Vec<String> = people.iter().map(who_asked).collect();
+            let who = if who.is_empty() { "nobody".to_owned() } else { who.join(", ") };
+            let until = times.until(*expires_at, now);
+            bot(format!("asked {who} in stage {} of {code}, until {until}.", u64::from(*stage) + 1))
+        }
+        Happened::Decided { request: _, code, stage: _, person, account: _, answer, reason, on_behalf_of, proof } => {
             let word = match answer {
                 Answer::Approve => "approved",
                 Answer::Deny => "denied",
             };
-            told(person, format!("{word} {code}{}", because(reason.as_deref())))
+            let whose = on_behalf_of.as_ref().map(|giver| format!(" for {giver}")).unwrap_or_default();
+            let how = match proof {
+                Proof::Chat => "",
+                Proof::Passkey { .. } => " with a passkey",
+            };
+            told(person, format!("{word} {code}{whose}{how}{}", because(reason.as_deref())))
         }
-        Happened::RequestGranted { request: _, code, run, grant: _, digest, by, automatic, valid_until } => {
+        Happened::DecisionTakenBack { request: _, code, stage: _, person, account: _, line: _ } => {
+            told(person, format!("took back their answer to {code}."))
+        }
+        Happened::RequestGranted {
+            request: _,
+            code,
+            run,
+            grant: _,
+            digest,
+            by,
+            automatic,
+            valid_until,
+            start_by,
+            relaxed,
+        } => {
             let until = times.until(*valid_until, now);
             let why = match automatic {
                 Some(trigger) => format!("its policy lets {trigger} start by itself"),
                 None => format!("{} agreed", and(by)),
             };
-            bot(format!("granted {code}: {why}. Run {run} may start plan {} until {until}.", digest.short()))
+            let begin = match start_by {
+                Some(start_by) if start_by < valid_until => {
+                    format!(" It must begin by {}.", times.until(*start_by, now))
+                }
+                Some(_) | None => String::new(),
+            };
+            let exception = if relaxed.is_empty() {
+                String::new()
+            } else {
+                let rules: Vec<&str> = relaxed.iter().map(|rule| rule.name()).collect();
+                format!(" Exception that its policy makes: {}.", rules.join(", "))
+            };
+            bot(format!(
+                "granted {code}: {why}. Run {run} may start plan {} until {until}.{begin}{exception}",
+                digest.short()
+            ))
         }
         Happened::RequestDenied { request: _, code, run, by, why } => {
             bot(format!("closed {code} of run {run}: {by} denied it{}", because(why.as_deref())))
@@ -137,6 +199,12 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             bot(format!("closed {code} of run {run}: nobody decided in time."))
         }
         Happened::RequestWithdrawn { request: _, code, run, by } => told(by, format!("withdrew {code} of run {run}.")),
+        Happened::RequestSentBack { request: _, code, run, by, why } => {
+            told(by, format!("sent {code} of run {run} back{}", because(Some(why))))
+        }
+        Happened::RequestSuperseded { request: _, code, run, by, newer: _, newer_code } => {
+            told(by, format!("asked again with other content: {newer_code} took the place of {code} of run {run}."))
+        }
         Happened::RequestDiffers { request: _, code, run, now } => {
             let now = match now {
                 Some(digest) => format!("would now be plan {}", digest.short()),
@@ -191,7 +259,10 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             stop(&shown(why))
         )),
         Happened::RunStopping { run, by } => told(by, format!("is stopping run {run}: the step that runs is ended.")),
-        Happened::RunStopped { run, by, done, unknown, not_started } => told(
+        Happened::RunStopped { run, by, revoked: Some(revoked), .. } => {
+            told(by, format!("revoked the approval {} of run {run}{}", revoked.code, because(revoked.why.as_deref())))
+        }
+        Happened::RunStopped { run, by, done, unknown, not_started, revoked: None } => told(
             by,
             format!(
                 "stopped run {run}. Steps done: {}. Unknown: {}. Not started: {}.",

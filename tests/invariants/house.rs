@@ -20,7 +20,7 @@ use countersign::model::chat::{Account, Addressed, Incoming, RoomAddress, Said};
 use countersign::model::code::Code;
 use countersign::model::id::{InboxId, MessageId, RequestId, RunId};
 use countersign::model::run::RunState;
-use countersign::runbook::{Limits, Loaded, load_with};
+use countersign::runbook::{self, Loaded};
 use countersign::store::{Run, Store, WorkerId};
 use countersign::sys::ProcessIdentity;
 use countersign::text::time::Times;
@@ -219,7 +219,7 @@ impl House {
         self.folder.path().join("catalog")
     }
 
-    /// The catalog's files as they are now, within any limits.
+    /// The catalog's files as they are now.
     pub(crate) fn load(&self) -> Loaded {
         load(&self.folder)
     }
@@ -441,5 +441,5 @@ fn write(folder: &TempDir, path: &str, text: &str) {
 }
 
 fn load(folder: &TempDir) -> Loaded {
-    load_with(&folder.path().join("catalog"), Limits::NONE).unwrap_or_else(|wrong| panic!("{wrong}"))
+    runbook::load(&folder.path().join("catalog")).unwrap_or_else(|wrong| panic!("{wrong}"))
 }

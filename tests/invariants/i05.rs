@@ -47,7 +47,7 @@ async fn i5_echoes_come_in_the_order_of_the_ledger() {
     let kinds = house.texts(kinds.to_owned()).await.join(" ");
     assert_eq!(
         kinds,
-        "run_planned request_asked decided request_granted attempt_started attempt_ended attempt_started attempt_ended \
+        "run_planned request_asked people_asked decided request_granted attempt_started attempt_ended attempt_started attempt_ended \
          run_succeeded"
     );
     let report = countersign::ledger::verify(house.store(), &[]).await.expect("it can be read");

@@ -3,9 +3,10 @@
 use chrono::TimeDelta;
 use countersign::approval::{Decide, DecideOutcome, decide};
 use countersign::chat::Delivery;
+use countersign::model::approval::Refusal;
 use countersign::model::chat::Said;
 use countersign::model::id::{MessageId, PersonId};
-use countersign::model::request::Answer;
+use countersign::model::request::{Answer, Proof};
 use futures_util::future::join_all;
 
 use super::house::{House, account};
@@ -41,6 +42,7 @@ async fn i6_a_key_is_of_one_room_and_one_kind() {
         interaction: "s1".into(),
         message: MessageId::new("m1"),
         command: format!("approve {}", asked.code),
+        proof: Proof::Chat,
     };
     let first = house.receive(press.clone()).await.expect("received");
     let again = house.receive(press).await.expect("received");
@@ -131,12 +133,14 @@ async fn i6_a_decision_read_at_or_after_expiry_does_not_count() {
             account: &account,
             answer: Answer::Approve,
             reason: None,
+            proof: Proof::Chat,
             line,
         };
         decide(&mut tx, &house.app.in_use().catalog, asked).await.expect("decided")
     };
-    assert!(matches!(outcome(-1).await, DecideOutcome::TooLate(_)));
-    assert!(matches!(outcome(0).await, DecideOutcome::TooLate(_)), "the moment itself is too late");
+    let too_late = |outcome| matches!(outcome, DecideOutcome::Refused(refused) if refused.why == Refusal::TooLate);
+    assert!(too_late(outcome(-1).await));
+    assert!(too_late(outcome(0).await), "the moment itself is too late");
     assert!(matches!(outcome(1).await, DecideOutcome::Granted), "and one before it is not");
 }
 

@@ -1,9 +1,10 @@
 //! I7: nobody agrees to their own request, whichever account they use, and a person counts once.
 
 use countersign::approval::{Decide, DecideOutcome, decide};
+use countersign::model::approval::Refusal;
 use countersign::model::catalog::Catalog;
 use countersign::model::id::PersonId;
-use countersign::model::request::Answer;
+use countersign::model::request::{Answer, Proof};
 use countersign::model::run::RunState;
 
 use super::house::{Asked, House, account};
@@ -21,6 +22,7 @@ pub(crate) async fn decides(house: &House, catalog: &Catalog, asked: Asked, by: 
         account: &account,
         answer: Answer::Approve,
         reason: None,
+        proof: Proof::Chat,
         line,
     };
     let outcome = decide(&mut tx, catalog, asked).await.expect("decided");
@@ -44,7 +46,8 @@ async fn i7_who_asks_cannot_agree_with_either_account() {
     assert_eq!((house.count("decision").await, house.count("run_grant").await), (0, 0));
     // By the rule itself, whatever the handler does.
     let in_use = house.app.in_use();
-    assert!(matches!(decides(&house, &in_use.catalog, asked, "ann2").await, DecideOutcome::OwnRequest(..)));
+    let outcome = decides(&house, &in_use.catalog, asked, "ann2").await;
+    assert!(matches!(outcome, DecideOutcome::Refused(refused) if refused.why == Refusal::OwnRequest));
     assert_eq!(house.run(asked.run).await.state, RunState::AwaitingApproval);
 }
 
@@ -65,7 +68,7 @@ async fn i7_a_person_counts_once_whichever_groups_and_accounts() {
     let asked = house.ask("mei", "agree twice").await;
     let approve = format!("approve {}", asked.code);
     let said = house.say("kim", &approve).await;
-    assert_eq!(said, format!("kim's answer to {} counts. It still needs 1 more person.", asked.code));
+    assert_eq!(said, format!("kim's answer to {} counts: 1 of 2. It still needs 1 more person.", asked.code));
     for who in ["kim2", "kim"] {
         let said = house.say(who, &approve).await;
         assert!(said.starts_with("kim, you have decided"), "{said}");

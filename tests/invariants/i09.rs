@@ -140,8 +140,6 @@ async fn i9_a_template_in_an_interpreters_text_does_not_load() {
              system: shop\napproval: one\nsteps: [{{name: Bad, run: {{command: {command}}}}}]\n"
         )
     };
-    // Within this release's limits the two-person policy is another problem; it is not what is tested.
-    house.write("two.yaml", "policy: two\ntitle: Two\nstages: [{approvers: [group:managers], quorum: 1}]\n");
     house.write("bad.yaml", &runbook("[./note.sh, SIDE/done, '{{ words }}']"));
     load(&house.catalog_folder()).unwrap_or_else(|wrong| panic!("a script of its own is the way: {wrong}"));
     for command in [

@@ -15,7 +15,8 @@ use countersign::model::id::{
     Digest, GrantId, GroupName, InboxId, MessageId, PersonId, PolicyName, RequestId, RunId, RunbookName, SystemName,
 };
 use countersign::model::plan::{Action, Exec, PLAN_VERSION, Plan, PlanPolicy, PlanStep, Sealed, Telling};
-use countersign::model::request::{Answer, Decision, GrantState, RequestState};
+use countersign::model::policy::Delegating;
+use countersign::model::request::{Answer, Decision, GrantState, Proof, RequestState};
 use countersign::model::run::{AttemptState, Outcome, RunState, Snag, Verdict};
 use countersign::store::{
     Advance, AttemptKey, Ended, NewAttemptOutput, NewRequest, NewRun, Started, Store, Tx, WorkerId,
@@ -73,7 +74,7 @@ pub(crate) fn stage(people: &[&str], quorum: u32) -> Stage {
         Some(group) => Subject::Group(GroupName::new(group)),
         None => Subject::Person(person(name)),
     };
-    Stage { approvers: people.iter().map(subject).collect(), quorum }
+    Stage::new(people.iter().map(subject).collect(), quorum)
 }
 
 fn plan(stages: &[Stage]) -> Sealed {
@@ -97,6 +98,11 @@ fn plan(stages: &[Stage]) -> Sealed {
         name: PolicyName::new("managers"),
         stages: stages.to_vec(),
         expires_ms: 600_000,
+        starts_within_ms: None,
+        relaxed: Vec::new(),
+        exclude_author: false,
+        delegating: Delegating::Allowed,
+        needs: Vec::new(),
         valid_for_ms: 3_600_000,
         automatic: Vec::new(),
         text: "managers must agree".into(),
@@ -115,6 +121,7 @@ fn plan(stages: &[Stage]) -> Sealed {
         targets: vec!["service-b".into()],
         files: BTreeMap::new(),
         policy: privileged.then_some(policy),
+        author: None,
         steps: vec![step("Start", "start", privileged), step("Look", "status", false)],
         telling: Telling::Steps,
     };
@@ -280,6 +287,7 @@ impl Scene {
             digest: plan.digest(),
             requesters: vec![person("mei")],
             stages: stages.to_vec(),
+            excluded: Vec::new(),
             expires_at,
         };
         tx.record(event(Some(run), Some(line), what, [RowMark::request(request, "pending", 1)]));
@@ -294,7 +302,7 @@ impl Scene {
         let request = tx.lock_request(id).await.expect("the request");
         let run = tx.lock_run(request.run).await.expect("its run");
         let reason = (answer == Answer::Deny).then(|| "not now".to_owned());
-        let decision = Decision { person: person(who), stage, answer };
+        let decision = Decision::new(person(who), stage, answer);
         tx.insert_decision(id, &decision, &account(who), reason.as_deref(), line).await.expect("a decision");
         let code = request.code;
         let decided = Happened::Decided {
@@ -304,6 +312,8 @@ impl Scene {
             person: person(who),
             account: account(who),
             answer,
+            on_behalf_of: None,
+            proof: Proof::Chat,
             reason: reason.clone(),
         };
         let mark = match then {
@@ -319,7 +329,7 @@ impl Scene {
             Then::Nothing | Then::NextStage => {}
             Then::Grant(by) => {
                 let valid_until = tx.now() + TimeDelta::hours(1);
-                let grant = tx.insert_grant(&request, valid_until).await.expect("a grant");
+                let grant = tx.insert_grant(&request, valid_until, valid_until).await.expect("a grant");
                 let version = tx.move_request(&request, &RequestState::Granted).await.expect("it moves");
                 let run_version = tx.move_run(&run, &RunState::Approved, Some(line)).await.expect("it moves");
                 let what = Happened::RequestGranted {
@@ -330,6 +340,8 @@ impl Scene {
                     digest: request.digest,
                     by: by.iter().map(|name| person(name)).collect(),
                     automatic: None,
+                    start_by: Some(valid_until),
+                    relaxed: Vec::new(),
                     valid_until,
                 };
                 let marks = [
@@ -373,6 +385,7 @@ impl Scene {
                 by,
                 done: Vec::new(),
                 unknown: Vec::new(),
+                revoked: None,
                 not_started: vec![1, 2],
             };
             tx.record(event(Some(run.id), None, what, []));

@@ -18,6 +18,7 @@ use super::text::{ASKS_WHY, SAYS, WHY};
 use super::words::{begins_with_mention, typed};
 use crate::model::chat::{Account, Addressed, Incoming, RoomAddress, RoomChange, RoomNews, Said};
 use crate::model::id::{MessageId, ThreadId};
+use crate::model::request::Proof;
 
 /// Who the bot is in one workspace, as `auth.test` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -391,7 +392,12 @@ impl Reader<'_> {
                 thread: thread.clone().map(ThreadId::new),
                 account: account.clone(),
                 said_at,
-                what: Said::Press { interaction, message: MessageId::new(&message), command: command.clone() },
+                what: Said::Press {
+                    interaction,
+                    message: MessageId::new(&message),
+                    command: command.clone(),
+                    proof: Proof::Chat,
+                },
                 trace: None,
             };
             taken.push(match (&pressed.trigger_id, asks_why) {
@@ -422,6 +428,7 @@ impl Reader<'_> {
             interaction: format!("view:{}", sent.view.id),
             message: MessageId::new(kept.message),
             command,
+            proof: Proof::Chat,
         };
         let mut taken = org_wide(sent.team.is_none());
         taken.push(Taken::Said(Incoming {

@@ -21,6 +21,7 @@ use crate::model::chat::{Account, Addressed, Incoming, Said};
 use crate::model::code::Code;
 use crate::model::id::{GroupName, InboxId, MessageId, PersonId, PolicyName, RunId, RunbookName, SystemName};
 use crate::model::plan::{Action, Exec, PLAN_VERSION, Plan, PlanPolicy, PlanStep, Sealed, Telling};
+use crate::model::policy::Delegating;
 use crate::model::request::{Answer, Decision, RequestState};
 use crate::model::run::RunState;
 use crate::store::{NewRequest, NewRun, Store, Topic, Tx, WorkerId};
@@ -282,10 +283,10 @@ async fn insert(
     };
     let id = tx.insert_request(request).await?.context("a request's code was taken")?;
     let request = tx.lock_request(id).await?;
-    let decision = Decision { person: boss, stage: 0, answer: Answer::Approve };
+    let decision = Decision::new(boss, 0, Answer::Approve);
     tx.insert_decision(id, &decision, &account("boss"), None, agreed).await?;
     tx.move_request(&request, &RequestState::Granted).await?;
-    tx.insert_grant(&request, expires_at).await?;
+    tx.insert_grant(&request, expires_at, expires_at).await?;
     Ok(run)
 }
 
@@ -304,8 +305,13 @@ fn plan(steps: usize, what: Steps<'_>) -> Plan {
     };
     let policy = PlanPolicy {
         name: PolicyName::new("managers"),
-        stages: vec![Stage { approvers: vec![Subject::Group(GroupName::new("managers"))], quorum: 1 }],
+        stages: vec![Stage::new(vec![Subject::Group(GroupName::new("managers"))], 1)],
         expires_ms: 3_600_000,
+        starts_within_ms: None,
+        relaxed: Vec::new(),
+        exclude_author: false,
+        delegating: Delegating::Allowed,
+        needs: Vec::new(),
         valid_for_ms: 3_600_000,
         automatic: Vec::new(),
         text: "A manager agrees".to_owned(),
@@ -334,6 +340,7 @@ fn plan(steps: usize, what: Steps<'_>) -> Plan {
         targets: Vec::new(),
         files: BTreeMap::new(),
         policy: privileged.then_some(policy),
+        author: None,
         steps: (1..=steps).map(step).collect(),
         telling: Telling::Steps,
     }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::super::turn::{Answered, Turn, accounts, is_known, plan_of};
 use super::super::{App, InUse};
 use super::decide::shown_directly;
+use crate::approval::{self, Begin};
 use crate::chat::sender::split;
 use crate::command::Anew;
 use crate::engine::plan::{plan, plan_is};
-use crate::model::allowed::{Verb, allowed, asked};
+use crate::model::allowed::{Verb, allowed};
 use crate::model::catalog::{Ask, Person, Runbook, System};
 use crate::model::chat::{Account, Button, Message, RoomAddress};
 use crate::model::code::Code;
@@ -288,10 +289,28 @@ impl<'a> Asking<'a> {
             requesters: self.requesters.clone(),
             stages: policy.stages.clone(),
             expires_at,
+            excluded: plan.excluded().to_vec(),
         };
         self.record(plan, run, asked_event, vec![RowMark::request(id, "pending", 1)]);
         match show {
-            Show::Yes => self.show(plan, sealed, run, retry_step, id, code, expires_at).await?,
+            Show::Yes => {
+                let stored = self.tx.find_run(run).await?;
+                let stored = stored.ok_or_else(|| StoreError::Refused(format!("run {run} is gone")))?;
+                let begin = Begin {
+                    request: id,
+                    code,
+                    run: &stored,
+                    plan,
+                    requesters: &self.requesters,
+                    stage: 0,
+                    request_expires_at: expires_at,
+                    line: self.cause,
+                };
+                let asked = approval::begin_stage(self.tx, &self.in_use.catalog, begin).await?;
+                let expires_at = approval::stage_expires_at(&policy, 0, expires_at, self.tx.now());
+                self.show(plan, sealed, run, retry_step, id, code, expires_at, &asked).await?;
+            }
+            // Nobody is asked: it is granted at once.
             Show::No => {}
         }
         Ok(id)
@@ -308,9 +327,9 @@ impl<'a> Asking<'a> {
         id: RequestId,
         code: Code,
         expires_at: chrono::DateTime<chrono::Utc>,
+        asked: &[PersonId],
     ) -> Result<()> {
         let earlier: EarlierRuns = self.tx.earlier_runs(sealed.digest()).await?;
-        let asked = asked(&self.in_use.catalog, plan, 0, &self.requesters);
         let approvers = Turn::approvers(plan, 0);
         let whole = text::plan::request(&RequestText {
             plan,
@@ -320,7 +339,7 @@ impl<'a> Asking<'a> {
             retry_step,
             requester: self.requester()?,
             trigger: self.trigger.as_ref(),
-            asked: &asked,
+            asked,
             unseen: &self.app.unseen(&self.in_use.catalog, &approvers),
             earlier: (
                 earlier.total,
@@ -332,7 +351,7 @@ impl<'a> Asking<'a> {
             times: self.app.times,
         });
         let origin = self.cause.map_or(Origin::Request(id), Origin::Line);
-        let (mentioned, directly) = self.ways(&asked);
+        let (mentioned, directly) = self.ways(asked);
         let mut parts = self.parts(&self.room, &whole, code);
         if let Some(first) = parts.first_mut() {
             // The first alone: nobody is told twice of one thing.
@@ -449,7 +468,7 @@ async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
     }
     let made = asking.make(&plan, &sealed, Show::Yes).await?;
     if let Some(room) = elsewhere {
-        say_where(turn, &plan, made.run, &room).await?;
+        say_where(turn, made.run, &room).await?;
     }
     Ok(())
 }
@@ -466,9 +485,9 @@ fn elsewhere(turn: &Turn<'_>, plan: &Plan) -> Result<Option<RoomAddress>> {
 }
 
 /// Says where it was asked, and who decides, to whoever asked somewhere else.
-pub(super) async fn say_where(turn: &mut Turn<'_>, plan: &Plan, run: RunId, room: &RoomAddress) -> Result<()> {
+pub(super) async fn say_where(turn: &mut Turn<'_>, run: RunId, room: &RoomAddress) -> Result<()> {
     let Some(request) = turn.tx.find_pending_of_run(run).await? else { return Ok(()) };
-    let asked = turn.asked(plan, 0, &request.requesters);
+    let asked = turn.asked_now(&request).await?;
     let room = turn.name_of(room);
     turn.answer(text::answer::asked_in(&room, &request.code, &asked));
     Ok(())
@@ -486,7 +505,7 @@ async fn join(turn: &mut Turn<'_>, plan: &Plan, run: &Run) -> Result<()> {
     let since = text::answer::since(&turn.app.times, run.created_at, turn.tx.now());
     match turn.tx.find_pending_of_run(run.id).await? {
         Some(request) if request.retry_step.is_none() => {
-            let asked = turn.asked(plan, 0, &request.requesters);
+            let asked = turn.asked_now(&request).await?;
             let approvers = Turn::approvers(plan, 0);
             let unseen = turn.app.unseen(turn.catalog(), &approvers);
             turn.answer(text::answer::already_waiting(&asked, &since, &request.code) + &unseen);

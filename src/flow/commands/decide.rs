@@ -1,17 +1,24 @@
-//! Deciding: `approved`, `deny because …`, `withdraw`, and what only sounds like it.
+//! Deciding: `approved`, `deny because …`, `withdraw`, `send back because …`, `revoke`, and what only sounds like it.
+
+use std::collections::BTreeSet;
 
 use super::super::turn::{Turn, plan_of};
 use super::look;
-use crate::approval::{self, Decide, DecideOutcome, End, EndOutcome, Ending};
+use crate::approval::{self, BackOutcome, Decide, DecideOutcome, End, EndOutcome, Ending, Refused};
+use crate::engine;
+use crate::model::approval::Refusal;
+use crate::model::catalog::Subject;
 use crate::model::chat::{Addressed, Said};
 use crate::model::code::Code;
 use crate::model::id::{PersonId, RequestId};
-use crate::model::request::{Answer, RequestState};
+use crate::model::request::{Answer, Proof, RequestState};
+use crate::model::run::RunState;
 use crate::store::{Request, Result, Whole};
 use crate::text;
 
-pub(super) async fn command_approve(turn: &mut Turn<'_>, code: Option<Code>) -> Result<()> {
-    decide(turn, code, Answer::Approve, None).await
+pub(super) async fn command_approve(turn: &mut Turn<'_>, code: Option<Code>, reason: Option<String>) -> Result<()> {
+    let reason = reason.map(|reason| turn.in_use.secrets.redact(&reason));
+    decide(turn, code, Answer::Approve, reason).await
 }
 
 pub(super) async fn command_deny(turn: &mut Turn<'_>, code: Option<Code>, reason: Option<String>) -> Result<()> {
@@ -19,43 +26,79 @@ pub(super) async fn command_deny(turn: &mut Turn<'_>, code: Option<Code>, reason
     decide(turn, code, Answer::Deny, reason).await
 }
 
-async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason: Option<String>) -> Result<()> {
-    let word = match answer {
+/// What a decision is called where it has to be said again.
+fn word_of(answer: Answer) -> &'static str {
+    match answer {
         Answer::Approve => "approve",
         Answer::Deny => "deny",
-    };
-    let Some(request) = bind(turn, code, word).await? else { return Ok(()) };
+    }
+}
+
+async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason: Option<String>) -> Result<()> {
+    let Some(request) = bind(turn, code, word_of(answer)).await? else { return Ok(()) };
     let in_use = turn.in_use.clone();
     let (person, account) = (turn.person.clone(), turn.incoming.account.clone());
-    let asked = Decide { request, person: &person, account: &account, answer, reason, line: turn.line };
+    let proof = match &turn.incoming.what {
+        Said::Press { proof, .. } => proof.clone(),
+        Said::Line { .. } | Said::Edit { .. } => Proof::Chat,
+    };
+    let asked = Decide { request, person: &person, account: &account, answer, reason, proof, line: turn.line };
     match approval::decide(&mut turn.tx, &in_use.catalog, asked).await? {
-        // The room reads the receipt, or who denied and why, as an echo of the ledger.
-        DecideOutcome::Granted | DecideOutcome::Denied => {}
-        DecideOutcome::Counted { request, missing } => {
-            turn.answer(text::answer::counted(&person, &request.code, missing));
+        // The room reads the receipt, who denied and why, or who is asked next, as an echo of the ledger.
+        DecideOutcome::Granted
+        | DecideOutcome::Denied
+        | DecideOutcome::Counted { stage: approval::StageOver::Yes, .. } => {}
+        DecideOutcome::Counted { request, tally, stage: approval::StageOver::No } => {
+            turn.answer(match answer {
+                Answer::Approve => text::answer::counted(&person, &request.code, &tally),
+                Answer::Deny => text::answer::denial_counted(&person, &request.code),
+            });
         }
-        DecideOutcome::OwnRequest(request, plan) => {
-            let asked = turn.asked(&plan, stage(&request), &request.requesters);
-            match answer {
-                Answer::Approve => {
-                    let approvers = Turn::approvers(&plan, stage(&request));
-                    turn.refuse_right(text::answer::own_request(&person, &asked), &approvers);
-                }
-                Answer::Deny => turn.refuse(text::answer::own_denial(&person)),
-            }
-        }
-        DecideOutcome::NotAsked(request, plan) => {
-            let asked = turn.asked(&plan, stage(&request), &request.requesters);
-            let approvers = Turn::approvers(&plan, stage(&request));
-            turn.refuse_right(text::answer::not_asked(&person, &request.code, &asked), &approvers);
-        }
-        DecideOutcome::AlreadyDecided(request) => {
-            turn.refuse(text::answer::already_decided(&person, &request.code));
-        }
-        DecideOutcome::Late(request) | DecideOutcome::TooLate(request) => late(turn, &request).await?,
-        DecideOutcome::NotPosted(request) => turn.refuse(text::answer::not_posted(&request.code)),
+        DecideOutcome::Refused(refused) => refuse(turn, *refused, answer).await?,
     }
     Ok(())
+}
+
+/// Says why an answer changes nothing, and what would.
+async fn refuse(turn: &mut Turn<'_>, refused: Refused, answer: Answer) -> Result<()> {
+    let Refused { why, request, asked } = refused;
+    let (person, code) = (turn.person.clone(), request.code);
+    match (why, answer) {
+        (Refusal::Late | Refusal::TooLate, _) => late(turn, &request).await?,
+        (Refusal::NotPosted, _) => turn.refuse(text::answer::not_posted(&code)),
+        (Refusal::OwnRequest, Answer::Deny) => turn.refuse(text::answer::own_denial(&person)),
+        (Refusal::OwnRequest, Answer::Approve) => {
+            let approvers = approvers(turn, &request).await?;
+            turn.refuse_right(text::answer::own_request(&person, &asked), &approvers);
+        }
+        (Refusal::NotAsked, _) => {
+            let approvers = approvers(turn, &request).await?;
+            turn.refuse_right(text::answer::not_asked(&person, &code, &asked), &approvers);
+        }
+        (Refusal::RightLost, _) => {
+            let approvers = approvers(turn, &request).await?;
+            turn.refuse_right(text::answer::right_lost(&person, &code, &asked), &approvers);
+        }
+        (Refusal::Author, _) => turn.refuse(text::answer::author(&person, &code, &asked)),
+        (Refusal::AlreadyDecided, _) => turn.refuse(text::answer::already_decided(&person, &code)),
+        (Refusal::Contradicts, _) => turn.refuse(text::answer::contradicts(&person, &code, answer)),
+        (Refusal::CountedBefore { stage }, _) => {
+            turn.refuse(text::answer::counted_before(&person, &code, stage, &asked));
+        }
+        (Refusal::RightUsed { by }, _) => turn.refuse(text::answer::right_used(&person, &code, &by)),
+        (Refusal::ReasonNeeded, _) => turn.refuse(text::answer::reason_needed(&code, answer)),
+        (Refusal::StepUpNeeded, _) => turn.refuse(text::answer::step_up_needed(&person, &code)),
+        (Refusal::NothingToTakeBack, _) => {
+            turn.refuse(text::answer::not_yours_to_withdraw(&code, &request.requesters));
+        }
+    }
+    Ok(())
+}
+
+/// Whom the frozen policy names in the stage that waits.
+async fn approvers(turn: &mut Turn<'_>, request: &Request) -> Result<Vec<Subject>> {
+    let Some(run) = turn.tx.find_run(request.run).await? else { return Ok(Vec::new()) };
+    Ok(Turn::approvers(&plan_of(&run)?, stage(request)))
 }
 
 /// A late decision changes nothing, and is told so.
@@ -69,8 +112,12 @@ async fn late(turn: &mut Turn<'_>, request: &Request) -> Result<()> {
         .map(|stored| stored.decision.person)
         .collect();
     let expired = turn.app.times.until(request.expires_at, turn.tx.now());
+    let newer = match request.state {
+        RequestState::Superseded { by } => turn.tx.find_request(by).await?.map(|newer| newer.code),
+        _ => None,
+    };
     let by = if by.is_empty() { None } else { Some(by.as_slice()) };
-    turn.refuse(text::answer::late(&request.code, &request.state, by, &expired));
+    turn.refuse(text::answer::late(&request.code, &request.state, by, newer.as_ref(), &expired));
     Ok(())
 }
 
@@ -147,14 +194,18 @@ async fn which(turn: &mut Turn<'_>, several: &[Request], word: &str) -> Result<(
     Ok(())
 }
 
+/// Whether the speaker could answer a request now.
+async fn is_asked(turn: &mut Turn<'_>, request: &Request) -> Result<bool> {
+    Ok(turn.asked_now(request).await?.contains(&turn.person))
+}
+
 /// Whether a request of another room is the speaker's to speak of: who asked, who is asked, who may look.
 async fn concerns(turn: &mut Turn<'_>, request: &Request) -> Result<bool> {
     if request.requesters.contains(&turn.person) {
         return Ok(true);
     }
     let Some(run) = turn.tx.find_run(request.run).await? else { return Ok(false) };
-    let asked = turn.asked(&plan_of(&run)?, stage(request), &request.requesters);
-    Ok(asked.contains(&turn.person) || look::may_see(turn, &run))
+    Ok(is_asked(turn, request).await? || look::may_see(turn, &run))
 }
 
 /// The requests that were shown in the speaker's direct messages and ask them now, or that the thread there is about.
@@ -167,8 +218,7 @@ pub(super) async fn shown_directly(turn: &mut Turn<'_>) -> Result<Vec<(Request, 
     }
     let mut mine = Vec::new();
     for (request, whole) in shown {
-        let Some(run) = turn.tx.find_run(request.run).await? else { continue };
-        if turn.asked(&plan_of(&run)?, stage(&request), &request.requesters).contains(&turn.person) {
+        if is_asked(turn, &request).await? {
             mine.push((request, whole));
         }
     }
@@ -205,12 +255,20 @@ async fn bind_directly(turn: &mut Turn<'_>, word: &str) -> Result<Option<Request
     }
 }
 
+/// Takes back what is the speaker's: the request, if they asked for it, or their answer to it.
 pub(super) async fn command_withdraw(turn: &mut Turn<'_>, code: Option<Code>) -> Result<()> {
     let Some(id) = bind(turn, code, "withdraw").await? else { return Ok(()) };
     let request = turn.tx.lock_request(id).await?;
     if !request.requesters.contains(&turn.person) {
-        turn.refuse(text::answer::not_yours_to_withdraw(&request.code, &request.requesters));
-        return Ok(());
+        let in_use = turn.in_use.clone();
+        let (person, account) = (turn.person.clone(), turn.incoming.account.clone());
+        return match approval::take_back(&mut turn.tx, &in_use.catalog, id, &person, &account, turn.line).await? {
+            BackOutcome::Done => {
+                turn.answer(text::answer::answer_taken_back(&person, &request.code));
+                Ok(())
+            }
+            BackOutcome::Refused(refused) => refuse(turn, *refused, Answer::Approve).await,
+        };
     }
     let end = End { request: id, ending: Ending::Withdrawn(turn.person.clone()), line: Some(turn.line) };
     match approval::end(&mut turn.tx, end).await? {
@@ -219,6 +277,67 @@ pub(super) async fn command_withdraw(turn: &mut Turn<'_>, code: Option<Code>) ->
         EndOutcome::NotWaiting(request) => late(turn, &request).await?,
     }
     Ok(())
+}
+
+pub(super) async fn command_send_back(turn: &mut Turn<'_>, code: Option<Code>, reason: &str) -> Result<()> {
+    let Some(id) = bind(turn, code, "send back").await? else { return Ok(()) };
+    let reason = turn.in_use.secrets.redact(reason);
+    let (in_use, person) = (turn.in_use.clone(), turn.person.clone());
+    match approval::send_back(&mut turn.tx, &in_use.catalog, id, &person, reason, turn.line).await? {
+        // Echoed from the ledger.
+        BackOutcome::Done => Ok(()),
+        BackOutcome::Refused(refused) => refuse(turn, *refused, Answer::Deny).await,
+    }
+}
+
+/// Takes an approval away, as long as nothing has begun under it: whoever agreed may, and whoever was asked and still may
+/// agree.
+pub(super) async fn command_revoke(turn: &mut Turn<'_>, code: Option<Code>, reason: Option<String>) -> Result<()> {
+    let Some(request) = find_granted(turn, code).await? else { return Ok(()) };
+    let run = turn.tx.find_run(request.run).await?;
+    let Some(run) = run.filter(|run| run.state == RunState::Approved && request.state == RequestState::Granted) else {
+        turn.refuse(text::answer::nothing_to_revoke(&request.code, &request.state, request.run));
+        return Ok(());
+    };
+    let plan = plan_of(&run)?;
+    let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
+    let mut who: BTreeSet<PersonId> =
+        turn.tx.list_decisions(request.id).await?.into_iter().map(|stored| stored.decision.person).collect();
+    for asked in turn.tx.list_asked(request.id).await? {
+        let stage = usize::try_from(asked.stage).ok().and_then(|stage| stages.get(stage));
+        if stage.is_some_and(|stage| turn.catalog().includes(&stage.approvers, &asked.person)) {
+            who.insert(asked.person);
+        }
+    }
+    if !who.contains(&turn.person) {
+        let who: Vec<PersonId> = who.into_iter().collect();
+        turn.refuse(text::answer::may_not_revoke(&turn.person, &request.code, &who));
+        return Ok(());
+    }
+    let reason = reason.map(|reason| turn.in_use.secrets.redact(&reason));
+    let revoke = engine::Revoke { run: run.id, code: request.code, by: &turn.person.clone(), why: reason };
+    match engine::revoke(&mut turn.tx, revoke, turn.line).await? {
+        // Echoed from the ledger.
+        engine::RevokeOutcome::Revoked => {}
+        engine::RevokeOutcome::Begun(run) => {
+            turn.refuse(text::answer::begun_already(&request.code, run.id, &run.state));
+        }
+    }
+    Ok(())
+}
+
+/// The request whose approval a line is about: the one with the code, or the newest of this thread or room.
+async fn find_granted(turn: &mut Turn<'_>, code: Option<Code>) -> Result<Option<Request>> {
+    if code.is_some() {
+        let Some(id) = bind(turn, code, "revoke").await? else { return Ok(None) };
+        return Ok(Some(turn.tx.lock_request(id).await?));
+    }
+    let (room, thread) = (turn.room().clone(), turn.thread().cloned());
+    let found = turn.tx.find_newest_request(&room, thread.as_ref(), None).await?;
+    if found.is_none() {
+        turn.refuse(text::answer::nothing_is_approved());
+    }
+    Ok(found)
 }
 
 /// What a line that decides nothing sounded like.
@@ -243,9 +362,7 @@ pub(in crate::flow) async fn near(turn: &mut Turn<'_>, near: Near) -> Result<()>
         if !matches!(request.state, RequestState::Pending { .. }) {
             continue;
         }
-        let Some(run) = turn.tx.find_run(request.run).await? else { continue };
-        let plan = plan_of(&run)?;
-        if turn.asked(&plan, stage(&request), &request.requesters).contains(&turn.person) {
+        if is_asked(turn, &request).await? {
             mine.push(request.code);
         }
     }

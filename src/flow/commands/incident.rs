@@ -18,7 +18,6 @@ use crate::model::catalog::{
 use crate::model::event::{Happened, Health};
 use crate::model::id::{CheckName, IncidentId, PersonId, ServiceName, SystemName};
 use crate::model::incident::Incident;
-use crate::model::request::RequestState;
 use crate::store::{CheckKnown, Result};
 use crate::text;
 use crate::text::incident::{Brakes, CheckStatus, Known, Standing, Story, UnderWay, Where};
@@ -392,9 +391,7 @@ async fn asked(turn: &mut Turn<'_>, incident: &Incident) -> Result<Vec<PersonId>
         if !runs.contains(&request.run) {
             continue;
         }
-        let Some(run) = turn.tx.find_run(request.run).await? else { continue };
-        let RequestState::Pending { stage } = request.state else { continue };
-        return Ok(turn.asked(&plan_of(&run)?, stage, &request.requesters));
+        return turn.asked_now(&request).await;
     }
     Ok(Vec::new())
 }
@@ -462,8 +459,7 @@ pub(super) async fn command_status(turn: &mut Turn<'_>) -> Result<()> {
             under_way.runs.push((run.id, plan.deed, run.state.name()));
             continue;
         };
-        let RequestState::Pending { stage } = request.state else { continue };
-        let asked = turn.asked(&plan, stage, &request.requesters);
+        let asked = turn.asked_now(request).await?;
         let deed = text::plan::asked_deed(&plan, run.id, request.retry_step);
         under_way.requests.push((request.code, deed, asked, times.until(request.expires_at, now)));
     }

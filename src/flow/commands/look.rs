@@ -6,7 +6,6 @@ use crate::model::allowed::{Verb, allowed};
 use crate::model::catalog::{Catalog, ParamKind, Runbook};
 use crate::model::chat::Account;
 use crate::model::id::{PersonId, RunId};
-use crate::model::request::RequestState;
 use crate::store::{Result, Run};
 use crate::text;
 
@@ -65,11 +64,7 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
             continue;
         }
         let plan = plan_of(&run)?;
-        let stage = match request.state {
-            RequestState::Pending { stage } => stage,
-            _ => 0,
-        };
-        let asked = turn.asked(&plan, stage, &request.requesters);
+        let asked = turn.asked_now(&request).await?;
         let until = turn.app.times.until(request.expires_at, turn.tx.now());
         let requester = request.requesters.first().cloned().unwrap_or_else(|| run.requester.clone());
         let deed = text::plan::asked_deed(&plan, run.id, request.retry_step);

@@ -162,7 +162,7 @@ pub(super) async fn command_retry(turn: &mut Turn<'_>, run: Option<RunId>) -> Re
     asking.incident = run.incident;
     asking.request(&plan, &sealed, run.id, Some(snag.step), ask::Show::Yes).await?;
     if elsewhere {
-        ask::say_where(turn, &plan, run.id, &run.room).await?;
+        ask::say_where(turn, run.id, &run.room).await?;
     }
     Ok(())
 }

@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Access, Holder, Keepers, Members, Needs, Right, Rule, SystemAccess};
-use crate::model::catalog::{Policy, Subject};
+use crate::model::catalog::{Policy, Stage, Subject};
 use crate::model::chat::Account;
 use crate::model::id::{GroupName, PersonId, PolicyName, RoomName};
 
 /// Every subject that may approve somewhere in a policy.
 pub(super) fn named(rule: &Rule) -> BTreeSet<Subject> {
-    rule.policy.iter().flat_map(|policy| &policy.stages).flat_map(|stage| &stage.approvers).cloned().collect()
+    let of = |stage: &Stage| {
+        let later = stage.escalate.iter().flat_map(|others| &others.to);
+        stage.approvers.iter().chain(later).cloned().collect::<Vec<_>>()
+    };
+    rule.policy.iter().flat_map(|policy| &policy.stages).flat_map(of).collect()
 }
 
 /// Whether a policy lets nothing pass that another would not: known to be so. Words and comments do not matter.
@@ -17,17 +21,59 @@ pub(super) fn is_as_strict(new: &Rule, old: &Rule) -> bool {
     new == old || new.policy.as_ref().zip(old.policy.as_ref()).is_some_and(|(new, old)| stricter(new, old))
 }
 
+/// Each part is named, so that a further one does not compile until it is known what it loosens.
 fn stricter(new: &Policy, old: &Policy) -> bool {
-    let stages = new.stages.len() >= old.stages.len()
-        && new.stages.iter().zip(&old.stages).all(|(new, old)| {
-            !new.approvers.is_empty()
-                && new.approvers.iter().all(|subject| old.approvers.contains(subject))
-                && new.quorum >= old.quorum
-        });
-    stages
-        && new.expires <= old.expires
-        && new.valid_for <= old.valid_for
-        && new.automatic.iter().all(|trigger| old.automatic.contains(trigger))
+    let Policy {
+        name: _,
+        title: _,
+        stages,
+        expires,
+        starts_within,
+        valid_for,
+        relaxed,
+        exclude_author,
+        delegating,
+        automatic,
+        text: _,
+        source: _,
+    } = new;
+    stages.len() >= old.stages.len()
+        && stages.iter().zip(&old.stages).all(|(new, old)| stricter_stage(new, old))
+        && *expires <= old.expires
+        && *starts_within <= old.starts_within
+        && *valid_for <= old.valid_for
+        && relaxed.iter().all(|rule| old.relaxed.contains(rule))
+        && (*exclude_author || !old.exclude_author)
+        && (!delegating.is_allowed() || old.delegating.is_allowed())
+        && automatic.iter().all(|trigger| old.automatic.contains(trigger))
+}
+
+fn stricter_stage(new: &Stage, old: &Stage) -> bool {
+    let Stage {
+        approvers,
+        quorum,
+        denials,
+        reason_required,
+        step_up,
+        expires_ms,
+        // Nobody agrees by being called again.
+        remind_after_ms: _,
+        ring_after_ms: _,
+        escalate,
+    } = new;
+    let ends_no_later = match (expires_ms, old.expires_ms) {
+        (_, None) => true,
+        (Some(new), Some(old)) => *new <= old,
+        (None, Some(_)) => false,
+    };
+    !approvers.is_empty()
+        && approvers.iter().all(|subject| old.approvers.contains(subject))
+        && *quorum >= old.quorum
+        && *denials <= old.denials
+        && (*reason_required || !old.reason_required)
+        && (*step_up || !old.step_up)
+        && ends_no_later
+        && escalate.iter().all(|others| old.escalate.contains(others))
 }
 
 /// What is in force while `wanted` waits to be countersigned over `approved`: all that was taken away is gone, nothing that

@@ -9,6 +9,7 @@ use super::*;
 use crate::model::catalog::{Countersigners, Person, Room, Source, Stage, Step, System};
 use crate::model::group::{Blind, Group, Sight};
 use crate::model::id::Digest;
+use crate::model::policy::{Delegating, Escalation, Relaxed};
 
 const PEOPLE: [&str; 4] = ["boss", "kim", "lin", "mei"];
 const ACCOUNTS: [&str; 6] = ["b1", "b2", "k1", "l1", "m1", "x1"];
@@ -63,6 +64,10 @@ pub(super) fn rule(name: &str, stages: Vec<Stage>, expires: u64, automatic: &[&s
         stages,
         expires: Duration::from_secs(expires),
         valid_for: Duration::from_secs(60),
+        starts_within: Duration::from_secs(60),
+        relaxed: Vec::new(),
+        exclude_author: false,
+        delegating: Delegating::Allowed,
         automatic,
         text,
         source: Source { path: format!("{name}.yaml"), sha256: Digest([0; 32]) },
@@ -71,7 +76,7 @@ pub(super) fn rule(name: &str, stages: Vec<Stage>, expires: u64, automatic: &[&s
 
 fn rules() -> impl Strategy<Value = BTreeMap<PolicyName, Rule>> {
     let stage = (btree_set(subject(), 1..3), 1_u32..3)
-        .prop_map(|(approvers, quorum)| Stage { approvers: approvers.into_iter().collect(), quorum });
+        .prop_map(|(approvers, quorum)| Stage::new(approvers.into_iter().collect(), quorum));
     let parts = (proptest::collection::vec(stage, 1..3), 1_u64..3, proptest::bool::ANY, one(&["old", "new"]));
     btree_map(one(&POLICIES), parts, 0..4).prop_map(|rules| {
         let rule = |(name, (stages, expires, automatic, comment)): (&str, (Vec<Stage>, u64, bool, &str))| {
@@ -231,6 +236,7 @@ fn catalog(access: &Access) -> Catalog {
             params: Vec::new(),
             system: systems.next().cloned(),
             approval: needs.approval.clone(),
+            author: None,
             steps: vec![step],
             source: source(),
         };
@@ -395,7 +401,7 @@ proptest! {
 fn small(change: impl FnOnce(&mut Access)) -> Access {
     let set = |names: &[&str]| names.iter().map(|name| PersonId::new(*name)).collect::<BTreeSet<_>>();
     let group = |name: &str| Subject::Group(GroupName::new(name));
-    let stage = |names: &[&str], quorum| Stage { approvers: names.iter().map(|it| group(it)).collect(), quorum };
+    let stage = |names: &[&str], quorum| Stage::new(names.iter().map(|it| group(it)).collect(), quorum);
     let rights = BTreeMap::from([
         (Right::Run, BTreeSet::from([group("support")])),
         (Right::Pause, BTreeSet::from([group("managers")])),
@@ -455,7 +461,7 @@ fn a_group_that_gets_another_name_keeps_its_people() {
     let wanted = small(|it| {
         it.groups.remove(&GroupName::new("managers"));
         it.groups.insert(GroupName::new("leads"), Members::Listed(["boss", "mei"].map(PersonId::new).into()));
-        let stages = vec![Stage { approvers: vec![leads.clone()], quorum: 1 }];
+        let stages = vec![Stage::new(vec![leads.clone()], 1)];
         it.policies.insert(PolicyName::new("managers"), rule("managers", stages, 60, &[], ""));
         let system = it.systems.get_mut(&SystemName::new("system-a")).expect("there");
         system.rights.insert(Right::Pause, BTreeSet::from([leads.clone()]));
@@ -488,7 +494,7 @@ fn a_policy_becomes_stricter_at_once_and_looser_later() {
     let with = |quorum, expires| {
         small(|it| {
             let approvers = vec![Subject::Group(GroupName::new("managers"))];
-            let stages = vec![Stage { approvers, quorum }];
+            let stages = vec![Stage::new(approvers, quorum)];
             it.policies.insert(policy.clone(), rule("managers", stages, expires, &[], "another"));
         })
     };
@@ -507,9 +513,7 @@ fn a_runbook_waits_where_it_would_loosen() {
         on_its_word,
         systems: BTreeSet::new(),
     };
-    let lax = || {
-        rule("lax", vec![Stage { approvers: vec![Subject::Group(GroupName::new("support"))], quorum: 1 }], 60, &[], "")
-    };
+    let lax = || rule("lax", vec![Stage::new(vec![Subject::Group(GroupName::new("support"))], 1)], 60, &[], "");
     let wanted = small(|it| {
         it.policies.insert(PolicyName::new("lax"), lax());
         it.runbooks.insert(start.clone(), needs(Some("lax"), false));
@@ -529,4 +533,51 @@ fn a_runbook_waits_where_it_would_loosen() {
     };
     assert!(in_force(&small(|_| ()), &without(true)).runbooks.is_empty(), "nobody would have to agree any more");
     assert_eq!(in_force(&small(|_| ()), &without(false)), without(false), "what only looks needs nobody");
+}
+
+#[test]
+fn each_part_of_a_policy_that_loosens_it_waits() {
+    let group = |name: &str| Subject::Group(GroupName::new(name));
+    let escalation = |after_ms| Escalation { after_ms, to: vec![group("support")] };
+    let base = || {
+        let mut stage = Stage::new(vec![group("managers")], 1);
+        (stage.denials, stage.expires_ms, stage.escalate) = (2, Some(1_000), vec![escalation(500)]);
+        rule("managers", vec![stage], 60, &["down"], "").policy.expect("it was made here")
+    };
+    type Edit = fn(&mut Policy);
+    let looser: [(&str, Edit); 8] = [
+        ("starts later", |it| it.starts_within = Duration::from_secs(61)),
+        ("lasts longer", |it| it.valid_for = Duration::from_secs(61)),
+        ("gives up a rule", |it| it.relaxed = vec![Relaxed::RequesterMayAgree]),
+        ("more people", |it| it.stages[0].approvers.push(Subject::Person(PersonId::new("mei")))),
+        ("more denials", |it| it.stages[0].denials = 3),
+        ("waits longer", |it| it.stages[0].expires_ms = None),
+        ("asks others sooner", |it| it.stages[0].escalate[0].after_ms = 400),
+        ("a trigger starts it", |it| it.automatic.push(crate::model::id::TriggerName::new("up"))),
+    ];
+    let stricter: [(&str, Edit); 8] = [
+        ("the author does not count", |it| it.exclude_author = true),
+        ("nobody delegates", |it| it.delegating = Delegating::Refused),
+        ("a reason", |it| it.stages[0].reason_required = true),
+        ("a passkey", |it| it.stages[0].step_up = true),
+        ("one denial", |it| it.stages[0].denials = 1),
+        ("nobody else", |it| it.stages[0].escalate.clear()),
+        ("one stage more", |it| it.stages.push(Stage::new(vec![Subject::Person(PersonId::new("mei"))], 1))),
+        ("nothing by itself", |it| it.automatic.clear()),
+    ];
+    let edited = |(name, edit): (&str, Edit)| {
+        let mut policy = base();
+        edit(&mut policy);
+        policy.text = name.to_owned();
+        Rule::from(policy)
+    };
+    let base = Rule::from(base());
+    for (name, edit) in looser {
+        assert!(!meet::is_as_strict(&edited((name, edit)), &base), "{name}");
+    }
+    for (name, edit) in stricter {
+        let edited = edited((name, edit));
+        assert!(meet::is_as_strict(&edited, &base), "{name}");
+        assert!(!meet::is_as_strict(&base, &edited), "and back, {name} is looser");
+    }
 }

@@ -9,6 +9,7 @@ use super::{Access, Right};
 use crate::model::catalog::Subject;
 use crate::model::chat::UserGroup;
 use crate::model::id::{GroupName, PersonId, PolicyName, Position, RoomName, RunbookName, SystemName};
+use crate::model::policy::Relaxed;
 
 /// Who was in a platform's group, as far as the ledger says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,17 +69,23 @@ pub struct RunbookThen {
     pub policy: Option<PolicyName>,
     /// The policy's stages, in order.
     pub stages: Vec<StageThen>,
+    /// Rules of separation that the policy gave up.
+    #[serde(default)]
+    pub relaxed: Vec<Relaxed>,
     /// The policy as it was written.
     pub text: Option<String>,
 }
 
-/// A stage at a moment. Whoever asked could never approve.
+/// A stage at a moment: whom the catalog let approve. Somebody who was let answer for another stands in the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageThen {
     /// Whom it named.
     pub named: Vec<Subject>,
     /// Who that was.
     pub could_approve: BTreeSet<PersonId>,
+    /// Who could besides, after a while in which nobody had decided.
+    #[serde(default)]
+    pub could_later: BTreeSet<PersonId>,
     /// How many different people it wanted.
     pub quorum: u32,
 }
@@ -107,9 +114,11 @@ impl Then {
         let wanted = access.runbooks.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
         let runbooks = wanted.map(|(name, needs)| {
             let rule = needs.approval.as_ref().and_then(|policy| access.policies.get(policy));
-            let stages = rule.and_then(|rule| rule.policy.as_ref()).map(|policy| policy.stages.as_slice());
+            let policy = rule.and_then(|rule| rule.policy.as_ref());
+            let stages = policy.map(|policy| policy.stages.as_slice());
             let stage = |stage: &crate::model::catalog::Stage| StageThen {
                 named: stage.approvers.clone(),
+                could_later: people(&stage.escalate.iter().flat_map(|others| &others.to).cloned().collect()),
                 could_approve: people(&stage.approvers.iter().cloned().collect()),
                 quorum: stage.quorum,
             };
@@ -121,6 +130,7 @@ impl Then {
                 could_ask: could_ask.collect(),
                 policy: needs.approval.clone(),
                 stages: stages.unwrap_or_default().iter().map(stage).collect(),
+                relaxed: policy.map(|policy| policy.relaxed.clone()).unwrap_or_default(),
                 text: rule.map(|rule| rule.text.clone()),
             }
         });

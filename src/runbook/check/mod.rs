@@ -27,7 +27,6 @@ use crate::model::catalog::{Catalog, ParamKind, Source, Subject};
 use crate::model::glyph;
 use crate::model::id::{GroupName, PersonId};
 
-use super::Limits;
 use super::diagnostic::Problem;
 use super::names::Unread;
 use super::raw::{Document, Word, Words};
@@ -96,11 +95,11 @@ pub(super) struct Checked {
 
 /// Checks all files together. Of those that could not be read it takes the names: what refers to them is right, as far as
 /// anybody can know, and what they hold is not asked for.
-pub(super) fn check(catalog: Catalog, inputs: &[Input], unread: Unread, limits: Limits) -> Checked {
+pub(super) fn check(catalog: Catalog, inputs: &[Input], unread: Unread) -> Checked {
     let Unread { contents: broken, nameless, names: declared, probably } = unread;
     let names = BTreeMap::new();
     let access = None;
-    let mut checker = Checker { catalog, broken, nameless, probably, limits, names, access, problems: Vec::new() };
+    let mut checker = Checker { catalog, broken, nameless, probably, names, access, problems: Vec::new() };
     for (file, kind, name) in &declared {
         checker.enter(*file, *kind, name);
     }
@@ -162,7 +161,6 @@ struct Checker {
     nameless: BTreeSet<Kind>,
     /// Names that such a file probably declares.
     probably: BTreeSet<(Kind, String)>,
-    limits: Limits,
     /// Where each name was declared.
     names: BTreeMap<(Kind, String), (usize, Place)>,
     /// Where `access:` stands.

@@ -1,12 +1,23 @@
-//! Policies: stages whose quorum can be reached, times that can be kept.
+//! Policies: stages whose quorum can be reached, times that can be kept, exceptions that are said in words.
+
+use std::time::Duration;
 
 use crate::model::catalog::{Policy, Stage};
 use crate::model::id::{PolicyName, TriggerName};
+use crate::model::policy::{Delegating, Escalation, Relaxed};
 
 use super::super::diagnostic::Problem;
 use super::super::raw;
+use super::super::words;
 use super::super::yaml::{At, Place};
 use super::{Checker, DAY, HOUR, Input, Kind, MINUTE, SECOND};
+
+/// The greatest number of stages: nobody waits for more.
+const MOST_STAGES: usize = 8;
+/// The greatest number of further askings of a stage.
+const MOST_ESCALATIONS: usize = 8;
+/// The one thing that `exclude` knows.
+const LAST_AUTHOR: &str = "last_author";
 
 impl Checker {
     pub(super) fn policy(&mut self, input: &Input, raw: &raw::Policy) {
@@ -15,55 +26,239 @@ impl Checker {
         let title = self.title(input, name.place, &raw.title);
         let hint = "say who must agree: `stages: [{approvers: [group:managers], quorum: 1}]`";
         let written = self.filled(input, name.place, "stages", &raw.stages, hint);
-        let stages: Vec<Stage> = written.iter().map(|stage| self.stage(input, stage)).collect();
-        if let Some(one_too_many) = written.get(self.limits.stages) {
-            let message = format!("a policy with {} stages is not yet possible in this release", written.len());
-            self.problem(input, Problem::new(one_too_many.place, message).label("expected one stage"));
-        }
         let expires = self.duration(input, &raw.expires, 30 * MINUTE, SECOND..=7 * DAY);
+        let stages: Vec<Stage> = written.iter().map(|stage| self.stage(input, stage, expires)).collect();
+        if let Some(one_too_many) = written.get(MOST_STAGES) {
+            let message = format!("this is stage {} of {}", MOST_STAGES + 1, written.len());
+            let problem = Problem::new(one_too_many.place, message).label(format!("expected at most {MOST_STAGES}"));
+            self.problem(input, problem.hint("nobody waits for so many: put people together"));
+        }
         let valid_for = self.duration(input, &raw.valid_for, HOUR, SECOND..=7 * DAY);
+        let starts_within = self.duration(input, &raw.starts_within, valid_for.min(15 * MINUTE), SECOND..=7 * DAY);
+        if let Some(written) = raw.starts_within.as_ref().filter(|_| starts_within > valid_for) {
+            let message = format!(
+                "a run could begin {} after its approval, which lasts {}",
+                words::duration(starts_within),
+                words::duration(valid_for)
+            );
+            let problem = Problem::new(written.place, message);
+            self.problem(input, problem.hint("begin earlier, or give the policy a longer `valid_for`"));
+        }
+        let relaxed = self.relaxed(input, raw);
+        let exclude_author = self.exclude(input, raw);
+        let delegating = match &raw.may_delegate {
+            Some(At { value: false, .. }) => Delegating::Refused,
+            Some(_) | None => Delegating::Allowed,
+        };
+        self.distinct(input, written, &stages, &relaxed);
         let automatic =
             raw.automatic.iter().flat_map(|list| &list.value).map(|it| TriggerName::new(&it.value)).collect();
         let name = PolicyName::new(&name.value);
         let text = input.text.to_string();
         let source = input.source.clone();
-        self.catalog
-            .policies
-            .insert(name.clone(), Policy { name, title, stages, expires, valid_for, automatic, text, source });
+        let policy = Policy {
+            name: name.clone(),
+            title,
+            stages,
+            expires,
+            starts_within,
+            valid_for,
+            relaxed,
+            exclude_author,
+            delegating,
+            automatic,
+            text,
+            source,
+        };
+        self.catalog.policies.insert(name, policy);
     }
 
-    fn stage(&mut self, input: &Input, raw: &At<raw::Stage>) -> Stage {
+    fn stage(&mut self, input: &Input, raw: &At<raw::Stage>, whole: Duration) -> Stage {
         let whose = Place { start: raw.place.start, end: raw.place.start };
+        let raw = &raw.value;
         let hint = "say who may agree: `approvers: [group:managers]`";
-        self.required(input, whose, "approvers", &raw.value.approvers, hint);
-        let approvers = self.subjects(input, "approvers", &raw.value.approvers);
-        let hint = "say how many different people must agree: `quorum: 1`";
-        let Some(quorum) = self.required(input, whose, "quorum", &raw.value.quorum, hint) else {
-            return Stage { approvers, quorum: 1 };
+        self.required(input, whose, "approvers", &raw.approvers, hint);
+        let approvers = self.subjects(input, "approvers", &raw.approvers);
+        let expires = raw.expires.is_some().then(|| self.duration(input, &raw.expires, whole, SECOND..=whole));
+        let lasts = expires.unwrap_or(whole);
+        let (reminds, rings) = ((3 * MINUTE).min(lasts), (5 * MINUTE).min(lasts));
+        let remind_after = self.duration(input, &raw.remind_after, reminds, SECOND..=lasts);
+        let ring_after = self.duration(input, &raw.ring_after, rings, SECOND..=lasts);
+        let mut stage = Stage {
+            denials: self.denials(input, raw.denials.as_ref(), &approvers),
+            reason_required: self.reason(input, raw.reason.as_ref()),
+            step_up: raw.step_up.as_ref().is_some_and(|step_up| step_up.value),
+            expires_ms: expires.map(milliseconds),
+            // What would come at the end of its time is no reminder.
+            remind_after_ms: (remind_after < lasts).then(|| milliseconds(remind_after)),
+            ring_after_ms: (ring_after < lasts).then(|| milliseconds(ring_after)),
+            escalate: self.escalations(input, raw, lasts),
+            ..Stage::new(approvers, 1)
         };
+        let hint = "say how many different people must agree: `quorum: 1`";
+        let Some(quorum) = self.required(input, whose, "quorum", &raw.quorum, hint) else { return stage };
         let place = quorum.place;
-        let quorum = quorum.value;
-        let people = self.catalog.people_in(&approvers).len();
-        let reachable = u32::try_from(people).unwrap_or(u32::MAX);
-        // Someone who is not known at all has been told already; then the count means nothing.
-        let all_known = !self.broken.contains(&Kind::Person)
-            && !self.broken.contains(&Kind::Group)
-            && !self.catalog.is_kept_elsewhere(&approvers)
-            && people > 0;
-        if quorum == 0 {
+        stage.quorum = quorum.value;
+        if stage.quorum == 0 {
             let problem = Problem::new(place, "a quorum of 0 would approve everything by itself");
             self.problem(
                 input,
                 problem.label("expected at least 1").hint("a runbook that only reads needs no policy at all"),
             );
-        } else if all_known && quorum > reachable {
+        } else if let Some(people) = self.reachable(&stage).filter(|people| *people < stage.quorum) {
             let noun = if people == 1 { "person" } else { "people" };
-            let message = format!("a quorum of {quorum} can never be reached: the approvers are {people} {noun}");
+            let message =
+                format!("a quorum of {} can never be reached: the approvers are {people} {noun}", stage.quorum);
             self.problem(input, Problem::new(place, message).label(format!("expected at most {people}")));
-        } else if quorum > self.limits.quorum {
-            let message = format!("a quorum of {quorum} is not yet possible in this release");
-            self.problem(input, Problem::new(place, message).label("expected 1"));
         }
-        Stage { approvers, quorum }
+        stage
     }
+
+    /// How many people a stage may come to ask. `None`: somebody in it is not known, which has been told already, or is kept
+    /// elsewhere; then the count means nothing.
+    fn reachable(&self, stage: &Stage) -> Option<u32> {
+        let all: Vec<_> =
+            stage.approvers.iter().chain(stage.escalate.iter().flat_map(|step| &step.to)).cloned().collect();
+        let people = self.catalog.people_in(&all).len();
+        let all_known = !self.broken.contains(&Kind::Person)
+            && !self.broken.contains(&Kind::Group)
+            && !self.catalog.is_kept_elsewhere(&all)
+            && people > 0;
+        all_known.then(|| u32::try_from(people).unwrap_or(u32::MAX))
+    }
+
+    fn denials(
+        &mut self,
+        input: &Input,
+        written: Option<&At<u32>>,
+        approvers: &[crate::model::catalog::Subject],
+    ) -> u32 {
+        let Some(written) = written else { return 1 };
+        let people = self.reachable(&Stage::new(approvers.to_vec(), 1)).unwrap_or(u32::MAX);
+        if written.value == 0 || written.value > people {
+            let message = match written.value {
+                0 => "with no denial at all that ends it nobody could refuse".to_owned(),
+                denials => format!("{denials} denials can never come together: the approvers are {people}"),
+            };
+            let expected = if people == 1 { "expected 1".to_owned() } else { format!("expected 1 to {people}") };
+            self.problem(input, Problem::new(written.place, message).label(expected));
+            return 1;
+        }
+        written.value
+    }
+
+    fn reason(&mut self, input: &Input, written: Option<&At<String>>) -> bool {
+        let Some(written) = written else { return false };
+        match written.value.as_str() {
+            "required" => true,
+            "optional" => false,
+            other => {
+                let message = format!("{} is not possible here", words::quoted(other));
+                let problem = Problem::new(written.place, message).label("expected required or optional");
+                self.problem(input, problem.nearest(other, ["required", "optional"].into_iter()));
+                false
+            }
+        }
+    }
+
+    fn escalations(&mut self, input: &Input, raw: &raw::Stage, lasts: Duration) -> Vec<Escalation> {
+        let Some(list) = &raw.escalate else { return Vec::new() };
+        if list.value.is_empty() {
+            self.problem(input, Problem::new(list.place, "`escalate` is empty").hint("leave the key out"));
+        }
+        if let Some(one_too_many) = list.value.get(MOST_ESCALATIONS) {
+            let problem = Problem::new(one_too_many.place, format!("this is asking number {}", MOST_ESCALATIONS + 1));
+            self.problem(input, problem.label(format!("expected at most {MOST_ESCALATIONS}")));
+        }
+        let mut steps: Vec<Escalation> = Vec::new();
+        for step in &list.value {
+            let whose = Place { start: step.place.start, end: step.place.start };
+            let hint = "say when, from the stage's beginning: `after: 8m`";
+            self.required(input, whose, "after", &step.value.after, hint);
+            let after = self.duration(input, &step.value.after, lasts, SECOND..=lasts);
+            let hint = "say who is asked then as well: `to: [group:managers]`";
+            self.required(input, whose, "to", &step.value.to, hint);
+            let to = self.subjects(input, "to", &step.value.to);
+            let after_ms = milliseconds(after);
+            if steps.last().is_some_and(|before| before.after_ms >= after_ms)
+                && let Some(written) = &step.value.after
+            {
+                let problem = Problem::new(written.place, "this comes before the asking above it");
+                self.problem(input, problem.hint("write them in the order of time"));
+            }
+            steps.push(Escalation { after_ms, to });
+        }
+        steps
+    }
+
+    fn relaxed(&mut self, input: &Input, raw: &raw::Policy) -> Vec<Relaxed> {
+        let mut relaxed = Vec::new();
+        for written in raw.relax.iter().flat_map(|list| &list.value) {
+            let found = Relaxed::ALL.into_iter().find(|(_, name)| *name == written.value);
+            match found {
+                Some((rule, _)) if relaxed.contains(&rule) => {
+                    let message = format!("{} stands in this list twice", words::quoted(&written.value));
+                    self.problem(input, Problem::new(written.place, message).hint("keep one of the two"));
+                }
+                Some((rule, _)) => relaxed.push(rule),
+                None => {
+                    let names = || Relaxed::ALL.into_iter().map(|(_, name)| name);
+                    let message = format!("{} is no rule that a policy may give up", words::quoted(&written.value));
+                    let problem = Problem::new(written.place, message)
+                        .label(format!("expected {}", words::one_of(names())))
+                        .nearest(&written.value, names());
+                    self.problem(input, problem);
+                }
+            }
+        }
+        relaxed.sort();
+        relaxed
+    }
+
+    fn exclude(&mut self, input: &Input, raw: &raw::Policy) -> bool {
+        let mut author = false;
+        for written in raw.exclude.iter().flat_map(|list| &list.value) {
+            if written.value == LAST_AUTHOR {
+                author = true;
+                continue;
+            }
+            let message = format!("{} is nobody who could be left out", words::quoted(&written.value));
+            let problem = Problem::new(written.place, message)
+                .label(format!("expected {LAST_AUTHOR}"))
+                .nearest(&written.value, [LAST_AUTHOR].into_iter());
+            self.problem(input, problem.hint("whoever asks never agrees: that needs no words"));
+        }
+        author
+    }
+
+    /// Whether the stages together can be agreed to, as nobody counts in two of them.
+    fn distinct(&mut self, input: &Input, written: &[At<raw::Stage>], stages: &[Stage], relaxed: &[Relaxed]) {
+        if stages.len() < 2 || relaxed.contains(&Relaxed::OnePersonSeveralStages) {
+            return;
+        }
+        let mut all = Vec::new();
+        let mut needed = 0_u32;
+        for (stage, written) in stages.iter().zip(written) {
+            // Of each stage alone it has been told.
+            if self.reachable(stage).is_none_or(|people| people < stage.quorum) {
+                return;
+            }
+            all.extend(stage.approvers.iter().chain(stage.escalate.iter().flat_map(|step| &step.to)).cloned());
+            needed = needed.saturating_add(stage.quorum);
+            let people = u32::try_from(self.catalog.people_in(&all).len()).unwrap_or(u32::MAX);
+            if people < needed {
+                let message = format!(
+                    "up to this stage {needed} different people must agree, and only {people} could be asked: nobody counts \
+                     in two stages"
+                );
+                let hint = "ask more people, or say `relax: [one_person_several_stages]`, which the ledger will show";
+                self.problem(input, Problem::new(written.place, message).hint(hint));
+                return;
+            }
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

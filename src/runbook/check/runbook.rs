@@ -8,7 +8,7 @@ use crate::model::catalog::{
     Until,
 };
 use crate::model::glyph;
-use crate::model::id::{PolicyName, RunbookName, SystemName};
+use crate::model::id::{PersonId, PolicyName, RunbookName, SystemName};
 
 use super::super::diagnostic::Problem;
 use super::super::raw;
@@ -88,11 +88,21 @@ impl Checker {
             steps.push(step);
         }
         let approval = self.approval(input, name, raw, &steps);
+        let author = raw.author.as_ref().map(|author| {
+            self.known(input, Kind::Person, author);
+            PersonId::new(&author.value)
+        });
+        let excluding = approval.as_ref().and_then(|policy| self.catalog.policies.get(policy));
+        if let Some(policy) = excluding.filter(|policy| policy.exclude_author && author.is_none()) {
+            let message = format!("policy `{}` leaves the last author out, and nothing says who that is", policy.name);
+            let problem = Problem::new(name.place, message);
+            self.problem(input, problem.hint("name the person who made this runbook's last change: `author: …`"));
+        }
 
         let name = RunbookName::new(&name.value);
         let source = input.source.clone();
         let params = scope.params;
-        let runbook = Runbook { name, title, why, say, params, system, approval, steps, source };
+        let runbook = Runbook { name, title, why, say, params, system, approval, author, steps, source };
         self.catalog.runbooks.entry(runbook.name.clone()).or_insert(runbook);
     }
 

@@ -6,9 +6,12 @@ use maud::{Markup, html};
 use super::super::rooms::may_see;
 use super::Wrong;
 use super::visitor::Visitor;
-use crate::model::id::{Digest, InboxId, OutboxId};
+use crate::model::approval::{Case, Delegation, Given};
+use crate::model::id::{Digest, InboxId, OutboxId, PersonId};
+use crate::model::plan::Plan;
 use crate::model::request::RequestState;
 use crate::model::run::{AttemptState, RunState, Verdict};
+use crate::store::{Asking, Request};
 use crate::text::plan::groups;
 use crate::text::visible::visible;
 
@@ -82,6 +85,32 @@ pub(super) fn attempt_state(attempt: &AttemptState) -> Markup {
     }
 }
 
+/// Who could answer a request now, in the order of their names; nobody if it does not wait.
+pub(super) fn who_could_answer(
+    visitor: &Visitor,
+    request: &Request,
+    plan: &Plan,
+    asking: &Asking,
+    delegations: &[Delegation],
+) -> Vec<PersonId> {
+    let (RequestState::Pending { .. }, Some(policy)) = (&request.state, &plan.policy) else { return Vec::new() };
+    let standing = asking.standing.iter();
+    let given: Vec<Given> =
+        standing.map(|stored| Given { decision: stored.decision.clone(), account: stored.account.clone() }).collect();
+    let case = Case {
+        state: &request.state,
+        policy,
+        requesters: &request.requesters,
+        excluded: plan.excluded(),
+        asked: request.knows_asked.then_some(asking.asked.as_slice()),
+        given: &given,
+        delegations,
+        expires_at: request.expires_at,
+        posted: true,
+    };
+    case.could_answer(visitor.web.state.store.clock().now(), &*visitor.catalog).into_iter().collect()
+}
+
 pub(super) fn request_state(request: &RequestState) -> Markup {
     match request {
         RequestState::Pending { .. } => state(Tone::Waiting, "waiting"),
@@ -89,6 +118,8 @@ pub(super) fn request_state(request: &RequestState) -> Markup {
         RequestState::Denied { by, .. } => state(Tone::Over, &format!("denied by {by}")),
         RequestState::Expired => state(Tone::Over, "expired, nobody decided"),
         RequestState::Withdrawn { by } => state(Tone::Over, &format!("withdrawn by {by}")),
+        RequestState::ChangesRequested { by, .. } => state(Tone::Over, &format!("sent back by {by}")),
+        RequestState::Superseded { .. } => state(Tone::Over, "a newer one took its place"),
     }
 }
 

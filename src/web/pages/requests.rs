@@ -8,16 +8,15 @@ use axum::routing::get;
 use maud::{Markup, html};
 
 use super::super::Shared;
-use super::parts::at;
+use super::parts::{at, who_could_answer};
 use super::run::{self, Extent, Sheet, plan_of};
 use super::visitor::Visitor;
 use super::{Page, Tab, Waiting, Wrong, show};
-use crate::model::allowed::asked;
+use crate::model::approval::Delegation;
 use crate::model::code::Code;
-use crate::model::id::{PersonId, RunId};
+use crate::model::id::{PersonId, RequestId, RunId};
 use crate::model::plan::Plan;
-use crate::model::request::RequestState;
-use crate::store::{Request, Run};
+use crate::store::{Asking, Request, Run};
 use crate::text::plan::{asked_deed, effect, or};
 use crate::text::visible::visible;
 
@@ -43,10 +42,15 @@ struct Open {
 }
 
 impl Open {
-    fn read(visitor: &Visitor, request: Request, run: Run) -> Option<Self> {
-        let RequestState::Pending { stage } = request.state else { return None };
+    fn read(
+        visitor: &Visitor,
+        request: Request,
+        run: Run,
+        asking: &Asking,
+        delegations: &[Delegation],
+    ) -> Option<Self> {
         let plan = plan_of(&run)?;
-        let who = asked(&visitor.catalog, &plan, stage, &request.requesters);
+        let who = who_could_answer(visitor, &request, &plan, asking, delegations);
         Some(Self { request, run, plan, who })
     }
 
@@ -68,8 +72,16 @@ impl Open {
 }
 
 async fn open(visitor: &Visitor) -> Result<Vec<Open>, Wrong> {
-    let waiting = visitor.web.state.store.list_waiting().await?;
-    Ok(waiting.into_iter().filter_map(|(request, run)| Open::read(visitor, request, run)).collect())
+    let store = &visitor.web.state.store;
+    let waiting = store.list_waiting().await?;
+    let ids: Vec<RequestId> = waiting.iter().map(|(request, _)| request.id).collect();
+    let (askings, delegations) = (store.list_askings(&ids).await?, store.list_delegations().await?);
+    let nobody = Asking::default();
+    let read = |(request, run): (Request, Run)| {
+        let asking = askings.get(&request.id).unwrap_or(&nobody);
+        Open::read(visitor, request, run, asking, &delegations)
+    };
+    Ok(waiting.into_iter().filter_map(read).collect())
 }
 
 /// The requests that wait for the reader, and their runs.

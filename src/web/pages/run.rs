@@ -9,16 +9,15 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::super::Shared;
-use super::parts::{at, attempt_state, digest, request_state, run_tone, run_word, state};
+use super::parts::{at, attempt_state, digest, request_state, run_tone, run_word, state, who_could_answer};
 use super::visitor::{Visitor, encoded, is_local, once};
 use super::{Page, Tab, Waiting, Wrong, ledger, show};
-use crate::model::allowed::asked;
 use crate::model::chat::RoomAddress;
-use crate::model::id::{Digest, EventId, MessageId, PersonId, RunId};
+use crate::model::id::{Digest, EventId, MessageId, PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::request::{Answer, RequestState};
 use crate::model::run::{AttemptState, RunState, Snag};
-use crate::store::{Attempt, AttemptKey, GivenAnswer, LedgerFilter, LedgerFrom, Request, Run};
+use crate::store::{Attempt, AttemptKey, LedgerFilter, LedgerFrom, Request, Run, StoredDecision};
 use crate::text::answer::state_words;
 use crate::text::plan::{StepText, asked_deed, effect, or, step_texts};
 use crate::text::time::lasted;
@@ -51,10 +50,16 @@ pub(super) struct Sheet {
     pub(super) run: Run,
     /// The plan of the stored bytes; `None` if they are not what was planned.
     pub(super) plan: Option<Plan>,
-    requests: Vec<(Request, Vec<GivenAnswer>)>,
+    requests: Vec<(Request, Asked)>,
     attempts: Vec<Attempt>,
     /// The message on which its thread hangs.
     root: Option<MessageId>,
+}
+
+/// What was answered to a request, and who could answer it now.
+struct Asked {
+    answers: Vec<StoredDecision>,
+    who: Vec<PersonId>,
 }
 
 /// The plan of a run, if the stored bytes are the ones that were planned.
@@ -66,17 +71,25 @@ pub(super) fn plan_of(run: &Run) -> Option<Plan> {
 impl Sheet {
     pub(super) async fn of(visitor: &Visitor, run: Run) -> Result<Self, Wrong> {
         let store = &visitor.web.state.store;
+        let plan = plan_of(&run);
         let mut requests = Vec::new();
-        for request in store.list_requests_of(run.id).await? {
+        let all = store.list_requests_of(run.id).await?;
+        let ids: Vec<RequestId> = all.iter().map(|request| request.id).collect();
+        let (mut askings, delegations) = (store.list_askings(&ids).await?, store.list_delegations().await?);
+        for request in all {
             let answers = store.list_decisions_of(request.id).await?;
-            requests.push((request, answers));
+            let asking = askings.remove(&request.id).unwrap_or_default();
+            let plan = plan.as_ref();
+            let who = plan.map(|plan| who_could_answer(visitor, &request, plan, &asking, &delegations));
+            let who = who.unwrap_or_default();
+            requests.push((request, Asked { answers, who }));
         }
         let attempts = store.list_attempts(run.id).await?;
         let root = match &run.thread {
             Some(thread) => Some(MessageId::new(thread.as_str())),
             None => store.find_root_of(run.id, &run.room).await?,
         };
-        Ok(Self { plan: plan_of(&run), run, requests, attempts, root })
+        Ok(Self { plan, run, requests, attempts, root })
     }
 
     /// Where the run is talked about.
@@ -140,28 +153,11 @@ impl Sheet {
         }
     }
 
-    fn request(
-        &self,
-        visitor: &Visitor,
-        plan: &Plan,
-        request: &Request,
-        answers: &[GivenAnswer],
-    ) -> Result<Markup, Wrong> {
-        let stage = match &request.state {
-            RequestState::Pending { stage } => Some(*stage),
-            RequestState::Granted
-            | RequestState::Denied { .. }
-            | RequestState::Expired
-            | RequestState::Withdrawn { .. } => None,
-        };
-        let who = stage.map(|stage| asked(&visitor.catalog, plan, stage, &request.requesters)).unwrap_or_default();
+    fn request(&self, visitor: &Visitor, plan: &Plan, request: &Request, asked: &Asked) -> Result<Markup, Wrong> {
+        let Asked { answers, who } = asked;
+        let waits = matches!(request.state, RequestState::Pending { .. });
         let code = request.code;
-        let answered = |person: &PersonId| {
-            answers
-                .iter()
-                .any(|given| Some(given.decision.decision.stage) == stage && given.decision.decision.person == *person)
-        };
-        let mine = visitor.person.as_ref().is_some_and(|person| who.contains(person) && !answered(person));
+        let mine = visitor.person.as_ref().is_some_and(|person| who.contains(person));
         let retry = request.retry_step.is_some().then(|| asked_deed(plan, self.run.id, request.retry_step));
         Ok(html! {
             section.request id={ "request-" (code) } aria-label={ "Request " (code) } {
@@ -169,8 +165,8 @@ impl Sheet {
                     strong.code { (code) } " "
                     @if let Some(retry) = retry { (retry) " · " }
                     (request_state(&request.state))
-                    @if stage.is_some() {
-                        " until " (at(visitor, request.expires_at)) " · asked of " (or(&who))
+                    @if waits {
+                        " until " (at(visitor, request.expires_at)) " · asked of " (or(who))
                     }
                 }
                 @for given in answers { (given_answer(visitor, given)) }
@@ -178,18 +174,18 @@ impl Sheet {
                     p.given { "Nobody was asked: the policy lets " (visible(trigger.as_str())) " start by itself. "
                         (visible(self.run.requester.as_str())) " answers for it." }
                 }
-                @if let RequestState::Denied { why: Some(why), .. } = &request.state {
+                @if let RequestState::Denied { why: Some(why), .. } | RequestState::ChangesRequested { why, .. } = &request.state {
                     p { "Because: " (visible(why)) }
                 }
                 @if request.differs.is_some() {
                     p.note { "The catalog has changed since this was asked, and would now make another plan of it. \
                               What is decided here is the plan above, as it stands." }
                 }
-                @if stage.is_some() && request.posted_at.is_none() {
+                @if waits && request.posted_at.is_none() {
                     p.note { "Not posted in its room yet: an answer counts once it is." }
                 }
                 @if mine && is_local(&self.run.room) { (self.decide(visitor, request)?) }
-                @if visitor.person.as_ref().is_some_and(|person| request.requesters.contains(person)) && stage.is_some() {
+                @if visitor.person.as_ref().is_some_and(|person| request.requesters.contains(person)) && waits {
                     p.small { "Your own request: somebody else must answer. You may take it back: `withdraw " (code) "`." }
                     (press(visitor, &self.run.room, self.root.as_ref(), &format!("withdraw {code}"), html! {
                         button type="submit" { "Withdraw " (code) }
@@ -241,16 +237,20 @@ pub(super) fn press(
     })
 }
 
-fn given_answer(visitor: &Visitor, given: &GivenAnswer) -> Markup {
-    let decision = &given.decision.decision;
+fn given_answer(visitor: &Visitor, given: &StoredDecision) -> Markup {
+    let decision = &given.decision;
     let word = match decision.answer {
         Answer::Approve => "approved",
         Answer::Deny => "denied",
     };
     html! {
         p.given {
-            strong { (visible(decision.person.as_str())) } " " (word) " at " (at(visitor, given.decision.at))
+            strong { (visible(decision.person.as_str())) }
+            @if let Some(giver) = &decision.on_behalf_of { " for " (visible(giver.as_str())) }
+            " " (word) " at " (at(visitor, given.at))
+            @if !decision.proof.is_chat() { " with a passkey" }
             @if let Some(reason) = &given.reason { ": " (visible(reason)) }
+            @if let Some(back) = given.taken_back_at { " · taken back at " (at(visitor, back)) }
         }
     }
 }
