@@ -9,7 +9,9 @@ mod support;
 use std::process::Output;
 
 use chrono::{DateTime, Utc};
+use countersign::ledger::verify;
 use slack_bot::{Hears, SlackBot};
+use support::bot::Bot;
 use support::until;
 use support::world::{Catalog, step};
 
@@ -101,8 +103,16 @@ async fn now(bot: &SlackBot) -> String {
     bot.bot.db().text(now).await
 }
 
+/// Makes of one person another in what is in force.
+fn by_hand(from: &str, to: &str) -> String {
+    format!(
+        "update access_version set snapshot = convert_to(replace(convert_from(snapshot, 'UTF8'), '\"{from}\"', \
+         '\"{to}\"'), 'UTF8') where state = 'in_force'"
+    )
+}
+
 #[tokio::test]
-async fn whoever_comes_to_a_group_approves_once_a_second_person_has_agreed() {
+async fn i7_whoever_comes_to_a_group_approves_once_a_second_person_has_agreed() {
     let mut bot = start().await;
     assert!(bot.bot.log().contains("who may do what is kept from now on"), "{}", bot.bot.log());
     let before = now(&bot).await;
@@ -160,6 +170,12 @@ async fn whoever_comes_to_a_group_approves_once_a_second_person_has_agreed() {
     assert_eq!(could_approve(&bot, &before).await, r#"["boss","kim"]"#);
     assert_eq!(could_approve(&bot, &between).await, r#"["boss","kim"]"#, "it waited");
     assert_eq!(could_approve(&bot, &after).await, r#"["boss","kim","lin"]"#);
+
+    // Whoever changes the row by hand is found.
+    bot.bot.db().tamper(&by_hand("kim", "zed")).await;
+    let report = verify(&bot.bot.db().store, &[]).await.expect("it can be verified").to_string();
+    assert!(report.contains("access/2"), "{report}");
+    bot.bot.db().tamper(&by_hand("zed", "kim")).await;
     bot.finish().await;
 }
 
@@ -380,5 +396,28 @@ async fn a_bot_that_was_off_compares_when_it_starts_and_a_catalog_that_names_nob
     gives: boss is in group managers
     The catalog that is in force names nobody who countersigns. An operator can, on the host: countersign access accept CODE --as NAME --because REASON.
     ");
+    bot.finish().await;
+}
+
+#[tokio::test]
+async fn in_a_trial_a_change_holds_at_once() {
+    let catalog = Catalog::made().edited("people.yaml", "managers: [boss, lin]", "managers: [boss]");
+    let bot = Bot::start(catalog.runbook("roll-out", &[step("one", "ok")])).await;
+    let asked = bot.say("mei", "roll out").await.waiting();
+    bot.say("lin", "approved").thread(asked.thread()).await.refused();
+    let people = bot.catalog("people.yaml");
+    let text = std::fs::read_to_string(&people).expect("a file");
+    std::fs::write(&people, text.replace("managers: [boss]", "managers: [lin]")).expect("a file");
+    until("it is loaded", async || {
+        let loaded = bot.db().number("select count(*) from event where kind = 'catalog_loaded'").await;
+        (loaded == 2).then_some(())
+    })
+    .await;
+    bot.say("boss", "approved").thread(asked.thread()).await.refused();
+    bot.say("lin", "approved").thread(asked.thread()).await.done();
+    let said = bot.say("boss", "access").await.plain();
+    insta::assert_snapshot!(said, @"");
+    assert_eq!(bot.db().number("select count(*) from access_version").await, 0);
+    bot.rest().await;
     bot.finish().await;
 }

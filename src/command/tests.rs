@@ -226,6 +226,38 @@ fn simple_commands() {
 }
 
 #[test]
+fn changes_of_who_may_do_what() {
+    for (text, expected) in [
+        ("access", Command::Access { shown: AccessShown::Short }),
+        ("Access?", Command::Access { shown: AccessShown::Short }),
+        ("access changes", Command::Access { shown: AccessShown::Changes }),
+        ("countersign 7K3F", Command::Countersign { code: code("7K3F") }),
+        ("Countersign 7k3f, thanks", Command::Countersign { code: code("7K3F") }),
+        (
+            "refuse 7K3F because: lin is a trainee?",
+            Command::Refuse { code: code("7K3F"), reason: "lin is a trainee?".into() },
+        ),
+    ] {
+        assert_eq!(command(text), expected, "{text}");
+    }
+    // A decision is the whole line, and names what it is about.
+    for text in [
+        "countersign",
+        "countersign 7K3F?",
+        "countersign 7K3F please",
+        "countersign it",
+        "refuse",
+        "refuse 7K3F",
+        "refuse to do that",
+        "refuse 7K3F because",
+        "access to the building is closed",
+    ] {
+        let parsed = in_room(text);
+        assert!(!matches!(parsed, Parsed::Command(_)), "{text}: {parsed:?}");
+    }
+}
+
+#[test]
 fn incidents() {
     let seven = Some(IncidentId(7));
     let because = |text: &str| Some(text.to_owned());

@@ -19,12 +19,15 @@ use crate::metrics::beats::{Loop, beat};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{Digest, RequestId};
 use crate::model::plan::{Plan, Sealed};
-use crate::runbook::{self, Loaded};
+use crate::runbook::{self, Diagnostics, Loaded};
 use crate::store::{Request, StoreError};
 use crate::text;
 
 /// An editor saves in several strokes: after the first, wait for the last.
 const SETTLE: Duration = Duration::from_millis(100);
+/// What takes rights away does so for good: files must have stood still for so long before they are believed, for a
+/// checkout writes them one after the other.
+const STAND_FOR: Duration = Duration::from_millis(300);
 /// Where no file events arrive (network file systems), look now and then.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Requests that are compared without reading more.
@@ -89,17 +92,20 @@ pub async fn watch_catalog(
 }
 
 async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<String>>) -> Result<(), StoreError> {
-    let path = root.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || runbook::load(&path))
-        .await
-        .map_err(|error| StoreError::Refused(format!("reading the catalog ended badly: {error}")))?;
-    match loaded {
+    match load(root).await? {
         Ok(loaded) => {
             let was_refused = refused.is_some();
             if loaded.fingerprint == app.in_use().fingerprint && !was_refused && why == Reload::Perhaps {
                 app.follow_access().await?;
                 // The same catalog may name a script whose content is another now: that too makes another plan.
                 return tell_what_differs(app).await;
+            }
+            if app.countersigning == Countersigning::Needed && why == Reload::Perhaps {
+                tokio::time::sleep(STAND_FOR).await;
+                // What is being written is looked at again when it has been.
+                if !load(root).await?.is_ok_and(|again| again.fingerprint == loaded.fingerprint) {
+                    return Ok(());
+                }
             }
             let unserved = app.unserved(&loaded.catalog);
             if !unserved.is_empty() {
@@ -111,6 +117,13 @@ async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<Stri
         }
         Err(problems) => refuse(app, &problems.to_string(), problems.lines().collect(), refused).await,
     }
+}
+
+async fn load(root: &Path) -> Result<Result<Loaded, Diagnostics>, StoreError> {
+    let path = root.to_owned();
+    tokio::task::spawn_blocking(move || runbook::load(&path))
+        .await
+        .map_err(|error| StoreError::Refused(format!("reading the catalog ended badly: {error}")))
 }
 
 async fn take(app: &App, loaded: Loaded, was_refused: bool, why: Reload) -> Result<(), StoreError> {

@@ -13,9 +13,6 @@ use crate::model::code::Code;
 use crate::model::id::{PersonId, PolicyName, RunbookName};
 use crate::model::policy::Relaxed;
 
-/// The most lines of a policy that one change shows; how many more there are is said. The whole stands in the files.
-const MOST_LINES: usize = 60;
-
 /// The right as people call it.
 fn right(right: Right) -> &'static str {
     match right {
@@ -55,16 +52,10 @@ fn listed(of: &BTreeSet<impl ToString>) -> String {
     }
 }
 
-/// The lines of a text, each behind a word, bounded.
+/// The lines of a text, each behind a word. Never cut: what is countersigned is what was shown.
 fn quoted(word: &str, lines: &[String]) -> Vec<String> {
-    let shown = lines.iter().filter(|line| !line.trim().is_empty()).map(|line| format!("    {word} {}", visible(line)));
-    let mut shown: Vec<String> = shown.collect();
-    if shown.len() > MOST_LINES {
-        let more = shown.len() - MOST_LINES;
-        shown.truncate(MOST_LINES);
-        shown.push(format!("    {word} … and {more} more lines: read the file"));
-    }
-    shown
+    let said = lines.iter().filter(|line| !line.trim().is_empty());
+    said.map(|line| format!("    {word} {}", visible(line))).collect()
 }
 
 /// One difference: what it does, then what it is. A changed policy has its lines below it.
@@ -435,4 +426,62 @@ pub fn then(then: &Then, times: &Times) -> String {
         }
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{GroupName, RoomName, SystemName};
+
+    #[test]
+    fn every_difference_has_its_line() {
+        let person = |name: &str| PersonId::new(name);
+        let account = || "slack:T1:U2".parse().expect("an account");
+        let system = || SystemName::new("system-a");
+        let policy = || PolicyName::new("managers");
+        let room = |name: &str| RoomName::new(name);
+        let group = || GroupName::new("managers");
+        let boss = || Members::Listed([person("boss")].into());
+        let slack = || Members::Of("slack:T1:S1".parse().expect("a user group"));
+        let managers = || Subject::Group(group());
+        let line = |text: &str| vec![text.to_owned()];
+        let address = |text: &str| text.parse().expect("an address");
+        let all = vec![
+            What::PersonCame { person: person("lin"), accounts: vec![account()] },
+            What::PersonLeft { person: person("lin") },
+            What::AccountCame { person: person("lin"), account: account() },
+            What::AccountLeft { person: person("lin"), account: account() },
+            What::GroupCame { group: group(), members: boss() },
+            What::GroupLeft { group: group() },
+            What::GroupKept { group: group(), was: boss(), now: slack() },
+            What::MemberCame { group: group(), person: person("lin") },
+            What::MemberLeft { group: group(), person: person("lin") },
+            What::PolicyCame { policy: policy(), text: line("policy: managers") },
+            What::PolicyLeft { policy: policy() },
+            What::PolicyChanged {
+                policy: policy(),
+                without: line("    quorum: 2"),
+                with: line("    quorum: 1\u{202e}"),
+            },
+            What::RunbookCame { runbook: RunbookName::new("start"), approval: Some(policy()) },
+            What::RunbookLeft { runbook: RunbookName::new("start") },
+            What::RunbookNeeds { runbook: RunbookName::new("start"), was: Some(policy()), now: None },
+            What::RunbookMoved { runbook: RunbookName::new("start"), was: [system()].into(), now: BTreeSet::new() },
+            What::SystemCame { system: system() },
+            What::SystemLeft { system: system() },
+            What::SystemEnvironment { system: system(), was: "production".to_owned(), now: "scratch".to_owned() },
+            What::SystemRoom { system: system(), was: room("ops"), now: room("war") },
+            What::RightCame { system: system(), right: Right::Run, subject: managers() },
+            What::RightLeft { system: system(), right: Right::Pause, subject: Subject::Person(person("lin")) },
+            What::RoomCame { room: room("war"), address: address("slack:T1:C2") },
+            What::RoomLeft { room: room("war") },
+            What::RoomMoved { room: room("ops"), was: address("slack:T1:C1"), now: address("slack:T1:C2") },
+            What::KeeperCame { subject: managers() },
+            What::KeeperLeft { subject: managers() },
+            What::KeepersRoom { was: None, now: Some(room("ops")) },
+            What::KeepersRoom { was: Some(room("ops")), now: None },
+        ];
+        let lines: Vec<Change> = all.into_iter().map(|what| Change { effect: Effect::Other, what }).collect();
+        insta::assert_snapshot!(changes(&lines), @"");
+    }
 }
