@@ -146,6 +146,14 @@ async fn i7_whoever_comes_to_a_group_approves_once_a_second_person_has_agreed() 
     page.push(rest(&bot).await);
     bot.say("boss", &format!("countersign {waits}"));
     page.push(rest(&bot).await);
+    // Who was asked is what counts for what waits already; what is asked from now on asks lin too.
+    bot.reply("lin", asked.ts, "approved");
+    page.push(rest(&bot).await);
+    bot.reply("mei", asked.ts, "withdraw");
+    bot.rest().await;
+    bot.say("mei", "roll out");
+    let asked = bot.request().await;
+    bot.rest().await;
     bot.reply("lin", asked.ts, "approved");
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
@@ -301,6 +309,7 @@ async fn when_nobody_is_left_an_operator_accepts_it_on_the_host() {
     let asked = bot.request().await;
     bot.rest().await;
     bot.reply("lin", asked.ts, "approved");
+    eprintln!("HERE {}", bot.rest().await);
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
     let audit = program(&bot, &["audit", "access", "--database", &url, "--runbook", "roll-out"]).await;
@@ -414,6 +423,8 @@ async fn in_a_trial_a_change_holds_at_once() {
     })
     .await;
     bot.say("boss", "approved").thread(asked.thread()).await.refused();
+    bot.say("mei", "withdraw").thread(asked.thread()).await.done();
+    let asked = bot.say("mei", "roll out").await.waiting();
     bot.say("lin", "approved").thread(asked.thread()).await.done();
     let said = bot.say("boss", "access").await.plain();
     insta::assert_snapshot!(said, @"");

@@ -111,7 +111,7 @@ impl TryFrom<Row> for AccessRow {
     }
 }
 
-/// How often another code is tried when one is taken.
+/// How often another code is tried when one is taken, and the version in force when it has changed meanwhile.
 const TRIES: u32 = 50;
 
 impl Store {
@@ -223,6 +223,23 @@ impl Tx {
     /// # Errors
     /// When the database refuses, or the row is not what it was.
     pub async fn lock_access(&mut self) -> Result<Option<AccessRow>> {
+        for _ in 0..TRIES {
+            if let Some(row) = self.try_lock_access().await? {
+                return Ok(Some(row));
+            }
+            let any = sqlx::query_scalar!(r#"select exists (select from access_version) as "any!""#)
+                .fetch_one(&mut *self.inner)
+                .await?;
+            if !any {
+                return Ok(None);
+            }
+        }
+        Err(StoreError::Refused("who may do what is changed by others all the time".to_owned()))
+    }
+
+    /// Whoever waited here finds nothing when the row that it waited for is in force no more: the one that is came after
+    /// the statement began. The next statement sees it.
+    async fn try_lock_access(&mut self) -> Result<Option<AccessRow>> {
         let row = sqlx::query_as!(
             Row,
             r#"
