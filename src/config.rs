@@ -38,6 +38,7 @@ struct File {
     slack: Vec<SlackFile>,
     #[serde(default)]
     user_groups: UserGroupsFile,
+    trusted_keys: Option<Vec<String>>,
 }
 
 /// How user groups are asked for, as written.
@@ -122,6 +123,9 @@ pub struct Settings {
     /// For how long an answer is relied on: 1 second to 5 minutes. Longer would let somebody approve long after they were
     /// taken out of a group that nobody can look into.
     pub user_groups_good_for: Duration,
+    /// The only public keys whose signature under an approval lets a step start, 64 hexadecimal characters each; `None`:
+    /// those that the ledger knows.
+    pub trusted_keys: Option<Vec<String>>,
 }
 
 /// One workspace of Slack.
@@ -263,7 +267,23 @@ impl Settings {
             slack: file.slack.into_iter().map(read_slack).collect::<anyhow::Result<_>>()?,
             user_groups_every,
             user_groups_good_for,
+            trusted_keys: file.trusted_keys.map(read_trusted_keys).transpose()?,
         })
+    }
+}
+
+/// Public keys as `countersign keys list` shows them.
+fn read_trusted_keys(keys: Vec<String>) -> anyhow::Result<Vec<String>> {
+    if keys.is_empty() {
+        bail!(
+            "trusted_keys: name at least one key, or leave it out: with none no step that needs approval could start"
+        );
+    }
+    match keys.iter().find(|key| key.len() != 64 || !key.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        Some(wrong) => bail!(
+            "trusted_keys: `{wrong}` is no public key; `countersign keys list` shows them, 64 hexadecimal characters each"
+        ),
+        None => Ok(keys.into_iter().map(|key| key.to_ascii_lowercase()).collect()),
     }
 }
 

@@ -43,6 +43,13 @@ enum Command {
     Validate(cli::validate::ValidateArgs),
     #[command(after_help = "Example: countersign plan start-service service=service-b --server http://127.0.0.1:7373")]
     Plan(cli::plan::PlanArgs),
+    #[command(
+        hide = true,
+        subcommand,
+        after_help = "Examples:\n  countersign policy explain start-service service=service-b --as mei --at \
+                            2026-12-24T03:00Z\n  countersign policy test policy-tests.yaml"
+    )]
+    Policy(cli::policy::Command),
     #[command(after_help = "Example: countersign report INC-7 --format html --out inc-7.html --data DIR")]
     Report(cli::report::Args),
     #[command(
@@ -73,6 +80,8 @@ enum Command {
         after_help = "Example: countersign access accept 7K3F --as mei --because \"boss has left\" --data ./data"
     )]
     Access(cli::access::Command),
+    #[command(hide = true, subcommand, after_help = "Example: countersign keys rotate --server http://127.0.0.1:7373")]
+    Keys(cli::keys::Command),
     #[command(hide = true, subcommand, after_help = "Example: countersign slack manifest > slack-app.yaml")]
     Slack(cli::slack::Command),
     #[command(hide = true, after_help = "Example: countersign doctor --config countersign.yaml")]
@@ -150,9 +159,11 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Tail(args) => cli::tail::run(args).await,
         Command::Validate(args) => cli::validate::run(args),
         Command::Plan(args) => cli::plan::run(args).await,
+        Command::Policy(command) => cli::policy::run(command),
         Command::Report(args) => cli::report::run(args).await,
         Command::Audit(command) => cli::audit::run(command).await,
         Command::Access(command) => cli::access::run(command).await,
+        Command::Keys(command) => cli::keys::run(command).await,
         Command::Slack(command) => cli::slack::run(&command),
         Command::Doctor(args) => cli::doctor::run(args).await,
         Command::Init(args) => cli::init::run(args),

@@ -288,7 +288,7 @@ fn a_mistake_in_one_file_is_not_told_again_in_others() {
     let told = load(root.path()).expect_err("wrong").lines().collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(told, @"
     policy.yaml:2: this is not YAML: mapping values are not allowed in this context.
-    system.yaml:2: `titel` is not a key that can stand here (expected `system`, `title`, `environment`, `room`, `may_run`, `may_see`, `may_unstick`, `may_resolve`, `may_pause`, `incident_channel` or `services`). Did you mean `title`?
+    system.yaml:2: `titel` is not a key that can stand here (expected `system`, `title`, `environment`, `room`, `accountable`, `may_run`, `may_see`, `may_unstick`, `may_resolve`, `may_pause`, `incident_channel` or `services`). Did you mean `title`?
     ");
 }
 

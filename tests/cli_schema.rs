@@ -175,6 +175,7 @@ system: shop
 title: The shop
 environment: production
 room: ops
+accountable: boss
 may_run: [group:ops]
 may_see: [group:ops]
 may_unstick: [person:boss]
@@ -268,6 +269,15 @@ people:
   mei: {accounts: ["local:trial:mei"]}
   boss: {accounts: ["local:trial:boss", "slack:T0ACME:U0BOSS"], ask: both}
 groups: {ops: [mei, boss], elsewhere: {members_of: "slack:T0ACME:S0ELSEWHERE"}}
+rotas:
+  ops-primary:
+    members: [mei]
+    stand_ins: [boss]
+    turns: weekly
+    from: 2026-11-02
+    at: "09:00"
+    zone: Asia/Singapore
+    overrides: [{person: boss, from: 2026-12-24 18:00, until: 2026-12-26 09:00, zone: UTC}]
 "#,
     ),
     ("rooms.yaml", r#"rooms: {ops: {address: "local:trial:ops"}}"#),

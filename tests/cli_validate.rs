@@ -29,7 +29,7 @@ fn the_shipped_catalog_is_sound_and_lacks_nothing() {
     let (code, out, err) = told(countersign(source(), &["validate"]));
     assert_eq!(
         out,
-        "runbooks: 4 runbooks, 1 system, 2 services, 2 triggers, 1 policy, 3 people, 2 groups, 1 room; all sound\n"
+        "runbooks: 4 runbooks, 1 system, 2 services, 2 triggers, 1 policy, 3 people, 2 groups, 1 rota, 1 room; all sound\n"
     );
     assert_eq!((code, err.as_str()), (Some(0), ""));
 }

@@ -66,7 +66,7 @@ services:
      --> hosts.yaml:1:1
       |
     1 | hosts: {app-1: {}}
-      | ^^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rooms` or `secrets`
+      | ^^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rotas`, `rooms` or `secrets`
       |
       = help: `hosts` is not yet in this release: leave the file out
 
@@ -152,7 +152,7 @@ steps: []
      --> x.yaml:1:1
       |
     1 | name: start
-      | ^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rooms` or `secrets`
+      | ^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rotas`, `rooms` or `secrets`
 
     1 problem in 1 file; the catalog is not loaded
     "#);
@@ -167,7 +167,7 @@ title: X
      --> x.yaml:1:1
       |
     1 | runbok: x
-      | ^^^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rooms` or `secrets`
+      | ^^^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rotas`, `rooms` or `secrets`
       |
       = help: did you mean `runbook`?
 
@@ -566,11 +566,11 @@ groups:
 title: A manager agrees
 stages: [{approvers: [managers], quorum: 1}]
 "#)]), @r#"
-    error: `managers` names neither a person nor a group
+    error: `managers` names no person, group or rota
      --> policy.yaml:3:23
       |
     3 | stages: [{approvers: [managers], quorum: 1}]
-      |                       ^^^^^^^^ expected person:NAME or group:NAME
+      |                       ^^^^^^^^ expected person:NAME, group:NAME or rota:NAME
       |
       = help: did you mean `group:managers`?
 
@@ -808,7 +808,7 @@ services:
       |   ^^^^
       |
       = note: the other is at system.yaml:1
-      = help: services and systems are said by name alone, so no two may have the same
+      = help: services, systems and rotas are said by name alone, so no two may have the same
 
     1 problem in 1 file; the catalog is not loaded
     "#);

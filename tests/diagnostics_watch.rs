@@ -1440,11 +1440,11 @@ may_resolve: [support]
 may_pause: [group:manager]
 services: {web: {title: Web, checks: {running: {command: [web-status, web]}}}}
 "#)]), @r#"
-    error: `support` names neither a person nor a group
+    error: `support` names no person, group or rota
      --> system.yaml:5:15
       |
     5 | may_resolve: [support]
-      |               ^^^^^^^ expected person:NAME or group:NAME
+      |               ^^^^^^^ expected person:NAME, group:NAME or rota:NAME
       |
       = help: did you mean `group:support`?
 

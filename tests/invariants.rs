@@ -30,5 +30,11 @@ mod i10;
 mod i11;
 #[path = "invariants/i13.rs"]
 mod i13;
+#[path = "invariants/peers.rs"]
+mod peers;
+#[path = "invariants/races.rs"]
+mod races;
 #[path = "invariants/retry.rs"]
 mod retry;
+#[path = "invariants/signatures.rs"]
+mod signatures;

@@ -33,6 +33,10 @@ fn stable(text: &str) -> String {
         if last.len() == 64 && hexadecimal(last) || last.len() == 12 && hexadecimal(last) && !front.is_empty() {
             let name = if front.is_empty() { "HASH".to_owned() } else { format!("{front}:HASH") };
             word.replace(bare, &name)
+        } else if bare.strip_prefix("key/").unwrap_or(bare).len() == 12
+            && hexadecimal(bare.strip_prefix("key/").unwrap_or(bare))
+        {
+            word.replace(bare.strip_prefix("key/").unwrap_or(bare), "KEY")
         } else if bare.len() == 27 && bare.ends_with('Z') && bare.contains('T') {
             word.replace(bare, "TIME")
         } else {
@@ -68,11 +72,11 @@ async fn tampered(changes: &[(&str, &str)]) -> String {
 async fn i11_a_true_ledger_is_sound() {
     let scene = Scene::play().await;
     let found = report(&scene.db.store).await;
-    insta::assert_snapshot!(stable(&found.to_string()), @r#"
-    Ledger sound: 52 events up to 52:HASH.
-    36 rows compared, 0 erased, 1 waiting for a place in the chain.
+    insta::assert_snapshot!(stable(&found.to_string()), @"
+    Ledger sound: 53 events up to 53:HASH.
+    37 rows compared, 0 erased, 1 waiting for a place in the chain.
     No head that was kept elsewhere vouches for it: give one that a room shows, as `--head POSITION:HASH`.
-    "#);
+    ");
     let (position, hash) = found.head.expect("a chain");
     let whole = Head::new(position, hash);
     let short = parse_head(&format!("{position}:{}", hash.short())).expect("a room's head");
@@ -90,8 +94,8 @@ async fn i11_changes_of_events_are_found() {
         ("a commitment", "update event set commitment = sha256(commitment) where id = 3"),
         (
             "a body with its commitment",
-            "update event_body set body = convert_to(replace(convert_from(body, 'UTF8'), 'healthy', 'ill'), 'UTF8') where event = 2;
-             update event e set commitment = sha256(b.salt || b.body) from event_body b where b.event = e.id and e.id = 2",
+            "update event_body set body = convert_to(replace(convert_from(body, 'UTF8'), 'healthy', 'ill'), 'UTF8') where event = 3;
+             update event e set commitment = sha256(b.salt || b.body) from event_body b where b.event = e.id and e.id = 3",
         ),
         ("a kind", "update event set kind = 'clock_jumped' where id = 2"),
         ("a time", "update event set at = at + interval '1 microsecond' where id = 4"),
@@ -103,26 +107,26 @@ async fn i11_changes_of_events_are_found() {
         ("a waiting event's body", "update event_body set salt = '\\x000102030405060708090a0b0c0d0e0f' where event = (select min(event) from unsequenced)"),
     ])
     .await;
-    insta::assert_snapshot!(found, @r#"
+    insta::assert_snapshot!(found, @"
     a body
-      The body of position 14 (event 14) is not the one that was recorded: its hash is another.
-      decision/2/0/boss has `not now` in `reason`; position 14 (event 14) says `go on`.
+      The body of position 15 (event 15) is not the one that was recorded: its hash is another.
+      decision/2/0/boss has `not now` in `reason`; position 15 (event 15) says `go on`.
     a salt
       The body of position 3 (event 3) is not the one that was recorded: its hash is another.
     a commitment
       The hash at position 3 (event 3) does not follow from the position before and the event: one of the three was changed.
       The body of position 3 (event 3) is not the one that was recorded: its hash is another.
     a body with its commitment
-      The hash at position 2 (event 2) does not follow from the position before and the event: one of the three was changed.
+      The hash at position 3 (event 3) does not follow from the position before and the event: one of the three was changed.
     a kind
       The hash at position 2 (event 2) does not follow from the position before and the event: one of the three was changed.
-      The column `kind` of position 2 (event 2) says `clock_jumped` and the body says `line_said`.
+      The column `kind` of position 2 (event 2) says `clock_jumped` and the body says `key_added`.
     a time
       The hash at position 4 (event 4) does not follow from the position before and the event: one of the three was changed.
-      request/1 has `TIME` in `asked_at`; position 4 (event 4) says `TIME`.
+      run/1 has `TIME` in `created_at`; position 4 (event 4) says `TIME`.
     a time beyond all reading
       The hash at position 4 (event 4) does not follow from the position before and the event: one of the three was changed.
-      request/1 has `TIME` in `asked_at`; position 4 (event 4) says `TIME`.
+      run/1 has `TIME` in `created_at`; position 4 (event 4) says `TIME`.
     a scope
       The hash at position 4 (event 4) does not follow from the position before and the event: one of the three was changed.
     a cause
@@ -131,9 +135,14 @@ async fn i11_changes_of_events_are_found() {
       The hash at position 4 (event 4) does not follow from the position before and the event: one of the three was changed.
     an event without its body
       The body of position 2 (event 2) is missing, and no event says that it was erased.
+      key/KEY stands in its table without the `key_added` event that would tell of it.
+      request/1 was granted at position 7 (event 7) against its rules: it is signed by the key KEY, which was not known by then.
+      request/6 was granted at position 30 (event 30) against its rules: it is signed by the key KEY, which was not known by then.
+      request/7 was granted at position 37 (event 37) against its rules: it is signed by the key KEY, which was not known by then.
+      request/8 was granted at position 46 (event 46) against its rules: it is signed by the key KEY, which was not known by then.
     a waiting event's body
-      The body of waiting event 53 is not the one that was recorded: its hash is another.
-    "#);
+      The body of waiting event 54 is not the one that was recorded: its hash is another.
+    ");
 }
 
 #[tokio::test]
@@ -175,28 +184,32 @@ async fn i11_changes_of_the_chain_are_found() {
         ("the beginning removed", "delete from chain where position = 1; delete from event where id = 1; delete from event_body where event = 1"),
     ])
     .await;
-    insta::assert_snapshot!(found, @r#"
+    insta::assert_snapshot!(found, @"
     a hash
       The hashes from position 5 (event 5) to position 6 do not follow from the positions before and the events: hashes or events were changed, exchanged or renumbered.
     the last place removed
-      The chain ends at 51, before the head 52:HASH: events were removed from its end.
-      Event 52 is neither in the chain nor waiting for its place.
+      The chain ends at 52, before the head 53:HASH: events were removed from its end.
+      Event 53 is neither in the chain nor waiting for its place.
     the last place and all of its event removed
-      The chain ends at 51, before the head 52:HASH: events were removed from its end.
+      The chain ends at 52, before the head 53:HASH: events were removed from its end.
     a place in the middle removed
       Position 5 is missing from the chain.
       The hash at position 6 (event 6) does not follow from the position before and the event: one of the three was changed.
       Event 5 is neither in the chain nor waiting for its place.
-      decision/1/0/boss stands in its table without the `decided` event that would tell of it.
-      request/1 was granted at position 6 (event 6) against its rules: boss is named among those who agreed and did not.
-      request/1 was granted at position 6 (event 6) against its rules: stage 1 of its policy still waited for 1 more person.
+      request/1 stands in its table without the `request_asked` event that would tell of it.
+      request/1 was granted at position 7 (event 7) against its rules: nobody asked for it.
     removed without a gap
-      The chain ends at 51, before the head 52:HASH: events were removed from its end.
-      The hashes from position 2 (event 3) to position 51 do not follow from the positions before and the events: hashes or events were changed, exchanged or renumbered.
+      The chain ends at 52, before the head 53:HASH: events were removed from its end.
+      The hashes from position 2 (event 3) to position 52 do not follow from the positions before and the events: hashes or events were changed, exchanged or renumbered.
+      key/KEY stands in its table without the `key_added` event that would tell of it.
+      request/1 was granted at position 6 (event 7) against its rules: it is signed by the key KEY, which was not known by then.
+      request/6 was granted at position 29 (event 30) against its rules: it is signed by the key KEY, which was not known by then.
+      request/7 was granted at position 36 (event 37) against its rules: it is signed by the key KEY, which was not known by then.
+      request/8 was granted at position 45 (event 46) against its rules: it is signed by the key KEY, which was not known by then.
     two places exchanged
       The hashes from position 2 (event 3) to position 3 do not follow from the positions before and the events: hashes or events were changed, exchanged or renumbered.
     one inserted at the end
-      The hash at position 53 (event 900) does not follow from the position before and the event: one of the three was changed.
+      The hash at position 54 (event 900) does not follow from the position before and the event: one of the three was changed.
     a place before the first
       Position -4 stands in the chain, which begins at 1.
       The hashes from position -4 (event 901) to position 1 do not follow from the positions before and the events: hashes or events were changed, exchanged or renumbered.
@@ -206,26 +219,32 @@ async fn i11_changes_of_the_chain_are_found() {
     an event removed
       Position 5 names event 5, which is not there.
       There is a body for event 5, which is not there.
-      decision/1/0/boss stands in its table without the `decided` event that would tell of it.
-      request/1 was granted at position 6 (event 6) against its rules: boss is named among those who agreed and did not.
-      request/1 was granted at position 6 (event 6) against its rules: stage 1 of its policy still waited for 1 more person.
+      request/1 stands in its table without the `request_asked` event that would tell of it.
+      request/1 was granted at position 7 (event 7) against its rules: nobody asked for it.
     an event hidden from the sequencer
-      Event 53 is neither in the chain nor waiting for its place.
+      Event 54 is neither in the chain nor waiting for its place.
       run/10 stands in its table, and no event tells of it.
       run/10 stands in its table without the `run_planned` event that would tell of it.
     a waiting event removed
-      Event 53 waits for its place and is not there.
-      There is a body for event 53, which is not there.
+      Event 54 waits for its place and is not there.
+      There is a body for event 54, which is not there.
       run/10 stands in its table, and no event tells of it.
       run/10 stands in its table without the `run_planned` event that would tell of it.
     a chained event that waits again
       Event 5 is in the chain and still waits for its place.
+      request/1 goes back at waiting event 5: to an older version, or to another state of the same one.
+      request/1 has `granted` in `state`; waiting event 5 says `pending`.
+      request/1 has `2` in `version`; waiting event 5 says `1`.
     the beginning removed
       Position 1 is missing from the chain.
       The hash at position 2 (event 2) does not follow from the position before and the event: one of the three was changed.
-      The ledger begins with position 2 (event 2) of kind `line_said` and not with its creation.
+      The ledger begins with position 2 (event 2) of kind `key_added` and not with its creation.
       automation stands in its table without the `ledger_created` event that would tell of it.
-    "#);
+      request/1 was granted at position 7 (event 7) against its rules: its signature is for another ledger.
+      request/6 was granted at position 30 (event 30) against its rules: its signature is for another ledger.
+      request/7 was granted at position 37 (event 37) against its rules: its signature is for another ledger.
+      request/8 was granted at position 46 (event 46) against its rules: its signature is for another ledger.
+    ");
 }
 
 #[tokio::test]
@@ -257,49 +276,49 @@ async fn i11_changes_of_runs_and_plans_are_found() {
         ),
     ])
     .await;
-    insta::assert_snapshot!(found, @r#"
+    insta::assert_snapshot!(found, @"
     a state
-      run/4 has `succeeded` in `state`; position 21 (event 21) says `expired`.
+      run/4 has `succeeded` in `state`; position 22 (event 22) says `expired`.
     a version
-      run/1 has `6` in `version`; position 11 (event 11) says `5`.
+      run/1 has `6` in `version`; position 12 (event 12) says `5`.
     who denied it
-      run/2 has `lin` in `state_by`; position 15 (event 15) says `boss`.
+      run/2 has `lin` in `state_by`; position 16 (event 16) says `boss`.
     why it was denied
-      run/2 has nothing in `state_why`; position 15 (event 15) says `not now`.
+      run/2 has nothing in `state_why`; position 16 (event 16) says `not now`.
     at which step it is stuck
-      run/6 has `2` in `state_step`; position 32 (event 32) says `1`.
+      run/6 has `2` in `state_step`; position 33 (event 33) says `1`.
     why it failed
-      run/7 has `another reason` in `state_why`; position 41 (event 41) says `judged by boss`.
+      run/7 has `another reason` in `state_why`; position 42 (event 42) says `judged by boss`.
     who stops it
-      run/8 has `boss` in `state_by`; position 47 (event 47) says `mei`.
+      run/8 has `boss` in `state_by`; position 48 (event 48) says `mei`.
     who stopped it
-      run/9 has `boss` in `state_by`; position 51 (event 51) says `mei`.
+      run/9 has `boss` in `state_by`; position 52 (event 52) says `mei`.
     evidence for a state that has none
-      run/1 has `boss` in `state_by`; position 11 (event 11) says nothing.
+      run/1 has `boss` in `state_by`; position 12 (event 12) says nothing.
     a runbook
-      run/1 has `stop-service` in `runbook`; position 3 (event 3) says `start-service`.
+      run/1 has `stop-service` in `runbook`; position 4 (event 4) says `start-service`.
     a requester
-      run/1 has `zed` in `requester`; position 3 (event 3) says `mei`.
+      run/1 has `zed` in `requester`; position 4 (event 4) says `mei`.
     a requester's account
-      run/1 has `local:trial:zed` in `requester_account`; position 3 (event 3) says `local:trial:mei`.
+      run/1 has `local:trial:zed` in `requester_account`; position 4 (event 4) says `local:trial:mei`.
     a room
-      run/1 has `local:trial:other` in `room`; position 3 (event 3) says `local:trial:system-a`.
+      run/1 has `local:trial:other` in `room`; position 4 (event 4) says `local:trial:system-a`.
     a system
-      run/1 has `system-b` in `system`; position 3 (event 3) says `system-a`.
+      run/1 has `system-b` in `system`; position 4 (event 4) says `system-a`.
     an environment
-      run/1 has `scratch` in `environment`; position 3 (event 3) says `production`.
+      run/1 has `scratch` in `environment`; position 4 (event 4) says `production`.
     a time
-      run/1 has `TIME` in `created_at`; position 3 (event 3) says `TIME`.
+      run/1 has `TIME` in `created_at`; position 4 (event 4) says `TIME`.
     another plan
-      run/1 has `HASH` in `plan`; position 3 (event 3) says `HASH`.
+      run/1 has `HASH` in `plan`; position 4 (event 4) says `HASH`.
     the bytes of a plan
       The plan HASH was changed: its bytes have the digest HASH.
     a removed run
-      run/10 is missing from its table; waiting event 53 tells of it.
+      run/10 is missing from its table; waiting event 54 tells of it.
     an inserted run
       run/11 stands in its table, and no event tells of it.
       run/11 stands in its table without the `run_planned` event that would tell of it.
-    "#);
+    ");
 }
 
 #[tokio::test]
@@ -328,43 +347,43 @@ async fn i11_changes_of_requests_are_found() {
         ),
     ])
     .await;
-    insta::assert_snapshot!(found, @r#"
+    insta::assert_snapshot!(found, @"
     a state
-      request/5 has `granted` in `state`; position 25 (event 25) says `pending`.
+      request/5 has `granted` in `state`; position 26 (event 26) says `pending`.
     a version
-      request/5 has `3` in `version`; position 25 (event 25) says `2`.
+      request/5 has `3` in `version`; position 26 (event 26) says `2`.
     a stage
-      request/5 has `0` in `stage`; position 25 (event 25) says `1`.
+      request/5 has `0` in `stage`; position 26 (event 26) says `1`.
     who denied it
-      request/2 has `lin` in `state_by`; position 15 (event 15) says `boss`.
+      request/2 has `lin` in `state_by`; position 16 (event 16) says `boss`.
     why it was denied
-      request/2 has `too late` in `state_why`; position 15 (event 15) says `not now`.
+      request/2 has `too late` in `state_why`; position 16 (event 16) says `not now`.
     who withdrew it
-      request/3 has `boss` in `state_by`; position 18 (event 18) says `mei`.
+      request/3 has `boss` in `state_by`; position 19 (event 19) says `mei`.
     evidence for a state that has none
-      request/4 has `boss` in `state_by`; position 21 (event 21) says nothing.
+      request/4 has `boss` in `state_by`; position 22 (event 22) says nothing.
     a code
-      request/5 has `9999` in `code`; position 23 (event 23) says `23NK`.
+      request/5 has `9999` in `code`; position 24 (event 24) says `23NK`.
     a run
-      request/5 has `2` in `run`; position 23 (event 23) says `5`.
+      request/5 has `2` in `run`; position 24 (event 24) says `5`.
     a retry
-      request/5 has `1` in `retry_step`; position 23 (event 23) says nothing.
+      request/5 has `1` in `retry_step`; position 24 (event 24) says nothing.
     a digest
-      request/1 has `HASH` in `digest`; position 4 (event 4) says `HASH`.
+      request/1 has `HASH` in `digest`; position 5 (event 5) says `HASH`.
     the requesters
-      request/5 has `zed` in `requesters`; position 23 (event 23) says `mei`.
+      request/5 has `zed` in `requesters`; position 24 (event 24) says `mei`.
     a requester who is nobody
-      request/5 has `nobody` in `requesters`; position 23 (event 23) says `mei`.
+      request/5 has `nobody` in `requesters`; position 24 (event 24) says `mei`.
     an expiry
-      request/5 has `TIME` in `expires_at`; position 23 (event 23) says `TIME`.
+      request/5 has `TIME` in `expires_at`; position 24 (event 24) says `TIME`.
     when it was asked
-      request/5 has `TIME` in `asked_at`; position 23 (event 23) says `TIME`.
+      request/5 has `TIME` in `asked_at`; position 24 (event 24) says `TIME`.
     a removed request
-      request/5 is missing from its table; position 25 (event 25) tells of it.
+      request/5 is missing from its table; position 26 (event 26) tells of it.
     an inserted request
       request/10 stands in its table, and no event tells of it.
       request/10 stands in its table without the `request_asked` event that would tell of it.
-    "#);
+    ");
 }
 
 #[tokio::test]
@@ -394,47 +413,48 @@ async fn i11_changes_of_decisions_and_grants_are_found() {
         ),
     ])
     .await;
-    insta::assert_snapshot!(found, @r#"
+    insta::assert_snapshot!(found, @"
     a removed decision
-      decision/1/0/boss is missing from its table; position 5 (event 5) tells of it.
+      decision/1/0/boss is missing from its table; position 6 (event 6) tells of it.
     an inserted decision
       decision/5/1/lin stands in its table without the `decided` event that would tell of it.
     a decision turned round
-      decision/2/0/boss has `approve` in `verdict`; position 14 (event 14) says `deny`.
+      decision/2/0/boss has `approve` in `verdict`; position 15 (event 15) says `deny`.
     another's decision
-      decision/2/0/boss is missing from its table; position 14 (event 14) tells of it.
+      decision/2/0/boss is missing from its table; position 15 (event 15) tells of it.
       decision/2/0/lin stands in its table without the `decided` event that would tell of it.
     another stage
-      decision/2/0/boss is missing from its table; position 14 (event 14) tells of it.
+      decision/2/0/boss is missing from its table; position 15 (event 15) tells of it.
       decision/2/1/boss stands in its table without the `decided` event that would tell of it.
     an account
-      decision/2/0/boss has `local:trial:lin` in `account`; position 14 (event 14) says `local:trial:boss`.
+      decision/2/0/boss has `local:trial:lin` in `account`; position 15 (event 15) says `local:trial:boss`.
     a reason
-      decision/2/0/boss has `no reason` in `reason`; position 14 (event 14) says `not now`.
+      decision/2/0/boss has `no reason` in `reason`; position 15 (event 15) says `not now`.
     a line
-      decision/2/0/boss has `1` in `line`; position 14 (event 14) says `5`.
+      decision/2/0/boss is missing from its table; position 15 (event 15) tells of it.
+      decision/2/0/boss stands in its table without the `decided` event that would tell of it.
     a time
-      decision/2/0/boss has `TIME` in `at`; position 14 (event 14) says `TIME`.
+      decision/2/0/boss has `TIME` in `at`; position 15 (event 15) says `TIME`.
     a grant's state
-      grant/1 has `granted` in `state`; position 11 (event 11) says `used`.
+      grant/1 has `granted` in `state`; position 12 (event 12) says `used`.
     a grant's version
-      grant/1 has `9` in `version`; position 11 (event 11) says `2`.
+      grant/1 has `9` in `version`; position 12 (event 12) says `2`.
     a grant's digest
-      grant/1 has `HASH` in `digest`; position 6 (event 6) says `HASH`.
+      grant/1 has `HASH` in `digest`; position 7 (event 7) says `HASH`.
     a grant's run
-      grant/1 has `5` in `run`; position 6 (event 6) says `1`.
+      grant/1 has `5` in `run`; position 7 (event 7) says `1`.
     a grant's request
-      grant/1 has `5` in `request`; position 6 (event 6) says `1`.
+      grant/1 has `5` in `request`; position 7 (event 7) says `1`.
     a grant's end
-      grant/1 has `TIME` in `expires_at`; position 6 (event 6) says `TIME`.
+      grant/1 has `TIME` in `expires_at`; position 7 (event 7) says `TIME`.
     a grant's beginning
-      grant/1 has `TIME` in `granted_at`; position 6 (event 6) says `TIME`.
+      grant/1 has `TIME` in `granted_at`; position 7 (event 7) says `TIME`.
     a removed grant
-      grant/1 is missing from its table; position 11 (event 11) tells of it.
+      grant/1 is missing from its table; position 12 (event 12) tells of it.
     an inserted grant
       grant/5 stands in its table, and no event tells of it.
       grant/5 stands in its table without the `request_granted` event that would tell of it.
-    "#);
+    ");
 }
 
 #[tokio::test]
@@ -463,47 +483,47 @@ async fn i11_changes_of_attempts_are_found() {
         ("an inserted attempt", "insert into attempt (run, step, number, state, fence, worker, started_at) values (5, 1, 1, 'started', 1, 1, now())"),
     ])
     .await;
-    insta::assert_snapshot!(found, @r#"
+    insta::assert_snapshot!(found, @"
     a state
-      attempt/1/1/1 has `failed` in `state`; position 8 (event 8) says `succeeded`.
+      attempt/1/1/1 has `failed` in `state`; position 9 (event 9) says `succeeded`.
     a version
-      attempt/1/1/1 has `9` in `version`; position 8 (event 8) says `2`.
+      attempt/1/1/1 has `9` in `version`; position 9 (event 9) says `2`.
     a grant
-      attempt/1/1/1 has nothing in `run_grant`; position 7 (event 7) says `1`.
+      attempt/1/1/1 has nothing in `run_grant`; position 8 (event 8) says `1`.
     an exit code
-      attempt/1/1/1 has `1` in `exit_code`; position 8 (event 8) says `0`.
+      attempt/1/1/1 has `1` in `exit_code`; position 9 (event 9) says `0`.
     a summary
-      attempt/1/1/1 has `all well` in `summary`; position 8 (event 8) says `started`.
+      attempt/1/1/1 has `all well` in `summary`; position 9 (event 9) says `started`.
     the hash of an output
-      attempt/1/1/1 has `HASH` in `output_sha256`; position 8 (event 8) says `HASH`.
+      attempt/1/1/1 has `HASH` in `output_sha256`; position 9 (event 9) says `HASH`.
     an output
-      attempt/1/1/1 has `HASH` in `attempt_output.bytes (SHA-256)`; position 8 (event 8) says `HASH`.
+      attempt/1/1/1 has `HASH` in `attempt_output.bytes (SHA-256)`; position 9 (event 9) says `HASH`.
     an output with its hash
-      attempt/1/1/1 has `HASH` in `attempt_output.bytes (SHA-256)`; position 8 (event 8) says `HASH`.
-      attempt/1/1/1 has `HASH` in `output_sha256`; position 8 (event 8) says `HASH`.
+      attempt/1/1/1 has `HASH` in `attempt_output.bytes (SHA-256)`; position 9 (event 9) says `HASH`.
+      attempt/1/1/1 has `HASH` in `output_sha256`; position 9 (event 9) says `HASH`.
     a removed output
-      attempt/1/1/1 has nothing in `attempt_output.bytes (SHA-256)`; position 8 (event 8) says `HASH`.
+      attempt/1/1/1 has nothing in `attempt_output.bytes (SHA-256)`; position 9 (event 9) says `HASH`.
     an inserted output
-      attempt/1/2/1 has `HASH` in `attempt_output.bytes (SHA-256)`; position 10 (event 10) says nothing.
+      attempt/1/2/1 has `HASH` in `attempt_output.bytes (SHA-256)`; position 11 (event 11) says nothing.
     who judged
-      attempt/7/1/1 has `lin` in `judged_by`; position 40 (event 40) says `boss`.
+      attempt/7/1/1 has `lin` in `judged_by`; position 41 (event 41) says `boss`.
     what they judged
-      attempt/7/1/1 has `true` in `judged_worked`; position 40 (event 40) says `false`.
+      attempt/7/1/1 has `true` in `judged_worked`; position 41 (event 41) says `false`.
     a judgement of what nobody judged
-      attempt/1/1/1 has `lin` in `judged_by`; position 8 (event 8) says nothing.
+      attempt/1/1/1 has `lin` in `judged_by`; position 9 (event 9) says nothing.
     when it started
-      attempt/1/1/1 has `TIME` in `started_at`; position 7 (event 7) says `TIME`.
+      attempt/1/1/1 has `TIME` in `started_at`; position 8 (event 8) says `TIME`.
     when it ended
-      attempt/1/1/1 has nothing in `ended_at`; position 8 (event 8) says `TIME`.
+      attempt/1/1/1 has nothing in `ended_at`; position 9 (event 9) says `TIME`.
     an end of what runs
-      attempt/8/1/1 has `TIME` in `ended_at`; position 46 (event 46) says nothing.
+      attempt/8/1/1 has `TIME` in `ended_at`; position 47 (event 47) says nothing.
     a removed attempt
-      attempt/8/1/1 is missing from its table; position 46 (event 46) tells of it.
+      attempt/8/1/1 is missing from its table; position 47 (event 47) tells of it.
     an inserted attempt
       attempt/5/1/1 stands in its table, and no event tells of it.
       attempt/5/1/1 stands in its table without the `attempt_ended` or `attempt_lost` event that would tell of it.
       attempt/5/1/1 stands in its table without the `attempt_started` event that would tell of it.
-    "#);
+    ");
 }
 
 /// Events that were written by this program's rules broken, all in the chain as they should be.
@@ -521,40 +541,41 @@ async fn i11_what_was_granted_or_started_against_the_rules_is_found() {
             let _ = writeln!(found, "  {}", stable(&finding.to_string()));
         }
     }
-    insta::assert_snapshot!(found, @r#"
+    insta::assert_snapshot!(found, @"
     granted by one of two
-      request/1 was granted at position 5 (event 5) against its rules: stage 1 of its policy still waited for 1 more person.
+      request/1 was granted at position 6 (event 6) against its rules: stage 1 of its policy still waited for 1 more person.
     granted in one of two stages
-      request/1 was granted at position 5 (event 5) against its rules: stage 2 of its policy still waited for 1 more person.
+      request/1 was granted at position 6 (event 6) against its rules: stage 2 of its policy still waited for 1 more person.
     granted by who asked
-      request/1 was granted at position 5 (event 5) against its rules: mei asked for it and is named among those who agreed.
-      request/1 was granted at position 5 (event 5) against its rules: stage 1 of its policy still waited for 1 more person.
-      mei asked for request/1 and agreed to it at position 4 (event 4).
+      request/1 was granted at position 6 (event 6) against its rules: mei asked for it and is named among those who agreed.
+      request/1 was granted at position 6 (event 6) against its rules: stage 1 of its policy still waited for 1 more person.
+      mei asked for request/1 and agreed to it at position 5 (event 5).
     granted by who was not asked
-      request/1 was granted at position 5 (event 5) against its rules: stage 1 of its policy still waited for 1 more person.
+      request/1 was granted at position 6 (event 6) against its rules: stage 1 of its policy still waited for 1 more person.
     granted by who did not say so
-      request/1 was granted at position 5 (event 5) against its rules: lin is named among those who agreed and did not.
+      request/1 was granted at position 6 (event 6) against its rules: its signature names others than those who agreed.
+      request/1 was granted at position 6 (event 6) against its rules: lin is named among those who agreed and did not.
     granted though denied
-      request/1 was granted at position 6 (event 6) against its rules: somebody who was asked had denied it.
+      request/1 was granted at position 7 (event 7) against its rules: somebody who was asked had denied it.
     granted after its time
-      request/1 was granted at position 5 (event 5) against its rules: it had expired at TIME.
-      request/1 was granted at position 5 (event 5) against its rules: stage 1 of its policy still waited for 1 more person.
+      request/1 was granted at position 6 (event 6) against its rules: it had expired at TIME.
+      request/1 was granted at position 6 (event 6) against its rules: stage 1 of its policy still waited for 1 more person.
     started without a grant
-      attempt/1/1/1 was started at position 6 (event 6) against the rules: its step changes something and it names no grant.
+      attempt/1/1/1 was started at position 7 (event 7) against the rules: its step changes something and it names no grant.
     started under another run's grant
-      attempt/2/1/1 has nothing in `run_grant`; position 11 (event 11) says `1`.
-      attempt/2/1/1 was started at position 11 (event 11) against the rules: it names grant/1, which is for run/1.
+      attempt/2/1/1 has nothing in `run_grant`; position 12 (event 12) says `1`.
+      attempt/2/1/1 was started at position 12 (event 12) against the rules: it names grant/1, which is for run/1.
     started under a grant that nobody gave
-      attempt/1/1/1 has nothing in `run_grant`; position 3 (event 3) says `7`.
-      attempt/1/1/1 was started at position 3 (event 3) against the rules: it names grant/7, which nobody gave.
+      attempt/1/1/1 has nothing in `run_grant`; position 4 (event 4) says `7`.
+      attempt/1/1/1 was started at position 4 (event 4) against the rules: it names grant/7, which nobody gave.
     started under a grant that was over
-      attempt/1/1/1 has nothing in `run_grant`; position 6 (event 6) says `1`.
-      attempt/1/1/1 was started at position 6 (event 6) against the rules: it names grant/1, which had ended at TIME.
+      attempt/1/1/1 has nothing in `run_grant`; position 7 (event 7) says `1`.
+      attempt/1/1/1 was started at position 7 (event 7) against the rules: it names grant/1, which had ended at TIME.
     a step that its plan does not have
-      attempt/1/3/1 was started at position 3 (event 3) against the rules: its plan has no step 3.
+      attempt/1/3/1 was started at position 4 (event 4) against the rules: its plan has no step 3.
     a version that goes back
-      run/1 goes back at position 4 (event 4): to an older version, or to another state of the same one.
-    "#);
+      run/1 goes back at position 5 (event 5): to an older version, or to another state of the same one.
+    ");
 }
 
 /// Erases the body of an event, with an event that says so about `about`, and lets the sequencer take it.
@@ -583,7 +604,7 @@ async fn erase(db: &TestDb, event: i64, about: i64) {
 async fn i11_what_was_erased_is_erased_and_not_broken() {
     let scene = Scene::play().await;
     let copy = scene.db.fork().await;
-    erase(&copy, 2, 2).await;
+    erase(&copy, 3, 3).await;
     let found = report(&copy.store).await;
     assert!(found.is_sound() && found.erased == 1 && found.not_compared == 0, "{found}");
 
@@ -627,15 +648,15 @@ async fn i11_a_rewritten_chain_is_found_by_a_head_that_was_kept() {
     let changed = scene.db.fork().await;
     changed
         .tamper(
-            "update event_body set body = convert_to(replace(convert_from(body, 'UTF8'), 'healthy', 'ill'), 'UTF8') where event = 2;
-             update event e set commitment = sha256(b.salt || b.body) from event_body b where b.event = e.id and e.id = 2",
+            "update event_body set body = convert_to(replace(convert_from(body, 'UTF8'), 'healthy', 'ill'), 'UTF8') where event = 3;
+             update event e set commitment = sha256(b.salt || b.body) from event_body b where b.event = e.id and e.id = 3",
         )
         .await;
     rewrite(&changed).await;
     let alone = report(&changed.store).await;
     assert!(alone.is_sound() && alone.proved.is_none(), "a chain alone proves nothing, and says so: {alone}");
     let found = verify(&changed.store, std::slice::from_ref(&head)).await.expect("verification can read");
-    insta::assert_snapshot!(stable(&found.findings[0].to_string()), @"Position 52 has the hash HASH, which is not that of the head 52:HASH: the ledger was changed at or before it, or the head is another ledger's.");
+    insta::assert_snapshot!(stable(&found.findings[0].to_string()), @"Position 53 has the hash HASH, which is not that of the head 53:HASH: the ledger was changed at or before it, or the head is another ledger's.");
     assert_eq!(found.total, 1);
 
     let shorter = scene.db.fork().await;
@@ -650,7 +671,7 @@ async fn i11_a_rewritten_chain_is_found_by_a_head_that_was_kept() {
         .await;
     assert!(report(&shorter.store).await.is_sound());
     let found = verify(&shorter.store, &[head]).await.expect("verification can read");
-    insta::assert_snapshot!(stable(&found.findings[0].to_string()), @"The chain ends at 51, before the head 52:HASH: events were removed from its end.");
+    insta::assert_snapshot!(stable(&found.findings[0].to_string()), @"The chain ends at 52, before the head 53:HASH: events were removed from its end.");
 }
 
 #[tokio::test]
@@ -681,7 +702,7 @@ async fn i4_a_transaction_that_is_dropped_leaves_neither_state_nor_event() {
     assert_eq!(after().await, before);
     let others = "select (select count(*) from unsequenced) * 1000 + (select count(*) from event_body) * 100
         + (select count(*) from request) + (select count(*) from plan) + (select count(*) from line_run)";
-    assert_eq!(scene.db.number(others).await, 1100, "the ledger's beginning alone");
+    assert_eq!(scene.db.number(others).await, 2200, "the ledger's beginning alone");
 
     scene.planned_but_not_committed().await.commit().await.expect("it commits");
     let after = scene.db.number("select (select count(*) from event) * 1000 + (select count(*) from run)").await;
@@ -693,7 +714,7 @@ async fn i4_a_transaction_that_is_dropped_leaves_neither_state_nor_event() {
 async fn i4_a_change_without_its_event_is_found() {
     let mut scene = Scene::begin().await;
     scene.change_without_event().await;
-    insta::assert_snapshot!(report(&scene.db.store).await.findings[0], @"run/1 has `stopped` in `state`; waiting event 2 says `planned`.");
+    insta::assert_snapshot!(report(&scene.db.store).await.findings[0], @"run/1 has `stopped` in `state`; waiting event 3 says `planned`.");
 }
 
 /// Two workers over two stores, their lease taken away again and again, and events from both sides.
@@ -1066,5 +1087,5 @@ async fn i11_a_second_beginning_is_found() {
     let record = Record { what, rows: Vec::new() };
     scene.db.store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await.expect("it is recorded");
     scene.said("is service c running").await;
-    insta::assert_snapshot!(report(&scene.db.store).await.findings[0], @"The ledger is created once more at waiting event 2.");
+    insta::assert_snapshot!(report(&scene.db.store).await.findings[0], @"The ledger is created once more at waiting event 3.");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use countersign::engine::plan::{PlanRefusal, World, plan, plan_is};
+use countersign::engine::plan::{PlanFor, PlanRefusal, World, plan, plan_is};
 use countersign::model::id::{CheckName, Digest, RunbookName, ServiceName};
 use countersign::model::plan::{Action, Plan, PlanProbe, Sealed, Telling};
 use countersign::runbook;
@@ -149,7 +149,7 @@ impl Fixture {
     fn plan_with(&self, name: &str, given: &[(&str, &str)], world: &dyn World) -> Result<Plan, PlanRefusal> {
         let catalog = runbook::load(self.folder.path()).unwrap_or_else(|wrong| panic!("{wrong}")).catalog;
         let params = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        plan(&catalog, &catalog.runbooks[&RunbookName::new(name)], &params, world)
+        plan(&catalog, &catalog.runbooks[&RunbookName::new(name)], &params, PlanFor::at(now()), world)
     }
 
     fn deploy(&self) -> Plan {
@@ -159,6 +159,10 @@ impl Fixture {
     fn digest(&self) -> Digest {
         digest(&self.deploy())
     }
+}
+
+fn now() -> chrono::DateTime<chrono::Utc> {
+    "2026-11-21T12:00:00Z".parse().expect("a moment")
 }
 
 fn digest(plan: &Plan) -> Digest {
@@ -475,7 +479,8 @@ fn a_script_that_went_away_makes_no_plan() {
     let catalog = runbook::load(fixture.folder.path()).expect("a catalog").catalog;
     std::fs::remove_file(fixture.folder.path().join("deploy.py")).expect("removed");
     let params = [("service", "web"), ("version", "1")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let refusal = plan(&catalog, &catalog.runbooks[&RunbookName::new("deploy")], &params, &Host::new());
+    let refusal =
+        plan(&catalog, &catalog.runbooks[&RunbookName::new("deploy")], &params, PlanFor::at(now()), &Host::new());
     assert_eq!(refusal.expect_err("refused").to_string(), "the script `./deploy.py` cannot be read");
 }
 
@@ -539,7 +544,8 @@ fn plans_of_the_shipped_catalog() {
     let catalog = runbook::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks")).expect("a catalog").catalog;
     let plan = |name: &str, param: &str, value: &str| {
         let params = BTreeMap::from([(param.to_owned(), value.to_owned())]);
-        plan(&catalog, &catalog.runbooks[&RunbookName::new(name)], &params, &Host::new()).expect("a plan")
+        plan(&catalog, &catalog.runbooks[&RunbookName::new(name)], &params, PlanFor::at(now()), &Host::new())
+            .expect("a plan")
     };
     let start = plan("start-service", "service", "service-b");
     assert_eq!((start.deed.as_str(), start.changes(), start.privileged()), ("start service-b", 1, true));

@@ -676,6 +676,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
         trial: None,
         planner: Arc::new(|_| Err("no plans in this test".to_owned())),
         names: Vec::new(),
+        keys: countersign::ledger::keys::Place { data: "/nowhere".into(), host: "app-1".to_owned() },
         hearings: Vec::new(),
         silent_at_most: Duration::from_secs(60),
     };

@@ -15,6 +15,8 @@ use crate::model::request::{Answer, Decision, GrantState, Last, Proof, RequestEv
 use crate::model::run::RunEvent;
 use crate::store::{Request, Result, Run, StoreError, StoredDecision, StoredGrant, Tx};
 
+use super::signature::{Give, Why, give, rule_of};
+
 /// One person's answer, about to be counted.
 #[derive(Debug)]
 pub struct Decide<'a> {
@@ -258,6 +260,28 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
     Ok(people)
 }
 
+/// Asks those whom the stage of a request names, if nobody could be asked when it began: a group that a platform keeps may
+/// not have been seen then. Whoever came into a group that could be seen is not asked later (I13). Returns whether anybody is.
+///
+/// # Errors
+/// When the database refuses, or the stored plan is not the one that was asked for.
+pub async fn ask_late(tx: &mut Tx, catalog: &Catalog, request: RequestId) -> Result<bool> {
+    let file = File::lock(tx, request).await?;
+    let RequestState::Pending { stage } = file.request.state else { return Ok(false) };
+    let asked = file.asked.as_deref().unwrap_or_default();
+    if asked.iter().any(|asked| asked.stage == stage) || tx.now() >= file.request.expires_at {
+        return Ok(false);
+    }
+    let (requesters, excluded) = (&file.request.requesters, file.plan.excluded());
+    let people = rules::whom_to_ask(catalog, &file.policy, stage, requesters, excluded, &file.delegations, tx.now());
+    if people.is_empty() {
+        return Ok(false);
+    }
+    let Request { id, code, expires_at, .. } = file.request;
+    ask(tx, &file.run, id, code, stage, &people, expires_at, None).await?;
+    Ok(true)
+}
+
 /// Writes down that people are asked, with the event that says so.
 #[expect(clippy::too_many_arguments, reason = "the columns of one row and its event")]
 pub(super) async fn ask(
@@ -389,7 +413,10 @@ async fn grant(tx: &mut Tx, file: &File, count: Count, line: InboxId) -> Result<
         tx.record(event(run, Some(line), what, vec![RowMark::grant(earlier.id, "revoked", version)]));
     }
     let (start_by, valid_until) = times(policy, tx.now())?;
-    let grant = tx.insert_grant(request, start_by, valid_until).await?;
+    let mut standing = tx.list_decisions(request.id).await?;
+    standing.retain(|stored| stored.decision.answer == Answer::Approve && count.by.contains(&stored.decision.person));
+    let why = Why::Agreed(&standing.iter().collect::<Vec<_>>());
+    let (grant, signed) = give(tx, Give { request, why, start_by, valid_until }).await?;
     rows.push(RowMark::grant(grant, "granted", 1));
     let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
     let version = tx.move_run(run, &to, Some(line)).await?;
@@ -405,6 +432,7 @@ async fn grant(tx: &mut Tx, file: &File, count: Count, line: InboxId) -> Result<
         valid_until,
         start_by: Some(start_by),
         relaxed: count.relaxed.into_iter().collect(),
+        signed: Some(signed),
     };
     tx.record(event(run, Some(line), what, rows));
     Ok(())
@@ -437,7 +465,9 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
     let version = tx.move_request(&request, &granted).await?;
     let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
     let (start_by, valid_until) = times(policy, tx.now())?;
-    let grant = tx.insert_grant(&request, start_by, valid_until).await?;
+    let Some(rule) = rule_of(Some(&trigger), policy) else { return Ok(false) };
+    let give_it = Give { request: &request, why: Why::Rule(rule), start_by, valid_until };
+    let (grant, signed) = give(tx, give_it).await?;
     rows.push(RowMark::grant(grant, "granted", 1));
     let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
     let version = tx.move_run(&run, &to, None).await?;
@@ -456,6 +486,7 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
             valid_until,
             start_by: Some(start_by),
             relaxed: Vec::new(),
+            signed: Some(signed),
         },
         rows,
     ));

@@ -4,7 +4,10 @@ use crate::model::approval::{Rules, Tally, tally};
 use crate::model::id::{Digest, GrantId, PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, PlanError, PlanPolicy, Sealed};
 use crate::model::request::{Answer, Decision, GrantState};
+use crate::model::signature::Trust;
 use crate::store::StoredGrant;
+
+use super::signature::{self, NotSigned};
 
 /// Proof that this run may start attempts of this plan. Its fields are private and [`derive()`] is its only maker: whoever
 /// holds one holds it because the decisions say so now, not because a column once said so.
@@ -63,6 +66,9 @@ pub enum GrantError {
         /// Of the granted plan.
         granted: Digest,
     },
+    /// It is not signed as it must be.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
     /// The plan cannot be read.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -87,11 +93,15 @@ pub enum GrantError {
 }
 
 /// Derives the Grant from a locked grant row, the plan's stored bytes and the decisions beside it, all read in the
-/// transaction that will start the attempt (I1).
+/// transaction that will start the attempt (I1). `trust` says whose signature the grant must bear.
 ///
 /// # Errors
 /// Whenever anything of that does not fit together: then nothing may start.
-pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Result<(Grant, Plan), GrantError> {
+pub fn derive(
+    stored: &StoredGrant,
+    trust: &Trust,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(Grant, Plan), GrantError> {
     let sealed = Sealed::from_stored(stored.plan.clone());
     if sealed.digest() != stored.digest {
         return Err(GrantError::OtherPlan { found: sealed.digest(), granted: stored.digest });
@@ -104,6 +114,7 @@ pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Resul
     }
     let plan = sealed.open()?;
     let policy = plan.policy.as_ref().ok_or(GrantError::NoPolicy)?;
+    let counted = signature::check(stored, trust, policy)?;
     if starts_by_itself(stored, policy) {
         return Ok((grant(stored, &plan), plan));
     }
@@ -115,7 +126,9 @@ pub fn derive(stored: &StoredGrant, now: chrono::DateTime<chrono::Utc>) -> Resul
         let stage = usize::try_from(decision.stage).ok().and_then(|stage| policy.stages.get(stage));
         stage.is_some_and(|stage| decision.answer == Answer::Deny || !stage.step_up || !decision.proof.is_chat())
     };
-    let decisions = stored.decisions.iter().map(|stored| &stored.decision);
+    // Approvals that were not signed for do not count; whatever speaks against it does.
+    let against = stored.decisions.iter().map(|stored| &stored.decision).filter(|d| d.answer == Answer::Deny);
+    let decisions = counted.iter().chain(against);
     if tally(&rules, decisions, proved).tally != Tally::Agreed {
         return Err(GrantError::NotAgreed);
     }
@@ -194,12 +207,13 @@ impl Grant {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use chrono::{DateTime, TimeDelta};
 
     use super::*;
+    use crate::approval::signature::tests::{sign, trust};
     use crate::model::catalog::{Stage, Subject};
     use crate::model::id::{InboxId, PersonId, PolicyName, RunbookName, SystemName, TriggerName};
     use crate::model::plan::{PLAN_VERSION, Telling};
@@ -212,7 +226,7 @@ mod tests {
         Grant { id: GrantId(1), version: 1, run, request, digest: Digest([0; 32]), retry_step, rules }
     }
 
-    fn granted(trigger: Option<&str>, automatic: &[&str]) -> StoredGrant {
+    pub(in crate::approval) fn granted(trigger: Option<&str>, automatic: &[&str]) -> StoredGrant {
         let stage = Stage::new(vec![Subject::Person(PersonId::new("boss"))], 1);
         let policy = PlanPolicy {
             name: PolicyName::new("managers"),
@@ -253,8 +267,10 @@ mod tests {
             request: RequestId(1),
             digest: sealed.digest(),
             state: GrantState::Granted,
+            granted_at: DateTime::UNIX_EPOCH,
             expires_at: DateTime::UNIX_EPOCH + TimeDelta::hours(1),
             start_by: DateTime::UNIX_EPOCH + TimeDelta::minutes(10),
+            signature: None,
             requesters: vec![PersonId::new("mei")],
             retry_step: None,
             trigger: trigger.map(TriggerName::new),
@@ -263,7 +279,7 @@ mod tests {
         }
     }
 
-    fn said(person: &str, answer: Answer) -> StoredDecision {
+    pub(in crate::approval) fn said(person: &str, answer: Answer) -> StoredDecision {
         let decision = Decision::new(PersonId::new(person), 0, answer);
         let (account, at) = ("local:trial:x".parse().expect("an account"), DateTime::UNIX_EPOCH);
         StoredDecision { decision, account, at, line: InboxId(1), reason: None, taken_back_at: None }
@@ -271,7 +287,7 @@ mod tests {
 
     #[test]
     fn i1_a_run_starts_by_itself_only_where_the_plans_own_policy_names_its_trigger() {
-        let derives = |stored: &StoredGrant| derive(stored, DateTime::UNIX_EPOCH).is_ok();
+        let derives = |stored: &StoredGrant| derive(&sign(stored.clone()), &trust(), DateTime::UNIX_EPOCH).is_ok();
         assert!(derives(&granted(Some("down"), &["down"])));
         assert!(!derives(&granted(Some("down"), &["other"])), "another trigger is named");
         assert!(!derives(&granted(Some("down"), &[])), "none is named");
@@ -289,7 +305,7 @@ mod tests {
     #[test]
     fn i7_once_somebody_has_decided_decisions_are_what_counts() {
         let with = |decisions| StoredGrant { decisions, ..granted(Some("down"), &["down"]) };
-        let derives = |stored: &StoredGrant| derive(stored, DateTime::UNIX_EPOCH).is_ok();
+        let derives = |stored: &StoredGrant| derive(&sign(stored.clone()), &trust(), DateTime::UNIX_EPOCH).is_ok();
         assert!(derives(&with(vec![said("boss", Answer::Approve)])));
         assert!(!derives(&with(vec![said("boss", Answer::Deny)])));
         assert!(!derives(&with(vec![said("mei", Answer::Approve)])), "the trigger's owner");

@@ -11,13 +11,15 @@
 mod access;
 mod decide;
 mod grant;
+mod signature;
 
 pub use access::{
     Accepted, AccessAnswer, AccessOutcome, Because, Countersigners, Settled, Waits, accept, countersign,
     countersigners, settle, standing,
 };
 pub use decide::{
-    BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, StageOver, begin_stage, decide, end,
-    grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
+    BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, StageOver, ask_late, begin_stage,
+    decide, end, grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
 };
 pub use grant::{After, Grant, GrantError, Step, derive};
+pub use signature::{Give, NotSigned, Why, give, rule_of};

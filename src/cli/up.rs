@@ -29,13 +29,14 @@ use crate::flow::{
     App, Countersigning, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, incident_rooms, make_plan,
     mending_line, room_sink, watch, watch_catalog,
 };
-use crate::ledger::{self, Trial};
+use crate::ledger::{self, Trial, keys};
 use crate::model::catalog::{Catalog, Probe, StepAction};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::SecretName;
+use crate::model::signature::{PublicKey, Trust};
 use crate::store::managed::{self, Managed, ManagedOptions};
 use crate::store::{Store, WorkerId};
-use crate::sys::{Liveness, ProcessIdentity, close_to_others};
+use crate::sys::{self, Liveness, ProcessIdentity, close_to_others};
 use crate::text::echo::at_once;
 use crate::text::time::Times;
 use crate::web::{self, Speaking, Token, WebState};
@@ -255,6 +256,42 @@ fn names_demo(catalog: &Catalog) -> bool {
     checks.chain(steps).any(|entry| entry.name == DEMO)
 }
 
+/// Takes this process's key, and says what an operator has to know of it.
+async fn open_key(store: &Store, place: &keys::Place, trusted: Option<&[String]>, ledger: &str) -> anyhow::Result<()> {
+    let trusted = trusted.map(|keys| keys.iter().filter_map(|key| PublicKey::parse(key)).collect::<Vec<_>>());
+    let trust = Trust { ledger: ledger.to_owned(), keys: trusted.clone() };
+    let keys::Opened { key, origin } = keys::open(store, place, trust).await?;
+    match origin {
+        keys::Origin::Found => {}
+        keys::Origin::Made { others } if others.is_empty() => {
+            tracing::info!(%key, "a key was made to sign approvals with");
+        }
+        keys::Origin::Made { others } => {
+            let others = others.iter().map(PublicKey::short).collect::<Vec<_>>().join(", ");
+            tracing::warn!(
+                %key,
+                others,
+                "no signing key was in the data directory, so one was made; what the others of this host signed stays \
+                 valid. Retire those that are lost: `countersign keys retire KEY`"
+            );
+        }
+        keys::Origin::Replaced(old) => {
+            tracing::warn!(%key, old = old.short(), "the signing key was retired, so another one was made");
+        }
+    }
+    if trusted.is_some_and(|trusted| !trusted.contains(&key)) {
+        tracing::warn!(%key, "`trusted_keys` does not name this process's own key: what is approved here does not start here");
+    }
+    let unsigned = store.count_unsigned_grants().await?;
+    if unsigned > 0 {
+        tracing::warn!(
+            unsigned,
+            "approvals of an earlier version bear no signature: what they let start has to be asked for again"
+        );
+    }
+    Ok(())
+}
+
 /// Makes the data folder, closed to others.
 fn make_private(data: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
@@ -335,6 +372,8 @@ impl Bot {
             Trial::No => workspaces.iter().map(|workspace| Arc::clone(&workspace.slack) as Arc<dyn Adapter>).collect(),
         };
         let genesis = ledger::open(&store, trial).await?;
+        let keys = keys::Place { data: settings.data.clone(), host: sys::hostname() };
+        open_key(&store, &keys, settings.trusted_keys.as_deref(), &genesis.ledger).await?;
         bury_the_dead(&store, me).await?;
         let world = local_world()?;
         let path = std::env::join_paths(&world.search_path)?;
@@ -393,9 +432,11 @@ impl Bot {
             trial: (trial == Trial::Yes).then(|| super::trial::trial(&app, demo.map(demo::Demo::dir))),
             planner: Arc::new(move |asked| {
                 let params = asked.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                make_plan(&planner.in_use().catalog, &asked.runbook, params, &planner.world)
+                let now = planner.store.clock().now();
+                make_plan(&planner.in_use().catalog, &asked.runbook, params, now, &planner.world)
             }),
             names: settings.names.clone(),
+            keys,
             hearings: workspaces.iter().map(|workspace| workspace.slack.hearing().clone()).collect(),
             // By then everything that this process held is lost to it, so that starting it again ends nothing that goes on.
             silent_at_most: settings.lease * 4 + DATABASE_PATIENCE,

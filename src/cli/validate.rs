@@ -73,6 +73,7 @@ fn contents(catalog: &Catalog) -> String {
         (catalog.policies.len(), "policy", "policies"),
         (catalog.people.len(), "person", "people"),
         (catalog.groups.len(), "group", "groups"),
+        (catalog.rotas.len(), "rota", "rotas"),
         (catalog.rooms.len(), "room", "rooms"),
         (catalog.secrets.len(), "secret", "secrets"),
     ];

@@ -59,7 +59,8 @@ fn built_in(said: &str) -> Option<&'static str> {
     match said.as_str() {
         "approved" => Some("approve"),
         "denied" => Some("deny"),
-        "who" | "who am i" => Some("whoami"),
+        "who am i" => Some("whoami"),
+        "who is on call" | "on call" | "oncall" => Some("who"),
         "what happened" => Some("what"),
         "open incident" => Some("open"),
         said => phrase::BUILT_IN.iter().find(|word| **word == said).copied(),

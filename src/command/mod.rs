@@ -46,6 +46,7 @@ mod names;
 mod near;
 mod note;
 mod number;
+mod on_call;
 mod open;
 mod pause;
 mod phrase;
@@ -73,7 +74,7 @@ mod words;
 mod tests;
 
 pub use crate::model::command::{
-    AccessShown, Anew, Command, ParseError, Parsed, Shown, Span, ValueError, Verdict, Wants,
+    AccessShown, Anew, Command, OnCallFor, ParseError, Parsed, Shown, Span, ValueError, Verdict, Wants,
 };
 pub use crate::model::phrase::{clash, first_words, shadows};
 pub use run::named_run;
@@ -269,7 +270,8 @@ fn built_in(line: &Line<'_>) -> Reading {
         "status" => status::read(line),
         "stop" => stop::read(line),
         "what" => happened::read(line),
-        "who" | "whoami" => whoami::read(line),
+        "who" => on_call::read(line),
+        "whoami" => whoami::read(line),
         "withdraw" => withdraw::read(line),
         _ => Reading::NotMine,
     };
@@ -298,6 +300,7 @@ fn asked_means_doubt(command: &Command) -> bool {
         Command::Ping
         | Command::Help { .. }
         | Command::WhoAmI
+        | Command::OnCall { .. }
         | Command::Is { .. }
         | Command::Requests
         | Command::Show { .. }

@@ -2,6 +2,7 @@
 //! mean". Several names that answer to the same words are never chosen between.
 
 use crate::model::catalog::{Catalog, Runbook, Service, System};
+use crate::model::id::RotaName;
 
 /// A name and the title that counts as well.
 #[derive(Debug, Clone, Copy)]
@@ -141,6 +142,11 @@ pub(super) fn services_of(system: &System) -> impl Iterator<Item = Known<'_>> + 
 /// All systems.
 pub(super) fn systems(catalog: &Catalog) -> impl Iterator<Item = Known<'_>> + Clone {
     catalog.systems.values().map(|System { name, title, .. }| Known { name: name.as_str(), title })
+}
+
+/// All rotas.
+pub(super) fn rotas(catalog: &Catalog) -> impl Iterator<Item = Known<'_>> + Clone {
+    plain(catalog.rotas.keys().map(RotaName::as_str))
 }
 
 /// All runbooks.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use proptest::prelude::*;
 
 use crate::model::catalog::{
@@ -12,6 +13,8 @@ use crate::model::code::Code;
 use crate::model::id::{CheckName, Digest, IncidentId, RoomName, RunId, RunbookName, ServiceName, SystemName};
 
 use super::*;
+use crate::model::id::RotaName;
+use crate::model::rota::Turns;
 
 fn source() -> Source {
     Source { path: "x.yaml".into(), sha256: Digest([0; 32]) }
@@ -38,6 +41,7 @@ fn system(name: &str, title: &str, services: Vec<(ServiceName, Service)>) -> (Sy
         title: title.into(),
         environment: "production".into(),
         room: RoomName::new("ops"),
+        accountable: None,
         may_run: vec![],
         may_see: vec![],
         may_resolve: vec![],
@@ -71,6 +75,7 @@ pub(crate) fn runbook(name: &str, title: &str, say: &[&str], params: Vec<Param>)
         say: say.iter().map(|phrase| Phrase::parse(phrase).expect("a phrase")).collect(),
         params,
         system: None,
+        risk: crate::model::choice::Risk::Medium,
         approval: None,
         author: None,
         steps: vec![step],
@@ -88,8 +93,10 @@ pub(crate) fn world() -> Catalog {
     dashed.default = Some(String::new());
     let mut mode = param("mode", ParamKind::Choice(vec!["safe".into(), "Very-Fast".into()]));
     mode.default = Some("safe".into());
+    let ops = crate::model::rota::tests::rota(&["mei"], Turns::Weekly, Tz::UTC, "09:00:00", &[]);
     Catalog {
         root: PathBuf::from("/"),
+        rotas: [(ops.name.clone(), ops)].into(),
         systems: [
             system(
                 "system-a",
@@ -260,6 +267,7 @@ fn changes_of_who_may_do_what() {
 #[test]
 fn incidents() {
     let seven = Some(IncidentId(7));
+    let system_a = Some(OnCallFor::System(SystemName::new("system-a")));
     let because = |text: &str| Some(text.to_owned());
     for (text, expected) in [
         ("incidents", Command::Incidents),
@@ -296,6 +304,12 @@ fn incidents() {
             Command::Open { system: Some(SystemName::new("system-a")), title: "checkout is slow".into() },
         ),
         ("open incident db: full", Command::Open { system: None, title: "db: full".into() }),
+        ("who is on call", Command::OnCall { of: None }),
+        ("Who is on-call?", Command::OnCall { of: None }),
+        ("who is oncall for System A?", Command::OnCall { of: system_a.clone() }),
+        ("who is on call for service b", Command::OnCall { of: system_a }),
+        ("who is on call for ops primary", Command::OnCall { of: Some(OnCallFor::Rota(RotaName::new("ops-primary"))) }),
+        ("help who is on call", Command::Help { topic: Some("who".into()) }),
         ("help what happened", Command::Help { topic: Some("what".into()) }),
         ("help resolve", Command::Help { topic: Some("resolve".into()) }),
     ] {
@@ -603,7 +617,7 @@ fn prose_is_talk() {
         "requests per second are down",
         "ping mei",
         "pong",
-        "who is on call",
+        "who is on holiday",
         "who",
         "who did that?",
         "what happened to the server",
@@ -621,6 +635,8 @@ fn prose_is_talk() {
         "report to me when it is done",
         "incidents happen",
         "status of the release",
+        "who is on call for lunch",
+        "who is on call next week",
         "back",
         "act now",
         "not sure about that",
@@ -825,6 +841,11 @@ fn mistakes_in_built_ins() {
             |e| matches!(e, E::UnknownService { did_you_mean: None, known, .. } if known.len() == 2),
         ),
         ("is payments up", |e| matches!(e, E::AmbiguousService { names, .. } if names.len() == 2)),
+        ("who is on call for payments", |e| matches!(e, E::Ambiguous { readings, .. } if readings.len() == 2)),
+        (
+            "who is on call for sytem a",
+            |e| matches!(e, E::UnknownOnCall { did_you_mean: Some(near), .. } if near == "system-a"),
+        ),
         (
             "is service b slow?",
             |e| matches!(e, E::UnknownCheck { said, known, .. } if said == "slow" && known.len() == 3),
@@ -1127,6 +1148,7 @@ fn help_names_what_one_may_run_and_every_built_in() {
     is SERVICE ok   Ask a service's checks
     status   How the systems of this room are, and what is under way
     what happened [INC-7]   What failed, what was tried, where it stands
+    who is on call [for NAME]   Who is on call, until when, and who is next
     requests   What waits for approval here
     approve [CODE] [because REASON]   Agree to what was asked
     deny [CODE] [because REASON]   Refuse what was asked

@@ -7,10 +7,12 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::approval::{self, GrantError};
-use crate::model::event::{Happened, RowMark};
+use crate::model::event::{Executor, Happened, RowMark};
 use crate::model::id::RunId;
 use crate::model::request::GrantState;
+use crate::model::signature::Trust;
 use crate::store::{Advance, AdvanceError, AdvanceTx, Paused, Store, StoreError, StoredGrant, WorkerId};
+use crate::sys;
 
 /// The most runs moved by one commit.
 const BATCH: usize = 256;
@@ -116,11 +118,16 @@ async fn try_commit(store: &Store, me: WorkerId, jobs: &[Job]) -> Result<Vec<Res
         None
     };
     let grants = lock_grants(&mut tx, jobs).await?;
-    let now = store.clock().now();
+    let by = By {
+        trust: store.keyring().trust(),
+        executor: Executor { worker: me.0, host: sys::hostname() },
+        paused,
+        now: store.clock().now(),
+    };
     let mut batch = Vec::with_capacity(jobs.len());
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
-        match with_grant(job, grants.iter().filter(|grant| grant.run == job.advance.run), paused.as_ref(), now) {
+        match with_grant(job, grants.iter().filter(|grant| grant.run == job.advance.run), &by) {
             Ok(advance) => {
                 batch.push(advance);
                 results.push(Ok(()));
@@ -137,24 +144,37 @@ async fn lock_grants(tx: &mut AdvanceTx, jobs: &[Job]) -> Result<Vec<StoredGrant
     if runs.is_empty() { Ok(Vec::new()) } else { tx.lock_grants(&runs).await }
 }
 
+/// What a batch is moved by.
+struct By {
+    trust: Trust,
+    executor: Executor,
+    paused: Option<Paused>,
+    now: chrono::DateTime<chrono::Utc>,
+}
+
 /// Puts what the grant says into the move: the proof under which an attempt starts, or the grant's end.
 fn with_grant<'a>(
     job: &Job,
     mut grants: impl Iterator<Item = &'a StoredGrant>,
-    paused: Option<&Paused>,
-    now: chrono::DateTime<chrono::Utc>,
+    by: &By,
 ) -> Result<Advance, CommitError> {
+    let By { trust, executor, paused, now } = by;
     let mut advance = job.advance.clone();
+    for event in &mut advance.events {
+        if let Happened::AttemptStarted { executor: told, .. } = &mut event.record.what {
+            *told = Some(executor.clone());
+        }
+    }
     match job.needs {
         Needs::Nothing => {}
         Needs::Cover(step) | Needs::CoverUnlessPaused(step) => {
             let stored = grants.next().ok_or(GrantError::NotInForce("not in force"))?;
-            if let Some(paused) = paused.filter(|_| matches!(job.needs, Needs::CoverUnlessPaused(_)))
+            if let Some(paused) = paused.as_ref().filter(|_| matches!(job.needs, Needs::CoverUnlessPaused(_)))
                 && stored.decisions.is_empty()
             {
                 return Err(GrantError::Paused(paused.by.clone()).into());
             }
-            let (grant, _plan) = approval::derive(stored, now)?;
+            let (grant, _plan) = approval::derive(stored, trust, *now)?;
             grant.covers(step)?;
             if let Some(started) = &mut advance.started {
                 started.grant = Some((grant.id(), grant.digest()));
@@ -168,7 +188,7 @@ fn with_grant<'a>(
         }
         Needs::EndGrant => {
             if let Some(stored) = grants.next() {
-                let to = if now >= stored.expires_at { GrantState::Lapsed } else { GrantState::Used };
+                let to = if *now >= stored.expires_at { GrantState::Lapsed } else { GrantState::Used };
                 advance.grant_ends = Some((stored.id, stored.version, to));
                 if let Some(last) = advance.events.last_mut() {
                     last.record.rows.push(RowMark::grant(stored.id, to.name(), stored.version + 1));

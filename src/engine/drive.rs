@@ -270,7 +270,14 @@ impl Driver<'_> {
         } else {
             Needs::Nothing
         };
-        let what = Happened::AttemptStarted { run: key.run, step, number, digest: self.run.digest, grant: None };
+        let what = Happened::AttemptStarted {
+            run: key.run,
+            step,
+            number,
+            digest: self.run.digest,
+            grant: None,
+            executor: None,
+        };
         let marks = vec![
             RowMark::attempt(key.run, step, number, AttemptState::Started.name(), 1),
             RowMark::run(key.run, to.name(), self.run.version + 1),

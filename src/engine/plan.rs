@@ -11,18 +11,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use sha2::{Digest as _, Sha256};
 
 use crate::model::catalog::{
     BodyKind, Catalog, EnvEntry, EnvFrom, FoundCheck, HeaderValue, HttpAsk, HttpHeader, Param, ParamKind, PhrasePart,
-    Probe, Runbook, Source, Step, StepAction, System, TargetError,
+    Policy, Probe, Runbook, Source, Stage, Step, StepAction, Subject, System, TargetError,
 };
-use crate::model::id::{CheckName, Digest, RunbookName, SecretName, ServiceName, SystemName};
+use crate::model::choice::{Facts, choose};
+use crate::model::id::{CheckName, Digest, PolicyName, RunbookName, SecretName, ServiceName, SystemName, TriggerName};
 use crate::model::plan::{
     Action, Exec, PLAN_VERSION, Plan, PlanCheck, PlanPolicy, PlanProbe, PlanStep, PlanUntil, Script, Telling,
 };
+use crate::model::policy::Escalation;
 
 /// The name of the built-in question as a runbook. The catalog lets no runbook have it.
 pub const IS: &str = "is";
@@ -172,19 +176,118 @@ pub enum PlanRefusal {
         /// As filled.
         value: String,
     },
+    /// The policy asks whoever is accountable, and the system names nobody: a catalog that holds this does not load.
+    #[error("policy {policy} of {runbook} asks whoever is accountable, and {system} names nobody")]
+    NobodyAccountable {
+        /// The policy.
+        policy: PolicyName,
+        /// The runbook.
+        runbook: RunbookName,
+        /// The system.
+        system: SystemName,
+    },
+    /// The policy that it stands under at that moment refuses.
+    #[error("{0}")]
+    Refused(Box<RefusedBy>),
     /// A privileged step and nobody who must agree: a catalog that holds this does not load.
     #[error("{0} changes something and names no policy")]
     NoPolicy(RunbookName),
 }
 
-/// Makes the plan of a runbook with canonical values of its parameters. Missing ones take their defaults.
+/// A policy that refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedBy {
+    /// Which.
+    pub policy: PolicyName,
+    /// Why, as its author says.
+    pub why: String,
+    /// Until when, and by whose clocks that is said; `None`: as long as the catalog says so.
+    pub until: Option<(DateTime<Utc>, Tz)>,
+    /// The file in which it stands.
+    pub file: String,
+}
+
+impl std::fmt::Display for RefusedBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "policy {} refuses it", self.policy)?;
+        if let Some((until, zone)) = self.until {
+            write!(f, " until {} {}", until.with_timezone(&zone).format("%a %Y-%m-%d %H:%M"), zone.name())?;
+        }
+        write!(f, ": {}", self.why)
+    }
+}
+
+/// Who asks for a plan, and when: which policy it stands under may depend on both.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanFor<'a> {
+    /// The moment of asking.
+    pub at: DateTime<Utc>,
+    /// The trigger that asks; `None`: a person does.
+    pub trigger: Option<&'a TriggerName>,
+}
+
+impl PlanFor<'_> {
+    /// By a person.
+    pub fn at(at: DateTime<Utc>) -> Self {
+        Self { at, trigger: None }
+    }
+}
+
+/// What is known of a request when its policy is chosen: its parameters, complete, name the targets.
+pub fn facts<'a>(runbook: &'a Runbook, system: &'a System, targets: &'a [String], asked: PlanFor<'a>) -> Facts<'a> {
+    Facts {
+        runbook: &runbook.name,
+        risk: runbook.risk,
+        system: &system.name,
+        environment: &system.environment,
+        targets,
+        at: asked.at,
+        trigger: asked.trigger,
+    }
+}
+
+/// The services and systems that the parameters of a request name.
+pub fn targets_of(runbook: &Runbook, params: &BTreeMap<String, String>) -> Vec<String> {
+    let names = |param: &&Param| matches!(param.kind, ParamKind::Service { .. } | ParamKind::System);
+    runbook.params.iter().filter(names).filter_map(|param| params.get(&param.name).cloned()).collect()
+}
+
+/// The strictest policy that applies, unless it refuses.
+fn policy_of<'a>(
+    catalog: &'a Catalog,
+    runbook: &Runbook,
+    base: &PolicyName,
+    params: &BTreeMap<String, String>,
+    system: &System,
+    asked: PlanFor<'_>,
+) -> Result<&'a Policy, PlanRefusal> {
+    let no_policy = || PlanRefusal::NoPolicy(runbook.name.clone());
+    // What a runbook names is there even when something stricter applies.
+    catalog.policies.get(base).ok_or_else(no_policy)?;
+    let targets = targets_of(runbook, params);
+    let policy = choose(catalog, base, &facts(runbook, system, &targets, asked)).ok_or_else(no_policy)?;
+    match &policy.refuse {
+        None => Ok(policy),
+        Some(why) => Err(PlanRefusal::Refused(Box::new(RefusedBy {
+            policy: policy.name.clone(),
+            why: why.clone(),
+            until: policy.refuses_until(asked.at),
+            file: policy.source.path.clone(),
+        }))),
+    }
+}
+
+/// Makes the plan of a runbook with canonical values of its parameters, as it is at the moment of asking. Missing values
+/// take their defaults.
 ///
 /// # Errors
-/// When values are missing or not accepted, when they name several systems, or when a program or script is not there.
+/// When values are missing or not accepted, when they name several systems, when the policy that it stands under at that
+/// moment refuses, or when a program or script is not there.
 pub fn plan(
     catalog: &Catalog,
     runbook: &Runbook,
     params: &BTreeMap<String, String>,
+    asked: PlanFor<'_>,
     world: &dyn World,
 ) -> Result<Plan, PlanRefusal> {
     let params = complete(catalog, runbook, params)?;
@@ -193,22 +296,10 @@ pub fn plan(
     maker.used(&runbook.source);
     let policy = match &runbook.approval {
         None => None,
-        Some(name) => {
-            let policy = catalog.policies.get(name).ok_or_else(|| PlanRefusal::NoPolicy(runbook.name.clone()))?;
+        Some(base) => {
+            let policy = policy_of(catalog, runbook, base, &params, system, asked)?;
             maker.used(&policy.source);
-            Some(PlanPolicy {
-                name: policy.name.clone(),
-                stages: policy.stages.clone(),
-                expires_ms: milliseconds(policy.expires),
-                starts_within_ms: Some(milliseconds(policy.starts_within)),
-                valid_for_ms: milliseconds(policy.valid_for),
-                relaxed: policy.relaxed.clone(),
-                exclude_author: policy.exclude_author,
-                delegating: policy.delegating,
-                needs: Vec::new(),
-                automatic: policy.automatic.clone(),
-                text: policy.text.clone(),
-            })
+            Some(frozen(policy, runbook, system)?)
         }
     };
     // What is named by a parameter comes first: it is what the asker thinks of.
@@ -242,6 +333,67 @@ pub fn plan(
         steps,
         telling: Telling::Steps,
     })
+}
+
+/// A policy as a plan of this runbook on this system freezes it.
+///
+/// # Errors
+/// When it asks whoever is accountable, and the system names nobody.
+pub fn frozen(policy: &Policy, runbook: &Runbook, system: &System) -> Result<PlanPolicy, PlanRefusal> {
+    Ok(PlanPolicy {
+        name: policy.name.clone(),
+        stages: stages(policy, runbook, system)?,
+        expires_ms: milliseconds(policy.expires),
+        starts_within_ms: Some(milliseconds(policy.starts_within)),
+        valid_for_ms: milliseconds(policy.valid_for),
+        relaxed: policy.relaxed.clone(),
+        exclude_author: policy.exclude_author,
+        delegating: policy.delegating,
+        needs: Vec::new(),
+        automatic: policy.automatic.clone(),
+        text: policy.text.clone(),
+    })
+}
+
+/// What a request is about, as far as its policy depends on it.
+#[derive(Debug, Clone)]
+pub struct About<'a> {
+    /// The system that it works on.
+    pub system: &'a System,
+    /// The services and systems that its parameters name.
+    pub targets: Vec<String>,
+    /// As one would type it.
+    pub deed: String,
+}
+
+/// What a request with these parameters is about. Missing ones take their defaults.
+///
+/// # Errors
+/// When values are missing or not accepted, or when they name several systems.
+pub fn about<'a>(
+    catalog: &'a Catalog,
+    runbook: &Runbook,
+    params: &BTreeMap<String, String>,
+) -> Result<About<'a>, PlanRefusal> {
+    let params = complete(catalog, runbook, params)?;
+    let system = system_of(catalog, runbook, &params)?;
+    Ok(About { system, targets: targets_of(runbook, &params), deed: deed(runbook, &params) })
+}
+
+/// A policy's stages for a system: whoever is accountable is named, so that the plan's bytes say who it is.
+fn stages(policy: &Policy, runbook: &Runbook, system: &System) -> Result<Vec<Stage>, PlanRefusal> {
+    let stage = |stage: &Stage| {
+        let nobody = || PlanRefusal::NobodyAccountable {
+            policy: policy.name.clone(),
+            runbook: runbook.name.clone(),
+            system: system.name.clone(),
+        };
+        let named = |subjects: &[Subject]| Subject::all_of_system(subjects, system).ok_or_else(nobody);
+        let later = |step: &Escalation| Ok(Escalation { after_ms: step.after_ms, to: named(&step.to)? });
+        let escalate = stage.escalate.iter().map(later).collect::<Result<_, PlanRefusal>>()?;
+        Ok(Stage { approvers: named(&stage.approvers)?, escalate, ..stage.clone() })
+    };
+    policy.stages.iter().map(stage).collect()
 }
 
 /// Makes the plan of the built-in question `is SERVICE running`: one step that asks the named check, or all checks of

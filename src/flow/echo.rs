@@ -158,6 +158,8 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::GroupSeen { .. }
         | Happened::GroupUnseen { .. }
         | Happened::RoomChanged { .. }
+        | Happened::KeyAdded { .. }
+        | Happened::KeyRetired { .. }
         | Happened::ClockJumped { .. } => Ok(Vec::new()),
         Happened::WasAway { room, from, to, not_done, more, unread_until } => {
             let gap = text::away::Away { from: *from, to: *to, not_done, more: *more, unread_until: *unread_until };
@@ -441,6 +443,8 @@ impl Teller<'_> {
             | Happened::AccessAuthors { .. }
             | Happened::WasAway { .. }
             | Happened::RoomChanged { .. }
+            | Happened::KeyAdded { .. }
+            | Happened::KeyRetired { .. }
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;
@@ -505,6 +509,13 @@ impl Teller<'_> {
         expires_at: DateTime<Utc>,
     ) -> Result<Option<(String, Vec<PersonId>)>, StoreError> {
         let begins = people.iter().any(|asked| asked.because == Because::Stage) || people.is_empty();
+        let events = self.app.store.list_run_events(self.run.id, self.position).await?;
+        let of_stage = |event: &&Event| match event.record.as_ref().map(|record| &record.what) {
+            Some(Happened::PeopleAsked { request: of, stage: at, .. }) => *of == request && *at == stage,
+            _ => false,
+        };
+        // Whoever is asked when the stage has begun already is told in words of their own.
+        let begins = begins && events.iter().filter(of_stage).count() <= 1;
         if stage == 0 && begins {
             return Ok(None);
         }

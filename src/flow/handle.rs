@@ -325,7 +325,8 @@ impl App {
                         let unseen = text::answer::unseen(&in_use.catalog.all_unseen(), self.steady.now());
                         commands::whoami(&in_use.catalog, person, &incoming.account) + &unseen
                     }
-                    Command::Is { .. }
+                    Command::OnCall { .. }
+                    | Command::Is { .. }
                     | Command::Run { .. }
                     | Command::Again
                     | Command::Approve { .. }

@@ -57,6 +57,22 @@ async fn expire(app: &App, request: RequestId) -> Result<(), StoreError> {
     tx.commit().await
 }
 
+/// Asks for what waits and has asked nobody yet.
+async fn ask_late(app: &App) -> Result<(), StoreError> {
+    let waiting = app.store.begin().await?.list_asking_nobody().await?;
+    for request in waiting {
+        let mut tx = app.store.begin().await?;
+        match approval::ask_late(&mut tx, &app.in_use().catalog, request).await {
+            Ok(true) => tx.commit().await?,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(error = %text::chain(&error), %request, "nobody could be asked for a request");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Tells in the room whom a request could not reach by direct message: otherwise nobody would decide.
 async fn tell_undelivered(
     app: &App,
@@ -97,6 +113,7 @@ async fn round(app: &App, me: WorkerId, rounds: u32) -> Result<Duration, StoreEr
             tracing::error!(error = %text::chain(&error), %request, "a request could not be ended");
         }
     }
+    ask_late(app).await?;
     let before = app.store.clock().now() - REACHED_WITHIN;
     for (message, direct, request) in app.store.list_undelivered(before).await? {
         if let Err(error) = tell_undelivered(app, message, &direct, request).await {

@@ -20,9 +20,11 @@ mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use chrono::{DateTime, Utc};
+
 use crate::chat::{Adapter, Limits, Long, Used};
 use crate::command;
-use crate::engine::plan::{LocalWorld, World, plan};
+use crate::engine::plan::{LocalWorld, PlanFor, World, plan};
 use crate::engine::{Secrets, SecretsSource};
 use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::{Account, RoomAddress, UserGroup};
@@ -228,7 +230,8 @@ impl App {
     }
 }
 
-/// Makes a plan of a runbook named as in a room, with arguments given by name; checked as a line of the room would be.
+/// Makes a plan of a runbook named as in a room, with arguments given by name, as it would be at a moment; checked as a line
+/// of the room would be.
 ///
 /// # Errors
 /// The sentence that the room would read.
@@ -236,11 +239,12 @@ pub fn make_plan<'a>(
     catalog: &Catalog,
     runbook: &str,
     params: impl IntoIterator<Item = (&'a str, &'a str)>,
+    at: DateTime<Utc>,
     world: &dyn World,
 ) -> Result<Sealed, String> {
     let (name, params) = command::named_run(catalog, runbook, params).map_err(|error| text::command::wrong(&error))?;
     let runbook = catalog.runbooks.get(&name).ok_or("the catalog has no such runbook")?;
-    let plan = plan(catalog, runbook, &params, world).map_err(|refusal| text::chain(&refusal))?;
+    let plan = plan(catalog, runbook, &params, PlanFor::at(at), world).map_err(|refusal| text::chain(&refusal))?;
     Sealed::seal(&plan).map_err(|error| error.to_string())
 }
 

@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use notify::Watcher;
 use tokio::sync::{mpsc, watch};
 
 use super::turn::plan_of;
 use super::{App, Countersigning};
 use crate::approval::Because;
-use crate::engine::plan::plan;
+use crate::engine::plan::{PlanFor, plan};
 use crate::metrics::beats::{Loop, beat};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
-use crate::model::id::{Digest, RequestId};
+use crate::model::id::{Digest, RequestId, TriggerName};
 use crate::model::plan::{Plan, Sealed};
 use crate::runbook::{self, Diagnostics, Loaded};
 use crate::store::{Request, StoreError};
@@ -214,7 +215,8 @@ async fn compare(app: &App, request: &Request, now: Option<Option<Digest>>) -> R
     let Some(run) = app.store.find_run(request.run).await? else { return Ok(Compared::Gone) };
     let now = match now {
         Some(now) => now,
-        None => made_now(app, &plan_of(&run)?),
+        // A plan is of the moment in which its run was made: a request to retry asks for the same plan later.
+        None => made_now(app, &plan_of(&run)?, run.created_at, run.trigger.as_ref()),
     };
     if now == Some(request.digest) || told(request, now) {
         return Ok(Compared::Same);
@@ -234,11 +236,11 @@ async fn compare(app: &App, request: &Request, now: Option<Option<Digest>>) -> R
     Ok(Compared::Told(now))
 }
 
-/// The digest of the plan that the catalog in force would make; `None`: it would make none.
-fn made_now(app: &App, asked: &Plan) -> Option<Digest> {
+/// The digest of the plan that the catalog in force would have made when it was asked for; `None`: it would make none.
+fn made_now(app: &App, asked: &Plan, at: DateTime<Utc>, trigger: Option<&TriggerName>) -> Option<Digest> {
     let in_use = app.in_use();
     let runbook = in_use.catalog.runbooks.get(&asked.runbook)?;
-    let plan = plan(&in_use.catalog, runbook, &asked.params, &app.world).ok()?;
+    let plan = plan(&in_use.catalog, runbook, &asked.params, PlanFor { at, trigger }, &app.world).ok()?;
     Some(Sealed::seal(&plan).ok()?.digest())
 }
 

@@ -20,7 +20,7 @@ use super::commands::ask::{Asking, Show};
 use super::handle::{begin_trace, is_collision};
 use super::{App, InUse};
 use crate::approval;
-use crate::engine::plan::{fill, plan, plan_check};
+use crate::engine::plan::{PlanFor, PlanRefusal, fill, plan, plan_check};
 use crate::engine::probe::Asker;
 use crate::metrics;
 use crate::metrics::beats::{Loop, beat};
@@ -511,29 +511,33 @@ impl Context<'_> {
     }
 
     /// The plan of what a trigger does about this failure.
-    fn plan(&self, trigger: &Trigger) -> Result<Plan, String> {
+    fn plan(&self, trigger: &Trigger, now: DateTime<Utc>) -> Result<Plan, NoPlan> {
         let values = BTreeMap::from([
             ("system".to_owned(), self.watched.system.to_string()),
             ("service".to_owned(), self.watched.service.to_string()),
             ("check".to_owned(), self.watched.check.to_string()),
         ]);
         let catalog = &self.in_use.catalog;
-        let runbook = catalog.runbooks.get(&trigger.run).ok_or_else(|| text::automation::no_runbook(&trigger.run))?;
+        let no_runbook = || NoPlan { why: text::automation::no_runbook(&trigger.run), until: None };
+        let runbook = catalog.runbooks.get(&trigger.run).ok_or_else(no_runbook)?;
         let mut params = BTreeMap::new();
         for (name, template) in &trigger.with {
-            params.insert(name.clone(), fill(template, &values).map_err(|refusal| text::chain(&refusal))?);
+            params.insert(name.clone(), fill(template, &values).map_err(NoPlan::from)?);
         }
-        plan(catalog, runbook, &params, &self.app.world).map_err(|refusal| text::chain(&refusal))
+        let asked = PlanFor { at: now, trigger: Some(&trigger.name) };
+        plan(catalog, runbook, &params, asked, &self.app.world).map_err(NoPlan::from)
     }
 
     async fn fire(&self, tx: &mut Tx, trigger: &Trigger, mut brake: BrakeRow) -> Result<(), StoreError> {
         let service = &self.watched.service;
         brake.again_at = None;
-        let plan = match self.plan(trigger) {
+        let plan = match self.plan(trigger, tx.now()) {
             Ok(plan) => plan,
-            Err(why) => {
+            Err(NoPlan { why, until }) => {
+                // A freeze ends by itself: then it is looked at again.
+                brake.again_at = until;
                 tx.put_brake(&brake).await?;
-                self.held(tx, trigger, Brake::NoPlan, self.in_use.secrets.redact(&why), None).await?;
+                self.held(tx, trigger, Brake::NoPlan, self.in_use.secrets.redact(&why), until).await?;
                 return Ok(());
             }
         };
@@ -583,6 +587,22 @@ impl Context<'_> {
             run: made,
         };
         self.record(tx, made, what).await
+    }
+}
+
+/// Why there is no plan, and from when on there may be one.
+struct NoPlan {
+    why: String,
+    until: Option<DateTime<Utc>>,
+}
+
+impl From<PlanRefusal> for NoPlan {
+    fn from(refusal: PlanRefusal) -> Self {
+        let until = match &refusal {
+            PlanRefusal::Refused(by) => by.until.map(|(until, _)| until),
+            _ => None,
+        };
+        Self { why: text::chain(&refusal), until }
     }
 }
 

@@ -162,6 +162,7 @@ mod tests {
                 start_by: None,
                 relaxed: Vec::new(),
                 valid_until: at(600),
+                signed: None,
             },
         )
     }
@@ -190,7 +191,7 @@ mod tests {
         };
         let names = subjects.iter().flat_map(|subject| match subject {
             Subject::Group(group) => of(group.as_str()),
-            Subject::Person(_) => Vec::new(),
+            Subject::Person(_) | Subject::Rota(_) | Subject::Accountable => Vec::new(),
         });
         names.map(PersonId::new).collect()
     }

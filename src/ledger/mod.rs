@@ -1,8 +1,8 @@
 //! The ledger: what happened, in one order, so that nobody can change it unnoticed.
 //!
 //! What lives here: the chain's arithmetic ([`chain`]), the one worker that gives events their places ([`sequencer`]), the
-//! first event ([`genesis`]), verification ([`mod@verify`], [`report`]), export ([`mod@export`]) and who could do what at a
-//! moment ([`access_at`]). What does not: the shape of
+//! first event ([`genesis`]), the keys that grants are signed with ([`keys`]), verification ([`mod@verify`], [`report`]), who
+//! did what ([`mod@segregation`]), who could do what at a moment ([`access_at`]) and export ([`mod@export`]). What does not: the shape of
 //! events (`model::event`), their SQL (`store`), and telling them to people (`flow`). Keeps I5 (one order without gaps)
 //! and I11 (any change up to the newest head that somebody else kept is found).
 
@@ -10,8 +10,10 @@ mod access;
 pub mod chain;
 pub mod export;
 pub mod genesis;
+pub mod keys;
 mod replay;
 pub mod report;
+pub mod segregation;
 pub mod sequencer;
 pub mod verify;
 
@@ -19,6 +21,7 @@ pub use access::access_at;
 pub use export::export;
 pub use genesis::{Genesis, Trial, begun, open};
 pub use report::{Finding, Head, HeadError, Report, parse_head};
+pub use segregation::{Segregation, segregation};
 pub use verify::verify;
 
 use crate::model::id::EventId;

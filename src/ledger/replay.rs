@@ -27,9 +27,10 @@ use crate::model::plan::{Plan, PlanStep, Sealed};
 use crate::model::policy::Relaxed;
 use crate::model::request::{Answer, Decision, GrantState, Proof};
 use crate::model::run::{AttemptState, Outcome, Verdict};
+use crate::model::signature::{Basis, Counted, PublicKey, Signed, SignedDecision, evidence, trigger_rule};
 use crate::store::{
     AccessCheck, AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, DecisionCheck, FiringCheck,
-    GrantCheck, IncidentCheck, RequestCheck, RunCheck,
+    GrantCheck, IncidentCheck, KeyCheck, RequestCheck, RunCheck,
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
@@ -60,6 +61,9 @@ const STATELESS: [&str; 20] = [
 const OF_AUTOMATION: [&str; 5] =
     ["trigger_fired", "trigger_held", "trigger_released", "automation_paused", "automation_resumed"];
 
+/// Kinds that tell of keys, and of no other row.
+const OF_KEYS: [&str; 2] = ["key_added", "key_retired"];
+
 /// How many characters of a value a finding shows.
 const SHOWN: usize = 80;
 
@@ -73,6 +77,10 @@ pub(super) struct Replay {
     runs: BTreeMap<RunId, RunFacts>,
     requests: BTreeMap<RequestId, RequestFacts>,
     grants: BTreeMap<GrantId, GrantFacts>,
+    /// The ledger's own name, which every signature names.
+    ledger: Option<String>,
+    /// Keys that grants are signed with.
+    keys: BTreeMap<PublicKey, KeyFacts>,
     attempts: BTreeMap<AttemptKey, AttemptFacts>,
     /// By request, stage, person, and the line that gave it.
     decisions: BTreeMap<(RequestId, u32, PersonId, Option<i64>), DecisionFacts>,
@@ -88,6 +96,8 @@ pub(super) struct Replay {
     firings: BTreeMap<(String, String), Vec<FiringFacts>>,
     /// The last erased event that told of brakes, firings or the pause.
     blind_automation: Option<u64>,
+    /// Whether an event was erased that told of a key.
+    blind_keys: bool,
     /// Runs of which an event was erased, with the last one. Nothing said before it is known to be the last word.
     blind: BTreeMap<RunId, u64>,
     /// The same of incidents.
@@ -194,6 +204,18 @@ struct GrantFacts {
     digest: Digest,
     valid_until: DateTime<Utc>,
     start_by: Option<DateTime<Utc>>,
+    signed: Option<Signed>,
+}
+
+/// A key's life.
+#[derive(Debug)]
+struct KeyFacts {
+    /// The event that told of it last.
+    at: At,
+    when: DateTime<Utc>,
+    host: String,
+    by: String,
+    retired: Option<(DateTime<Utc>, String, String)>,
 }
 
 #[derive(Debug)]
@@ -321,7 +343,9 @@ fn hex(bytes: &[u8]) -> String {
 fn could_decide(stage: &Stage, person: &PersonId) -> bool {
     stage.approvers.iter().any(|subject| match subject {
         Subject::Person(named) => named == person,
-        Subject::Group(_) => true,
+        Subject::Group(_) | Subject::Rota(_) => true,
+        // A plan names the person in its place.
+        Subject::Accountable => false,
     })
 }
 
@@ -438,6 +462,10 @@ impl Replay {
             self.blind_access = Some(self.turn);
             return;
         }
+        if OF_KEYS.contains(&row.kind.as_str()) {
+            self.blind_keys = true;
+            return;
+        }
         match (row.scope.run, row.scope.incident) {
             (Some(run), _) => {
                 self.blind.insert(run, self.turn);
@@ -473,7 +501,10 @@ impl Replay {
         let turn = self.turn;
         let plain = |by: Option<PersonId>, step, why| Evidence { at, turn, by: by.map(|by| by.to_string()), step, why };
         match what {
-            Happened::LedgerCreated { .. } => self.automation = Some(AutomationFacts { at, turn, paused: None }),
+            Happened::LedgerCreated { trial: _, ledger } => {
+                self.ledger.get_or_insert(ledger);
+                self.automation = Some(AutomationFacts { at, turn, paused: None });
+            }
             Happened::AutomationPaused { by, reason } => {
                 self.automation = Some(AutomationFacts { at, turn, paused: Some((by, when, reason)) });
             }
@@ -696,12 +727,29 @@ impl Replay {
                 valid_until,
                 start_by,
                 relaxed: _,
+                signed,
             } => {
                 for why in self.wrong_with_grant(request, run, digest, &by, automatic.as_ref(), when) {
                     findings.push(Finding::Grant { request, at, why });
                 }
-                self.grants.insert(grant, GrantFacts { at, when, run, request, digest, valid_until, start_by });
+                let facts = GrantFacts { at, when, run, request, digest, valid_until, start_by, signed };
+                for why in self.wrong_with_signature(grant, &facts, &by, automatic.as_ref()) {
+                    findings.push(Finding::Grant { request, at, why });
+                }
+                self.grants.insert(grant, facts);
             }
+            Happened::KeyAdded { key, host, by } => {
+                // What is there already stays as it was told first.
+                self.keys.entry(key).or_insert(KeyFacts { at, when, host, by, retired: None });
+            }
+            Happened::KeyRetired { key, at: from, by, why } => match self.keys.get_mut(&key) {
+                Some(facts) => {
+                    facts.at = at;
+                    facts.retired.get_or_insert((from, by, why));
+                }
+                None if self.blind_keys => self.not_compared += 1,
+                None => findings.push(Finding::Untold { row: key_name(key), kind: Some("key_added") }),
+            },
             Happened::RequestDenied { request, code: _, run, by, why } => {
                 self.request_ended(request, plain(Some(by.clone()), None, why.clone()));
                 self.evidence(run, "denied", plain(Some(by), None, why));
@@ -724,7 +772,7 @@ impl Replay {
                 }
                 self.evidence(run, "withdrawn", plain(Some(by), None, None));
             }
-            Happened::AttemptStarted { run, step, number, digest, grant } => {
+            Happened::AttemptStarted { run, step, number, digest, grant, executor: _ } => {
                 let key = AttemptKey { run, step, number };
                 if let Some(why) = self.wrong_with_start(key, digest, grant, when) {
                     findings.push(Finding::Attempt { row: attempt_name(key), at, why });
@@ -877,6 +925,85 @@ impl Replay {
                 let missing = tally.missing();
                 let people = if missing == 1 { "1 more person".to_owned() } else { format!("{missing} more people") };
                 wrong.push(format!("stage {} of its policy still waited for {people}", u64::from(stage) + 1));
+            }
+        }
+        wrong
+    }
+
+    /// What is wrong with a grant's signature, by the keys and decisions before it.
+    fn wrong_with_signature(
+        &mut self,
+        grant: GrantId,
+        facts: &GrantFacts,
+        by: &[PersonId],
+        automatic: Option<&TriggerName>,
+    ) -> Vec<String> {
+        let Some(signed) = &facts.signed else {
+            // Given before grants were signed.
+            let without = "it bears no signature, and grants were signed by then".to_owned();
+            return if self.keys.is_empty() { Vec::new() } else { vec![without] };
+        };
+        let key = signed.key.short();
+        let mut wrong = Vec::new();
+        match self.keys.get(&signed.key) {
+            None if self.blind_keys => self.not_compared += 1,
+            None => wrong.push(format!("it is signed by the key {key}, which was not known by then")),
+            Some(KeyFacts { retired: Some(_), .. }) => {
+                wrong.push(format!("it is signed by the key {key}, which was retired before"));
+            }
+            Some(_) => {}
+        }
+        let statement = match signed.verify() {
+            Ok(statement) => statement,
+            Err(error) => {
+                wrong.push(error.to_string());
+                return wrong;
+            }
+        };
+        let same = [
+            ("ledger", self.ledger.as_ref() == Some(&statement.ledger)),
+            ("number", statement.grant == grant),
+            ("request", statement.request == facts.request),
+            ("run", statement.run == facts.run),
+            ("plan", statement.digest == facts.digest),
+            ("time", statement.granted_at == facts.when),
+            ("latest start", Some(statement.start_by) == facts.start_by),
+            ("end", statement.valid_until == facts.valid_until),
+        ];
+        let others = same.into_iter().filter(|(_, same)| !same);
+        wrong.extend(others.map(|(what, _)| format!("its signature is for another {what}")));
+        match statement.basis {
+            Basis::Rule { rule } => {
+                if automatic.is_none_or(|trigger| rule != trigger_rule(trigger)) {
+                    wrong.push(format!("its signature is for the rule `{rule}`, which is not why it was granted"));
+                }
+            }
+            Basis::Decisions { counted, evidence: signed_for } => {
+                let named: BTreeSet<&PersonId> = counted.iter().map(|counted| &counted.person).collect();
+                if automatic.is_some() || named != by.iter().collect() {
+                    wrong.push("its signature names others than those who agreed".to_owned());
+                }
+                let found = counted.iter().map(|counted| {
+                    let Counted { stage, person, line } = counted.clone();
+                    let told = self.decisions.get(&(facts.request, stage, person.clone(), Some(line.0)))?;
+                    Some(SignedDecision {
+                        request: facts.request,
+                        stage,
+                        person,
+                        on_behalf_of: told.on_behalf_of.clone(),
+                        account: told.account.clone(),
+                        answer: told.answer,
+                        proof: told.proof.clone(),
+                        at: told.when,
+                        line,
+                    })
+                });
+                match found.collect::<Option<Vec<SignedDecision>>>() {
+                    Some(found) if evidence(&found) == signed_for => {}
+                    // An erased decision cannot be hashed any more.
+                    _ if self.blind.contains_key(&facts.run) => self.not_compared += 1,
+                    _ => wrong.push("the decisions are not those that it was signed for".to_owned()),
+                }
             }
         }
         wrong
@@ -1179,6 +1306,13 @@ impl Replay {
                 row.same("granted_at", Some(moment(table.granted_at)), Some(moment(facts.when)), at);
                 row.same("expires_at", Some(moment(table.expires_at)), Some(moment(facts.valid_until)), at);
                 row.same("start_by", table.start_by.map(moment), facts.start_by.map(moment), at);
+                let (key, text, signature) = facts.signed.map_or((None, None, None), |signed| {
+                    (Some(signed.key.to_string()), Some(signed.statement), Some(signed.signature.to_string()))
+                });
+                row.same("signed_by", table.signed_by.as_deref().map(hex), key, at);
+                let statement = table.statement.as_deref().map(|text| String::from_utf8_lossy(text).into_owned());
+                row.same("statement", statement, text, at);
+                row.same("signature", table.signature.as_deref().map(hex), signature, at);
             }
         }
         self.not_compared += row.not_compared;
@@ -1280,6 +1414,33 @@ impl Replay {
                 };
                 row.same("taken_back_at", table.taken_back_at.map(moment), back_when, back_at);
                 row.same("taken_back_line", table.taken_back_line.map(|line| line.to_string()), back_line, back_at);
+            }
+        }
+        self.not_compared += row.not_compared;
+    }
+
+    /// Compares a signing key.
+    pub(super) fn key(&mut self, table: KeyCheck, findings: &mut Findings) {
+        self.rows += 1;
+        let key = PublicKey::from_slice(&table.public);
+        let name = key.map_or_else(|| format!("key/{}", hex(&table.public)), key_name);
+        let facts = key.and_then(|key| self.keys.remove(&key));
+        // Whatever is not told may stand in an erased event.
+        let blind = self.blind_keys.then_some(u64::MAX);
+        let mut row = Row { name, state: String::new(), version: 0, at: None, blind, not_compared: 0, findings };
+        match facts {
+            None => row.untold(Some("key_added")),
+            Some(facts) => {
+                let at = facts.at;
+                row.same("host", Some(table.host), Some(facts.host), at);
+                row.same("added_at", Some(moment(table.added_at)), Some(moment(facts.when)), at);
+                row.same("added_by", Some(table.added_by), Some(facts.by), at);
+                let (from, by, why) = facts
+                    .retired
+                    .map_or((None, None, None), |(from, by, why)| (Some(moment(from)), Some(by), Some(why)));
+                row.same_since(0, "retired_at", table.retired_at.map(moment), from, at);
+                row.same_since(0, "retired_by", table.retired_by, by, at);
+                row.same_since(0, "retired_why", table.retired_why, why, at);
             }
         }
         self.not_compared += row.not_compared;
@@ -1396,6 +1557,7 @@ impl Replay {
         missing.extend(self.requests.iter().map(|(id, facts)| (request_name(*id), facts.at)));
         missing.extend(self.grants.iter().map(|(id, facts)| (grant_name(*id), facts.at)));
         missing.extend(self.attempts.iter().map(|(key, facts)| (attempt_name(*key), facts.at)));
+        missing.extend(self.keys.iter().map(|(key, facts)| (key_name(*key), facts.at)));
         let decided = self.decisions.iter();
         missing.extend(
             decided.map(|((id, stage, by, _), facts)| (decision_name(*id, i64::from(*stage), by.as_str()), facts.at)),
@@ -1450,6 +1612,10 @@ fn grant_name(grant: GrantId) -> String {
     format!("grant/{grant}")
 }
 
+fn key_name(key: PublicKey) -> String {
+    format!("key/{}", key.short())
+}
+
 fn attempt_name(key: AttemptKey) -> String {
     format!("attempt/{}/{}/{}", key.run, key.step, key.number)
 }
@@ -1458,6 +1624,29 @@ fn attempt_name(key: AttemptKey) -> String {
 mod tests {
     use super::*;
     use crate::model::id::GroupName;
+
+    /// A grant of a release that did not sign is sound in a ledger without keys, and is not where keys are.
+    #[test]
+    fn i11_a_grant_without_a_signature_is_one_of_before_there_were_keys() {
+        let at = At { position: None, event: crate::model::id::EventId(1) };
+        let when = DateTime::UNIX_EPOCH;
+        let facts = GrantFacts {
+            at,
+            when,
+            run: RunId(1),
+            request: RequestId(1),
+            digest: Digest([0; 32]),
+            valid_until: when,
+            start_by: None,
+            signed: None,
+        };
+        let mut replay = Replay::default();
+        assert!(replay.wrong_with_signature(GrantId(1), &facts, &[], None).is_empty());
+        let key = KeyFacts { at, when, host: String::new(), by: String::new(), retired: None };
+        replay.keys.insert(PublicKey([0; 32]), key);
+        let wrong = replay.wrong_with_signature(GrantId(1), &facts, &[], None);
+        assert_eq!(wrong, ["it bears no signature, and grants were signed by then"]);
+    }
 
     #[test]
     fn values_are_quoted_escaped_and_cut() {

@@ -270,6 +270,7 @@ impl Walk {
             after = last.id;
             page.iter().for_each(|row| replay.grant(row, findings));
         }
+        snapshot.list_keys().await?.into_iter().for_each(|row| replay.key(row, findings));
         let mut after = (i64::MIN, i32::MIN, i32::MIN);
         loop {
             let page = snapshot.list_attempts(after).await?;

@@ -16,8 +16,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::catalog::{Catalog, ParamKind, Policy, Runbook, StepAction, Subject, System};
 use super::chat::{Account, RoomAddress, UserGroup};
+use super::choice::Risk;
 use super::group::Kept;
-use super::id::{Digest, GroupName, PersonId, PolicyName, RoomName, RunbookName, SystemName};
+use super::id::{Digest, GroupName, PersonId, PolicyName, RoomName, RotaName, RunbookName, SystemName};
 
 mod diff;
 mod gain;
@@ -32,7 +33,7 @@ pub use diff::{Change, Effect, What, diff};
 pub use gain::gainers;
 pub use meet::in_force;
 pub use state::{VersionEvent, VersionState};
-pub use then::{RunbookThen, Seen, StageThen, SystemThen, Then};
+pub use then::{PolicyThen, RunbookThen, Seen, StageThen, SystemThen, Then};
 
 /// What the fingerprint's input begins with.
 const DOMAIN: &[u8] = b"countersign/access/v1\n";
@@ -46,6 +47,9 @@ pub struct Access {
     pub people: BTreeMap<PersonId, BTreeSet<Account>>,
     /// Groups.
     pub groups: BTreeMap<GroupName, Members>,
+    /// Everybody of each rota, whoever's turn it is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rotas: BTreeMap<RotaName, BTreeSet<PersonId>>,
     /// Policies.
     pub policies: BTreeMap<PolicyName, Rule>,
     /// What each runbook needs.
@@ -107,6 +111,9 @@ pub struct Needs {
     /// Whether it names none and does more than ask checks: that it changes nothing is its author's word.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_its_word: bool,
+    /// How much can go wrong, as its author says: policies go by it.
+    #[serde(default)]
+    pub risk: Risk,
     /// The systems that it names.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub systems: BTreeSet<SystemName>,
@@ -119,6 +126,9 @@ pub struct SystemAccess {
     pub environment: String,
     /// Its room.
     pub room: RoomName,
+    /// Who answers for it: whom policies mean by `accountable`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accountable: Option<PersonId>,
     /// Who has each right; one that nobody has is not there.
     pub rights: BTreeMap<Right, BTreeSet<Subject>>,
 }
@@ -205,12 +215,18 @@ impl Access {
         let systems = catalog.systems.values().map(|system| {
             let rights = Right::ALL.into_iter().map(|right| (right, set(right.of(system))));
             let rights = rights.filter(|(_, who)| !who.is_empty()).collect();
-            let access = SystemAccess { environment: system.environment.clone(), room: system.room.clone(), rights };
+            let access = SystemAccess {
+                environment: system.environment.clone(),
+                room: system.room.clone(),
+                accountable: system.accountable.clone(),
+                rights,
+            };
             (system.name.clone(), access)
         });
         Self {
             people: people.collect(),
             groups: groups.collect(),
+            rotas: catalog.rotas.iter().map(|(name, it)| (name.clone(), it.everybody().cloned().collect())).collect(),
             policies: catalog
                 .policies
                 .iter()
@@ -251,6 +267,11 @@ impl Access {
                     }
                     None => {}
                 },
+                Subject::Rota(name) => holders.extend(self.rotas.get(name).into_iter().flatten().filter_map(person)),
+                // On whichever system: who it is on one of them is the plan's to say.
+                Subject::Accountable => {
+                    holders.extend(self.systems.values().filter_map(|it| it.accountable.as_ref().and_then(person)));
+                }
             }
         }
         holders
@@ -303,6 +324,7 @@ impl Needs {
         });
         Self {
             approval: runbook.approval.clone(),
+            risk: runbook.risk,
             on_its_word: runbook.approval.is_none() && runbook.steps.iter().any(|step| acts(&step.action)),
             systems: runbook.system.iter().cloned().chain(of_param).collect(),
         }

@@ -8,13 +8,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::chat::{Account, RoomAddress};
+use super::choice::{Risk, When};
 use super::event::Health;
 use super::group::Group;
 use super::id::{
-    CheckName, Digest, GroupName, PersonId, PolicyName, RoomName, RunbookName, SecretName, ServiceName, SystemName,
-    TriggerName,
+    CheckName, Digest, GroupName, PersonId, PolicyName, RoomName, RotaName, RunbookName, SecretName, ServiceName,
+    SystemName, TriggerName,
 };
 use super::incident_room::RoomWish;
+use super::rota::Rota;
 
 pub use super::policy::Stage;
 use super::policy::{Delegating, Relaxed};
@@ -36,6 +38,8 @@ pub struct Catalog {
     pub people: BTreeMap<PersonId, Person>,
     /// Groups by name.
     pub groups: BTreeMap<GroupName, Group>,
+    /// Rotas by name.
+    pub rotas: BTreeMap<RotaName, Rota>,
     /// Rooms by name.
     pub rooms: BTreeMap<RoomName, Room>,
     /// Secrets by name: where their values come from, never the values.
@@ -77,6 +81,8 @@ pub struct System {
     pub environment: String,
     /// The room where it is talked about.
     pub room: RoomName,
+    /// The person who answers for it: whom policies mean by `accountable`.
+    pub accountable: Option<PersonId>,
     /// Who may ask for runbooks on it.
     pub may_run: Vec<Subject>,
     /// Who may look at it without running anything.
@@ -271,6 +277,8 @@ pub struct Runbook {
     pub params: Vec<Param>,
     /// The system it works on when no parameter names one.
     pub system: Option<SystemName>,
+    /// How much can go wrong when it runs.
+    pub risk: Risk,
     /// Who must agree; present whenever a step is privileged.
     pub approval: Option<PolicyName>,
     /// Who made its last change, as its file says.
@@ -466,7 +474,11 @@ pub struct Policy {
     pub name: PolicyName,
     /// In words.
     pub title: String,
-    /// Its ordered parts; at least one.
+    /// When it applies to runbooks that do not name it; `None`: never.
+    pub when: Option<When>,
+    /// Why it refuses whatever it applies to; `None`: it asks its stages.
+    pub refuse: Option<String>,
+    /// Its ordered parts; at least one, and none if it refuses.
     pub stages: Vec<Stage>,
     /// How long a request waits.
     pub expires: Duration,
@@ -594,13 +606,46 @@ impl Default for Brakes {
     }
 }
 
-/// A person or a group in a list of rights: `person:boss` or `group:managers`.
+/// Who, in a list of rights: `person:boss`, `group:managers`, `rota:ops-primary` or, in a policy, `accountable`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// One person.
     Person(PersonId),
     /// Everybody in a group.
     Group(GroupName),
+    /// Everybody of a rota, whoever's turn it is: turns say who is asked first, not who may.
+    Rota(RotaName),
+    /// Whoever answers for the system that a plan works on. Only in a catalog's policies: a plan names the person.
+    Accountable,
+}
+
+impl Subject {
+    /// Who is meant when a plan works on this system; `None`: the system names nobody who is accountable.
+    pub fn of_system(&self, system: &System) -> Option<Self> {
+        match self {
+            Self::Accountable => system.accountable.clone().map(Self::Person),
+            Self::Person(_) | Self::Group(_) | Self::Rota(_) => Some(self.clone()),
+        }
+    }
+
+    /// The same for a list, each once, in order; `None` if one of them means nobody there.
+    pub fn all_of_system(subjects: &[Self], system: &System) -> Option<Vec<Self>> {
+        let mut all = Vec::new();
+        for subject in subjects {
+            let subject = subject.of_system(system)?;
+            if !all.contains(&subject) {
+                all.push(subject);
+            }
+        }
+        Some(all)
+    }
+}
+
+impl Policy {
+    /// Everybody whom it names.
+    pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.stages.iter().flat_map(Stage::subjects)
+    }
 }
 
 impl std::fmt::Display for Subject {
@@ -608,6 +653,8 @@ impl std::fmt::Display for Subject {
         match self {
             Self::Person(person) => write!(f, "person:{person}"),
             Self::Group(group) => write!(f, "group:{group}"),
+            Self::Rota(rota) => write!(f, "rota:{rota}"),
+            Self::Accountable => f.write_str("accountable"),
         }
     }
 }
@@ -618,7 +665,9 @@ impl std::str::FromStr for Subject {
         match text.split_once(':') {
             Some(("person", name)) if !name.is_empty() => Ok(Self::Person(PersonId::new(name))),
             Some(("group", name)) if !name.is_empty() => Ok(Self::Group(GroupName::new(name))),
-            _ => Err(format!("`{text}` is neither person:NAME nor group:NAME")),
+            Some(("rota", name)) if !name.is_empty() => Ok(Self::Rota(RotaName::new(name))),
+            None if text == "accountable" => Ok(Self::Accountable),
+            _ => Err(format!("`{text}` is none of person:NAME, group:NAME, rota:NAME and accountable")),
         }
     }
 }
@@ -750,6 +799,9 @@ impl Catalog {
         subjects.iter().any(|subject| match subject {
             Subject::Person(named) => named == person,
             Subject::Group(group) => self.groups.get(group).is_some_and(|group| group.members.contains(person)),
+            Subject::Rota(rota) => self.rotas.get(rota).is_some_and(|rota| rota.everybody().any(|it| it == person)),
+            // Whose system: a plan has put the person in its place.
+            Subject::Accountable => false,
         })
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, ParamKind, System};
 use super::code::Code;
-use super::id::{CheckName, IncidentId, RunId, RunbookName, ServiceName, SystemName, TriggerName};
+use super::id::{CheckName, IncidentId, RotaName, RunId, RunbookName, ServiceName, SystemName, TriggerName};
 
 pub use super::run::Verdict;
 
@@ -30,6 +30,16 @@ pub enum Parsed {
     Wrong(ParseError),
 }
 
+/// For what somebody is on call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCallFor {
+    /// A rota.
+    Rota(RotaName),
+    /// A system: the rotas that have to do with it.
+    System(SystemName),
+}
+
 /// One command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,6 +53,11 @@ pub enum Command {
     },
     /// Who does the bot think that I am.
     WhoAmI,
+    /// Who is on call.
+    OnCall {
+        /// For what; `None` is the systems that are talked about here.
+        of: Option<OnCallFor>,
+    },
     /// Ask a service's checks.
     Is {
         /// Which service.
@@ -259,7 +274,7 @@ pub enum ParseError {
         /// Greatest number of bytes.
         max: usize,
     },
-    /// Two runbooks say this line.
+    /// The line can mean two things.
     Ambiguous {
         /// The whole line.
         at: Span,
@@ -432,6 +447,17 @@ pub enum ParseError {
         /// All of them, or those that it can mean.
         known: Vec<TriggerName>,
     },
+    /// `who is on call for` something that is no rota, system or service.
+    UnknownOnCall {
+        /// The name.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// The nearest.
+        did_you_mean: Option<String>,
+        /// The rotas and systems that it can be.
+        known: Vec<String>,
+    },
     /// Something that stands where an incident's number should.
     NotAnIncident {
         /// It.
@@ -475,6 +501,7 @@ impl ParseError {
             | Self::NotACode { at, .. }
             | Self::NotARun { at, .. }
             | Self::UnknownTrigger { at, .. }
+            | Self::UnknownOnCall { at, .. }
             | Self::NotAnIncident { at, .. }
             | Self::Usage { at, .. } => at,
         }

@@ -22,6 +22,7 @@ use super::incident_room::RoomDeed;
 use super::policy::Relaxed;
 use super::request::{Answer, Proof};
 use super::run::{Outcome, Verdict};
+use super::signature::{PublicKey, Signed};
 
 /// The version of bodies that this binary writes.
 pub const EVENT_SCHEMA: i16 = 1;
@@ -306,6 +307,29 @@ pub enum Happened {
         /// Rules of separation that its policy gives up and without which it would not have been granted.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         relaxed: Vec<Relaxed>,
+        /// What was signed; `None` before grants were signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<Signed>,
+    },
+    /// A key signs grants from now on.
+    KeyAdded {
+        /// Its public half.
+        key: PublicKey,
+        /// The host of the process that made it.
+        host: String,
+        /// Who made it, as they said: nothing proves it.
+        by: String,
+    },
+    /// A key signs nothing any more. What it signed before stays signed.
+    KeyRetired {
+        /// Its public half.
+        key: PublicKey,
+        /// From when on nothing counts that it signs.
+        at: DateTime<Utc>,
+        /// Who retired it, as they said: nothing proves it.
+        by: String,
+        /// Why.
+        why: String,
     },
     /// A request was denied.
     RequestDenied {
@@ -400,6 +424,9 @@ pub enum Happened {
         digest: Digest,
         /// The grant under which; `None` for a step that only reads.
         grant: Option<GrantId>,
+        /// What executes it; `None` before that was recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        executor: Option<Executor>,
     },
     /// An attempt was seen to end.
     AttemptEnded {
@@ -958,8 +985,20 @@ impl Happened {
             Self::WasAway { .. } => "was_away",
             Self::RoomChanged { .. } => "room_changed",
             Self::ClockJumped { .. } => "clock_jumped",
+            Self::KeyAdded { .. } => "key_added",
+            Self::KeyRetired { .. } => "key_retired",
         }
     }
+}
+
+/// What executes an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Executor {
+    /// The process, by its number among the workers.
+    pub worker: i64,
+    /// Its host.
+    pub host: String,
 }
 
 /// Somebody who could not be invited.

@@ -168,7 +168,7 @@ impl Catalog {
     /// Whether who is among the subjects is for a platform to say.
     pub fn is_kept_elsewhere(&self, subjects: &[Subject]) -> bool {
         subjects.iter().any(|subject| match subject {
-            Subject::Person(_) => false,
+            Subject::Person(_) | Subject::Rota(_) | Subject::Accountable => false,
             Subject::Group(name) => {
                 self.groups.get(name).is_some_and(|group| matches!(group.kept, Kept::Platform { .. }))
             }
@@ -180,7 +180,7 @@ impl Catalog {
         let named: BTreeSet<&GroupName> = subjects
             .into_iter()
             .filter_map(|subject| match subject {
-                Subject::Person(_) => None,
+                Subject::Person(_) | Subject::Rota(_) | Subject::Accountable => None,
                 Subject::Group(name) => Some(name),
             })
             .collect();

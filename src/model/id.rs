@@ -39,6 +39,8 @@ names! {
     PersonId,
     /// A group of people.
     GroupName,
+    /// A rota: people who take turns at being on call.
+    RotaName,
     /// A system: what an environment and a room belong to.
     SystemName,
     /// A service of a system.

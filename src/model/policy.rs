@@ -56,6 +56,11 @@ impl Stage {
         }
     }
 
+    /// Everybody whom it names, at once or after a while.
+    pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.approvers.iter().chain(self.escalate.iter().flat_map(|step| &step.to))
+    }
+
     /// How long it waits from its beginning, if it says so itself.
     pub fn expires(&self) -> Option<Duration> {
         self.expires_ms.map(Duration::from_millis)

@@ -104,7 +104,7 @@ pub fn load(root: &Path) -> Result<Loaded, Diagnostics> {
     Ok(Loaded { catalog: checked.catalog, fingerprint: Digest(hash.finalize().into()), files: paths })
 }
 
-const ALL_KINDS: [Kind; 9] = [
+const ALL_KINDS: [Kind; 10] = [
     Kind::System,
     Kind::Service,
     Kind::Runbook,
@@ -112,6 +112,7 @@ const ALL_KINDS: [Kind; 9] = [
     Kind::Policy,
     Kind::Person,
     Kind::Group,
+    Kind::Rota,
     Kind::Room,
     Kind::Secret,
 ];
@@ -143,13 +144,14 @@ enum FileKind {
 }
 
 /// The keys that name a kind.
-const KINDS: [(&str, FileKind); 9] = [
+const KINDS: [(&str, FileKind); 10] = [
     ("runbook", FileKind::Runbook),
     ("system", FileKind::System),
     ("trigger", FileKind::Trigger),
     ("policy", FileKind::Policy),
     ("people", FileKind::People),
     ("groups", FileKind::People),
+    ("rotas", FileKind::People),
     ("access", FileKind::People),
     ("rooms", FileKind::Rooms),
     ("secrets", FileKind::Secrets),
@@ -163,7 +165,7 @@ impl FileKind {
             Self::Runbook => &[Kind::Runbook],
             Self::Trigger => &[Kind::Trigger],
             Self::Policy => &[Kind::Policy],
-            Self::People => &[Kind::Person, Kind::Group],
+            Self::People => &[Kind::Person, Kind::Group, Kind::Rota],
             Self::Rooms => &[Kind::Room],
             Self::Secrets => &[Kind::Secret],
         }
@@ -183,7 +185,8 @@ impl FileKind {
     }
 }
 
-/// The kind that the top keys name. In a runbook `system` is an ordinary key; people, groups and who countersigns may share a file.
+/// The kind that the top keys name. In a runbook `system` is an ordinary key; people, groups, rotas and who countersigns may
+/// share a file.
 fn kind_of(keys: &[At<String>]) -> Result<FileKind, Problem> {
     let named: Vec<(&At<String>, FileKind)> = keys
         .iter()

@@ -76,6 +76,7 @@ impl Unread {
                 (FileKind::Rooms, _) => self.names(file, Kind::Room, Some(value)),
                 (FileKind::Secrets, _) => self.names(file, Kind::Secret, Some(value)),
                 (FileKind::People, "people") => self.names(file, Kind::Person, Some(value)),
+                (FileKind::People, "rotas") => self.names(file, Kind::Rota, Some(value)),
                 (FileKind::People, "groups") => self.names(file, Kind::Group, Some(value)),
                 // It names things and declares none.
                 (FileKind::People, _) => {}

@@ -28,7 +28,7 @@ pub(super) enum Document {
     Trigger(Trigger),
     /// `policy:`
     Policy(Policy),
-    /// `people:`, `groups:` and `access:`
+    /// `people:`, `groups:`, `rotas:` and `access:`
     People(People),
     /// `rooms:`
     Rooms(Rooms),
@@ -59,7 +59,7 @@ macro_rules! raw {
 raw! {
     /// A system.
     System {
-        system: Word, title: Word, environment: Word, room: Word,
+        system: Word, title: Word, environment: Word, room: Word, accountable: Word,
         may_run: Words, may_see: Words, may_unstick: Words, may_resolve: Words, may_pause: Words,
         incident_channel: Option<At<IncidentChannel>>,
         services: Option<At<Pairs<Service>>>,
@@ -83,7 +83,7 @@ raw! {
     /// A runbook.
     Runbook {
         runbook: Word, title: Word, why: Word, say: Words, params: Option<Pairs<Param>>,
-        approval: Word, author: Word, system: Word, steps: Option<At<Vec<At<Step>>>>,
+        risk: Word, approval: Word, author: Word, system: Word, steps: Option<At<Vec<At<Step>>>>,
     }
     /// A parameter: which keys belong to which type is checked later.
     Param {
@@ -107,7 +107,15 @@ raw! {
     Policy {
         policy: Word, title: Word, stages: Option<At<Vec<At<Stage>>>>, expires: Word, starts_within: Word,
         valid_for: Word, automatic: Words, exclude: Words, relax: Words, may_delegate: Option<At<bool>>,
+        when: Option<At<When>>, refuse: Word,
     }
+    /// When a policy applies to runbooks that do not name it.
+    When {
+        runbooks: Words, risk: Words, environments: Words, targets: Words,
+        during: Option<At<Vec<At<Window>>>>, outside: Option<At<Vec<At<Window>>>>,
+    }
+    /// A time that comes once or every week.
+    Window { days: Words, from: Word, until: Word, zone: Word }
     /// A stage of a policy.
     Stage {
         approvers: Words, quorum: Option<At<u32>>, denials: Option<At<u32>>, reason: Word, step_up: Option<At<bool>>,
@@ -128,8 +136,18 @@ raw! {
     AtMost { runs: Option<At<u64>>, per: Word }
     /// So many changes in a window.
     Flapping { changes: Option<At<u64>>, per: Word }
-    /// People and groups.
-    People { people: Option<At<Pairs<Person>>>, groups: Option<At<Pairs<At<Members>>>>, access: Option<At<Access>> }
+    /// People, groups, rotas and who countersigns.
+    People {
+        people: Option<At<Pairs<Person>>>, groups: Option<At<Pairs<At<Members>>>>, rotas: Option<At<Pairs<Rota>>>,
+        access: Option<At<Access>>,
+    }
+    /// A rota.
+    Rota {
+        members: Words, stand_ins: Words, turns: Word, from: Word, at: Word, zone: Word,
+        overrides: Option<At<Vec<At<Override>>>>,
+    }
+    /// Somebody stands in.
+    Override { person: Word, from: Word, until: Word, zone: Word }
     /// Who countersigns.
     Access { countersigned_by: Words, room: Word, changed_by: Words }
     /// A group that a chat platform keeps.

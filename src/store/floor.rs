@@ -240,6 +240,16 @@ impl Observer {
         Ok((after - before) as f64 / codes.len().max(1) as f64)
     }
 
+    /// Marks every request that waits as posted, as a sender does once the whole of it was sent.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn post_all(&mut self) -> Result<()> {
+        let post = "update request set posted_at = asked_at where state = 'pending' and posted_at is null";
+        sqlx::query(post).execute(&mut self.connection).await?;
+        Ok(())
+    }
+
     /// How many events have a place in the chain, and how many wait for one.
     ///
     /// # Errors

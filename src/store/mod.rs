@@ -16,6 +16,7 @@ mod history;
 mod hub;
 mod incident;
 mod incident_room;
+mod keys;
 mod lease;
 mod ledger;
 mod look;
@@ -45,6 +46,7 @@ pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
 pub use incident::{CheckKnown, Held, NewIncident};
 pub use incident_room::{IncidentPlace, RoomNote, SUMMARY, incident_subject};
+pub use keys::{KeyRow, Keyring, RetiredKey};
 pub use lease::{Lease, WorkerId, WorkerRow};
 pub use ledger::{ChainHead, ChainRow, Chained};
 pub use look::{
@@ -54,12 +56,14 @@ pub use look::{
 pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
 pub use plain::PlainLine;
 pub(crate) use rows::subject;
-pub use rows::{Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
+pub use rows::{
+    Attempt, AttemptKey, Inconsistent, KeyKnown, Request, Run, StoredDecision, StoredGrant, StoredSignature,
+};
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
     AccessCheck, AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck,
-    IncidentCheck, Loose, RequestCheck, RunCheck, Snapshot,
+    IncidentCheck, KeyCheck, Loose, RequestCheck, RunCheck, Snapshot,
 };
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};
 
@@ -112,7 +116,7 @@ pub(crate) const MOST_CONNECTIONS: u32 = 12;
 /// The most connections of its loops.
 const MOST_LOOP_CONNECTIONS: u32 = 3;
 
-/// The store: a pool, a clock, wake-ups. Cheap to clone.
+/// The store: a pool, a clock, wake-ups, what this process signs with. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     /// For whoever is waited for: turns of a conversation, moves of runs, questions.
@@ -123,6 +127,7 @@ pub struct Store {
     loops: PgPool,
     clock: Clock,
     hub: Arc<Hub>,
+    keyring: Keyring,
 }
 
 impl Store {
@@ -166,7 +171,7 @@ impl Store {
         let pool = pool_of(MOST_CONNECTIONS).connect_with(options.clone()).await?;
         let loops = pool_of(MOST_LOOP_CONNECTIONS).connect_lazy_with(options);
         let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&pool).await?;
-        Ok(Self { pool, loops, clock: Clock::starting_at(now), hub: Arc::default() })
+        Ok(Self { pool, loops, clock: Clock::starting_at(now), hub: Arc::default(), keyring: Keyring::default() })
     }
 
     /// Whether every migration of this binary has been applied, and no other. One cheap query, so that a start over a current schema

@@ -9,6 +9,7 @@ use crate::model::id::{
 };
 use crate::model::request::{Decision, GrantState, RequestState};
 use crate::model::run::{AttemptState, RunState, Snag, Verdict};
+use crate::model::signature::Signed;
 use crate::model::trace::Trace;
 use crate::sys::ProcessIdentity;
 
@@ -290,6 +291,29 @@ pub struct StoredDecision {
     pub taken_back_at: Option<DateTime<Utc>>,
 }
 
+/// What stands beside a grant as its signature. Not verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSignature {
+    /// What was signed.
+    pub signed: Signed,
+    /// What the table of keys says of the key.
+    pub known: KeyKnown,
+    /// The latest start as its row has it, whether or not the run has begun.
+    pub start_by: Option<DateTime<Utc>>,
+}
+
+/// What the table of keys says of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKnown {
+    /// It has a row.
+    Yes {
+        /// Since when it signs no more.
+        retired_at: Option<DateTime<Utc>>,
+    },
+    /// It has none.
+    No,
+}
+
 /// A grant's row: what `approval` locks while it derives a Grant from the decisions. Not itself a proof of anything.
 #[derive(Debug, Clone)]
 pub struct StoredGrant {
@@ -305,10 +329,14 @@ pub struct StoredGrant {
     pub digest: Digest,
     /// Where it stands.
     pub state: GrantState,
+    /// When it was given.
+    pub granted_at: DateTime<Utc>,
     /// Until when.
     pub expires_at: DateTime<Utc>,
     /// Until when it may start an attempt: the latest start until its run has begun under it, then as long as it lasts.
     pub start_by: DateTime<Utc>,
+    /// Its signature; `None` for a grant of before grants were signed, and for what nobody signed.
+    pub signature: Option<StoredSignature>,
     /// Who counts as having asked.
     pub requesters: Vec<PersonId>,
     /// The step of which its request asked a further attempt, if it did.

@@ -3,7 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::rows::{self, Attempt, AttemptKey, Inconsistent, Request, Run, StoredDecision, StoredGrant};
+use super::rows::{
+    self, Attempt, AttemptKey, Inconsistent, KeyKnown, Request, Run, StoredDecision, StoredGrant, StoredSignature,
+};
 use super::{Result, Store, StoreError, Tx};
 use crate::model::approval::{Asked, Delegation};
 use crate::model::chat::{Account, RoomAddress};
@@ -14,6 +16,7 @@ use crate::model::id::{
 use crate::model::plan::Sealed;
 use crate::model::request::{Answer, Decision, GrantState, Proof, RequestState};
 use crate::model::run::{RunState, Verdict};
+use crate::model::signature::{PublicKey, Signature, Signed};
 use crate::sys::ProcessIdentity;
 
 /// A run about to be inserted.
@@ -397,15 +400,31 @@ impl DecisionRow {
     }
 }
 
+/// What stands beside a grant as its signature. Columns that no signature has are such as nobody signed.
+fn signature(
+    key: Option<Vec<u8>>,
+    statement: Option<Vec<u8>>,
+    signature: Option<Vec<u8>>,
+    (known, retired_at): (bool, Option<DateTime<Utc>>),
+) -> Option<StoredSignature> {
+    let key = PublicKey::from_slice(&key?)?;
+    let statement = String::from_utf8(statement?).ok()?;
+    let signature = Signature::from_slice(&signature?)?;
+    let known = if known { KeyKnown::Yes { retired_at } } else { KeyKnown::No };
+    Some(StoredSignature { signed: Signed { key, statement, signature }, known, start_by: None })
+}
+
 /// The grant rows of runs with all that a Grant is derived from. Locks the grant rows if asked to.
 pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> Result<Vec<StoredGrant>> {
     // First the lock, in the order of ids; then, in a later statement with a later snapshot, what stands beside the rows.
     let locked = sqlx::query!(
         r#"
-        select g.id, g.version, g.run, g.request, g.digest, g.state, g.expires_at, g.start_by,
-            exists (select from attempt a where a.run = g.run and a.started_at >= g.granted_at) as "begun!", r.requesters, r.retry_step,
-            run.trigger, p.bytes
+        select g.id, g.version, g.run, g.request, g.digest, g.state, g.granted_at, g.expires_at, g.start_by,
+            exists (select from attempt a where a.run = g.run and a.started_at >= g.granted_at) as "begun!",
+            r.requesters, r.retry_step, run.trigger, p.bytes, g.signed_by, g.statement, g.signature,
+            (k.public is not null) as "key_known!", k.retired_at as "key_retired_at?"
         from run_grant g join request r on r.id = g.request join run on run.id = g.run join plan p on p.digest = run.plan
+            left join signing_key k on k.public = g.signed_by
         where g.run = any($1) and g.state = 'granted' order by g.id for update of g
         "#,
         runs
@@ -428,7 +447,10 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
                 request: RequestId(row.request),
                 digest: digest(name(), "digest", &row.digest)?,
                 state: GrantState::from_name(&row.state).ok_or_else(|| Inconsistent::at(name(), "state"))?,
+                granted_at: row.granted_at,
                 expires_at: row.expires_at,
+                signature: signature(row.signed_by, row.statement, row.signature, (row.key_known, row.key_retired_at))
+                    .map(|signature| StoredSignature { start_by: row.start_by, ..signature }),
                 start_by: if row.begun { row.expires_at } else { row.start_by.unwrap_or(row.expires_at) },
                 requesters: row.requesters.into_iter().map(PersonId::new).collect(),
                 retry_step: row.retry_step.and_then(|step| u32::try_from(step).ok()),
@@ -944,6 +966,23 @@ impl Tx {
         Ok(asked_of(&mut *self.inner, &[request.0]).await?.into_iter().map(|(_, asked)| asked).collect())
     }
 
+    /// Requests that wait in a stage in which nobody is asked: nobody could be, when it began.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn list_asking_nobody(&mut self) -> Result<Vec<RequestId>> {
+        let ids = sqlx::query_scalar!(
+            r#"
+            select id from request r where state = 'pending' and knows_asked
+                and not exists (select from asked a where a.request = r.id and a.stage = r.stage)
+            order by id
+            "#
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(ids.into_iter().map(RequestId).collect())
+    }
+
     /// Notes who is asked as well; whoever was asked for the same reason already is left as they were.
     ///
     /// # Errors
@@ -1088,33 +1127,6 @@ impl Tx {
         .fetch_optional(&mut *self.inner)
         .await?
         .ok_or_else(|| moved(format!("request {}", request.code), request.state.name()))
-    }
-
-    /// Inserts the grant of a request; its version is 1.
-    ///
-    /// # Errors
-    /// When the database refuses: also when the request has a grant already.
-    pub async fn insert_grant(
-        &mut self,
-        request: &Request,
-        start_by: DateTime<Utc>,
-        expires_at: DateTime<Utc>,
-    ) -> Result<GrantId> {
-        let id = sqlx::query_scalar!(
-            r#"
-            insert into run_grant (run, request, digest, state, granted_at, expires_at, start_by)
-            values ($1, $2, $3, 'granted', $4, $5, $6) returning id
-            "#,
-            request.run.0,
-            request.id.0,
-            &request.digest.0,
-            self.now(),
-            expires_at,
-            start_by,
-        )
-        .fetch_one(&mut *self.inner)
-        .await?;
-        Ok(GrantId(id))
     }
 
     /// Moves a grant; returns the new version.

@@ -15,7 +15,7 @@ use crate::model::trace::Trace;
 #[derive(Debug)]
 pub struct Tx {
     pub(super) inner: Transaction<'static, Postgres>,
-    store: Store,
+    pub(super) store: Store,
     now: DateTime<Utc>,
     /// What the runs that are made here are part of.
     trace: Option<Trace>,

@@ -98,6 +98,21 @@ pub(crate) struct GrantCheck {
     pub(crate) granted_at: DateTime<Utc>,
     pub(crate) expires_at: DateTime<Utc>,
     pub(crate) start_by: Option<DateTime<Utc>>,
+    pub(crate) signed_by: Option<Vec<u8>>,
+    pub(crate) statement: Option<Vec<u8>>,
+    pub(crate) signature: Option<Vec<u8>>,
+}
+
+/// A signing key's row.
+#[derive(Debug)]
+pub(crate) struct KeyCheck {
+    pub(crate) public: Vec<u8>,
+    pub(crate) host: String,
+    pub(crate) added_at: DateTime<Utc>,
+    pub(crate) added_by: String,
+    pub(crate) retired_at: Option<DateTime<Utc>>,
+    pub(crate) retired_by: Option<String>,
+    pub(crate) retired_why: Option<String>,
 }
 
 /// An attempt's row.
@@ -497,7 +512,7 @@ impl Snapshot {
         let rows = sqlx::query_as!(
             GrantCheck,
             r#"
-            select id, version, run, request, digest, state,
+            select id, version, run, request, digest, state, signed_by, statement, signature,
                 case when start_by is not null then
                     greatest(least(start_by, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
                 end as "start_by?",
@@ -507,6 +522,24 @@ impl Snapshot {
             "#,
             after,
             PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// All signing keys, which are few.
+    pub(crate) async fn list_keys(&mut self) -> Result<Vec<KeyCheck>> {
+        let rows = sqlx::query_as!(
+            KeyCheck,
+            r#"
+            select public, host, added_by, retired_by, retired_why,
+                greatest(least(added_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "added_at!",
+                case when retired_at is not null then
+                    greatest(least(retired_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "retired_at?"
+            from signing_key order by public
+            "#
         )
         .fetch_all(&mut *self.inner)
         .await?;

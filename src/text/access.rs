@@ -6,7 +6,7 @@ use super::plan::{and, or};
 use super::time::Times;
 use super::visible::visible;
 use crate::model::access::{
-    Change, Effect, Members, Right, RunbookThen, StageThen, SystemThen, Then, VersionState, What,
+    Change, Effect, Members, PolicyThen, Right, RunbookThen, StageThen, SystemThen, Then, VersionState, What,
 };
 use crate::model::catalog::Subject;
 use crate::model::code::Code;
@@ -30,6 +30,8 @@ fn subject(subject: &Subject) -> String {
     match subject {
         Subject::Person(person) => visible(person.as_str()),
         Subject::Group(group) => format!("group {}", visible(group.as_str())),
+        Subject::Rota(rota) => format!("rota {}", visible(rota.as_str())),
+        Subject::Accountable => "whoever is accountable".to_owned(),
     }
 }
 
@@ -81,6 +83,18 @@ pub fn change(change: &Change) -> String {
         }
         What::MemberCame { group, person } => format!("{person} is in group {group}"),
         What::MemberLeft { group, person } => format!("{person} is in group {group} no more"),
+        What::RotaCame { rota, people } => format!("there is a rota {rota}: {}", and(people)),
+        What::RotaLeft { rota } => format!("there is no rota {rota} any more"),
+        What::RotaMemberCame { rota, person } => format!("{person} is in rota {rota}"),
+        What::RotaMemberLeft { rota, person } => format!("{person} is in rota {rota} no more"),
+        What::SystemAccountable { system, was, now } => {
+            let name =
+                |person: &Option<PersonId>| person.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+            format!("{} answers for {system} instead of {}", name(now), name(was))
+        }
+        What::RunbookRisk { runbook, was, now } => {
+            format!("runbook {runbook} is of {} risk instead of {}", now.name(), was.name())
+        }
         What::PolicyCame { policy, text } => {
             below.extend(quoted("with   ", text));
             format!("there is a policy {policy}")
@@ -368,9 +382,30 @@ pub fn no_such_runbook(runbook: &RunbookName) -> String {
     format!("there was no runbook {} in force then", visible(runbook.as_str()))
 }
 
+fn everybody(people: &BTreeSet<PersonId>) -> String {
+    match people.is_empty() {
+        true => "nobody".to_owned(),
+        false => and(&self::people(people)),
+    }
+}
+
+/// The stages of a policy, a line each.
+fn stages_then(stages: &[StageThen]) -> Vec<String> {
+    let line = |(number, stage): (usize, &StageThen)| {
+        let StageThen { named, could_approve, could_later, quorum } = stage;
+        let named: Vec<String> = named.iter().map(subject).collect();
+        let later = match could_later.is_empty() {
+            true => String::new(),
+            false => format!("; after a while also {}", everybody(could_later)),
+        };
+        format!("    {number}. {quorum} of {} ({}){later}", everybody(could_approve), named.join(", "))
+    };
+    (1..).zip(stages).map(line).collect()
+}
+
 /// To the auditor: who could do what at a moment.
 pub fn then(then: &Then, times: &Times) -> String {
-    let Then { at, since, position, by_event, by, countersigners, systems, runbooks, unseen } = then;
+    let Then { at, since, position, by_event, by, countersigners, systems, runbooks, by_when, unseen } = then;
     let by = by.as_deref().map(visible).unwrap_or_default();
     let how = match by_event.as_str() {
         "access_begun" => "as the catalog stood when this was first kept".to_owned(),
@@ -380,10 +415,6 @@ pub fn then(then: &Then, times: &Times) -> String {
         other => format!("`{}`", visible(other)),
     };
     let place = position.map(|position| format!(" Ledger {position}.")).unwrap_or_default();
-    let everybody = |people: &BTreeSet<PersonId>| match people.is_empty() {
-        true => "nobody".to_owned(),
-        false => and(&self::people(people)),
-    };
     let mut lines = vec![
         format!("Who could do what at {}.", times.exactly(*at)),
         format!("So since {}: {how}.{place}", times.exactly(*since)),
@@ -413,17 +444,17 @@ pub fn then(then: &Then, times: &Times) -> String {
             false => "whoever asked not counting",
         };
         lines.push(format!("  needed policy {named}, {own}:"));
-        for (number, StageThen { named, could_approve, could_later, quorum }) in (1..).zip(stages) {
-            let named: Vec<String> = named.iter().map(subject).collect();
-            let later = match could_later.is_empty() {
-                true => String::new(),
-                false => format!("; after a while also {}", everybody(could_later)),
-            };
-            lines.push(format!("    {number}. {quorum} of {} ({}){later}", everybody(could_approve), named.join(", ")));
-        }
+        lines.extend(stages_then(stages));
         if stages.is_empty() {
             lines.push("    its text is of another version of this program; `--json` has it".to_owned());
         }
+    }
+    for PolicyThen { policy, refused, stages, text: _ } in by_when {
+        lines.push(String::new());
+        lines
+            .push(format!("policy {policy} could stand in their place when it applied (its text says when: `--json`)"));
+        lines.extend(refused.iter().map(|why| format!("  it refused: {}", visible(why))));
+        lines.extend(stages_then(stages));
     }
     lines.join("\n")
 }
@@ -431,7 +462,8 @@ pub fn then(then: &Then, times: &Times) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::{GroupName, RoomName, SystemName};
+    use crate::model::choice::Risk;
+    use crate::model::id::{GroupName, RoomName, RotaName, SystemName};
 
     #[test]
     fn every_difference_has_its_line() {
@@ -456,6 +488,12 @@ mod tests {
             What::GroupKept { group: group(), was: boss(), now: slack() },
             What::MemberCame { group: group(), person: person("lin") },
             What::MemberLeft { group: group(), person: person("lin") },
+            What::RotaCame { rota: RotaName::new("nights"), people: vec![person("lin")] },
+            What::RotaLeft { rota: RotaName::new("nights") },
+            What::RotaMemberCame { rota: RotaName::new("nights"), person: person("lin") },
+            What::RotaMemberLeft { rota: RotaName::new("nights"), person: person("lin") },
+            What::SystemAccountable { system: system(), was: None, now: Some(person("lin")) },
+            What::RunbookRisk { runbook: RunbookName::new("start"), was: Risk::High, now: Risk::Low },
             What::PolicyCame { policy: policy(), text: line("policy: managers") },
             What::PolicyLeft { policy: policy() },
             What::PolicyChanged {

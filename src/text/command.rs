@@ -98,6 +98,14 @@ pub fn wrong(error: &ParseError) -> String {
                 None => format!("{what} Say {}, or `resume` alone.", or(known)),
             }
         }
+        ParseError::UnknownOnCall { said, did_you_mean, known, .. } => {
+            let what = format!("Nobody is on call for \"{}\": it is no rota, system or service.", echo(said));
+            match did_you_mean {
+                Some(near) => format!("{what} Did you mean {}?", visible(near)),
+                None if known.is_empty() => format!("{what} The catalog has no rotas."),
+                None => format!("{what} Say {}, or `who is on call` alone.", or(known)),
+            }
+        }
         ParseError::NotAnIncident { said, command, .. } => {
             let command = if *command == "what" { "what happened" } else { command };
             format!("\"{}\" is no incident's number, so nothing was done. Say it as `{command} INC-7`.", echo(said))
@@ -185,7 +193,7 @@ fn list<T: ToString>(names: &[T]) -> String {
     shown.join(", ")
 }
 
-fn or<T: ToString>(names: &[T]) -> String {
+pub(super) fn or<T: ToString>(names: &[T]) -> String {
     joined(names, "or")
 }
 
@@ -245,6 +253,13 @@ fn topic(command: &Command) -> Topic {
             does: "Who I think you are",
             forms: "`whoami`",
             more: "It names your person, your groups and this account.",
+        },
+        Command::OnCall { of: _ } => Topic {
+            word: "who",
+            usage: "who is on call [for NAME]",
+            does: "Who is on call, until when, and who is next",
+            forms: "`who is on call` or `who is on call for NAME`",
+            more: "Alone it names the rotas of this room's systems; NAME is a rota, a system or a service. It only reads.",
         },
         Command::Is { service: _, check: _ } => Topic {
             word: "is",
@@ -446,7 +461,8 @@ fn following(command: Option<&Command>) -> Option<Command> {
         Some(Command::Run { .. }) => Command::Is { service: ServiceName::new("x"), check: None },
         Some(Command::Is { .. }) => Command::Status,
         Some(Command::Status) => Command::Happened { incident: None },
-        Some(Command::Happened { .. }) => Command::Requests,
+        Some(Command::Happened { .. }) => Command::OnCall { of: None },
+        Some(Command::OnCall { .. }) => Command::Requests,
         Some(Command::Requests) => Command::Approve { code: None, reason: None },
         Some(Command::Approve { .. }) => Command::Deny { code: None, reason: None },
         Some(Command::Deny { .. }) => Command::Withdraw { code: None },
@@ -510,7 +526,7 @@ pub fn help_on(catalog: &Catalog, may_run: &dyn Fn(&Runbook) -> bool, topic: &st
 }
 
 fn help_on_runbook(catalog: &Catalog, runbook: &Runbook, may_run: bool) -> String {
-    let Runbook { name, title, why, say, params, system: _, approval, author: _, steps, source: _ } = runbook;
+    let Runbook { name, title, why, say, params, system: _, risk, approval, author: _, steps, source: _ } = runbook;
     let mut lines = vec![format!("{name}: {}", visible(title))];
     if !may_run {
         lines.push("You may not run it.".to_owned());
@@ -532,7 +548,7 @@ fn help_on_runbook(catalog: &Catalog, runbook: &Runbook, may_run: bool) -> Strin
         lines.push(format!("{number} {mark} {}", visible(&step.name)));
     }
     lines.push(match approval {
-        Some(policy) => approval_line(catalog, policy),
+        Some(policy) => format!("{} Risk: {}.", approval_line(catalog, policy), risk.name()),
         None => "Approval: none.".to_owned(),
     });
     lines.join("\n")

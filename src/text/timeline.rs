@@ -169,6 +169,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             valid_until,
             start_by,
             relaxed,
+            signed: _,
         } => {
             let until = times.until(*valid_until, now);
             let why = match automatic {
@@ -221,7 +222,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             };
             bot(words)
         }
-        Happened::AttemptStarted { run, step, number, digest: _, grant: _ } => {
+        Happened::AttemptStarted { run, step, number, digest: _, grant: _, executor: _ } => {
             bot(format!("started {}.", attempt(*run, *step, *number)))
         }
         Happened::AttemptEnded { run, step, number, outcome, exit_code, millis, summary, output_sha256: _, checks } => {
@@ -436,6 +437,15 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::RoomChanged { room, at: _, account, person, change } => {
             room_changed(&channel(room), account, person.as_ref(), change)
         }
+        Happened::KeyAdded { key, host, by } => {
+            bot(format!("signs approvals on {} with the key {} (made by {}).", visible(host), key.short(), visible(by)))
+        }
+        Happened::KeyRetired { key, at: _, by, why } => bot(format!(
+            "accepts nothing more that the key {} signs: {} (said by {}).",
+            key.short(),
+            visible(why),
+            visible(by)
+        )),
         Happened::ClockJumped { millis } => {
             let way = if *millis < 0 { "back" } else { "forward" };
             bot(format!("set its clock {way} by {}.", lasted(millis.unsigned_abs())))
@@ -497,6 +507,8 @@ fn asked(stages: &[Stage]) -> String {
             .map(|subject| match subject {
                 Subject::Person(person) => person.clone(),
                 Subject::Group(group) => PersonId::new(group.as_str()),
+                Subject::Rota(rota) => PersonId::new(rota.as_str()),
+                Subject::Accountable => PersonId::new("accountable"),
             })
             .collect();
         let who = visible(&or(&who));

@@ -21,6 +21,7 @@ const EXPORT_AHEAD: usize = 64;
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/api/v1/audit/verify", get(verify))
+        .route("/api/v1/audit/sod", get(sod))
         .route("/api/v1/audit/export", get(export))
         .route("/api/v1/audit/access", get(access))
         .route("/api/v1/plan", post(plan))
@@ -61,6 +62,28 @@ async fn access(State(web): State<Shared>, query: Query<AccessQuery>) -> Result<
     let at = query.at.unwrap_or_else(|| store.clock().now());
     let then = ledger::access_at(store, at, query.runbook.as_ref()).await.map_err(|error| Refusal::failed(&error))?;
     Ok(Json(AccessTold { then }).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SodQuery {
+    /// RFC 3339; empty for no limit.
+    #[serde(default)]
+    from: String,
+    #[serde(default)]
+    until: String,
+}
+
+async fn sod(State(web): State<Shared>, query: Query<SodQuery>) -> Result<Response, Refusal> {
+    let time = |text: &str| match text {
+        "" => Ok(None),
+        text => DateTime::parse_from_rfc3339(text)
+            .map(|time| Some(time.to_utc()))
+            .map_err(|_| Refusal::wrong("`from` and `until` are times such as 2026-11-21T22:40:00Z")),
+    };
+    let (from, until) = (time(&query.from)?, time(&query.until)?);
+    let listed = ledger::segregation(&web.state.store, from, until).await.map_err(|error| Refusal::failed(&error))?;
+    Ok(Json(listed).into_response())
 }
 
 async fn export(State(web): State<Shared>) -> Response {

@@ -12,6 +12,7 @@ mod follow;
 mod guard;
 mod health;
 pub(crate) mod incidents;
+mod keys;
 mod ledger;
 mod pages;
 mod rooms;
@@ -48,6 +49,7 @@ use crate::text::time::Times;
 use session::Sessions;
 
 pub use guard::Hosts;
+pub(crate) use keys::told as keys_told;
 pub use session::entry_key;
 pub use token::{Token, TokenError};
 pub use trial::Trial;
@@ -90,6 +92,8 @@ pub struct WebState {
     pub planner: Arc<Planner>,
     /// Further names, with port if it is not the scheme's own, under which browsers and clients reach this server.
     pub names: Vec<String>,
+    /// Where this process keeps the key that it signs with.
+    pub keys: crate::ledger::keys::Place,
     /// Whether each chat workspace is heard.
     pub hearings: Vec<Arc<Hearing>>,
     /// How long a loop of this process may give no sign of life before `/healthz` says that it hangs.
@@ -141,6 +145,7 @@ pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>)
     let api = Router::new()
         .merge(rooms::routes())
         .merge(ledger::routes())
+        .merge(keys::routes())
         .merge(incidents::routes())
         .merge(events::routes())
         .method_not_allowed_fallback(|| async {

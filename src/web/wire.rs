@@ -14,6 +14,7 @@ use crate::model::id::{
     Digest, EventId, InboxId, IncidentId, MessageId, OutboxId, PersonId, Position, RunId, ServiceName, SystemName,
     ThreadId,
 };
+use crate::model::signature::PublicKey;
 use crate::store::{ChainRow, PlanHistory};
 
 /// What is said: the body of `POST /api/v1/rooms/{room}/lines`.
@@ -322,6 +323,65 @@ pub struct IncidentTold {
 pub struct Wrong {
     /// One sentence.
     pub error: String,
+}
+
+/// The keys that grants are signed with: the answer of `GET /api/v1/keys`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeysTold {
+    /// The one that the asked bot signs with.
+    pub own: Option<PublicKey>,
+    /// All of them, those that sign first.
+    pub keys: Vec<KeyTold>,
+}
+
+/// One key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyTold {
+    /// Its public half.
+    pub key: PublicKey,
+    /// The host of the process that made it.
+    pub host: String,
+    /// Since when it signs.
+    pub added_at: DateTime<Utc>,
+    /// Who made it, as they said.
+    pub added_by: String,
+    /// Its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<KeyEnds>,
+}
+
+/// The end of a key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyEnds {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who ended it, as they said.
+    pub by: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The body of `POST /api/v1/keys/rotate` and `POST /api/v1/keys/retire`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateKey {
+    /// Who asks, as they say: it is recorded, and nothing proves it but the token.
+    pub by: String,
+    /// Which key ends, whole or as it begins. Only to retire one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Why. Only to retire one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// The answer of `POST /api/v1/keys/rotate`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyRotated {
+    /// The key that signed until now.
+    pub old: PublicKey,
+    /// The key that signs from now on.
+    pub new: PublicKey,
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use countersign::approval::{self, End, Ending};
 use countersign::chat::{Delivery, Inbound as _, ReceiveError, Received};
 use countersign::engine::plan::LocalWorld;
 use countersign::engine::{Engine, Surroundings, WorkerSettings};
@@ -29,7 +30,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::support::{TestDb, database, until};
+use super::support::{TestDb, database, hold_key, until};
 
 /// Longer than any test: a lease that nobody renews holds to its end.
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
@@ -192,6 +193,7 @@ impl House {
         let loaded = load(&folder);
         let store = db.store.clone();
         let ledger = ledger::open(&store, Trial::Yes).await.expect("a ledger").ledger;
+        hold_key(&store, &ledger).await;
         // Exists from the first start on.
         store.sink_position("room").await.expect("a sink");
         let me = store.insert_worker(&ProcessIdentity::own().expect("a process")).await.expect("a worker");
@@ -315,6 +317,16 @@ impl House {
         let waiting = self.store().list_unsent(&room(), 1000).await.expect("the outbox");
         let sent: Vec<_> = waiting.iter().map(|row| (row.id, MessageId::new(format!("m{}", row.id)))).collect();
         self.store().set_sent(&sent).await.expect("marked");
+    }
+
+    /// Ends what has waited too long, as the bot does by itself.
+    pub(crate) async fn expire(&self) {
+        for request in self.store().list_expired_requests().await.expect("requests") {
+            let mut tx = self.store().begin().await.expect("a transaction");
+            let end = End { request, ending: Ending::Expired, line: None };
+            approval::end(&mut tx, end).await.expect("it ends");
+            tx.commit().await.expect("committed");
+        }
     }
 
     // ---- working ----

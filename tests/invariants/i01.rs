@@ -18,8 +18,14 @@ pub(crate) async fn start(house: &House, asked: Asked, fence: i64, grant: Option
     let run = house.run(asked.run).await;
     let key = AttemptKey { run: run.id, step: 1, number: 1 };
     let digest = run.digest;
-    let what =
-        Happened::AttemptStarted { run: run.id, step: 1, number: 1, digest, grant: grant.map(|(grant, _)| grant) };
+    let what = Happened::AttemptStarted {
+        run: run.id,
+        step: 1,
+        number: 1,
+        digest,
+        grant: grant.map(|(grant, _)| grant),
+        executor: None,
+    };
     let event = NewEvent {
         scope: Scope { run: Some(run.id), ..Scope::default() },
         cause: None,
@@ -120,7 +126,7 @@ async fn i1_what_is_taken_away_in_the_middle_stops_the_next_step() {
         (
             "decisions",
             "delete from decision where request in (select id from request where run = RUN)".into(),
-            "the decisions do not come to an agreement",
+            "the decisions are not those that the approval was signed for",
         ),
         (
             "the decider asked for it",
@@ -130,7 +136,7 @@ async fn i1_what_is_taken_away_in_the_middle_stops_the_next_step() {
         (
             "a denial",
             "update decision set verdict = 'deny' where request in (select id from request where run = RUN)".into(),
-            "the decisions do not come to an agreement",
+            "the decisions are not those that the approval was signed for",
         ),
         // The last: every later run of this plan has the same bytes.
         ("plan", format!("{OTHER_BYTES} {plan}"), "the stored plan is not the one that was approved"),
@@ -155,7 +161,7 @@ async fn i1_what_is_taken_away_before_the_first_step_starts_nothing() {
     for (what, sql, sentence) in [
         ("revoked", "update run_grant set state = 'revoked'", "the approval is not in force"),
         ("expired", "update run_grant set expires_at = now()", "the approval has lapsed"),
-        ("decisions", "delete from decision", "the decisions do not come to an agreement"),
+        ("decisions", "delete from decision", "the decisions are not those that the approval was signed for"),
         ("grant", "delete from run_grant", "the approval is not in force"),
     ] {
         let asked = house.granted("mei", "mark it", "boss").await;
@@ -216,14 +222,14 @@ async fn i1_a_grant_is_derived_and_never_loaded() {
     let house = House::new().await;
     let asked = house.granted("mei", "mark it", "boss").await;
     let sound = stored(&house, asked).await;
-    let now = house.store().clock().now();
-    let (grant, plan) = approval::derive(&sound, now).expect("it is sound");
+    let (now, trust) = (house.store().clock().now(), house.store().keyring().trust());
+    let (grant, plan) = approval::derive(&sound, &trust, now).expect("it is sound");
     assert_eq!((grant.run(), grant.request(), grant.digest()), (asked.run, asked.request, sound.digest));
     assert_eq!(plan.deed, "mark it");
     let with = |change: &dyn Fn(&mut StoredGrant)| {
         let mut stored = sound.clone();
         change(&mut stored);
-        approval::derive(&stored, now).map(|(grant, _)| grant).expect_err("there is no Grant")
+        approval::derive(&stored, &trust, now).map(|(grant, _)| grant).expect_err("there is no Grant")
     };
     assert!(matches!(with(&|stored| stored.plan.push(b' ')), GrantError::OtherPlan { .. }));
     assert!(matches!(with(&|stored| stored.digest = Digest([0; 32])), GrantError::OtherPlan { .. }));
@@ -231,12 +237,12 @@ async fn i1_a_grant_is_derived_and_never_loaded() {
         assert!(matches!(with(&|stored| stored.state = state), GrantError::NotInForce(_)));
     }
     assert!(matches!(with(&|stored| stored.expires_at = now), GrantError::Lapsed), "over at the moment itself");
-    assert!(matches!(with(&|stored| stored.decisions.clear()), GrantError::NotAgreed));
+    assert!(matches!(with(&|stored| stored.decisions.clear()), GrantError::NotSigned(_)));
     assert!(matches!(with(&|stored| stored.requesters.push(PersonId::new("boss"))), GrantError::NotAgreed));
     let denied = |stored: &mut StoredGrant| stored.decisions[0].decision.answer = Answer::Deny;
-    assert!(matches!(with(&denied), GrantError::NotAgreed));
+    assert!(matches!(with(&denied), GrantError::NotSigned(_)));
     let elsewhere = |stored: &mut StoredGrant| stored.decisions[0].decision.stage = 1;
-    assert!(matches!(with(&elsewhere), GrantError::NotAgreed));
+    assert!(matches!(with(&elsewhere), GrantError::NotSigned(_)));
 }
 
 /// A stop and a start of the same run at once: whichever commits first, nothing starts after the stop has.

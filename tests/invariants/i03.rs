@@ -74,7 +74,8 @@ async fn i3_a_grant_to_retry_covers_its_step_alone() {
     let asked = stuck(&house, "mei", "hang on").await;
     let covers = async |step, number, after| {
         let stored = stored(&house, asked).await;
-        let (grant, _) = approval::derive(&stored, house.store().clock().now()).expect("a Grant");
+        let (grant, _) =
+            approval::derive(&stored, &house.store().keyring().trust(), house.store().clock().now()).expect("a Grant");
         grant.covers(Step { step, number, after })
     };
     assert!(matches!(covers(1, 2, After::Unknown).await, Err(GrantError::NotThisAttempt(1))));

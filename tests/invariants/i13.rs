@@ -28,7 +28,7 @@ groups:
 ";
 
 /// Reloads what was written, and waits until it is in use.
-async fn reload(house: &House) {
+pub(crate) async fn reload(house: &House) {
     let before = house.app.in_use().fingerprint;
     let (ask, watching) = house.watch();
     ask.send(Reload::Asked).await.expect("it watches");

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use countersign::approval::{self, Give, Why};
 use countersign::ledger::{self, Trial, sequencer};
 use countersign::model::catalog::{Stage, Subject};
 use countersign::model::chat::{Account, Addressed, Incoming, RoomAddress, Said};
@@ -19,12 +20,12 @@ use countersign::model::policy::Delegating;
 use countersign::model::request::{Answer, Decision, GrantState, Proof, RequestState};
 use countersign::model::run::{AttemptState, Outcome, RunState, Snag, Verdict};
 use countersign::store::{
-    Advance, AttemptKey, Ended, NewAttemptOutput, NewRequest, NewRun, Started, Store, Tx, WorkerId,
+    Advance, AttemptKey, Ended, NewAttemptOutput, NewRequest, NewRun, Started, Store, StoredDecision, Tx, WorkerId,
 };
 use countersign::sys::ProcessIdentity;
 use sha2::{Digest as _, Sha256};
 
-use super::support::{TestDb, database};
+use super::support::{TestDb, database, hold_key};
 
 /// A database in which things happen.
 pub(crate) struct Scene {
@@ -142,7 +143,8 @@ impl Scene {
     pub(crate) async fn begin() -> Self {
         let db = database().await;
         let me = worker(&db.store, 1).await;
-        ledger::open(&db.store, Trial::Yes).await.expect("a ledger");
+        let begun = ledger::open(&db.store, Trial::Yes).await.expect("a ledger");
+        hold_key(&db.store, &begun.ledger).await;
         Self { db, me, lines: 0 }
     }
 
@@ -329,7 +331,11 @@ impl Scene {
             Then::Nothing | Then::NextStage => {}
             Then::Grant(by) => {
                 let valid_until = tx.now() + TimeDelta::hours(1);
-                let grant = tx.insert_grant(&request, valid_until, valid_until).await.expect("a grant");
+                let decisions = tx.list_decisions(id).await.expect("decisions");
+                let counted = |stored: &&StoredDecision| by.contains(&stored.decision.person.as_str());
+                let why = Why::Agreed(&decisions.iter().filter(counted).collect::<Vec<_>>());
+                let give = Give { request: &request, why, start_by: valid_until, valid_until };
+                let (grant, signed) = approval::give(&mut tx, give).await.expect("a grant");
                 let version = tx.move_request(&request, &RequestState::Granted).await.expect("it moves");
                 let run_version = tx.move_run(&run, &RunState::Approved, Some(line)).await.expect("it moves");
                 let what = Happened::RequestGranted {
@@ -343,6 +349,7 @@ impl Scene {
                     start_by: Some(valid_until),
                     relaxed: Vec::new(),
                     valid_until,
+                    signed: Some(signed),
                 };
                 let marks = [
                     RowMark::request(id, "granted", version),
@@ -421,7 +428,7 @@ impl Scene {
         self.advance(run, RunState::Running, |advance, version| {
             let key = AttemptKey { run, step, number: 1 };
             advance.started = Some(Started { key, grant: row.map(|grant| (grant, digest)) });
-            let what = Happened::AttemptStarted { run, step, number: 1, digest, grant: told };
+            let what = Happened::AttemptStarted { run, step, number: 1, digest, grant: told, executor: None };
             let marks = [RowMark::run(run, "running", version), RowMark::attempt(run, step, 1, "started", 1)];
             advance.events.push(event(Some(run), None, what, marks));
         })
@@ -465,7 +472,7 @@ impl Scene {
                 checks: Vec::new(),
             };
             advance.events.push(event(Some(run), None, what, [RowMark::attempt(run, 1, 1, "succeeded", 2)]));
-            let what = Happened::AttemptStarted { run, step: 2, number: 1, digest, grant: None };
+            let what = Happened::AttemptStarted { run, step: 2, number: 1, digest, grant: None, executor: None };
             let marks = [RowMark::run(run, "running", version), RowMark::attempt(run, 2, 1, "started", 1)];
             advance.events.push(event(Some(run), None, what, marks));
         })

@@ -16,10 +16,18 @@ use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use countersign::ledger::keys;
+use countersign::model::signature::Trust;
 use countersign::store::Store;
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
+
+/// Gives a store a key to sign with, and its trust in the ledger, as a start of the bot does.
+pub(crate) async fn hold_key(store: &Store, ledger: &str) {
+    let trust = Trust { ledger: ledger.to_owned(), keys: None };
+    keys::fleeting(store, "app-1", "a test", trust).await.expect("a key");
+}
 
 /// Names a server on which databases may be created.
 const SERVER: &str = "COUNTERSIGN_TEST_POSTGRES";

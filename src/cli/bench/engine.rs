@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::floors::TRUE;
+use crate::approval::{Give, Why, give};
 use crate::chat::room::LocalRoom;
 use crate::engine::{Engine, Secrets, SecretsSource, Surroundings, WorkerSettings};
 use crate::ledger::{self, Trial};
@@ -24,6 +25,7 @@ use crate::model::plan::{Action, Exec, PLAN_VERSION, Plan, PlanPolicy, PlanStep,
 use crate::model::policy::Delegating;
 use crate::model::request::{Answer, Decision, RequestState};
 use crate::model::run::RunState;
+use crate::model::signature::Trust;
 use crate::store::{NewRequest, NewRun, Store, Topic, Tx, WorkerId};
 use crate::sys::ProcessIdentity;
 
@@ -72,6 +74,7 @@ impl Workshop {
         let store = Store::connect(database).await?;
         let me = store.insert_worker(&ProcessIdentity::own()?).await?;
         let genesis = ledger::open(&store, Trial::Yes).await?;
+        take_key(&store, &genesis.ledger).await?;
         let surroundings = Surroundings {
             path: "/usr/bin:/bin".into(),
             extra_env: Arc::new(BTreeMap::new()),
@@ -149,7 +152,7 @@ impl Workshop {
     }
 }
 
-async fn line(store: &Store, tx: &mut Tx, person: &str, number: u64) -> anyhow::Result<InboxId> {
+pub(super) async fn line(store: &Store, tx: &mut Tx, person: &str, number: u64) -> anyhow::Result<InboxId> {
     let what = Said::Line {
         message: MessageId::new(format!("bench-{number}")),
         text: "bench".to_owned(),
@@ -166,6 +169,13 @@ async fn line(store: &Store, tx: &mut Tx, person: &str, number: u64) -> anyhow::
     tx.insert_line(&incoming, Some(&PersonId::new(person)), Some("bench")).await?.context("a line was said twice")
 }
 
+/// Takes a key to sign with: what is measured is what a bot does.
+pub(super) async fn take_key(store: &Store, ledger: &str) -> anyhow::Result<()> {
+    let trust = Trust { ledger: ledger.to_owned(), keys: None };
+    ledger::keys::fleeting(store, "bench", "countersign bench", trust).await?;
+    Ok(())
+}
+
 /// Puts approved runs into a database for a bot that is not running yet: so many, each of so many steps.
 pub(super) async fn leave_runs(
     database: PgConnectOptions,
@@ -174,7 +184,8 @@ pub(super) async fn leave_runs(
     what: Steps<'_>,
 ) -> anyhow::Result<()> {
     let store = Store::connect(database).await?;
-    ledger::open(&store, Trial::Yes).await?;
+    let genesis = ledger::open(&store, Trial::Yes).await?;
+    take_key(&store, &genesis.ledger).await?;
     let plan = Sealed::seal(&plan(steps, what))?;
     let mut tx = store.begin().await?;
     let asked = line(&store, &mut tx, "mei", 1).await?;
@@ -229,7 +240,7 @@ pub(super) async fn leave_waiting(database: PgConnectOptions) -> anyhow::Result<
     Ok(())
 }
 
-fn account(person: &str) -> Account {
+pub(super) fn account(person: &str) -> Account {
     let address = LocalRoom::address("bench");
     Account { platform: address.platform, workspace: address.workspace, id: person.to_owned() }
 }
@@ -286,11 +297,13 @@ async fn insert(
     let decision = Decision::new(boss, 0, Answer::Approve);
     tx.insert_decision(id, &decision, &account("boss"), None, agreed).await?;
     tx.move_request(&request, &RequestState::Granted).await?;
-    tx.insert_grant(&request, expires_at, expires_at).await?;
+    let decisions = tx.list_decisions(id).await?;
+    let why = Why::Agreed(&decisions.iter().collect::<Vec<_>>());
+    give(tx, Give { request: &request, why, start_by: expires_at, valid_until: expires_at }).await?;
     Ok(run)
 }
 
-fn plan(steps: usize, what: Steps<'_>) -> Plan {
+pub(super) fn plan(steps: usize, what: Steps<'_>) -> Plan {
     let action = |number: usize| {
         let argv = match what {
             Steps::Nothing => return Action::Check { checks: Vec::new(), until: None },

@@ -6,6 +6,7 @@
 
 mod bot;
 mod browser;
+mod decisions;
 mod engine;
 mod floors;
 mod footprint;
@@ -30,7 +31,7 @@ use crate::store::floor;
 use crate::store::managed::{self, ManagedOptions};
 
 /// The ratios that matter, with the goals of `docs/performance.md`.
-const RATIOS: [Ratio; 22] = [
+const RATIOS: [Ratio; 25] = [
     Ratio { title: "ping -> answer p50 / one commit p50", of: "ping_p50", to: "commit_p50", goal: Goal::AtMost(1.5) },
     Ratio { title: "ping -> answer p99 / one commit p99", of: "ping_p99", to: "commit_p99", goal: Goal::AtMost(3.0) },
     Ratio { title: "steps/s, 1 run / group commit, 1", of: "steps_1", to: "group_1", goal: Goal::None },
@@ -72,6 +73,9 @@ const RATIOS: [Ratio; 22] = [
     Ratio { title: "ledger, whole / while it was short", of: "page_ledger", to: "short_ledger", goal: Goal::None },
     Ratio { title: "report, whole / static file", of: "page_report", to: "static_report", goal: Goal::None },
     Ratio { title: "line -> told to all pages / bare fan-out", of: "fan_all", to: "bare_fan_all", goal: Goal::None },
+    Ratio { title: "decisions/s, 1 at a time / durable rows/s", of: "decisions_1", to: "durable_1", goal: Goal::None },
+    Ratio { title: "decisions/s, 8 at once / durable rows/s", of: "decisions_8", to: "durable_8", goal: Goal::None },
+    Ratio { title: "decisions/s, 32 at once / durable rows/s", of: "decisions_32", to: "durable_32", goal: Goal::None },
     Ratio { title: "page with many waiting / with one", of: "page_waiting", to: "page_one_waiting", goal: Goal::None },
 ];
 
@@ -88,6 +92,8 @@ enum Part {
     Footprint,
     /// Pages over a long ledger, and how fast open ones are told.
     Pages,
+    /// Answers of people that are counted in a second, one at a time and many at once.
+    Decisions,
 }
 
 /// How much of each is done.
@@ -123,6 +129,8 @@ struct Sizes {
     /// Pages that are open, and lines that they are told of, in a round.
     listeners: usize,
     told: usize,
+    /// Decisions of each width in a round.
+    decisions: usize,
 }
 
 impl Sizes {
@@ -144,6 +152,7 @@ impl Sizes {
         looks: 15,
         listeners: 50,
         told: 8,
+        decisions: 1_000,
     };
     /// Enough to see that everything is measured, and too little for any figure to mean something.
     const QUICK: Self = Self {
@@ -164,10 +173,11 @@ impl Sizes {
         looks: 2,
         listeners: 3,
         told: 1,
+        decisions: 8,
     };
 }
 
-/// Measure the bot beside the floors of this machine: commands, steps, recovery, restarts, memory, pages.
+/// Measure the bot beside the floors of this machine: commands, steps, recovery, restarts, memory, pages, decisions.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What is measured [default: everything].
@@ -242,6 +252,9 @@ async fn measure(args: &Args, ground: &Ground) -> anyhow::Result<Measures> {
         }
         work.end().await?;
     }
+    if wanted(Part::Decisions) {
+        decisions::measure(&mut measures, ground, args.rounds).await?;
+    }
     if wanted(Part::Recovery) {
         recovery::measure(&mut measures, ground, args.rounds).await?;
     }
@@ -314,8 +327,19 @@ impl Stand {
 }
 
 /// The names of the databases that may be made.
-const DATABASES: [&str; 9] =
-    ["floor", "bot", "engine", "cold", "waiting", "recovery", "resume", "resume_floor", "pages"];
+const DATABASES: [&str; 11] = [
+    "floor",
+    "bot",
+    "engine",
+    "cold",
+    "waiting",
+    "recovery",
+    "resume",
+    "resume_floor",
+    "pages",
+    "decisions",
+    "decisions_floor",
+];
 
 /// What measurements stand on: a server, a folder, sizes.
 struct Ground {

@@ -212,7 +212,8 @@ mod tests {
     /// The first line that the runbook's plan shows.
     fn planned(dir: &Path, service: &str) -> String {
         let catalog = runbook::load(dir).unwrap_or_else(|problems| panic!("{problems}")).catalog;
-        let sealed = make_plan(&catalog, "restart", [("service", service)], &world()).expect("a plan");
+        let sealed = make_plan(&catalog, "restart", [("service", service)], chrono::DateTime::UNIX_EPOCH, &world())
+            .expect("a plan");
         let plan = sealed.open().expect("a plan");
         format!("{}\n{}", plan.deed, crate::text::plan::steps(&plan).join("\n"))
     }

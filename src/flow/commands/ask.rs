@@ -10,7 +10,7 @@ use super::decide::shown_directly;
 use crate::approval::{self, Begin};
 use crate::chat::sender::split;
 use crate::command::Anew;
-use crate::engine::plan::{plan, plan_is};
+use crate::engine::plan::{PlanFor, PlanRefusal, plan, plan_is};
 use crate::model::allowed::{Verb, allowed};
 use crate::model::catalog::{Ask, Person, Runbook, System};
 use crate::model::chat::{Account, Button, Message, RoomAddress};
@@ -91,8 +91,13 @@ pub(super) async fn command_again(turn: &mut Turn<'_>) -> Result<()> {
 
 async fn ask(turn: &mut Turn<'_>, runbook: &Runbook, params: &BTreeMap<String, String>, anew: Anew) -> Result<()> {
     let in_use = turn.in_use.clone();
-    let planned = match plan(&in_use.catalog, runbook, params, &turn.app.world) {
+    let asked = PlanFor::at(turn.tx.now());
+    let planned = match plan(&in_use.catalog, runbook, params, asked, &turn.app.world) {
         Ok(planned) => planned,
+        Err(PlanRefusal::Refused(by)) => {
+            turn.refuse(text::choice::refused(&turn.person, &by.policy, &by.why, by.until, &by.file));
+            return Ok(());
+        }
         Err(refusal) => {
             turn.refuse(text::answer::no_plan(&refusal.to_string()));
             return Ok(());

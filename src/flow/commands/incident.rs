@@ -199,7 +199,7 @@ pub(super) async fn command_open(turn: &mut Turn<'_>, named: Option<SystemName>,
 }
 
 /// The systems that are talked about in this room and that the speaker may see.
-fn systems_here(turn: &Turn<'_>) -> Vec<System> {
+pub(super) fn systems_here(turn: &Turn<'_>) -> Vec<System> {
     let mut systems = turn.systems_here();
     systems.retain(|system| allowed(turn.catalog(), &turn.person, Verb::See, system));
     systems

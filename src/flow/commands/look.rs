@@ -1,11 +1,14 @@
 //! Looking: `help`, `whoami`, `requests`, `show`.
 
+use std::collections::BTreeSet;
+
 use super::super::turn::{Turn, plan_of};
-use crate::command::Shown;
+use crate::command::{OnCallFor, Shown};
 use crate::model::allowed::{Verb, allowed};
-use crate::model::catalog::{Catalog, ParamKind, Runbook};
+use crate::model::catalog::{Catalog, ParamKind, Runbook, Subject};
 use crate::model::chat::Account;
-use crate::model::id::{PersonId, RunId};
+use crate::model::id::{PersonId, RotaName, RunId};
+use crate::model::rota::Rota;
 use crate::store::{Result, Run};
 use crate::text;
 
@@ -45,6 +48,61 @@ pub(in crate::flow) fn whoami(catalog: &Catalog, person: &PersonId, account: &Ac
         .map(|(name, _)| name.to_string())
         .collect();
     text::answer::whoami(person, account, &groups)
+}
+
+/// `who is on call`: one line for each rota that has to do with what is meant and that the speaker may know of.
+pub(super) fn command_on_call(turn: &mut Turn<'_>, of: Option<&OnCallFor>) {
+    let in_use = turn.in_use.clone();
+    let catalog = &in_use.catalog;
+    let now = turn.tx.now();
+    let all: Vec<RotaName> =
+        catalog.rotas.keys().filter(|name| may_know(catalog, &turn.person, name)).cloned().collect();
+    let names = match of {
+        None if turn.is_private() => all.iter().cloned().collect(),
+        None => {
+            let systems = super::incident::systems_here(turn);
+            let here: BTreeSet<RotaName> = systems.iter().flat_map(|system| catalog.rotas_of(system)).collect();
+            // Where no system names one, those of the catalog are better than nothing.
+            if here.is_empty() { all.iter().cloned().collect() } else { here }
+        }
+        Some(OnCallFor::System(name)) => match catalog.systems.get(name) {
+            Some(system) if allowed(catalog, &turn.person, Verb::See, system) => {
+                let of_system = catalog.rotas_of(system);
+                if of_system.is_empty() {
+                    turn.answer(text::on_call::no_rota_of(&system.title, &all));
+                    return;
+                }
+                of_system
+            }
+            // The parser named it from this catalog.
+            None => BTreeSet::new(),
+            Some(system) => {
+                let who: Vec<PersonId> = catalog.people_in(&system.may_see).into_iter().collect();
+                let sentence = text::incident::may_not(&turn.person, "look", &system.title, &who);
+                turn.refuse_right(sentence, &system.may_see);
+                return;
+            }
+        },
+        Some(OnCallFor::Rota(name)) if all.contains(name) => BTreeSet::from([name.clone()]),
+        Some(OnCallFor::Rota(name)) => {
+            turn.refuse(text::on_call::may_not_see(&turn.person, name));
+            return;
+        }
+    };
+    let rotas: Vec<&Rota> = names.iter().filter_map(|name| catalog.rotas.get(name)).collect();
+    match rotas.is_empty() {
+        true => turn.answer(text::on_call::no_rotas()),
+        false => turn.answer_list("on-call", text::on_call::rotas(&rotas, now)),
+    }
+}
+
+/// Whether somebody may know who is on a rota: whoever is in it, whoever may see a system that it has to do with, and for
+/// one that has to do with none everybody of the catalog.
+fn may_know(catalog: &Catalog, person: &PersonId, name: &RotaName) -> bool {
+    let mut systems = catalog.systems.values().filter(|system| catalog.rotas_of(system).contains(name)).peekable();
+    catalog.includes(&[Subject::Rota(name.clone())], person)
+        || systems.peek().is_none()
+        || systems.any(|system| allowed(catalog, person, Verb::See, system))
 }
 
 pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {

@@ -31,6 +31,7 @@ pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
             let said = whoami(turn.catalog(), &turn.person, &turn.incoming.account);
             turn.answer(said);
         }
+        Command::OnCall { of } => look::command_on_call(turn, of.as_ref()),
         Command::Is { service, check } => ask::command_is(turn, &service, check.as_ref()).await?,
         Command::Run { runbook, params, anew } => ask::command_run(turn, &runbook, &params, anew).await?,
         Command::Again => ask::command_again(turn).await?,

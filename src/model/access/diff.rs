@@ -8,7 +8,8 @@ use super::meet::is_as_strict;
 use super::{Access, Keepers, Members, Right};
 use crate::model::catalog::Subject;
 use crate::model::chat::{Account, RoomAddress};
-use crate::model::id::{GroupName, PersonId, PolicyName, RoomName, RunbookName, SystemName};
+use crate::model::choice::Risk;
+use crate::model::id::{GroupName, PersonId, PolicyName, RoomName, RotaName, RunbookName, SystemName};
 
 /// What a change does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -95,6 +96,50 @@ pub enum What {
         group: GroupName,
         /// Who.
         person: PersonId,
+    },
+    /// A rota was added.
+    RotaCame {
+        /// Which.
+        rota: RotaName,
+        /// Everybody in it.
+        people: Vec<PersonId>,
+    },
+    /// A rota was removed, or nobody is left in it.
+    RotaLeft {
+        /// Which.
+        rota: RotaName,
+    },
+    /// A person was put into a rota.
+    RotaMemberCame {
+        /// Which rota.
+        rota: RotaName,
+        /// Who.
+        person: PersonId,
+    },
+    /// A person was taken out of a rota.
+    RotaMemberLeft {
+        /// Which rota.
+        rota: RotaName,
+        /// Who.
+        person: PersonId,
+    },
+    /// Somebody else answers for a system.
+    SystemAccountable {
+        /// Which.
+        system: SystemName,
+        /// Who did.
+        was: Option<PersonId>,
+        /// Who does.
+        now: Option<PersonId>,
+    },
+    /// As much can go wrong with a runbook as its author says.
+    RunbookRisk {
+        /// Which.
+        runbook: RunbookName,
+        /// What it was.
+        was: Risk,
+        /// What it is.
+        now: Risk,
     },
     /// A policy was added.
     PolicyCame {
@@ -233,11 +278,12 @@ pub enum What {
     },
 }
 
-/// What differs between two of them, in the order: people, groups, who countersigns, policies, systems, runbooks, rooms.
+/// What differs between two of them, in the order: people, groups, rotas, who countersigns, policies, systems, runbooks, rooms.
 pub fn diff(old: &Access, new: &Access) -> Vec<Change> {
     let mut changes = Changes { old, new, list: Vec::new() };
     changes.people();
     changes.groups();
+    changes.rotas();
     changes.keepers();
     changes.policies();
     changes.systems();
@@ -309,6 +355,26 @@ impl Changes<'_> {
         }
         for group in old.groups.keys().filter(|group| !new.groups.contains_key(group)) {
             self.add(Effect::Takes, What::GroupLeft { group: group.clone() });
+        }
+    }
+
+    fn rotas(&mut self) {
+        let (old, new) = (self.old, self.new);
+        for (rota, people) in &new.rotas {
+            let Some(before) = old.rotas.get(rota) else {
+                let (rota, people) = (rota.clone(), people.iter().cloned().collect());
+                self.add(Effect::Other, What::RotaCame { rota, people });
+                continue;
+            };
+            for person in people.difference(before) {
+                self.add(Effect::Gives, What::RotaMemberCame { rota: rota.clone(), person: person.clone() });
+            }
+            for person in before.difference(people) {
+                self.add(Effect::Takes, What::RotaMemberLeft { rota: rota.clone(), person: person.clone() });
+            }
+        }
+        for rota in old.rotas.keys().filter(|rota| !new.rotas.contains_key(rota)) {
+            self.add(Effect::Takes, What::RotaLeft { rota: rota.clone() });
         }
     }
 
@@ -387,6 +453,12 @@ impl Changes<'_> {
                     }
                 }
             }
+            let was = old.systems.get(system).and_then(|before| before.accountable.clone());
+            if was != access.accountable {
+                let (system, now) = (system.clone(), access.accountable.clone());
+                let effect = if now.is_some() { Effect::Gives } else { Effect::Takes };
+                self.add(effect, What::SystemAccountable { system, was, now });
+            }
             for right in Right::ALL {
                 let came = |subject| What::RightCame { system: system.clone(), right, subject };
                 let left = |subject| What::RightLeft { system: system.clone(), right, subject };
@@ -410,6 +482,10 @@ impl Changes<'_> {
                     self.add(effect, What::RunbookCame { runbook: runbook.clone(), approval });
                 }
                 Some(before) => {
+                    if before.risk != needs.risk {
+                        let (was, now) = (before.risk, needs.risk);
+                        self.add(Effect::Other, What::RunbookRisk { runbook: runbook.clone(), was, now });
+                    }
                     if before.systems != needs.systems {
                         let more = !new.askers(needs).is_subset(&old.askers(before));
                         let (was, now) = (before.systems.clone(), needs.systems.clone());

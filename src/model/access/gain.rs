@@ -57,6 +57,16 @@ pub fn gainers(now: &Access, wanted: &Access, members: &BTreeMap<UserGroup, BTre
         };
         gain.extend(more(wanted.approvers(policy), before));
     }
+    for (name, is) in &wanted.rotas {
+        let all = |people: &BTreeSet<PersonId>| people.iter().cloned().map(Holder::Person).collect();
+        if let Some(was) = now.rotas.get(name) {
+            gain.extend(more(all(is), all(was)));
+        }
+    }
+    // One that applies by itself stands in the place of what runbooks name.
+    for name in wanted.policies.keys().filter(|name| now.policies.get(*name) != wanted.policies.get(*name)) {
+        gain.extend(more(wanted.approvers(name), now.policies.keys().flat_map(|any| now.approvers(any)).collect()));
+    }
     gain.extend(more(wanted.keepers(), now.keepers()));
     gain
 }

@@ -9,11 +9,7 @@ use crate::model::id::{GroupName, PersonId, PolicyName, RoomName};
 
 /// Every subject that may approve somewhere in a policy.
 pub(super) fn named(rule: &Rule) -> BTreeSet<Subject> {
-    let of = |stage: &Stage| {
-        let later = stage.escalate.iter().flat_map(|others| &others.to);
-        stage.approvers.iter().chain(later).cloned().collect::<Vec<_>>()
-    };
-    rule.policy.iter().flat_map(|policy| &policy.stages).flat_map(of).collect()
+    rule.policy.iter().flat_map(Policy::subjects).cloned().collect()
 }
 
 /// Whether a policy lets nothing pass that another would not: known to be so. Words and comments do not matter.
@@ -26,6 +22,8 @@ fn stricter(new: &Policy, old: &Policy) -> bool {
     let Policy {
         name: _,
         title: _,
+        when,
+        refuse,
         stages,
         expires,
         starts_within,
@@ -37,7 +35,10 @@ fn stricter(new: &Policy, old: &Policy) -> bool {
         text: _,
         source: _,
     } = new;
-    stages.len() >= old.stages.len()
+    // A policy that applies to more takes the place of others, and one that applies to less gives it up.
+    *when == old.when
+        && (refuse.is_some() || old.refuse.is_none())
+        && stages.len() >= old.stages.len()
         && stages.iter().zip(&old.stages).all(|(new, old)| stricter_stage(new, old))
         && *expires <= old.expires
         && *starts_within <= old.starts_within
@@ -82,6 +83,7 @@ pub fn in_force(approved: &Access, wanted: &Access) -> Access {
     let mut now = Access {
         people: meet_people(approved, wanted),
         groups: BTreeMap::new(),
+        rotas: BTreeMap::new(),
         policies: BTreeMap::new(),
         runbooks: BTreeMap::new(),
         systems: BTreeMap::new(),
@@ -89,10 +91,16 @@ pub fn in_force(approved: &Access, wanted: &Access) -> Access {
         keepers: None,
     };
     now.groups = meet_groups(approved, wanted, &now.people);
-    for (name, was) in &approved.systems {
-        if !wanted.systems.contains_key(name) {
-            continue;
+    for (name, was) in &approved.rotas {
+        let both = wanted.rotas.get(name).into_iter().flatten().filter(|person| was.contains(*person));
+        let both: BTreeSet<PersonId> = both.filter(|person| now.people.contains_key(*person)).cloned().collect();
+        // Nobody is on call in a rota without anybody.
+        if !both.is_empty() {
+            now.rotas.insert(name.clone(), both);
         }
+    }
+    for (name, was) in &approved.systems {
+        let Some(is) = wanted.systems.get(name) else { continue };
         let rights = Right::ALL.into_iter().map(|right| {
             let (was, is) = (approved.right(name, right), wanted.right(name, right));
             (right, meet_subjects(approved, &was, wanted, &is, &now))
@@ -100,7 +108,11 @@ pub fn in_force(approved: &Access, wanted: &Access) -> Access {
         let rights = rights.filter(|(_, who)| !who.is_empty()).collect();
         // Where it is shown, and as which environment it is judged, is not known to give or to take: both stay until
         // somebody has looked at it.
-        let access = SystemAccess { environment: was.environment.clone(), room: was.room.clone(), rights };
+        // Somebody answers for it until it is agreed that somebody else does; that nobody does holds at once.
+        let accountable =
+            was.accountable.clone().filter(|person| is.accountable.is_some() && now.people.contains_key(person));
+        let (environment, room) = (was.environment.clone(), was.room.clone());
+        let access = SystemAccess { environment, room, accountable, rights };
         now.systems.insert(name.clone(), access);
     }
     meet_runbooks(approved, wanted, &mut now);
@@ -158,6 +170,8 @@ fn meet_subjects(
     let in_force = |subject: &Subject| match subject {
         Subject::Person(person) => now.people.contains_key(person),
         Subject::Group(group) => now.groups.contains_key(group),
+        Subject::Rota(rota) => now.rotas.contains_key(rota),
+        Subject::Accountable => true,
     };
     let mut both: BTreeSet<Subject> = was.intersection(is).filter(|subject| in_force(subject)).cloned().collect();
     let there = now.holders(&both);
@@ -177,6 +191,9 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
         (Some(only), None) | (None, Some(only)) => Some(only),
         (None, None) => None,
     };
+    // One that is new and applies by itself would take the place of others.
+    let takes_over =
+        |name: &PolicyName| !approved.policies.contains_key(name) && wanted.policies.get(name).is_some_and(applies);
     for (name, is) in &wanted.runbooks {
         let before = approved.runbooks.get(name);
         let asked_by_more = before.is_some_and(|was| !now.askers(is).is_subset(&now.askers(was)));
@@ -186,7 +203,7 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
         let approval = match (before.map(|was| (&was.approval, was.on_its_word)), &is.approval) {
             // It had to be agreed to, and must be still: by whom, changes only to who is at least as strict.
             (Some((Some(was), _)), Some(is)) if was != is => match (approved.policies.get(was), rule(is)) {
-                (Some(before), Some(after)) if is_as_strict(after, before) => Some(is.clone()),
+                (Some(before), Some(after)) if is_as_strict(after, before) && !takes_over(is) => Some(is.clone()),
                 _ => Some(was.clone()),
             },
             (Some((Some(was), _)), Some(_)) => Some(was.clone()),
@@ -200,13 +217,21 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
             (Some((None, _)) | None, Some(_)) => continue,
         };
         let on_its_word = is.on_its_word;
-        now.runbooks.insert(name.clone(), Needs { approval, on_its_word, systems: is.systems.clone() });
+        let risk = before.map_or(is.risk, |was| was.risk);
+        now.runbooks.insert(name.clone(), Needs { approval, on_its_word, risk, systems: is.systems.clone() });
     }
     let needed: BTreeSet<PolicyName> = now.runbooks.values().filter_map(|needs| needs.approval.clone()).collect();
     for (name, was) in &approved.policies {
         // One that nothing names gives nobody a right; naming it needs no countersignature, as it is in force.
-        if wanted.policies.contains_key(name) || needed.contains(name) {
+        // One that applies by itself stands in the way of others, and does so until it is agreed that it goes.
+        if wanted.policies.contains_key(name) || needed.contains(name) || applies(was) {
             now.policies.insert(name.clone(), rule(name).unwrap_or(was).clone());
+        }
+    }
+    // What only refuses gives nobody anything.
+    for (name, is) in &wanted.policies {
+        if !approved.policies.contains_key(name) && is.policy.as_ref().is_some_and(|policy| policy.refuse.is_some()) {
+            now.policies.insert(name.clone(), is.clone());
         }
     }
     for name in needed {
@@ -214,6 +239,11 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
             now.policies.insert(name, rule.clone());
         }
     }
+}
+
+/// Whether it applies to runbooks that do not name it. What cannot be read may.
+fn applies(rule: &Rule) -> bool {
+    rule.policy.as_ref().is_none_or(|policy| policy.when.is_some())
 }
 
 fn meet_keepers(approved: &Access, wanted: &Access, now: &Access) -> Option<Keepers> {

@@ -26,6 +26,17 @@ impl Access {
             .iter()
             .map(|(name, members)| (name.clone(), group(wanted.get(name), members, &self.people)))
             .collect();
+        catalog.rotas.retain(|name, _| self.rotas.contains_key(name));
+        for (name, rota) in &mut catalog.rotas {
+            let own = |person: &PersonId| self.rotas.get(name).is_some_and(|own| own.contains(person));
+            rota.members.retain(&own);
+            rota.stand_ins.retain(&own);
+            rota.overrides.retain(|over| own(&over.person));
+            // Somebody is always on call.
+            if rota.members.is_empty() {
+                rota.members = std::mem::take(&mut rota.stand_ins);
+            }
+        }
         let before = std::mem::take(&mut catalog.rooms);
         let room = |(name, address): (&RoomName, &RoomAddress)| {
             let kept = before.get(name).filter(|room| room.address == *address).cloned();
@@ -38,6 +49,7 @@ impl Access {
             let Some(access) = self.systems.get(name) else { continue };
             system.environment.clone_from(&access.environment);
             system.room.clone_from(&access.room);
+            system.accountable.clone_from(&access.accountable);
             for right in Right::ALL {
                 if let Some(subjects) = right.of_mut(system) {
                     let allowed = list(access.rights.get(&right));
@@ -60,6 +72,7 @@ impl Access {
         for (name, runbook) in &mut catalog.runbooks {
             if let Some(needs) = self.runbooks.get(name) {
                 runbook.approval.clone_from(&needs.approval);
+                runbook.risk = needs.risk;
             }
         }
         let Catalog { people, runbooks, systems, .. } = &*catalog;

@@ -7,15 +7,18 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::catalog::{Countersigners, Person, Room, Source, Stage, Step, System};
+use crate::model::choice::When;
 use crate::model::group::{Blind, Group, Sight};
 use crate::model::id::Digest;
 use crate::model::policy::{Delegating, Escalation, Relaxed};
+use crate::model::rota::{Rota, Turns};
 
 const PEOPLE: [&str; 4] = ["boss", "kim", "lin", "mei"];
 const ACCOUNTS: [&str; 6] = ["b1", "b2", "k1", "l1", "m1", "x1"];
 const GROUPS: [&str; 3] = ["leads", "managers", "support"];
 const POLICIES: [&str; 3] = ["any", "managers", "two"];
 const RUNBOOKS: [&str; 3] = ["look", "restart", "start"];
+const ROTAS: [&str; 2] = ["nights", "primary"];
 const SYSTEMS: [&str; 2] = ["system-a", "system-b"];
 const ROOMS: [&str; 2] = ["ops", "war"];
 
@@ -39,6 +42,7 @@ fn subject() -> impl Strategy<Value = Subject> {
     prop_oneof![
         one(&PEOPLE).prop_map(|name| Subject::Person(PersonId::new(name))),
         one(&GROUPS).prop_map(|name| Subject::Group(GroupName::new(name))),
+        one(&ROTAS).prop_map(|name| Subject::Rota(RotaName::new(name))),
     ]
 }
 
@@ -59,6 +63,8 @@ pub(super) fn rule(name: &str, stages: Vec<Stage>, expires: u64, automatic: &[&s
     let text =
         format!("policy: {name}\n# {comment}\nstages: {stages:?}\nexpires: {expires}\nautomatic: {automatic:?}\n");
     Rule::from(Policy {
+        when: None,
+        refuse: None,
         name: PolicyName::new(name),
         title: name.to_owned(),
         stages,
@@ -94,28 +100,45 @@ fn access() -> impl Strategy<Value = Access> {
     let needs = (proptest::option::of(one(&POLICIES)), proptest::bool::ANY, btree_set(one(&SYSTEMS), 0..2));
     let runbooks = btree_map(one(&RUNBOOKS), needs, 0..4);
     let rights = btree_map(proptest::sample::select(&Right::ALL[..5]), subjects(), 0..4);
-    let systems = btree_map(one(&SYSTEMS), (one(&["production", "scratch"]), one(&ROOMS), rights), 0..3);
+    let systems = btree_map(
+        one(&SYSTEMS),
+        (one(&["production", "scratch"]), one(&ROOMS), rights, proptest::option::of(one(&PEOPLE))),
+        0..3,
+    );
+    let rotas = btree_map(one(&ROTAS), btree_set(one(&PEOPLE), 1..4), 0..3);
     let rooms = btree_map(one(&ROOMS), one(&["C1", "C2"]), 0..3);
     let keepers = proptest::option::of((subjects(), one(&ROOMS)));
-    (people, groups, rules(), runbooks, systems, rooms, keepers).prop_map(
-        |(people, groups, policies, runbooks, systems, rooms, keepers)| {
+    (people, (groups, rotas), rules(), runbooks, systems, rooms, keepers).prop_map(
+        |(people, (groups, rotas), policies, runbooks, systems, rooms, keepers)| {
+            let rotas =
+                rotas.into_iter().map(|(name, of)| (RotaName::new(name), of.into_iter().map(PersonId::new).collect()));
             let people =
                 people.into_iter().map(|(name, own)| (PersonId::new(name), own.into_iter().map(account).collect()));
             let groups = groups.into_iter().map(|(name, members)| (GroupName::new(name), members));
-            let systems = systems.into_iter().map(|(name, (environment, room, rights))| {
-                let access = SystemAccess { environment: environment.to_owned(), room: RoomName::new(room), rights };
+            let systems = systems.into_iter().map(|(name, (environment, room, rights, accountable))| {
+                let accountable = accountable.map(PersonId::new);
+                let access = SystemAccess {
+                    environment: environment.to_owned(),
+                    room: RoomName::new(room),
+                    accountable,
+                    rights,
+                };
                 (SystemName::new(name), access)
             });
             let runbooks = runbooks.into_iter().map(|(name, (approval, on_its_word, systems))| {
                 let approval = approval.map(PolicyName::new);
                 let systems = systems.into_iter().map(SystemName::new).collect();
-                (RunbookName::new(name), Needs { on_its_word: on_its_word && approval.is_none(), approval, systems })
+                (
+                    RunbookName::new(name),
+                    Needs { on_its_word: on_its_word && approval.is_none(), approval, risk: Risk::default(), systems },
+                )
             });
             let rooms = rooms.into_iter().map(|(name, at)| (RoomName::new(name), address(at)));
             let keepers = keepers.map(|(by, room)| Keepers { by, room: RoomName::new(room) });
             resolved(Access {
                 people: people.collect(),
                 groups: groups.collect(),
+                rotas: rotas.collect(),
                 policies,
                 runbooks: runbooks.collect(),
                 systems: systems.collect(),
@@ -139,10 +162,16 @@ fn resolved(mut it: Access) -> Access {
             members.retain(|person| people.contains_key(person));
         }
     }
-    let groups = it.groups.clone();
+    for people_of in it.rotas.values_mut() {
+        people_of.retain(|person| people.contains_key(person));
+    }
+    it.rotas.retain(|_, of| !of.is_empty());
+    let (groups, rotas) = (it.groups.clone(), it.rotas.clone());
     let known = |subject: &Subject| match subject {
         Subject::Person(person) => people.contains_key(person),
         Subject::Group(group) => groups.contains_key(group),
+        Subject::Rota(rota) => rotas.contains_key(rota),
+        Subject::Accountable => true,
     };
     it.policies.retain(|_, rule| named(rule).iter().all(known));
     it.rooms.entry(RoomName::new("ops")).or_insert_with(|| address("C1"));
@@ -151,6 +180,7 @@ fn resolved(mut it: Access) -> Access {
         if !rooms.contains_key(&system.room) {
             system.room = RoomName::new("ops");
         }
+        system.accountable = system.accountable.take().filter(|person| people.contains_key(person));
         for who in system.rights.values_mut() {
             who.retain(known);
         }
@@ -193,6 +223,20 @@ fn catalog(access: &Access) -> Catalog {
         };
         catalog.groups.insert(name.clone(), group);
     }
+    for (name, people) in &access.rotas {
+        let rota = Rota {
+            name: name.clone(),
+            members: people.iter().cloned().collect(),
+            stand_ins: Vec::new(),
+            turns: Turns::Daily,
+            from: chrono::NaiveDate::MIN,
+            at: chrono::NaiveTime::MIN,
+            zone: chrono_tz::UTC,
+            overrides: Vec::new(),
+            source: source(),
+        };
+        catalog.rotas.insert(name.clone(), rota);
+    }
     for (name, rule) in &access.policies {
         catalog.policies.insert(name.clone(), rule.policy.clone().expect("it was made here"));
     }
@@ -208,6 +252,7 @@ fn catalog(access: &Access) -> Catalog {
             may_unstick: who(Right::Unstick),
             may_resolve: who(Right::Resolve),
             may_pause: who(Right::Pause),
+            accountable: it.accountable.clone(),
             incident_channel: None,
             services: BTreeMap::new(),
             source: source(),
@@ -237,6 +282,7 @@ fn catalog(access: &Access) -> Catalog {
             system: systems.next().cloned(),
             approval: needs.approval.clone(),
             author: None,
+            risk: needs.risk,
             steps: vec![step],
             source: source(),
         };
@@ -254,7 +300,7 @@ fn catalog(access: &Access) -> Catalog {
 }
 
 /// What somebody may do, one by one.
-fn rights(access: &Access) -> BTreeSet<String> {
+fn rights(access: &Access, before: &Access) -> BTreeSet<String> {
     let mut rights = BTreeSet::new();
     for (person, accounts) in &access.people {
         rights.extend(accounts.iter().map(|account| format!("{account} is {person}")));
@@ -265,7 +311,8 @@ fn rights(access: &Access) -> BTreeSet<String> {
             rights.extend(holders.iter().map(|holder| format!("{holder:?} may {right:?} {system}")));
         }
     }
-    for (runbook, needs) in &access.runbooks {
+    // One that is new is asked for by who may ask on its systems.
+    for (runbook, needs) in access.runbooks.iter().filter(|(name, _)| before.runbooks.contains_key(*name)) {
         let asked = access.askers(needs);
         rights.extend(asked.iter().map(|holder| format!("{holder:?} may ask for {runbook}")));
     }
@@ -301,7 +348,7 @@ proptest! {
     #[test]
     fn nothing_is_given_before_it_is_countersigned(approved in access(), wanted in access()) {
         let now = in_force(&approved, &wanted);
-        let more: Vec<_> = rights(&now).difference(&rights(&approved)).cloned().collect();
+        let more: Vec<_> = rights(&now, &approved).difference(&rights(&approved, &approved)).cloned().collect();
         prop_assert!(more.is_empty(), "{more:?}\n{now:#?}");
         for runbook in now.runbooks.keys() {
             prop_assert_eq!(loosens(runbook, &now, &approved), None);
@@ -354,7 +401,7 @@ proptest! {
     #[test]
     fn nobody_has_anything_when_everything_is_removed(approved in access()) {
         let now = in_force(&approved, &Access::default());
-        prop_assert!(rights(&now).is_empty());
+        prop_assert!(rights(&now, &approved).is_empty());
         prop_assert!(now.runbooks.is_empty() && now.systems.is_empty() && now.people.is_empty());
     }
 
@@ -411,6 +458,7 @@ fn small(change: impl FnOnce(&mut Access)) -> Access {
         people: [("boss", "b1"), ("kim", "k1"), ("mei", "m1")]
             .map(|(name, at)| (PersonId::new(name), BTreeSet::from([account(at)])))
             .into(),
+        rotas: BTreeMap::new(),
         groups: BTreeMap::from([
             (GroupName::new("managers"), Members::Listed(set(&["boss", "kim"]))),
             (GroupName::new("support"), Members::Listed(set(&["mei"]))),
@@ -421,11 +469,16 @@ fn small(change: impl FnOnce(&mut Access)) -> Access {
         )]),
         runbooks: BTreeMap::from([(
             RunbookName::new("start"),
-            Needs { approval: Some(PolicyName::new("managers")), on_its_word: false, systems: BTreeSet::new() },
+            Needs {
+                approval: Some(PolicyName::new("managers")),
+                on_its_word: false,
+                risk: Risk::default(),
+                systems: BTreeSet::new(),
+            },
         )]),
         systems: BTreeMap::from([(
             SystemName::new("system-a"),
-            SystemAccess { environment: "production".to_owned(), room: ops.clone(), rights },
+            SystemAccess { environment: "production".to_owned(), room: ops.clone(), accountable: None, rights },
         )]),
         rooms: BTreeMap::from([(ops.clone(), address("C1"))]),
         keepers: Some(Keepers { by: BTreeSet::from([group("managers")]), room: ops }),
@@ -511,6 +564,7 @@ fn a_runbook_waits_where_it_would_loosen() {
     let needs = |approval: Option<&str>, on_its_word| Needs {
         approval: approval.map(PolicyName::new),
         on_its_word,
+        risk: Risk::default(),
         systems: BTreeSet::new(),
     };
     let lax = || rule("lax", vec![Stage::new(vec![Subject::Group(GroupName::new("support"))], 1)], 60, &[], "");
@@ -545,7 +599,7 @@ fn each_part_of_a_policy_that_loosens_it_waits() {
         rule("managers", vec![stage], 60, &["down"], "").policy.expect("it was made here")
     };
     type Edit = fn(&mut Policy);
-    let looser: [(&str, Edit); 8] = [
+    let looser: [(&str, Edit); 9] = [
         ("starts later", |it| it.starts_within = Duration::from_secs(61)),
         ("lasts longer", |it| it.valid_for = Duration::from_secs(61)),
         ("gives up a rule", |it| it.relaxed = vec![Relaxed::RequesterMayAgree]),
@@ -553,9 +607,10 @@ fn each_part_of_a_policy_that_loosens_it_waits() {
         ("more denials", |it| it.stages[0].denials = 3),
         ("waits longer", |it| it.stages[0].expires_ms = None),
         ("asks others sooner", |it| it.stages[0].escalate[0].after_ms = 400),
+        ("it applies by itself", |it| it.when = Some(When::default())),
         ("a trigger starts it", |it| it.automatic.push(crate::model::id::TriggerName::new("up"))),
     ];
-    let stricter: [(&str, Edit); 8] = [
+    let stricter: [(&str, Edit); 9] = [
         ("the author does not count", |it| it.exclude_author = true),
         ("nobody delegates", |it| it.delegating = Delegating::Refused),
         ("a reason", |it| it.stages[0].reason_required = true),
@@ -563,6 +618,7 @@ fn each_part_of_a_policy_that_loosens_it_waits() {
         ("one denial", |it| it.stages[0].denials = 1),
         ("nobody else", |it| it.stages[0].escalate.clear()),
         ("one stage more", |it| it.stages.push(Stage::new(vec![Subject::Person(PersonId::new("mei"))], 1))),
+        ("it refuses", |it| it.refuse = Some("freeze".to_owned())),
         ("nothing by itself", |it| it.automatic.clear()),
     ];
     let edited = |(name, edit): (&str, Edit)| {
@@ -580,4 +636,25 @@ fn each_part_of_a_policy_that_loosens_it_waits() {
         assert!(meet::is_as_strict(&edited, &base), "{name}");
         assert!(!meet::is_as_strict(&base, &edited), "and back, {name} is looser");
     }
+}
+
+#[test]
+fn a_policy_that_applies_by_itself_comes_and_goes_by_a_second_person_unless_it_refuses() {
+    let (strict, freeze) = (PolicyName::new("strict"), PolicyName::new("freeze"));
+    let by_itself = |name: &str, refuse: Option<&str>| {
+        let stages = vec![Stage::new(vec![Subject::Person(PersonId::new("mei"))], 1)];
+        let mut policy = rule(name, stages, 60, &[], "").policy.expect("it was made here");
+        (policy.when, policy.refuse) = (Some(When::default()), refuse.map(str::to_owned));
+        Rule::from(policy)
+    };
+    let with = small(|it| {
+        it.policies.insert(strict.clone(), by_itself("strict", None));
+        it.policies.insert(freeze.clone(), by_itself("freeze", Some("year's end")));
+    });
+    let now = in_force(&small(|_| ()), &with);
+    assert!(!now.policies.contains_key(&strict), "it would let mei agree in the managers' place");
+    assert!(now.policies.contains_key(&freeze), "it lets nobody do anything");
+    let now = in_force(&with, &small(|_| ()));
+    assert!(now.policies.contains_key(&strict) && now.policies.contains_key(&freeze), "without it less is asked");
+    assert_eq!(gainers(&small(|_| ()), &with, &BTreeMap::new()), BTreeSet::from([PersonId::new("mei")]));
 }

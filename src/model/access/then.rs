@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Access, Right};
-use crate::model::catalog::Subject;
+use crate::model::catalog::{Stage, Subject};
 use crate::model::chat::UserGroup;
 use crate::model::id::{GroupName, PersonId, PolicyName, Position, RoomName, RunbookName, SystemName};
 use crate::model::policy::Relaxed;
@@ -39,6 +39,9 @@ pub struct Then {
     pub systems: Vec<SystemThen>,
     /// Runbooks, and who could approve them.
     pub runbooks: Vec<RunbookThen>,
+    /// Policies that could stand in the place of those that runbooks named, when their conditions held.
+    #[serde(default)]
+    pub by_when: Vec<PolicyThen>,
     /// Groups that a platform kept and of which nobody could tell who was in them.
     pub unseen: BTreeSet<GroupName>,
 }
@@ -76,6 +79,19 @@ pub struct RunbookThen {
     pub text: Option<String>,
 }
 
+/// A policy that applied by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyThen {
+    /// Its name.
+    pub policy: PolicyName,
+    /// Why it refused; `None`: it asked its stages.
+    pub refused: Option<String>,
+    /// Its stages, in order.
+    pub stages: Vec<StageThen>,
+    /// As it was written: its conditions stand in it.
+    pub text: String,
+}
+
 /// A stage at a moment: whom the catalog let approve. Somebody who was let answer for another stands in the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageThen {
@@ -111,17 +127,26 @@ impl Then {
             room: system.room.clone(),
             rights: system.rights.iter().map(|(right, who)| (*right, people(who))).collect(),
         });
+        let stage = |stage: &Stage| StageThen {
+            named: stage.approvers.clone(),
+            could_later: people(&stage.escalate.iter().flat_map(|others| &others.to).cloned().collect()),
+            could_approve: people(&stage.approvers.iter().cloned().collect()),
+            quorum: stage.quorum,
+        };
+        let by_when = access.policies.iter().filter_map(|(name, rule)| {
+            let policy = rule.policy.as_ref().filter(|policy| policy.when.is_some())?;
+            Some(PolicyThen {
+                policy: name.clone(),
+                refused: policy.refuse.clone(),
+                stages: policy.stages.iter().map(&stage).collect(),
+                text: rule.text.clone(),
+            })
+        });
         let wanted = access.runbooks.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
         let runbooks = wanted.map(|(name, needs)| {
             let rule = needs.approval.as_ref().and_then(|policy| access.policies.get(policy));
             let policy = rule.and_then(|rule| rule.policy.as_ref());
             let stages = policy.map(|policy| policy.stages.as_slice());
-            let stage = |stage: &crate::model::catalog::Stage| StageThen {
-                named: stage.approvers.clone(),
-                could_later: people(&stage.escalate.iter().flat_map(|others| &others.to).cloned().collect()),
-                could_approve: people(&stage.approvers.iter().cloned().collect()),
-                quorum: stage.quorum,
-            };
             let on = |system: &&SystemName| needs.systems.is_empty() || needs.systems.contains(*system);
             let could_ask = access.systems.keys().filter(on).flat_map(|it| people(&access.right(it, Right::Run)));
             RunbookThen {
@@ -129,7 +154,7 @@ impl Then {
                 systems: needs.systems.clone(),
                 could_ask: could_ask.collect(),
                 policy: needs.approval.clone(),
-                stages: stages.unwrap_or_default().iter().map(stage).collect(),
+                stages: stages.unwrap_or_default().iter().map(&stage).collect(),
                 relaxed: policy.map(|policy| policy.relaxed.clone()).unwrap_or_default(),
                 text: rule.map(|rule| rule.text.clone()),
             }
@@ -148,6 +173,7 @@ impl Then {
             countersigners: access.keepers.as_ref().map(|keepers| people(&keepers.by)).unwrap_or_default(),
             systems: systems.collect(),
             runbooks: runbooks.collect(),
+            by_when: by_when.collect(),
             unseen: blind.map(|(name, _)| name.clone()).collect(),
         }
     }

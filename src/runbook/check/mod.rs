@@ -13,10 +13,12 @@ mod people;
 mod phrase;
 mod policy;
 mod program;
+mod rota;
 mod runbook;
 mod system;
 mod template;
 mod trigger;
+mod when;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,7 +27,7 @@ use std::time::Duration;
 
 use crate::model::catalog::{Catalog, ParamKind, Source, Subject};
 use crate::model::glyph;
-use crate::model::id::{GroupName, PersonId};
+use crate::model::id::{GroupName, PersonId, RotaName};
 
 use super::diagnostic::Problem;
 use super::names::Unread;
@@ -50,6 +52,8 @@ pub(super) enum Kind {
     Person,
     /// `groups:`
     Group,
+    /// `rotas:`
+    Rota,
     /// `rooms:`
     Room,
     /// `secrets:`
@@ -66,6 +70,7 @@ impl fmt::Display for Kind {
             Self::Policy => "policy",
             Self::Person => "person",
             Self::Group => "group",
+            Self::Rota => "rota",
             Self::Room => "room",
             Self::Secret => "secret",
         })
@@ -115,6 +120,7 @@ pub(super) fn check(catalog: Catalog, inputs: &[Input], unread: Unread) -> Check
     for input in inputs {
         if let Document::People(people) = &input.document {
             checker.groups(input, people);
+            checker.rotas(input, people);
         }
     }
     for input in inputs {
@@ -143,9 +149,11 @@ pub(super) fn check(catalog: Catalog, inputs: &[Input], unread: Unread) -> Check
             checker.trigger(input, trigger);
         }
     }
-    // A policy names the triggers that it lets start, and a trigger leads to the policy: looked at when both are known.
+    // A policy names runbooks and the triggers that it lets start, and these lead to the policy: looked at when both are
+    // known.
     for input in inputs {
         if let Document::Policy(policy) = &input.document {
+            checker.when(input, policy);
             checker.automatic(input, policy);
         }
     }
@@ -168,6 +176,9 @@ struct Checker {
     problems: Vec<(usize, Problem)>,
 }
 
+/// In a policy: whoever answers for the system.
+const ACCOUNTABLE: &str = "accountable";
+
 /// The greatest length of a name.
 const LONGEST_NAME: usize = 40;
 
@@ -187,22 +198,18 @@ impl Checker {
 
     /// Enters a name; tells a second one.
     fn enter(&mut self, of_file: usize, kind: Kind, name: &At<String>) {
-        // A service and a system are both said by name alone, so they share their names.
-        let also = match kind {
-            Kind::System => Some(Kind::Service),
-            Kind::Service => Some(Kind::System),
-            _ => None,
-        };
-        let before = [Some(kind), also]
-            .into_iter()
-            .flatten()
+        // These are said by name alone, so they share their names.
+        let by_name: &[Kind] = &[Kind::System, Kind::Service, Kind::Rota];
+        let also = if by_name.contains(&kind) { by_name } else { &[] };
+        let before = std::iter::once(kind)
+            .chain(also.iter().copied())
             .find_map(|kind| self.names.get(&(kind, name.value.clone())).map(|&(file, place)| (kind, file, place)));
         if let Some((other, file, place)) = before {
             let shown = words::quoted(&name.value);
             let problem = match other == kind {
                 true => Problem::new(name.place, format!("there is another {kind} {shown}")),
                 false => Problem::new(name.place, format!("{shown} is the name of a {other} too"))
-                    .hint("services and systems are said by name alone, so no two may have the same"),
+                    .hint("services, systems and rotas are said by name alone, so no two may have the same"),
             };
             self.problems.push((of_file, problem.elsewhere(file, place, "the other is at")));
             return;
@@ -364,8 +371,18 @@ impl Checker {
         }
     }
 
-    /// A list of `person:NAME` and `group:NAME`; absent is nobody.
+    /// A list of `person:NAME`, `group:NAME` and `rota:NAME`; absent is nobody.
     fn subjects(&mut self, input: &Input, key: &str, list: &Words) -> Vec<Subject> {
+        let subjects = self.approvers(input, key, list);
+        for item in list.iter().flat_map(|list| &list.value).filter(|item| item.value == ACCOUNTABLE) {
+            let problem = Problem::new(item.place, "only a policy can mean whoever is accountable");
+            self.problem(input, problem.hint("name the person here: `person:NAME`"));
+        }
+        subjects
+    }
+
+    /// The same in a policy, where `accountable` is the person who answers for the system.
+    fn approvers(&mut self, input: &Input, key: &str, list: &Words) -> Vec<Subject> {
         let Some(list) = list else { return Vec::new() };
         if list.value.is_empty() {
             let problem = Problem::new(list.place, format!("`{key}` is empty"));
@@ -382,16 +399,21 @@ impl Checker {
                     self.known_as(input, Kind::Group, "group:", item.place, name);
                     Subject::Group(GroupName::new(name))
                 }
+                Some(("rota", name)) => {
+                    self.known_as(input, Kind::Rota, "rota:", item.place, name);
+                    Subject::Rota(RotaName::new(name))
+                }
+                None if item.value == ACCOUNTABLE => Subject::Accountable,
                 _ => {
-                    let message = format!("{} names neither a person nor a group", words::quoted(&item.value));
-                    let problem = Problem::new(item.place, message).label("expected person:NAME or group:NAME");
-                    let problem = match (
-                        self.declared(Kind::Group, &item.value).is_some(),
-                        self.declared(Kind::Person, &item.value).is_some(),
-                    ) {
-                        (true, _) => problem.hint(format!("did you mean `group:{}`?", item.value)),
-                        (_, true) => problem.hint(format!("did you mean `person:{}`?", item.value)),
-                        (false, false) => problem,
+                    let message = format!("{} names no person, group or rota", words::quoted(&item.value));
+                    let problem =
+                        Problem::new(item.place, message).label("expected person:NAME, group:NAME or rota:NAME");
+                    let meant = [Kind::Group, Kind::Person, Kind::Rota]
+                        .into_iter()
+                        .find(|kind| self.declared(*kind, &item.value).is_some());
+                    let problem = match meant {
+                        Some(kind) => problem.hint(format!("did you mean `{kind}:{}`?", item.value)),
+                        None => problem.nearest(&item.value, [ACCOUNTABLE]),
                     };
                     self.problem(input, problem);
                     continue;

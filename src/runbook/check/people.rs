@@ -22,6 +22,12 @@ impl Checker {
                 self.declare(input, Kind::Group, name);
             }
         }
+        if let Some(rotas) = &raw.rotas {
+            self.filled_map(input, rotas.place, "rotas", rotas.value.0.len());
+            for (name, _) in &rotas.value.0 {
+                self.declare(input, Kind::Rota, name);
+            }
+        }
         let Some(people) = &raw.people else { return };
         self.filled_map(input, people.place, "people", people.value.0.len());
         for (name, raw) in &people.value.0 {

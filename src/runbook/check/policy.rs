@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::catalog::{Policy, Stage};
+use crate::model::catalog::{Policy, Stage, Subject};
 use crate::model::id::{PolicyName, TriggerName};
 use crate::model::policy::{Delegating, Escalation, Relaxed};
 
@@ -24,8 +24,12 @@ impl Checker {
         let Some(name) = &raw.policy else { return };
         self.declare(input, Kind::Policy, name);
         let title = self.title(input, name.place, &raw.title);
+        let refuse = self.refuse(input, name, raw);
         let hint = "say who must agree: `stages: [{approvers: [group:managers], quorum: 1}]`";
-        let written = self.filled(input, name.place, "stages", &raw.stages, hint);
+        let written = match refuse {
+            Some(_) => &[],
+            None => self.filled(input, name.place, "stages", &raw.stages, hint),
+        };
         let expires = self.duration(input, &raw.expires, 30 * MINUTE, SECOND..=7 * DAY);
         let stages: Vec<Stage> = written.iter().map(|stage| self.stage(input, stage, expires)).collect();
         if let Some(one_too_many) = written.get(MOST_STAGES) {
@@ -59,6 +63,8 @@ impl Checker {
         let policy = Policy {
             name: name.clone(),
             title,
+            when: None,
+            refuse,
             stages,
             expires,
             starts_within,
@@ -78,7 +84,7 @@ impl Checker {
         let raw = &raw.value;
         let hint = "say who may agree: `approvers: [group:managers]`";
         self.required(input, whose, "approvers", &raw.approvers, hint);
-        let approvers = self.subjects(input, "approvers", &raw.approvers);
+        let approvers = self.approvers(input, "approvers", &raw.approvers);
         let expires = raw.expires.is_some().then(|| self.duration(input, &raw.expires, whole, SECOND..=whole));
         let lasts = expires.unwrap_or(whole);
         let (reminds, rings) = ((3 * MINUTE).min(lasts), (5 * MINUTE).min(lasts));
@@ -119,20 +125,23 @@ impl Checker {
     fn reachable(&self, stage: &Stage) -> Option<u32> {
         let all: Vec<_> =
             stage.approvers.iter().chain(stage.escalate.iter().flat_map(|step| &step.to)).cloned().collect();
-        let people = self.catalog.people_in(&all).len();
-        let all_known = !self.broken.contains(&Kind::Person)
-            && !self.broken.contains(&Kind::Group)
+        let people = self.people_at_most(&all);
+        let all_known = ![Kind::Person, Kind::Group, Kind::Rota].iter().any(|kind| self.broken.contains(kind))
+            && all.iter().all(|subject| match subject {
+                Subject::Rota(name) => self.catalog.rotas.contains_key(name),
+                Subject::Person(_) | Subject::Group(_) | Subject::Accountable => true,
+            })
             && !self.catalog.is_kept_elsewhere(&all)
             && people > 0;
         all_known.then(|| u32::try_from(people).unwrap_or(u32::MAX))
     }
 
-    fn denials(
-        &mut self,
-        input: &Input,
-        written: Option<&At<u32>>,
-        approvers: &[crate::model::catalog::Subject],
-    ) -> u32 {
+    /// How many people subjects come to. Whoever is accountable may be somebody else in each system: at most one more.
+    fn people_at_most(&self, subjects: &[Subject]) -> usize {
+        self.catalog.people_in(subjects).len() + usize::from(subjects.contains(&Subject::Accountable))
+    }
+
+    fn denials(&mut self, input: &Input, written: Option<&At<u32>>, approvers: &[Subject]) -> u32 {
         let Some(written) = written else { return 1 };
         let people = self.reachable(&Stage::new(approvers.to_vec(), 1)).unwrap_or(u32::MAX);
         if written.value == 0 || written.value > people {
@@ -178,7 +187,7 @@ impl Checker {
             let after = self.duration(input, &step.value.after, lasts, SECOND..=lasts);
             let hint = "say who is asked then as well: `to: [group:managers]`";
             self.required(input, whose, "to", &step.value.to, hint);
-            let to = self.subjects(input, "to", &step.value.to);
+            let to = self.approvers(input, "to", &step.value.to);
             let after_ms = milliseconds(after);
             if steps.last().is_some_and(|before| before.after_ms >= after_ms)
                 && let Some(written) = &step.value.after
@@ -245,7 +254,7 @@ impl Checker {
             }
             all.extend(stage.approvers.iter().chain(stage.escalate.iter().flat_map(|step| &step.to)).cloned());
             needed = needed.saturating_add(stage.quorum);
-            let people = u32::try_from(self.catalog.people_in(&all).len()).unwrap_or(u32::MAX);
+            let people = u32::try_from(self.people_at_most(&all)).unwrap_or(u32::MAX);
             if people < needed {
                 let message = format!(
                     "up to this stage {needed} different people must agree, and only {people} could be asked: nobody counts \

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::catalog::{
-    Catalog, HttpAsk, Param, ParamKind, Phrase, PhrasePart, Retry, Runbook, Step, StepAction, TargetError, TcpAsk,
-    Until,
+    Catalog, HttpAsk, Param, ParamKind, Phrase, PhrasePart, Retry, Runbook, Step, StepAction, Subject, System,
+    TargetError, TcpAsk, Until,
 };
 use crate::model::glyph;
 use crate::model::id::{PersonId, PolicyName, RunbookName, SystemName};
@@ -87,6 +87,7 @@ impl Checker {
             }
             steps.push(step);
         }
+        let risk = self.risk(input, &raw.risk);
         let approval = self.approval(input, name, raw, &steps);
         let author = raw.author.as_ref().map(|author| {
             self.known(input, Kind::Person, author);
@@ -102,8 +103,35 @@ impl Checker {
         let name = RunbookName::new(&name.value);
         let source = input.source.clone();
         let params = scope.params;
-        let runbook = Runbook { name, title, why, say, params, system, approval, author, steps, source };
+        let runbook = Runbook { name, title, why, say, params, system, risk, approval, author, steps, source };
+        if let Some(written) = &raw.approval {
+            self.accountable(input, written, &runbook);
+        }
         self.catalog.runbooks.entry(runbook.name.clone()).or_insert(runbook);
+    }
+
+    /// Tells a policy that asks whoever is accountable, where the runbook can work on a system that names nobody.
+    fn accountable(&mut self, input: &Input, written: &At<String>, runbook: &Runbook) {
+        let Some(policy) = self.catalog.policies.get(&PolicyName::new(&written.value)) else { return };
+        if !policy.subjects().any(|subject| *subject == Subject::Accountable) {
+            return;
+        }
+        let without = |system: &&System| system.accountable.is_none() && self.catalog.can_work_on(runbook, system);
+        let Some(system) = self.catalog.systems.values().find(without).map(|system| system.name.clone()) else {
+            return;
+        };
+        let message = format!(
+            "policy {} asks whoever is accountable, and system {} names nobody",
+            words::quoted(&written.value),
+            words::quoted(system.as_str())
+        );
+        let hint = "say in the system's file who answers for it: `accountable: NAME`";
+        let problem = Problem::new(written.place, message).hint(hint);
+        let problem = match self.declared(Kind::System, system.as_str()) {
+            Some((file, place)) => problem.elsewhere(file, place, "the system is at"),
+            None => problem,
+        };
+        self.problem(input, problem);
     }
 
     fn approval(&mut self, input: &Input, name: &At<String>, raw: &raw::Runbook, steps: &[Step]) -> Option<PolicyName> {
@@ -126,6 +154,15 @@ impl Checker {
         }
         let known = self.known(input, Kind::Policy, written);
         let policy = PolicyName::new(&written.value);
+        if self.catalog.policies.get(&policy).is_some_and(|policy| policy.refuse.is_some()) {
+            let problem = Problem::new(
+                written.place,
+                format!("policy {} refuses whatever it applies to", words::quoted(&written.value)),
+            );
+            let hint = "name one that asks somebody: a policy that refuses applies by its own `when`";
+            self.problem(input, problem.hint(hint));
+            return Some(policy);
+        }
         if known && let Some(valid_for) = self.catalog.policies.get(&policy).map(|policy| policy.valid_for) {
             let longest = steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.longest()));
             if longest > valid_for {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::catalog::{Check, EnvEntry, EnvFrom, ExitCodes, Probe, Schedule, Service, System};
-use crate::model::id::{CheckName, RoomName, SecretName, ServiceName, SystemName};
+use crate::model::id::{CheckName, PersonId, RoomName, SecretName, ServiceName, SystemName};
 
 use super::super::diagnostic::Problem;
 use super::super::raw;
@@ -51,6 +51,10 @@ impl Checker {
                 RoomName::new(&room.value)
             }
         };
+        let accountable = raw.accountable.as_ref().map(|person| {
+            self.known(input, Kind::Person, person);
+            PersonId::new(&person.value)
+        });
         let may_run = self.subjects(input, "may_run", &raw.may_run);
         let may_see = self.subjects(input, "may_see", &raw.may_see);
         let may_unstick = self.subjects(input, "may_unstick", &raw.may_unstick);
@@ -77,6 +81,7 @@ impl Checker {
             title,
             environment,
             room,
+            accountable,
             may_run,
             may_see,
             may_unstick,

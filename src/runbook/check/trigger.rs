@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::model::allowed::{Verb, allowed};
 use crate::model::catalog::{
-    AtMost, Brakes, Catalog, ExitCodes, Flapping, FoundCheck, ParamKind, Policy, Probe, Runbook, Step, System, Trigger,
-    TriggerMode, TriggerOn,
+    AtMost, Brakes, Catalog, ExitCodes, Flapping, FoundCheck, ParamKind, Policy, Probe, Runbook, Step, Subject, System,
+    Trigger, TriggerMode, TriggerOn,
 };
 use crate::model::event::Health;
-use crate::model::id::{CheckName, PersonId, RunbookName, ServiceName, SystemName, TriggerName};
+use crate::model::id::{CheckName, PersonId, PolicyName, RunbookName, ServiceName, SystemName, TriggerName};
 
 use super::super::diagnostic::Problem;
 use super::super::raw;
@@ -264,7 +264,7 @@ impl Checker {
         }
         // Who is not known has been told, and whoever stands in a file that could not be read may have any right.
         let known = self.declared(Kind::Person, &owner.value).is_some();
-        if !known || self.broken.contains(&Kind::Person) || self.broken.contains(&Kind::Group) {
+        if !known || [Kind::Person, Kind::Group, Kind::Rota].iter().any(|it| self.broken.contains(it)) {
             return;
         }
         let Some(runbook) = self.catalog.runbooks.get(&RunbookName::new(&run.value)) else { return };
@@ -340,6 +340,8 @@ impl Checker {
             TriggerMode::Ask => policy.stages.iter().find_map(|stage| {
                 let people = self.catalog.people_in(&stage.approvers);
                 let unknown = people.is_empty()
+                    || stage.approvers.contains(&Subject::Accountable)
+                    || self.broken.contains(&Kind::Rota)
                     || self.catalog.is_kept_elsewhere(&stage.approvers)
                     || self.broken.contains(&Kind::Person)
                     || self.broken.contains(&Kind::Group);
@@ -366,6 +368,13 @@ impl Checker {
         }
     }
 
+    /// Whether a policy can come to stand over a runbook by its `when`.
+    fn may_stand_over(&self, policy: &PolicyName, runbook: &Runbook, system: &SystemName) -> bool {
+        let when = self.catalog.policies.get(policy).and_then(|policy| policy.when.as_ref());
+        let system = self.catalog.systems.get(system);
+        when.zip(system).is_some_and(|(when, system)| when.can_apply(&runbook.name, runbook.risk, system))
+    }
+
     /// The triggers that a policy lets start: each exists, once, and starts what stands under this policy.
     pub(super) fn automatic(&mut self, input: &Input, raw: &raw::Policy) {
         let (Some(policy), Some(list)) = (&raw.policy, &raw.automatic) else { return };
@@ -386,6 +395,9 @@ impl Checker {
             let Some(runbook) = self.catalog.runbooks.get(&trigger.run) else { continue };
             let message = match &runbook.approval {
                 Some(approval) if approval.as_str() == policy.value => continue,
+                Some(_) if self.may_stand_over(&PolicyName::new(&policy.value), runbook, &trigger.on.system) => {
+                    continue;
+                }
                 Some(approval) => format!(
                     "trigger `{}` starts `{}`, which stands under policy `{approval}`, not under this one",
                     trigger.name, runbook.name

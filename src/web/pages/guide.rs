@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::Wrong;
 use super::visitor::{Visitor, encoded, once};
 use crate::model::allowed::{Verb, allowed};
-use crate::model::catalog::{Catalog, Subject, TriggerMode};
+use crate::model::catalog::{Catalog, Policy, Subject, TriggerMode};
 use crate::model::chat::RoomAddress;
 use crate::model::id::PersonId;
 use crate::model::incident::{Incident, IncidentState};
@@ -99,13 +99,11 @@ fn pressing(open: &[Incident]) -> Option<&Incident> {
 
 /// Somebody who may ask for runbooks, rather nobody who agrees to them as well, and somebody else who is asked to agree.
 pub(super) fn two_people(catalog: &Catalog) -> Option<(&PersonId, &PersonId)> {
-    let subjects = || catalog.policies.values().flat_map(|policy| &policy.stages).flat_map(|stage| &stage.approvers);
-    let agrees = |person: &PersonId| {
-        subjects().any(|subject| match subject {
-            Subject::Person(named) => named == person,
-            Subject::Group(group) => catalog.groups.get(group).is_some_and(|group| group.members.contains(person)),
-        })
-    };
+    let named: Vec<Subject> = catalog.policies.values().flat_map(Policy::subjects).cloned().collect();
+    // Whom `accountable` means is for each system to say.
+    let systems = || catalog.systems.values();
+    let subjects: Vec<Subject> = systems().flat_map(|it| named.iter().filter_map(|who| who.of_system(it))).collect();
+    let agrees = |person: &PersonId| catalog.includes(&subjects, person);
     let asks = |person: &&PersonId| catalog.systems.values().any(|system| allowed(catalog, person, Verb::Run, system));
     let people = || catalog.people.keys();
     let asker = people().filter(asks).find(|person| !agrees(person)).or_else(|| people().find(asks))?;

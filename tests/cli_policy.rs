@@ -1,0 +1,259 @@
+//! `countersign policy`: the real program, over a catalog of its own.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const FILES: [(&str, &str); 8] = [
+    (
+        "system.yaml",
+        r#"system: shop
+title: The shop
+environment: production
+room: ops
+accountable: ann
+may_run: [group:support, group:managers]
+services:
+  web: {title: Web, checks: {running: {command: [/bin/true], every: 30s}}}
+"#,
+    ),
+    (
+        "start.yaml",
+        r#"runbook: start
+title: Start a service
+say: ["start {service}"]
+params: {service: {type: service}}
+approval: managers
+steps:
+  - {name: Start, run: {command: [/bin/true, "{{ service }}"]}}
+"#,
+    ),
+    (
+        "look.yaml",
+        "runbook: look\ntitle: Look\nsystem: shop\nsteps:\n  - {name: Look, run: {command: [/bin/true]}, read_only: true}\n",
+    ),
+    (
+        "managers.yaml",
+        r#"policy: managers
+title: A manager agrees
+stages:
+  - approvers: [rota:leads]
+    quorum: 1
+    escalate: [{after: 8m, to: [accountable]}]
+automatic: [web-down]
+"#,
+    ),
+    (
+        "night.yaml",
+        r#"policy: night
+title: Two agree at night
+stages:
+  - {approvers: [rota:leads], quorum: 1}
+  - {approvers: [rota:leads, accountable], quorum: 1, reason: required}
+when:
+  environments: [production]
+  outside: [{from: "09:00", until: "18:00", zone: Asia/Singapore}]
+"#,
+    ),
+    (
+        "freeze.yaml",
+        r#"policy: freeze
+title: Nothing changes over the holidays
+refuse: Nobody is here to help
+when:
+  environments: [production]
+  during: [{from: 2026-12-20 00:00, until: 2027-01-03 09:00, zone: Asia/Singapore}]
+"#,
+    ),
+    (
+        "trigger.yaml",
+        r#"trigger: web-down
+owner: mei
+on: {check: "shop/web/running", becomes: critical}
+run: start
+with: {service: "{{ service }}"}
+mode: auto
+"#,
+    ),
+    (
+        "people.yaml",
+        r#"people:
+  ann: {accounts: ["local:trial:ann"]}
+  boss: {accounts: ["local:trial:boss"]}
+  lin: {accounts: ["local:trial:lin"]}
+  mei: {accounts: ["local:trial:mei"]}
+  zoe: {accounts: ["local:trial:zoe"]}
+groups: {support: [mei], managers: [boss]}
+rotas:
+  leads: {members: [boss, lin], turns: weekly, from: 2026-11-02, at: "09:00", zone: Asia/Singapore}
+"#,
+    ),
+];
+
+const ROOMS: &str = "rooms: {ops: {address: 'local:trial:ops'}}\n";
+
+/// A folder with the catalog in `catalog`, files of it in place of or beside its own, and other files beside it.
+fn folder(files: &[(&str, &str)], beside: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let catalog = folder.path().join("catalog");
+    std::fs::create_dir(&catalog).expect("made");
+    for (path, text) in FILES.iter().chain(&[("rooms.yaml", ROOMS)]).chain(files) {
+        std::fs::write(catalog.join(path), text).expect("written");
+    }
+    for (path, text) in beside {
+        std::fs::write(folder.path().join(path), text).expect("written");
+    }
+    folder
+}
+
+fn countersign(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_countersign"))
+        .args(["policy"])
+        .args(arguments)
+        .args(["--catalog", "catalog"])
+        .current_dir(folder)
+        .env_clear()
+        .output()
+        .expect("it runs")
+}
+
+/// Exit code, stdout, stderr.
+fn told(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// What `policy explain start service=web` says.
+fn explained(arguments: &[&str]) -> String {
+    let folder = folder(&[], &[]);
+    let (code, out, err) =
+        told(countersign(folder.path(), &[&["explain", "start", "service=web"], arguments].concat()));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    out
+}
+
+#[test]
+fn by_day_the_base_policy_with_everything_that_comes_when() {
+    insta::assert_snapshot!(explained(&["--as", "mei", "--at", "2026-12-01 11:00 Asia/Singapore"]), @"");
+}
+
+#[test]
+fn at_night_the_stricter_one_and_who_is_asleep() {
+    insta::assert_snapshot!(explained(&["--as", "boss", "--at", "2026-12-01T15:00Z", "--asleep", "ann"]), @"");
+}
+
+#[test]
+fn somebody_asleep_is_waited_for_until_others_are_asked() {
+    let day = "2026-12-01 11:00 Asia/Singapore";
+    let out = explained(&["--as", "boss", "--at", day, "--asleep", "lin"]);
+    insta::assert_snapshot!(out.lines().last().unwrap_or_default(), @"");
+}
+
+#[test]
+fn a_freeze_refuses() {
+    insta::assert_snapshot!(explained(&["--as", "mei", "--at", "2026-12-24T03:00Z"]), @"");
+}
+
+#[test]
+fn a_trigger_starts_by_itself_where_the_winner_lets_it() {
+    let last =
+        |at: &str| explained(&["--trigger", "web-down", "--at", at]).lines().last().unwrap_or_default().to_owned();
+    insta::assert_snapshot!(last("2026-12-01T03:00Z"), @"");
+    insta::assert_snapshot!(last("2026-12-01T15:00Z"), @"");
+}
+
+#[test]
+fn what_cannot_be_asked_is_one_sentence() {
+    let folder = folder(&[], &[]);
+    let complaint = |arguments: &[&str]| {
+        let (code, out, err) = told(countersign(folder.path(), &[&["explain"], arguments].concat()));
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{arguments:?}");
+        err
+    };
+    let all = [
+        complaint(&["strat", "--as", "mei"]),
+        complaint(&["start", "service=web", "--as", "may"]),
+        complaint(&["start", "service=web", "--as", "zoe"]),
+        complaint(&["start", "service=web", "--trigger", "nothing"]),
+    ];
+    insta::assert_snapshot!(all.concat(), @"");
+    let (code, _, err) = told(countersign(folder.path(), &["explain", "start", "service=web"]));
+    assert_eq!(code, Some(2), "{err}");
+    let (code, _, err) = told(countersign(folder.path(), &["explain", "start", "--as", "mei", "--at", "noon"]));
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("`noon` is no time"), "{err}");
+    let (_, out, _) =
+        told(countersign(folder.path(), &["explain", "look", "--as", "mei", "--at", "2026-12-01T03:00Z"]));
+    insta::assert_snapshot!(out, @"");
+}
+
+const EXPECTATIONS: &str = r#"
+expectations:
+  - name: nothing changes over the holidays
+    ask: {runbook: start, with: {service: web}, as: mei, at: 2026-12-24T03:00Z}
+    expect: {policy: freeze, refused: true}
+  - name: by day one of the leads
+    ask: {runbook: start, with: {service: web}, as: mei, at: "2026-12-01 11:00 Asia/Singapore"}
+    expect: {policy: managers, approvers: [ann, boss, lin], needs: 1, nobody: false, refused: false}
+  - name: by day with the leads asleep
+    ask: {runbook: start, with: {service: web}, as: mei, at: "2026-12-01 11:00 Asia/Singapore"}
+    asleep: [boss, lin]
+    expect: {approvers: [ann]}
+  - name: the trigger starts by day
+    ask: {runbook: start, with: {service: web}, trigger: web-down, at: 2026-12-01T03:00Z}
+    expect: {automatic: true}
+  - name: zoe may not ask
+    ask: {runbook: start, with: {service: web}, as: zoe, at: 2026-12-01T03:00Z}
+    expect: {refused: true}
+"#;
+
+#[test]
+fn expectations_that_hold_end_with_0() {
+    let folder = folder(&[], &[("expectations.yaml", EXPECTATIONS)]);
+    let (code, out, err) =
+        told(countersign(folder.path(), &["test", "expectations.yaml", "--at", "2026-12-01T03:00Z"]));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(out, @"");
+}
+
+#[test]
+fn each_that_does_not_hold_is_one_sentence() {
+    let wrong = EXPECTATIONS
+        .replace("policy: freeze, refused: true", "policy: managers, refused: false")
+        .replace("approvers: [ann, boss, lin], needs: 1", "approvers: [boss], needs: 2")
+        .replace("asleep: [boss, lin]", "asleep: [bos]");
+    let folder = folder(&[], &[("expectations.yaml", &wrong), ("other.yaml", "expectations: [{nmae: x}]\n")]);
+    let (code, out, err) =
+        told(countersign(folder.path(), &["test", "expectations.yaml", "--at", "2026-12-01T03:00Z"]));
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    insta::assert_snapshot!(err, @"");
+    let (code, _, err) = told(countersign(folder.path(), &["test", "other.yaml"]));
+    assert_eq!(code, Some(1));
+    assert!(err.starts_with("countersign: other.yaml: this is no file of expectations"), "{err}");
+    let (code, _, err) = told(countersign(folder.path(), &["test", "missing.yaml"]));
+    assert_eq!((code, err.contains("missing.yaml cannot be read")), (Some(1), true), "{err}");
+}
+
+#[test]
+fn a_request_that_nobody_could_ever_approve_is_named() {
+    // At night both leads must agree, one in each stage: when boss asks, only lin is left.
+    let night = FILES[4].1.replace("[rota:leads, accountable]", "[rota:leads]");
+    let folder = folder(&[("night.yaml", &night)], &[]);
+    // From the middle of a day on: that night comes is found out.
+    let (code, out, err) = told(countersign(folder.path(), &["test", "--at", "2026-12-01T03:00Z"]));
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    insta::assert_snapshot!(err, @"");
+}
+
+#[test]
+fn nobody_is_missed_in_the_catalog_that_comes_with_the_program() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(env!("CARGO_BIN_EXE_countersign"))
+        .args(["policy", "test", "--at", "2026-12-01T03:00Z"])
+        .current_dir(source)
+        .env_clear()
+        .output()
+        .expect("it runs");
+    let (code, out, err) = told(output);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(out, @"");
+}
