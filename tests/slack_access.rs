@@ -77,6 +77,19 @@ async fn rest(bot: &SlackBot) -> String {
     said.lines().map(day).collect::<Vec<_>>().join("\n")
 }
 
+/// The messages in the order of their rooms: which room is told first does not matter.
+fn by_room(said: &str) -> String {
+    let mut messages: Vec<String> = Vec::new();
+    for line in said.lines() {
+        match messages.last_mut() {
+            Some(message) if !line.starts_with("system-") => message.push_str(&format!("\n{line}")),
+            _ => messages.push(line.to_owned()),
+        }
+    }
+    messages.sort_by_key(|message| message.split(':').next().unwrap_or_default().to_owned());
+    messages.join("\n")
+}
+
 async fn program(bot: &SlackBot, arguments: &[&str]) -> Output {
     let mut command = bot.bot.command(arguments);
     command.env("COUNTERSIGN_DATA", bot.bot.data());
@@ -172,6 +185,8 @@ async fn i7_whoever_comes_to_a_group_approves_once_a_second_person_has_agreed() 
     gives: lin is in group managers
     --
     system-a: CODE is in force already. Nothing has changed. access shows what waits.
+    --
+    system-a >: lin, CODE is not for you to decide. Asked: boss and kim.
     ");
 
     let after = now(&bot).await;
@@ -227,12 +242,12 @@ async fn whoever_is_taken_out_is_gone_at_once_and_comes_back_by_a_second_person(
     system-a: Who may do what has changed. It gives nobody a right, so it holds at once:
     takes: boss is in group managers no more
     --
-    system-a >: boss, CODE is not for you to decide. Asked: kim.
+    system-a >: boss, CODE was yours to decide and is no longer. Asked: kim.
     --
     system-a: Who may do what is in force since TIME. Changes are countersigned by boss or lin.
     Nothing waits to be countersigned.
     --
-    system-a >: boss, CODE is not for you to decide. Asked: kim.
+    system-a >: boss, CODE was yours to decide and is no longer. Asked: kim.
     system-a: boss, CODE gives you rights: somebody else must countersign it. Asked: lin.
     system-a: lin refused CODE: boss is on leave. Nothing of it holds. Take it out of the catalog's files, or change them.
     system-a: CODE was refused by lin: boss is on leave. Nothing has changed. access shows what waits.
@@ -309,7 +324,6 @@ async fn when_nobody_is_left_an_operator_accepts_it_on_the_host() {
     let asked = bot.request().await;
     bot.rest().await;
     bot.reply("lin", asked.ts, "approved");
-    eprintln!("HERE {}", bot.rest().await);
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
     let audit = program(&bot, &["audit", "access", "--database", &url, "--runbook", "roll-out"]).await;
@@ -329,7 +343,7 @@ async fn when_nobody_is_left_an_operator_accepts_it_on_the_host() {
     takes: boss is known no more
     takes: boss is in group managers no more
     takes: boss is not named any more to countersign
-    Nobody who is named may countersign it. An operator can, on the host: countersign access accept CODE --as NAME --because REASON. lin wrote it, which counts for nothing.
+    Nobody who is named may countersign it. An operator can, on the host: countersign access accept CODE --as NAME --because REASON. lin wrote it and does not count.
     --
     system-a: lin, you wrote CODE: somebody else must countersign it. An operator can, on the host: countersign access accept CODE --as NAME --because REASON.
     only boss: U0BOSS (slack:T0ACME:U0BOSS) is not known here. Ask an operator to add you to people.yaml.
@@ -375,20 +389,20 @@ async fn a_bot_that_was_off_compares_when_it_starts_and_a_catalog_that_names_nob
     recorded(&bot, "access_proposed", 1).await;
     let waits = code(&bot).await;
     assert!(bot.bot.log().contains("names nobody who countersigns"), "{}", bot.bot.log());
-    let mut page = vec![rest(&bot).await];
+    let mut page = vec![by_room(&rest(&bot).await)];
     bot.say("boss", &format!("countersign {waits}"));
-    page.push(rest(&bot).await);
+    page.push(by_room(&rest(&bot).await));
     // Back to what it was: boss has lost it, and only that waits now.
     change(&bot, "people.yaml", "managers: [kim, lin]", "managers: [boss, kim]");
     recorded(&bot, "access_proposed", 2).await;
-    page.push(rest(&bot).await);
+    page.push(by_room(&rest(&bot).await));
     insta::assert_snapshot!(page.join("\n--\n"), @"
-    system-z: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet.
+    system-a: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet.
     gives: lin is in group managers
     What takes rights away holds already:
     takes: boss is in group managers no more
     The catalog that is in force names nobody who countersigns. An operator can, on the host: countersign access accept CODE --as NAME --because REASON.
-    system-a: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet.
+    system-z: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet.
     gives: lin is in group managers
     What takes rights away holds already:
     takes: boss is in group managers no more
@@ -397,10 +411,10 @@ async fn a_bot_that_was_off_compares_when_it_starts_and_a_catalog_that_names_nob
     system-a: boss, you do not countersign CODE. An operator can, on the host: countersign access accept CODE --as NAME --because REASON.
     --
     system-a: CODE waits no more: what the catalog's files or the rights in force say has changed since.
-    system-z: CODE waits no more: what the catalog's files or the rights in force say has changed since.
     system-a: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet.
     gives: boss is in group managers
     The catalog that is in force names nobody who countersigns. An operator can, on the host: countersign access accept CODE --as NAME --because REASON.
+    system-z: CODE waits no more: what the catalog's files or the rights in force say has changed since.
     system-z: CODE · who may do what would change. It waits for a second person until DAY TIME; nothing of it holds yet.
     gives: boss is in group managers
     The catalog that is in force names nobody who countersigns. An operator can, on the host: countersign access accept CODE --as NAME --because REASON.
@@ -427,7 +441,7 @@ async fn in_a_trial_a_change_holds_at_once() {
     let asked = bot.say("mei", "roll out").await.waiting();
     bot.say("lin", "approved").thread(asked.thread()).await.done();
     let said = bot.say("boss", "access").await.plain();
-    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(said, @"This is a trial: a change of the catalog holds at once, and nobody countersigns it.");
     assert_eq!(bot.db().number("select count(*) from access_version").await, 0);
     bot.rest().await;
     bot.finish().await;

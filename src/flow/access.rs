@@ -89,8 +89,8 @@ impl App {
             return Ok(());
         }
         if let Some(row) = self.store.find_access_in_force().await? {
-            tracing::info!(access = row.id.0, "another version of who may do what is in force");
             self.use_only(&in_use, &row);
+            tracing::info!(access = row.id.0, "another version of who may do what is in force");
         }
         Ok(())
     }
