@@ -39,6 +39,15 @@ struct File {
     #[serde(default)]
     user_groups: UserGroupsFile,
     trusted_keys: Option<Vec<String>>,
+    decisions: Option<DecisionsFile>,
+}
+
+/// The pages on which people decide with a passkey, as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DecisionsFile {
+    listen: String,
+    url: String,
 }
 
 /// How user groups are asked for, as written.
@@ -126,6 +135,20 @@ pub struct Settings {
     /// The only public keys whose signature under an approval lets a step start, 64 hexadecimal characters each; `None`:
     /// those that the ledger knows.
     pub trusted_keys: Option<Vec<String>>,
+    /// The pages on which people decide with a passkey; `None`: there are none, and what wants a passkey cannot be approved.
+    pub decisions: Option<DecisionSettings>,
+}
+
+/// The pages on which people decide with a passkey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionSettings {
+    /// Where they are served. May be open to the world by itself: nothing else is served there.
+    pub listen: SocketAddr,
+    /// How browsers reach them: `https://` and a host, or `http://localhost`; with a port if it is not the scheme's own,
+    /// without a path.
+    pub origin: String,
+    /// That host. Passkeys are made for it and for no other.
+    pub host: String,
 }
 
 /// One workspace of Slack.
@@ -268,6 +291,7 @@ impl Settings {
             user_groups_every,
             user_groups_good_for,
             trusted_keys: file.trusted_keys.map(read_trusted_keys).transpose()?,
+            decisions: file.decisions.map(read_decisions).transpose()?,
         })
     }
 }
@@ -285,6 +309,32 @@ fn read_trusted_keys(keys: Vec<String>) -> anyhow::Result<Vec<String>> {
         ),
         None => Ok(keys.into_iter().map(|key| key.to_ascii_lowercase()).collect()),
     }
+}
+
+fn read_decisions(file: DecisionsFile) -> anyhow::Result<DecisionSettings> {
+    let DecisionsFile { listen, url } = file;
+    let listen = listen.parse().map_err(|_| {
+        anyhow::anyhow!("decisions: cannot listen at `{listen}`: say an address and a port, such as 127.0.0.1:7375")
+    })?;
+    let read = reqwest::Url::parse(&url).ok().filter(|url| {
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        bare && url.username().is_empty() && url.password().is_none()
+    });
+    let read = read.with_context(|| {
+        format!("decisions: `url: {url}` is not the address of a host alone; write it as https://decide.example")
+    })?;
+    // Browsers make passkeys for names, and speak to them only where nobody listens in.
+    let Some(host) = read.domain() else {
+        bail!(
+            "decisions: `url: {url}` names a number, and passkeys are made for names; on this machine write localhost"
+        );
+    };
+    if read.scheme() != "https" && !(read.scheme() == "http" && host == "localhost") {
+        bail!(
+            "decisions: `url: {url}`: browsers use passkeys over https:// only, or on this machine at http://localhost"
+        );
+    }
+    Ok(DecisionSettings { listen, host: host.to_owned(), origin: read.origin().ascii_serialization() })
 }
 
 fn read_slack(file: SlackFile) -> anyhow::Result<SlackSettings> {
@@ -474,6 +524,31 @@ mod tests {
             let said = read(&format!("user_groups: {wrong}\n")).expect_err(wrong);
             assert!(said.starts_with("user_groups: "), "{said}");
         }
+    }
+
+    #[test]
+    fn pages_for_passkeys_have_a_name_and_nobody_listens_in() {
+        let read = |url: &str| {
+            with_file(&format!("data: /x\ndecisions: {{listen: '127.0.0.1:1', url: '{url}'}}\n"), Flags::default())
+                .map(|settings| settings.decisions.expect("pages"))
+                .map_err(|error| format!("{error:#}"))
+        };
+        let one = read("https://Decide.example/").expect("pages");
+        assert_eq!((one.host.as_str(), one.origin.as_str()), ("decide.example", "https://decide.example"));
+        let here = read("http://localhost:7375").expect("pages");
+        assert_eq!((here.host.as_str(), here.origin.as_str()), ("localhost", "http://localhost:7375"));
+        assert_eq!(read("https://d.example:444").expect("pages").origin, "https://d.example:444");
+        for bad in ["https://d.example/x", "https://u@d.example", "https://d.example?q", "d.example", "localhost:1", ""]
+        {
+            assert!(read(bad).expect_err(bad).contains("a host alone"), "{bad}");
+        }
+        for bad in ["http://d.example", "http://localhost.example"] {
+            assert!(read(bad).expect_err(bad).contains("https:// only"), "{bad}");
+        }
+        for bad in ["http://127.0.0.1:1", "https://[::1]", "https://192.0.2.1"] {
+            assert!(read(bad).expect_err(bad).contains("names a number"), "{bad}");
+        }
+        assert_eq!(with_file("data: /x\n", Flags::default()).expect("settings").decisions, None);
     }
 
     #[test]

@@ -10,6 +10,10 @@ pub mod sys;
 
 pub mod metrics;
 
+pub mod listener;
+
+pub mod passkey;
+
 pub mod approval;
 pub mod chat;
 pub mod cli;

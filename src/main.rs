@@ -84,6 +84,12 @@ enum Command {
     Keys(cli::keys::Command),
     #[command(hide = true, subcommand, after_help = "Example: countersign slack manifest > slack-app.yaml")]
     Slack(cli::slack::Command),
+    #[command(
+        hide = true,
+        subcommand,
+        after_help = "Example: countersign passkey invite boss --server http://127.0.0.1:7373"
+    )]
+    Passkey(cli::passkey::Command),
     #[command(hide = true, after_help = "Example: countersign doctor --config countersign.yaml")]
     Doctor(cli::doctor::Args),
     #[command(
@@ -165,6 +171,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Access(command) => cli::access::run(command).await,
         Command::Keys(command) => cli::keys::run(command).await,
         Command::Slack(command) => cli::slack::run(&command),
+        Command::Passkey(command) => cli::passkey::run(command).await,
         Command::Doctor(args) => cli::doctor::run(args).await,
         Command::Init(args) => cli::init::run(args),
         Command::Schema(args) => cli::schema::run(&args),

@@ -18,6 +18,9 @@ const MAY: &[(&str, &[&str])] = &[
     ("config", &[]),
     // Counters, and the beats of the loops: every room below may count into it, so it stands beside them.
     ("metrics", &["model"]),
+    // Bytes of a browser to a proof, without I/O; and a listener that may be open to the world.
+    ("passkey", &[]),
+    ("listener", &[]),
     // The demo is a world of its own; the bot meets it only through a command line.
     ("demo", &[]),
     // Pure readings of text and files.
@@ -33,18 +36,19 @@ const MAY: &[(&str, &[&str])] = &[
     ("watch", &["model", "store", "incident"]),
     ("ledger", &["model", "store", "metrics"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
-    ("chat", &["model", "store", "metrics"]),
+    ("chat", &["model", "store", "metrics", "listener"]),
     // `approval`: the Grant. `text`: only `text::chain`, which writes an error's causes into one line of the log.
     ("engine", &["model", "store", "sys", "approval", "text", "metrics"]),
     // HTTP is the door of the local room: it knows that adapter, and reads how a line settled from the store. `text`: pages
     // say times, plans and states in the bot's words.
-    ("web", &["model", "store", "incident", "chat", "ledger", "text", "metrics"]),
+    // `listener` and `passkey`: the pages on which people decide with a passkey stand alone.
+    ("web", &["model", "store", "incident", "chat", "ledger", "text", "metrics", "listener", "passkey"]),
     // The one room that knows the others.
     (
         "flow",
         &[
             "model", "store", "command", "runbook", "engine", "approval", "incident", "watch", "chat", "text",
-            "ledger", "web", "metrics",
+            "ledger", "web", "metrics", "passkey",
         ],
     ),
     // The command line wires everything up.
@@ -52,7 +56,7 @@ const MAY: &[(&str, &[&str])] = &[
         "cli",
         &[
             "model", "sys", "config", "demo", "command", "runbook", "text", "store", "approval", "ledger", "chat",
-            "engine", "incident", "web", "flow", "metrics",
+            "engine", "incident", "web", "flow", "metrics", "passkey",
         ],
     ),
 ];

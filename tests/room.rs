@@ -664,6 +664,7 @@ async fn serve(db: Arc<TestDb>, store: Store, listener: TcpListener, sends: bool
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = watch::channel(false);
     let state = WebState {
+        decisions: None,
         speaking: Speaking::Here,
         store: store.clone(),
         room: room.clone(),

@@ -16,16 +16,19 @@ use super::up::SettingsArgs;
 use crate::chat::slack::api::SLACK;
 use crate::chat::slack::checkup::{Checkup, Installed, Trouble};
 use crate::chat::slack::{PLATFORM, manifest};
-use crate::config::{Database, Settings, SlackHears, SlackSettings};
+use crate::config::{Database, DecisionSettings, Settings, SlackHears, SlackSettings};
 use crate::engine::Secrets;
 use crate::ledger::{self, Trial};
 use crate::model::catalog::Catalog;
 use crate::model::chat::{Account, UserGroup};
 use crate::model::group::Kept;
+use crate::model::id::{PersonId, PolicyName};
+use crate::passkey::Secret;
 use crate::runbook;
-use crate::store::{Clock, Store, managed};
+use crate::store::{Clock, Passkey, Store, managed};
 use crate::text;
 use crate::text::doctor::{self as say, Finding, Level};
+use crate::web::decisions::{MARK, decide_at};
 
 /// How long a database is waited for.
 const DATABASE_ANSWERS_WITHIN: Duration = Duration::from_secs(12);
@@ -81,8 +84,10 @@ async fn look(args: Args) -> Vec<Finding> {
     };
     let mut findings = vec![Finding::ok("settings", named.unwrap_or_else(|| "no file; flags and defaults".to_owned()))];
     let catalog = catalog(&settings.catalog, &mut findings).await;
-    let clock = database(&settings, &mut findings).await;
+    let (clock, holders) = database(&settings, &mut findings).await;
     listening(&settings, &mut findings).await;
+    let wanting = catalog.as_ref().map(Catalog::wanting_passkeys).unwrap_or_default();
+    decisions(settings.decisions.as_ref(), &wanting, holders.as_ref(), &mut findings).await;
     match settings.slack.as_slice() {
         [] => findings
             .push(Finding::note("slack", "the settings name no workspace: `up` starts a trial with a local room")),
@@ -140,8 +145,11 @@ async fn catalog(root: &Path, findings: &mut Vec<Finding>) -> Option<Catalog> {
     }
 }
 
-/// The database; and the clock that the bot would go by, which is the database's.
-async fn database(settings: &Settings, findings: &mut Vec<Finding>) -> Clock {
+/// People who have a passkey.
+type Holders = BTreeSet<PersonId>;
+
+/// The database; the clock that the bot would go by, which is the database's; and who has a passkey, if it can be asked.
+async fn database(settings: &Settings, findings: &mut Vec<Finding>) -> (Clock, Option<Holders>) {
     #[expect(
         clippy::disallowed_methods,
         reason = "the managed database, which is not started here, has this machine's clock"
@@ -156,13 +164,13 @@ async fn database(settings: &Settings, findings: &mut Vec<Finding>) -> Clock {
                 }
                 Err(error) => Finding::wrong(about, error.to_string()),
             });
-            machine
+            (machine, None)
         }
         Database::Url(url) => {
             let Ok(options) = url.parse() else {
                 let says = "the URL is none of Postgres; it looks like postgres://user:password@host/name";
                 findings.push(Finding::wrong(about, says));
-                return machine;
+                return (machine, None);
             };
             let connected = tokio::time::timeout(DATABASE_ANSWERS_WITHIN, Store::connect_as_is(options)).await;
             match connected {
@@ -171,17 +179,22 @@ async fn database(settings: &Settings, findings: &mut Vec<Finding>) -> Clock {
                         about,
                         "it does not answer within 12 s: is it there, and is this machine let in?",
                     ));
-                    machine
+                    (machine, None)
                 }
                 Ok(Err(error)) => {
                     findings.push(Finding::wrong(about, format!("it cannot be used: {}", text::chain(&error))));
-                    machine
+                    (machine, None)
                 }
                 Ok(Ok(store)) => {
                     findings.push(schema(&store, settings).await);
                     let clock = store.clock().clone();
+                    // Of tables that are another program's there is nothing to ask.
+                    let passkeys = store.list_passkeys(None).await.ok();
                     store.close().await;
-                    clock
+                    let in_use = |passkey: &Passkey| passkey.removed_at.is_none();
+                    let holders = passkeys
+                        .map(|passkeys| passkeys.into_iter().filter(in_use).map(|passkey| passkey.person).collect());
+                    (clock, holders)
                 }
             }
         }
@@ -224,6 +237,63 @@ async fn listening(settings: &Settings, findings: &mut Vec<Finding>) {
         },
         Err(error) => Finding::wrong(about, format!("nobody can listen at {at}: {error}")),
     });
+}
+
+/// The pages on which people decide with a passkey, and who of those asked has one.
+async fn decisions(
+    pages: Option<&DecisionSettings>,
+    wanting: &[(PolicyName, Holders)],
+    holders: Option<&Holders>,
+    findings: &mut Vec<Finding>,
+) {
+    let about = "decisions";
+    match pages {
+        None if wanting.is_empty() => return,
+        None => {
+            let said = text::passkey::warnings(wanting, None, &Holders::new());
+            findings.extend(said.into_iter().take(1).map(|says| Finding::wrong(about, says)));
+        }
+        Some(pages) => findings.push(match TcpListener::bind(pages.listen).await {
+            Ok(_) => Finding::note(about, say::decisions_not_asked(&pages.listen.to_string(), &pages.origin)),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => match answers_as_pages(&pages.origin).await {
+                Ok(()) => Finding::ok(about, say::decisions_answer(&pages.origin)),
+                Err(why) => Finding::wrong(about, say::decisions_out_of_reach(&pages.origin, &why)),
+            },
+            Err(error) => Finding::wrong(about, format!("nobody can listen at {}: {error}", pages.listen)),
+        }),
+    }
+    let Some(holders) = holders else {
+        if !wanting.is_empty() {
+            findings.push(Finding::note("passkeys", "who has one is known once the database can be asked"));
+        }
+        return;
+    };
+    // Whether there is a page was said already.
+    let page = Some("");
+    for (policy, asked) in wanting {
+        let one = [(policy.clone(), asked.clone())];
+        let nobody = asked.is_disjoint(holders);
+        findings.extend(text::passkey::warnings(&one, page, holders).into_iter().map(|says| match nobody {
+            true => Finding::wrong("passkeys", says),
+            false => Finding::note("passkeys", says),
+        }));
+        if asked.is_subset(holders) {
+            findings.push(Finding::ok("passkeys", say::all_have_passkeys(policy)));
+        }
+    }
+}
+
+/// Whether the pages answer where browsers look for them: asked for one that nobody was ever sent.
+async fn answers_as_pages(origin: &str) -> Result<(), String> {
+    let reason = |error: reqwest::Error| text::chain(&error);
+    let http = reqwest::Client::builder().no_proxy().timeout(BOT_ANSWERS_WITHIN).build().map_err(reason)?;
+    let answer = http.get(decide_at(origin, &Secret::new([0; 32]))).send().await.map_err(reason)?;
+    let (status, ours) = (answer.status(), answer.headers().contains_key(MARK));
+    if ours && status == reqwest::StatusCode::NOT_FOUND {
+        Ok(())
+    } else {
+        Err(format!("what answers there says {status}"))
+    }
 }
 
 async fn healthy(at: SocketAddr) -> bool {

@@ -11,6 +11,7 @@ pub mod healthcheck;
 pub mod init;
 pub mod keys;
 mod line;
+pub mod passkey;
 pub mod place;
 pub mod plan;
 pub mod policy;

@@ -34,11 +34,13 @@ use crate::model::catalog::{Catalog, Probe, StepAction};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::SecretName;
 use crate::model::signature::{PublicKey, Trust};
+use crate::passkey::RelyingParty;
 use crate::store::managed::{self, Managed, ManagedOptions};
 use crate::store::{Store, WorkerId};
 use crate::sys::{self, Liveness, ProcessIdentity, close_to_others};
 use crate::text::echo::at_once;
 use crate::text::time::Times;
+use crate::web::decisions::Decisions;
 use crate::web::{self, Speaking, Token, WebState};
 use crate::{demo, runbook};
 
@@ -363,6 +365,12 @@ impl Bot {
             )
         })?;
         let address = listener.local_addr()?;
+        let decision_listener = match &settings.decisions {
+            Some(decisions) => Some(TcpListener::bind(decisions.listen).await.with_context(|| {
+                format!("cannot listen at {} for decisions; `decisions: {{listen: …}}` names another", decisions.listen)
+            })?),
+            None => None,
+        };
         let me = store.insert_worker(&ProcessIdentity::own()?).await?;
         // With people of a real workspace everybody speaks for themselves: the trial's own room is closed then.
         let trial = if workspaces.is_empty() { Trial::Yes } else { Trial::No };
@@ -387,7 +395,10 @@ impl Bot {
             Trial::Yes => Countersigning::AtOnce,
             Trial::No => Countersigning::Needed,
         };
-        let app = Arc::new(app.countersigning(countersigning));
+        let decisions = settings.decisions.as_ref();
+        let app = Arc::new(
+            app.countersigning(countersigning).deciding_at(decisions.map(|decisions| decisions.origin.clone())),
+        );
         let unserved = app.unserved(&app.in_use().catalog);
         if !unserved.is_empty() {
             bail!("the catalog in {} does not fit the settings:\n{}", settings.catalog.display(), unserved.join("\n"));
@@ -395,6 +406,7 @@ impl Bot {
         app.settle(Because::Read).await?;
         let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
         store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
+        app.warn_at_start().await?;
         let mut extra_env = BTreeMap::new();
         if let Some(demo) = demo {
             extra_env.insert(DEMO.to_owned(), OsString::from(demo.dir()));
@@ -435,6 +447,7 @@ impl Bot {
                 let now = planner.store.clock().now();
                 make_plan(&planner.in_use().catalog, &asked.runbook, params, now, &planner.world)
             }),
+            decisions: decisions.map(|decisions| decisions.origin.clone()),
             names: settings.names.clone(),
             keys,
             hearings: workspaces.iter().map(|workspace| workspace.slack.hearing().clone()).collect(),
@@ -442,7 +455,7 @@ impl Bot {
             silent_at_most: settings.lease * 4 + DATABASE_PATIENCE,
         };
         let serve = web::serve(listener, state, taking_stops.clone());
-        let (tell_ended, ended) = mpsc::channel(9 + workspaces.len());
+        let (tell_ended, ended) = mpsc::channel(10 + workspaces.len());
         let serve = async move {
             if let Err(error) = serve.await {
                 tracing::error!(%error, "the server has ended");
@@ -457,6 +470,18 @@ impl Bot {
             part("housekeeping", &tell_ended, housekeeping(app.clone(), me, taking_stops.clone())),
             part("catalog's watch", &tell_ended, watch_catalog(app.clone(), root, reloads, taking_stops.clone())),
         ];
+        if let (Some(listener), Some(decisions)) = (decision_listener, decisions) {
+            let asked = app.clone();
+            let pages = Decisions {
+                store: store.clone(),
+                inbound: app.clone(),
+                catalog: Arc::new(move || Arc::clone(&asked.in_use().catalog)),
+                times,
+                party: RelyingParty::new(&decisions.host, &decisions.origin),
+            };
+            let pages = web::decisions::serve(listener, pages, taking_stops.clone());
+            taking.push(part("decision pages", &tell_ended, pages));
+        }
         for workspace in workspaces {
             taking.push(part("ear for Slack", &tell_ended, workspace.listen(app.clone(), taking_stops.clone())));
         }

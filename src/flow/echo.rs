@@ -160,7 +160,22 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::RoomChanged { .. }
         | Happened::KeyAdded { .. }
         | Happened::KeyRetired { .. }
+        | Happened::PasskeyInvited { .. }
+        | Happened::DecisionLinked { .. }
+        | Happened::PasskeyUsed { .. }
         | Happened::ClockJumped { .. } => Ok(Vec::new()),
+        Happened::CatalogWarned { warnings } => {
+            // At a start the operator reads it; after a reload whoever changed the catalog may be in a room.
+            let told = event.scope.audience.as_deref() == Some("rooms");
+            Ok(if told { to_every_room(app, position, &text::echo::catalog_warned(warnings)) } else { Vec::new() })
+        }
+        // They alone know whether it was them.
+        Happened::PasskeyAdded { passkey, person, name, .. } => {
+            Ok(to_person(app, position, person, &text::passkey::added(*passkey, name)))
+        }
+        Happened::PasskeyRemoved { passkey, person } => {
+            Ok(to_person(app, position, person, &text::passkey::removed_to_person(*passkey)))
+        }
         Happened::WasAway { room, from, to, not_done, more, unread_until } => {
             let gap = text::away::Away { from: *from, to: *to, not_done, more: *more, unread_until: *unread_until };
             let text = text::away::was_away(&gap, &app.times, app.store.clock().now());
@@ -275,6 +290,13 @@ fn without_plan(app: &App, run: &Run, event: &Event, what: &Happened) -> Vec<New
 fn to_every_room(app: &App, position: Position, text: &str) -> Vec<NewMessage> {
     let in_use = app.in_use();
     in_use.catalog.rooms.values().map(|room| to_room(&room.address, position, text)).collect()
+}
+
+/// To one person alone, wherever a platform takes messages to them.
+fn to_person(app: &App, position: Position, person: &PersonId, text: &str) -> Vec<NewMessage> {
+    let in_use = app.in_use();
+    let accounts = in_use.catalog.people.get(person).map(|person| person.accounts.as_slice()).unwrap_or_default();
+    accounts.iter().filter_map(|account| app.direct(account)).map(|room| to_room(&room, position, text)).collect()
 }
 
 fn to_room(room: &RoomAddress, position: Position, text: &str) -> NewMessage {
@@ -445,6 +467,12 @@ impl Teller<'_> {
             | Happened::RoomChanged { .. }
             | Happened::KeyAdded { .. }
             | Happened::KeyRetired { .. }
+            | Happened::CatalogWarned { .. }
+            | Happened::PasskeyInvited { .. }
+            | Happened::PasskeyAdded { .. }
+            | Happened::PasskeyRemoved { .. }
+            | Happened::DecisionLinked { .. }
+            | Happened::PasskeyUsed { .. }
             | Happened::ClockJumped { .. } => return Ok(Vec::new()),
         };
         let (text, ping) = said;

@@ -130,6 +130,9 @@ async fn round(app: &App, me: WorkerId, rounds: u32) -> Result<Duration, StoreEr
         let record = Record { what: Happened::ClockJumped { millis }, rows: Vec::new() };
         app.store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
     }
+    if rounds.is_multiple_of(10) {
+        app.store.forget_links().await?;
+    }
     let next = app.store.next_expiry().await?.map_or(EVERY, |at| app.store.clock().until(at));
     Ok(next.clamp(Duration::from_millis(10), EVERY))
 }

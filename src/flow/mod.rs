@@ -98,6 +98,10 @@ pub struct App {
     user_groups: UserGroupTimes,
     /// Whether a change of who may do what needs a second person.
     countersigning: Countersigning,
+    /// Under which address people decide with a passkey; `None`: there are no such pages.
+    decisions: Option<String>,
+    /// What was last said to be looked at in the catalog in use.
+    warned: Mutex<Vec<String>>,
     /// A clock that nobody sets: how old an answer is does not depend on what the database's clock does.
     steady: Clock,
 }
@@ -115,14 +119,34 @@ impl App {
         let in_use = RwLock::new(Arc::new(InUse::new(loaded, &own_secrets)));
         let steady = Clock::starting_at(store.clock().now());
         let (sightings, user_groups) = (Mutex::default(), UserGroupTimes::default());
-        let countersigning = Countersigning::AtOnce;
-        Self { store, times, world, adapters, own_secrets, in_use, sightings, user_groups, countersigning, steady }
+        let (countersigning, decisions, warned) = (Countersigning::AtOnce, None, Mutex::default());
+        Self {
+            store,
+            times,
+            world,
+            adapters,
+            own_secrets,
+            in_use,
+            sightings,
+            user_groups,
+            countersigning,
+            decisions,
+            warned,
+            steady,
+        }
     }
 
     /// Uses of a catalog only what was countersigned, or not. [`App::settle`] has to follow before anything else does.
     #[must_use]
     pub fn countersigning(mut self, countersigning: Countersigning) -> Self {
         self.countersigning = countersigning;
+        self
+    }
+
+    /// Sends people to pages under this address where a decision wants a passkey.
+    #[must_use]
+    pub fn deciding_at(mut self, origin: Option<String>) -> Self {
+        self.decisions = origin;
         self
     }
 

@@ -4,8 +4,9 @@
 //! where and why) and I13 (a request that waits means what it meant; when the new catalog would make another plan of it,
 //! its thread says so). Outside a trial what a change of the catalog would give waits for a second person (`access`).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,7 +19,7 @@ use crate::approval::Because;
 use crate::engine::plan::{PlanFor, plan};
 use crate::metrics::beats::{Loop, beat};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
-use crate::model::id::{Digest, RequestId, TriggerName};
+use crate::model::id::{Digest, PersonId, RequestId, TriggerName};
 use crate::model::plan::{Plan, Sealed};
 use crate::runbook::{self, Diagnostics, Loaded};
 use crate::store::{Request, StoreError};
@@ -145,7 +146,48 @@ async fn take(app: &App, loaded: Loaded, was_refused: bool, why: Reload) -> Resu
     let scope = Scope { audience: was_refused.then(|| "rooms".to_owned()), ..Scope::default() };
     let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
     app.store.record(&[NewEvent { scope, cause: None, record }]).await?;
+    app.warn(Told::InRooms).await?;
     tell_what_differs(app).await
+}
+
+/// Who is told of what should be looked at in a catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// The operator, by the log.
+    ByLog,
+    /// The rooms as well.
+    InRooms,
+}
+
+impl App {
+    /// Says what should be looked at in the catalog with which the bot starts: to the operator, and in the ledger.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn warn_at_start(&self) -> Result<(), StoreError> {
+        self.warn(Told::ByLog).await
+    }
+
+    /// The same once more only if it is something else.
+    async fn warn(&self, told: Told) -> Result<(), StoreError> {
+        let holders = self.store.list_passkeys(None).await?;
+        let holders: BTreeSet<PersonId> =
+            holders.into_iter().filter(|passkey| passkey.removed_at.is_none()).map(|passkey| passkey.person).collect();
+        let wanting = self.in_use().catalog.wanting_passkeys();
+        let warnings = text::passkey::warnings(&wanting, self.decisions.as_deref(), &holders);
+        let before =
+            std::mem::replace(&mut *self.warned.lock().unwrap_or_else(PoisonError::into_inner), warnings.clone());
+        if warnings.is_empty() || warnings == before {
+            return Ok(());
+        }
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let scope = Scope { audience: (told == Told::InRooms).then(|| "rooms".to_owned()), ..Scope::default() };
+        let record = Record { what: Happened::CatalogWarned { warnings }, rows: Vec::new() };
+        self.store.record(&[NewEvent { scope, cause: None, record }]).await?;
+        Ok(())
+    }
 }
 
 /// `drawn` is for the operator, `lines` for the rooms.

@@ -163,6 +163,16 @@ impl Turn<'_> {
         self.tx.answer(self.line, &room, thread.as_ref(), message);
     }
 
+    /// Refuses so that only the speaker sees it, with the address of a page that is theirs alone. The ledger keeps the
+    /// sentence without it.
+    pub(super) fn refuse_with_link(&mut self, text: impl Into<String>, link: String) {
+        self.outcome = LineOutcome::Refused;
+        self.tx.keep_out(&link);
+        let message = Message { link: Some(link), ..Message::only_to(self.incoming.account.clone(), text) };
+        let Answered { room, thread } = self.answered.clone();
+        self.tx.answer(self.line, &room, thread.as_ref(), message);
+    }
+
     /// Who could answer a request now; nobody if it does not wait.
     pub(super) async fn asked_now(&mut self, request: &Request) -> Result<Vec<PersonId>, StoreError> {
         if !matches!(request.state, RequestState::Pending { .. }) {

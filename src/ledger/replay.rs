@@ -7,13 +7,15 @@
 //! What the ledger cannot tell and so is not compared: whether an approver was in a group when they agreed (it says who was
 //! asked and why; that they were in the group was checked then); leases, fences and processes; `posted_at`
 //! and `differs` of a request; the thread of a run; what checks found last; versions of brakes and of the pause, and when a
-//! failure that was put off is looked at again; inbox, outbox and messages.
+//! failure that was put off is looked at again; how often a passkey has signed; inbox, outbox and messages.
 //!
 //! An event whose body was erased tells nothing any more. Rows of its run are compared with what came after it; where that
 //! does not suffice, they are counted as not compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sha2::{Digest as _, Sha256};
 
@@ -21,7 +23,9 @@ use super::report::{At, Finding, Findings};
 use crate::model::approval::{Asked, Because, Rules, Tally, tally};
 use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Brake, Happened, Record, RowMark, Scope};
-use crate::model::id::{AccessId, Digest, GrantId, IncidentId, PersonId, RequestId, RunId, ServiceName, TriggerName};
+use crate::model::id::{
+    AccessId, Digest, GrantId, IncidentId, PasskeyId, PersonId, RequestId, RunId, ServiceName, TriggerName,
+};
 use crate::model::plan::PlanPolicy;
 use crate::model::plan::{Plan, PlanStep, Sealed};
 use crate::model::policy::Relaxed;
@@ -30,11 +34,11 @@ use crate::model::run::{AttemptState, Outcome, Verdict};
 use crate::model::signature::{Basis, Counted, PublicKey, Signed, SignedDecision, evidence, trigger_rule};
 use crate::store::{
     AccessCheck, AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, DecisionCheck, FiringCheck,
-    GrantCheck, IncidentCheck, KeyCheck, RequestCheck, RunCheck,
+    GrantCheck, IncidentCheck, KeyCheck, PasskeyCheck, RequestCheck, RunCheck,
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 20] = [
+const STATELESS: [&str; 24] = [
     "ledger_created",
     "check_turned",
     "check_flaps",
@@ -53,6 +57,10 @@ const STATELESS: [&str; 20] = [
     "group_unseen",
     "was_away",
     "room_changed",
+    "catalog_warned",
+    "passkey_invited",
+    "decision_linked",
+    "passkey_used",
     "clock_jumped",
     super::verify::ERASED,
 ];
@@ -63,6 +71,8 @@ const OF_AUTOMATION: [&str; 5] =
 
 /// Kinds that tell of keys, and of no other row.
 const OF_KEYS: [&str; 2] = ["key_added", "key_retired"];
+/// Kinds that tell of passkeys, and of no other row.
+const OF_PASSKEYS: [&str; 2] = ["passkey_added", "passkey_removed"];
 
 /// How many characters of a value a finding shows.
 const SHOWN: usize = 80;
@@ -94,10 +104,13 @@ pub(super) struct Replay {
     blind_access: Option<u64>,
     /// What each trigger did for each service, with the event that says so.
     firings: BTreeMap<(String, String), Vec<FiringFacts>>,
+    passkeys: BTreeMap<PasskeyId, PasskeyFacts>,
     /// The last erased event that told of brakes, firings or the pause.
     blind_automation: Option<u64>,
     /// Whether an event was erased that told of a key.
     blind_keys: bool,
+    /// The last erased event that told of a passkey.
+    blind_passkeys: Option<u64>,
     /// Runs of which an event was erased, with the last one. Nothing said before it is known to be the last word.
     blind: BTreeMap<RunId, u64>,
     /// The same of incidents.
@@ -288,6 +301,18 @@ struct AutomationFacts {
     paused: Option<(PersonId, DateTime<Utc>, Option<String>)>,
 }
 
+/// A passkey, by the events that added and removed it.
+#[derive(Debug)]
+struct PasskeyFacts {
+    at: At,
+    turn: u64,
+    person: PersonId,
+    name: String,
+    credential: String,
+    public_key: String,
+    removed: Option<(DateTime<Utc>, At)>,
+}
+
 /// A trigger's brakes for a service, by the last event that changed them.
 #[derive(Debug)]
 struct BrakeFacts {
@@ -466,6 +491,10 @@ impl Replay {
             self.blind_keys = true;
             return;
         }
+        if OF_PASSKEYS.contains(&row.kind.as_str()) {
+            self.blind_passkeys = Some(self.turn);
+            return;
+        }
         match (row.scope.run, row.scope.incident) {
             (Some(run), _) => {
                 self.blind.insert(run, self.turn);
@@ -581,7 +610,21 @@ impl Replay {
             | Happened::AccessSuperseded { .. }
             | Happened::WasAway { .. }
             | Happened::RoomChanged { .. }
+            | Happened::CatalogWarned { .. }
+            | Happened::PasskeyInvited { .. }
+            | Happened::DecisionLinked { .. }
+            | Happened::PasskeyUsed { .. }
             | Happened::ClockJumped { .. } => {}
+            Happened::PasskeyAdded { passkey, person, name, credential, public_key } => {
+                let turn = self.turn;
+                let facts = PasskeyFacts { at, turn, person, name, credential, public_key, removed: None };
+                self.passkeys.insert(passkey, facts);
+            }
+            Happened::PasskeyRemoved { passkey, person: _ } => {
+                if let Some(facts) = self.passkeys.get_mut(&passkey) {
+                    (facts.turn, facts.removed) = (self.turn, Some((when, at)));
+                }
+            }
             Happened::IncidentOpened { incident, service, title, check: _, by, room, since } => {
                 let facts = IncidentFacts {
                     at,
@@ -1548,6 +1591,28 @@ impl Replay {
         self.not_compared += row.not_compared;
     }
 
+    /// Compares a passkey: one that was planted, or given to somebody else, would decide in their name.
+    pub(super) fn passkey(&mut self, table: PasskeyCheck, findings: &mut Findings) {
+        self.rows += 1;
+        let id = PasskeyId(table.id);
+        let facts = self.passkeys.remove(&id);
+        let blind = self.blind_passkeys;
+        let (state, name) = (String::new(), passkey_name(id));
+        let mut row = Row { name, state, version: 0, at: None, blind, not_compared: 0, findings };
+        match facts {
+            None => row.untold(Some("passkey_added")),
+            Some(PasskeyFacts { at, turn, person, name, credential, public_key, removed }) => {
+                row.same("person", Some(table.person), Some(person.to_string()), at);
+                row.same("name", Some(table.name), Some(name), at);
+                row.same("credential", Some(URL_SAFE_NO_PAD.encode(table.credential)), Some(credential), at);
+                row.same("public_key", Some(URL_SAFE_NO_PAD.encode(table.public_key)), Some(public_key), at);
+                let (removed, at) = removed.map_or((None, at), |(when, at)| (Some(moment(when)), at));
+                row.same_since(turn, "removed_at", table.removed_at.map(moment), removed, at);
+            }
+        }
+        self.not_compared += row.not_compared;
+    }
+
     /// What events tell of and no table has. Comes last: everything compared is gone from here.
     pub(super) fn finish(&mut self, findings: &mut Findings) {
         let mut missing: BTreeMap<String, At> = BTreeMap::new();
@@ -1564,6 +1629,7 @@ impl Replay {
         );
         missing.extend(self.automation.iter().map(|facts| (AUTOMATION.to_owned(), facts.at)));
         missing.extend(self.access.iter().map(|(id, facts)| (access_name(*id), facts.at)));
+        missing.extend(self.passkeys.iter().map(|(id, facts)| (passkey_name(*id), facts.at)));
         missing.extend(self.brakes.iter().map(|(of, facts)| (brake_name(of), facts.at)));
         for (of, told) in &self.firings {
             let name = |facts: &FiringFacts| format!("firing of {} for {} at {}", of.0, of.1, moment(facts.when));
@@ -1590,6 +1656,10 @@ fn brake_name((trigger, service): &(String, String)) -> String {
 
 fn access_name(access: AccessId) -> String {
     format!("access/{access}")
+}
+
+fn passkey_name(passkey: PasskeyId) -> String {
+    format!("passkey/{passkey}")
 }
 
 fn run_name(run: RunId) -> String {

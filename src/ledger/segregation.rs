@@ -580,6 +580,12 @@ impl Projection {
             | Happened::RoomChanged { .. }
             | Happened::KeyAdded { .. }
             | Happened::KeyRetired { .. }
+            | Happened::CatalogWarned { .. }
+            | Happened::PasskeyInvited { .. }
+            | Happened::PasskeyAdded { .. }
+            | Happened::PasskeyRemoved { .. }
+            | Happened::DecisionLinked { .. }
+            | Happened::PasskeyUsed { .. }
             | Happened::ClockJumped { .. } => {}
         }
     }

@@ -301,6 +301,13 @@ impl Walk {
             after = last.id;
             page.into_iter().for_each(|row| replay.firing(row, findings));
         }
+        let mut after = i64::MIN;
+        loop {
+            let page = snapshot.list_passkeys(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            page.into_iter().for_each(|row| replay.passkey(row, findings));
+        }
         replay.finish(findings);
         Ok(())
     }

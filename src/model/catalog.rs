@@ -805,6 +805,21 @@ impl Catalog {
         })
     }
 
+    /// The policies with a stage that wants a passkey, each with the people whom such a stage asks, now or later.
+    pub fn wanting_passkeys(&self) -> Vec<(PolicyName, BTreeSet<PersonId>)> {
+        let people = |stage: &Stage| {
+            let later = stage.escalate.iter().flat_map(|escalation| self.people_in(&escalation.to));
+            self.people_in(&stage.approvers).into_iter().chain(later).collect::<Vec<_>>()
+        };
+        let wanting = self.policies.values().filter(|policy| policy.stages.iter().any(|stage| stage.step_up));
+        wanting
+            .map(|policy| {
+                let asked = policy.stages.iter().filter(|stage| stage.step_up).flat_map(people).collect();
+                (policy.name.clone(), asked)
+            })
+            .collect()
+    }
+
     /// The people that a list of subjects comes to, in the order of their names.
     pub fn people_in(&self, subjects: &[Subject]) -> BTreeSet<PersonId> {
         self.people.keys().filter(|person| self.includes(subjects, person)).cloned().collect()

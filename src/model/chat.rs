@@ -273,6 +273,9 @@ pub struct Message {
     /// How it is shown where the platform takes files and it would be many messages otherwise. A plan never has this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<AsFile>,
+    /// The one address in its text that may be opened: a page of the bot's own. Whatever else looks like an address is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// A long text that is shown by its beginning, and whole in a file.
@@ -287,7 +290,7 @@ pub struct AsFile {
 impl Message {
     /// A message to the whole room that pings nobody.
     pub fn to_room(text: impl Into<String>) -> Self {
-        Self { text: text.into(), only_to: None, ping: Vec::new(), buttons: Vec::new(), file: None }
+        Self { text: text.into(), only_to: None, ping: Vec::new(), buttons: Vec::new(), file: None, link: None }
     }
 
     /// A message that only one account sees.

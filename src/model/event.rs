@@ -15,8 +15,8 @@ use super::catalog::{Stage, TriggerMode};
 use super::chat::{Account, RoomAddress, RoomChange, UserGroup};
 use super::code::Code;
 use super::id::{
-    AccessId, CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PersonId, Position,
-    RequestId, RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
+    AccessId, CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PasskeyId, PersonId,
+    Position, RequestId, RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
 };
 use super::incident_room::RoomDeed;
 use super::policy::Relaxed;
@@ -913,6 +913,79 @@ pub enum Happened {
         /// What.
         change: RoomChange,
     },
+    /// A catalog that was loaded has what somebody should look at.
+    CatalogWarned {
+        /// One sentence for each thing.
+        warnings: Vec<String>,
+    },
+    /// An operator invited a person to add a passkey.
+    PasskeyInvited {
+        /// Whom.
+        person: PersonId,
+        /// Until when the invitation may be used, once.
+        expires_at: DateTime<Utc>,
+    },
+    /// A person added a passkey, by an invitation.
+    PasskeyAdded {
+        /// Its number.
+        passkey: PasskeyId,
+        /// Whose.
+        person: PersonId,
+        /// What they call it.
+        name: String,
+        /// What browsers call it: base64url.
+        credential: String,
+        /// Its public key as COSE has it: base64url.
+        public_key: String,
+    },
+    /// An operator removed a passkey.
+    PasskeyRemoved {
+        /// Its number.
+        passkey: PasskeyId,
+        /// Whose it was.
+        person: PersonId,
+    },
+    /// Somebody who is asked was given a page on which to decide with a passkey.
+    DecisionLinked {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Who may decide there.
+        person: PersonId,
+        /// The account that was told.
+        account: Account,
+        /// The plan that the page shows.
+        digest: Digest,
+        /// SHA-256 of what stands in the page's address.
+        link: Digest,
+        /// Until when.
+        expires_at: DateTime<Utc>,
+    },
+    /// A passkey has signed a decision. What it signed stands here, so that others can verify it; whether the decision
+    /// counted is told by what follows.
+    PasskeyUsed {
+        /// Which.
+        passkey: PasskeyId,
+        /// Whose.
+        person: PersonId,
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// The plan that was shown.
+        digest: Digest,
+        /// SHA-256 of what stood in the page's address.
+        link: Digest,
+        /// What was decided.
+        answer: Answer,
+        /// What the browser asked the authenticator for: base64url of JSON.
+        client_data: String,
+        /// What the authenticator said of itself: base64url.
+        authenticator_data: String,
+        /// Its signature: base64url.
+        signature: String,
+    },
     /// The database's clock and ours parted by more than two seconds; ours was set anew.
     ClockJumped {
         /// By how many milliseconds; positive is forward.
@@ -984,6 +1057,12 @@ impl Happened {
             Self::AccessAuthors { .. } => "access_authors",
             Self::WasAway { .. } => "was_away",
             Self::RoomChanged { .. } => "room_changed",
+            Self::CatalogWarned { .. } => "catalog_warned",
+            Self::PasskeyInvited { .. } => "passkey_invited",
+            Self::PasskeyAdded { .. } => "passkey_added",
+            Self::PasskeyRemoved { .. } => "passkey_removed",
+            Self::DecisionLinked { .. } => "decision_linked",
+            Self::PasskeyUsed { .. } => "passkey_used",
             Self::ClockJumped { .. } => "clock_jumped",
             Self::KeyAdded { .. } => "key_added",
             Self::KeyRetired { .. } => "key_retired",

@@ -98,6 +98,10 @@ numbers! {
     AccessId,
     /// A place in the ledger: 1 is the first event, no gaps.
     Position,
+    /// A passkey of a person.
+    PasskeyId,
+    /// A one-time page on which one person may decide one request.
+    LinkId,
 }
 
 /// SHA-256, of a plan, an output or a ledger row.

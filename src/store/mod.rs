@@ -22,6 +22,7 @@ mod ledger;
 mod look;
 pub mod managed;
 mod outbox;
+mod passkey;
 mod plain;
 mod rows;
 mod runs;
@@ -54,6 +55,7 @@ pub use look::{
     Older,
 };
 pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
+pub use passkey::{DecisionLink, Invitation, LinkUsed, NewDecisionLink, NewPasskey, Passkey};
 pub use plain::PlainLine;
 pub(crate) use rows::subject;
 pub use rows::{
@@ -63,7 +65,7 @@ pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
     AccessCheck, AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck,
-    IncidentCheck, KeyCheck, Loose, RequestCheck, RunCheck, Snapshot,
+    IncidentCheck, KeyCheck, Loose, PasskeyCheck, RequestCheck, RunCheck, Snapshot,
 };
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};
 

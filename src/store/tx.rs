@@ -23,6 +23,8 @@ pub struct Tx {
     named: (Option<RunId>, Option<IncidentId>),
     events: Vec<NewEvent>,
     messages: Vec<NewMessage>,
+    /// What messages may say and the ledger may not.
+    kept_out: Vec<String>,
     pub(super) wakes_runs: bool,
     pub(super) wakes_requests: bool,
 }
@@ -77,6 +79,7 @@ impl Store {
             named: (None, None),
             events: Vec::new(),
             messages: Vec::new(),
+            kept_out: Vec::new(),
             wakes_runs: false,
             wakes_requests: false,
         })
@@ -163,11 +166,18 @@ impl Tx {
         i32::try_from(said).unwrap_or(i32::MAX)
     }
 
+    /// Keeps a text out of [`Tx::answers`]: the address of a page that is one person's alone.
+    pub fn keep_out(&mut self, text: &str) {
+        self.kept_out.push(text.to_owned());
+    }
+
     /// The texts of what has been said in this transaction so far. What is said again in somebody's direct messages is not
     /// said twice.
     pub fn answers(&self) -> Vec<String> {
         let copy = |message: &&NewMessage| matches!(message.role, Some((_, DIRECT)));
-        self.messages.iter().filter(|message| !copy(message)).map(|message| message.message.text.clone()).collect()
+        let shown =
+            |text: &String| self.kept_out.iter().fold(text.clone(), |text, secret| text.replace(secret, "(a link)"));
+        self.messages.iter().filter(|message| !copy(message)).map(|message| shown(&message.message.text)).collect()
     }
 
     /// Puts something that was said into the inbox. `None`: it was received before, and must not act again (I6). Two

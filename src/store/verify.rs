@@ -171,6 +171,17 @@ pub(crate) struct BrakeCheck {
     pub(crate) counted_from: Option<DateTime<Utc>>,
 }
 
+/// A passkey.
+#[derive(Debug)]
+pub(crate) struct PasskeyCheck {
+    pub(crate) id: i64,
+    pub(crate) person: String,
+    pub(crate) name: String,
+    pub(crate) credential: Vec<u8>,
+    pub(crate) public_key: Vec<u8>,
+    pub(crate) removed_at: Option<DateTime<Utc>>,
+}
+
 /// One time that a trigger fired.
 #[derive(Debug)]
 pub(crate) struct FiringCheck {
@@ -444,6 +455,25 @@ impl Snapshot {
         .fetch_optional(&mut *self.inner)
         .await?;
         Ok(row)
+    }
+
+    /// A page of passkeys after one, by number.
+    pub(crate) async fn list_passkeys(&mut self, after: i64) -> Result<Vec<PasskeyCheck>> {
+        let rows = sqlx::query_as!(
+            PasskeyCheck,
+            r#"
+            select id, person, name, credential, public_key,
+                case when removed_at is not null then
+                    greatest(least(removed_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "removed_at?"
+            from passkey where id > $1 order by id limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
     }
 
     /// A page of brakes after one, in the order of triggers and services.

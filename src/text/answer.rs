@@ -288,14 +288,6 @@ pub fn reason_needed(code: &Code, answer: Answer) -> String {
     format!("{code} wants a reason: `{word} {code} because …`. Nothing has been decided.")
 }
 
-/// To an approval that needs a passkey, where there is no page to give it on.
-pub fn step_up_needed(person: &PersonId, code: &Code) -> String {
-    format!(
-        "{person}, {code} needs your passkey beside this account, and no decision page is set up here. Ask an operator. \
-         Nothing has been decided."
-    )
-}
-
 /// Somebody has taken their answer back.
 pub fn answer_taken_back(person: &PersonId, code: &Code) -> String {
     format!("{person}, your answer to {code} is taken back: it counts no longer. {code} still waits.")

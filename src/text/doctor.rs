@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 
 use super::time::lasted;
 use super::visible::visible;
+use crate::model::id::PolicyName;
 
 /// How it stands with one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,6 +189,31 @@ pub fn free(at: &str) -> String {
 pub fn believed(every: Duration, good_for: Duration) -> String {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     format!("asked every {}, believed for {}", lasted(millis(every)), lasted(millis(good_for)))
+}
+
+/// The pages for passkeys answer where browsers look for them.
+pub fn decisions_answer(origin: &str) -> String {
+    format!("the pages for passkeys answer at {origin}")
+}
+
+/// The pages for passkeys are served by no bot now, so whether they can be reached is not known.
+pub fn decisions_not_asked(listen: &str, origin: &str) -> String {
+    format!(
+        "{listen} is free: no bot runs there, so whether {origin} leads to it is not known. Look again once it runs"
+    )
+}
+
+/// The pages for passkeys do not answer where browsers look for them.
+pub fn decisions_out_of_reach(origin: &str, why: &str) -> String {
+    format!(
+        "{origin} does not lead to the pages for passkeys ({why}): whoever is sent there cannot approve. Does something \
+         pass it on to `decisions: listen`?"
+    )
+}
+
+/// Everybody whom a policy asks for a passkey has one.
+pub fn all_have_passkeys(policy: &PolicyName) -> String {
+    format!("policy {policy} wants one, and everybody whom it asks has one")
 }
 
 #[cfg(test)]

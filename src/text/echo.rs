@@ -398,6 +398,13 @@ pub fn differs(plan: &Plan, code: &Code, now: Option<Digest>) -> String {
     )
 }
 
+/// A changed catalog is in use, and something about it wants somebody's attention.
+pub fn catalog_warned(warnings: &[String]) -> String {
+    let mut lines = vec!["The changed catalog is loaded, and somebody should look at this:".to_owned()];
+    lines.extend(warnings.iter().map(|warning| format!("{}.", visible(warning))));
+    lines.join("\n")
+}
+
 /// A catalog was not loaded.
 pub fn catalog_refused(problems: &[String]) -> String {
     let mut lines = vec!["The catalog was changed and is not loaded; the one before keeps serving:".to_owned()];

@@ -17,6 +17,7 @@ pub mod incident;
 pub mod incident_room;
 pub mod life;
 pub mod on_call;
+pub mod passkey;
 pub mod plan;
 pub mod policy;
 pub mod report;

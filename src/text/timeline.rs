@@ -446,6 +446,42 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             visible(why),
             visible(by)
         )),
+        Happened::CatalogWarned { warnings } => {
+            let first = warnings.first().map(|warning| format!(" The first: {}", shown(warning))).unwrap_or_default();
+            bot(format!("loaded the catalog with {}.{first}", counted(warnings.len(), "warning")))
+        }
+        Happened::PasskeyInvited { person, expires_at } => {
+            bot(format!("let an operator invite {person} to add a passkey until {}.", times.until(*expires_at, now)))
+        }
+        Happened::PasskeyAdded { passkey, person, name, credential: _, public_key: _ } => {
+            told(person, format!("added passkey {passkey}: {}", shown(name)))
+        }
+        Happened::PasskeyRemoved { passkey, person } => {
+            bot(format!("let an operator remove passkey {passkey} of {person}."))
+        }
+        Happened::DecisionLinked { request: _, code, person, account: _, digest, link: _, expires_at } => bot(format!(
+            "asked {person} for a passkey to decide {code}, plan {}, until {}.",
+            digest.short(),
+            times.until(*expires_at, now)
+        )),
+        Happened::PasskeyUsed {
+            passkey,
+            person,
+            request: _,
+            code,
+            digest,
+            link: _,
+            answer,
+            client_data: _,
+            authenticator_data: _,
+            signature: _,
+        } => {
+            let word = match answer {
+                Answer::Approve => "approve",
+                Answer::Deny => "deny",
+            };
+            told(person, format!("signed to {word} {code}, plan {}, with passkey {passkey}.", digest.short()))
+        }
         Happened::ClockJumped { millis } => {
             let way = if *millis < 0 { "back" } else { "forward" };
             bot(format!("set its clock {way} by {}.", lasted(millis.unsigned_abs())))
@@ -736,6 +772,15 @@ mod tests {
                 "change": {"change": "archived"}}),
             json!({"kind": "room_changed", "room": room, "at": later, "account": mei, "person": "mei",
                 "change": {"change": "unarchived"}}),
+            json!({"kind": "catalog_warned", "warnings": ["Policy managers wants a passkey", "x"]}),
+            json!({"kind": "passkey_invited", "person": "boss", "expires_at": later}),
+            json!({"kind": "passkey_added", "passkey": 3, "person": "boss", "name": "my\nphone", "credential": "AQ",
+                "public_key": "AQ"}),
+            json!({"kind": "passkey_removed", "passkey": 3, "person": "boss"}),
+            json!({"kind": "decision_linked", "request": 1, "code": "7K3F", "person": "boss", "account": "local:trial:boss",
+                "digest": digest, "link": digest, "expires_at": later}),
+            json!({"kind": "passkey_used", "passkey": 3, "person": "boss", "request": 1, "code": "7K3F", "digest": digest,
+                "link": digest, "answer": "approve", "client_data": "e30", "authenticator_data": "AQ", "signature": "AQ"}),
             json!({"kind": "clock_jumped", "millis": -3000}),
         ]
     }
@@ -743,7 +788,7 @@ mod tests {
     #[test]
     fn every_kind_reads_as_a_sentence() {
         let lines: Vec<String> = samples().into_iter().map(said).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
+        insta::assert_snapshot!(lines.join("\n"), @r#"
         countersign began the ledger ab12, as a trial: one person may speak as several.
         mei in system-a: start service b
         local:trial:zed in system-a, refused: start service b\nboss approved
@@ -820,8 +865,14 @@ mod tests {
         countersign saw system-a get the name incidents-old.
         mei archived system-a: nothing can be said there any more.
         mei brought system-a back.
+        countersign loaded the catalog with 2 warnings. The first: Policy managers wants a passkey
+        countersign let an operator invite boss to add a passkey until 06:33 +08.
+        boss added passkey 3: my\nphone
+        countersign let an operator remove passkey 3 of boss.
+        countersign asked boss for a passkey to decide 7K3F, plan 9f2c41d077ae, until 06:33 +08.
+        boss signed to approve 7K3F, plan 9f2c41d077ae, with passkey 3.
         countersign set its clock back by 3 s.
-        ");
+        "#);
     }
 
     #[test]

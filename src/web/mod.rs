@@ -7,6 +7,7 @@
 //! A further group of routes is a file with `pub(super) fn routes() -> Router<Shared>`, merged in [`router`]; the guard
 //! and the limits then hold for it as well.
 
+pub mod decisions;
 mod events;
 mod follow;
 mod guard;
@@ -15,6 +16,7 @@ pub(crate) mod incidents;
 mod keys;
 mod ledger;
 mod pages;
+mod passkeys;
 mod rooms;
 mod session;
 mod token;
@@ -90,6 +92,8 @@ pub struct WebState {
     pub trial: Option<Trial>,
     /// Makes a plan of the catalog in force, or says in one sentence why not.
     pub planner: Arc<Planner>,
+    /// Under which address people decide with a passkey; `None`: there are no such pages.
+    pub decisions: Option<String>,
     /// Further names, with port if it is not the scheme's own, under which browsers and clients reach this server.
     pub names: Vec<String>,
     /// Where this process keeps the key that it signs with.
@@ -147,6 +151,7 @@ pub fn router(state: WebState, address: SocketAddr, stop: watch::Receiver<bool>)
         .merge(ledger::routes())
         .merge(keys::routes())
         .merge(incidents::routes())
+        .merge(passkeys::routes())
         .merge(events::routes())
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")

@@ -11,8 +11,8 @@ use crate::model::access::Then;
 use crate::model::chat::{Account, Button, Message};
 use crate::model::event::{Event, Happened, Record, Scope};
 use crate::model::id::{
-    Digest, EventId, InboxId, IncidentId, MessageId, OutboxId, PersonId, Position, RunId, ServiceName, SystemName,
-    ThreadId,
+    Digest, EventId, InboxId, IncidentId, MessageId, OutboxId, PasskeyId, PersonId, Position, RunId, ServiceName,
+    SystemName, ThreadId,
 };
 use crate::model::signature::PublicKey;
 use crate::store::{ChainRow, PlanHistory};
@@ -128,7 +128,7 @@ impl Told {
         edits: bool,
         message: Message,
     ) -> Self {
-        let Message { text, only_to, ping: _, buttons, file: _ } = message;
+        let Message { text, only_to, ping: _, buttons, file: _, link: _ } = message;
         Self { number, at, id, thread, edits, only_to: only_to.map(|account: Account| account.id), text, buttons }
     }
 }
@@ -316,6 +316,51 @@ pub struct IncidentTold {
     pub failed_at: DateTime<Utc>,
     /// Who takes care of it.
     pub acknowledged_by: Option<PersonId>,
+}
+
+/// Who is to add a passkey: the body of `POST /api/v1/passkeys/invitations`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invite {
+    /// A name of the catalog.
+    pub person: String,
+}
+
+/// A person was invited.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Invited {
+    /// Who.
+    pub person: PersonId,
+    /// Where they add a passkey. Stands nowhere else.
+    pub link: String,
+    /// Until when.
+    pub until: DateTime<Utc>,
+    /// The same as people say it.
+    pub said: String,
+}
+
+/// Passkeys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PasskeysTold {
+    /// By number, removed ones too.
+    pub passkeys: Vec<PasskeyTold>,
+}
+
+/// A passkey.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PasskeyTold {
+    /// Its number.
+    pub passkey: PasskeyId,
+    /// Whose.
+    pub person: PersonId,
+    /// What they call it.
+    pub name: String,
+    /// When it was added.
+    pub added_at: DateTime<Utc>,
+    /// When it last signed.
+    pub used_at: Option<DateTime<Utc>>,
+    /// When it was removed.
+    pub removed_at: Option<DateTime<Utc>>,
 }
 
 /// The body of every refused request.

@@ -6,8 +6,11 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+pub(crate) mod authenticator;
 pub(crate) mod bot;
 pub(crate) mod browser;
+pub(crate) mod chromium;
+pub(crate) mod passkeys;
 pub(crate) mod world;
 
 use std::fmt::Write as _;

@@ -10,7 +10,6 @@
 //! Keeps I6 as the socket does: Slack is told that it arrived only after everything in it is durable. What could not be
 //! kept is answered with 503, so that Slack delivers it again.
 
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,18 +19,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::away::HOLDS;
 use super::hand_over::{Delivered as Delivery, Door, Kept};
 use super::signed::{self, Delivered, NotSlack};
-use crate::metrics;
+use crate::{listener, metrics};
 
 /// Where Slack is told to call.
 pub const PATH: &str = "/slack/events";
@@ -39,17 +34,8 @@ pub const PATH: &str = "/slack/events";
 /// Bytes of a request's body. Slack's own are a tenth of it.
 const MOST_BODY: usize = 1024 * 1024;
 
-/// Connections at once. Slack uses a few; more wait to be taken.
-const MOST_CONNECTIONS: usize = 256;
-
-/// How long a connection may take to say what it wants, each time.
-const HEADERS_WITHIN: Duration = Duration::from_secs(10);
-
 /// How long a request's body may take.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long open connections have at the end.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// How often at most a request of somebody else is logged. All are counted.
 const WARN_EVERY: Duration = Duration::from_secs(1);
@@ -72,7 +58,7 @@ impl Called {
 
 /// Serves Slack's requests until told to stop; what is being answered then has a few seconds. `secret` is the app's
 /// signing secret. A connection that says nothing, or not all of it, is ended; so many at once are taken and no more.
-pub async fn serve(listener: TcpListener, door: Door, secret: String, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, door: Door, secret: String, stop: watch::Receiver<bool>) {
     let (hearing, away) = (door.slack.hearing().clone(), door.away.clone());
     let called = Arc::new(Called { door, secret, warned: Mutex::default() });
     let app = Router::new().route(PATH, post(take)).with_state(called);
@@ -82,56 +68,7 @@ pub async fn serve(listener: TcpListener, door: Door, secret: String, mut stop: 
         // Whoever calls meanwhile is taken when it serves: what was said before comes first.
         drop(timeout(HOLDS, away.whole()).await);
     }
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let mut open = JoinSet::new();
-    loop {
-        let accepted = async {
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            // An error means that the sender is gone: then the process ends as well.
-            () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
-            taken = accepted => taken,
-            Some(_) = open.join_next() => continue,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let service = TowerToHyperService::new(app.clone());
-                let mut stop = stop.clone();
-                open.spawn(async move {
-                    let _place = place;
-                    let mut http = http1::Builder::new();
-                    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
-                    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
-                    let served = tokio::select! {
-                        served = connection.as_mut() => Some(served),
-                        () = async { drop(stop.wait_for(|stop| *stop).await) } => None,
-                    };
-                    let served = match served {
-                        Some(served) => served,
-                        // One that waits for the next request ends now, one that is being answered afterwards.
-                        None => {
-                            connection.as_mut().graceful_shutdown();
-                            connection.await
-                        }
-                    };
-                    if let Err(error) = served {
-                        tracing::debug!(%error, "a connection of Slack's ended early");
-                    }
-                });
-            }
-            Err(error) => {
-                // Often too many open files: others may close theirs meanwhile.
-                tracing::warn!(%error, "a connection of Slack's could not be taken");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-    let answered = async { while open.join_next().await.is_some() {} };
-    if timeout(GRACE, answered).await.is_err() {
-        tracing::debug!("connections that are idle, or slow, are ended");
-    }
+    listener::serve(listener, app, "Slack", stop).await;
     hearing.lost();
 }
 

@@ -70,9 +70,29 @@ pub fn posts(message: &Message) -> Vec<Post> {
         .map(|(index, part)| {
             let ping: &[Account] = if index == 0 { &message.ping } else { &[] };
             let buttons: &[Button] = if index == last { &message.buttons } else { &[] };
-            post(&[part], ping, buttons)
+            let mut post = post(&[part], ping, buttons);
+            if let Some(link) = &message.link {
+                open_link(&mut post.blocks, link);
+            }
+            post
         })
         .collect()
+}
+
+/// Makes the one address that may be opened a link, where it stands in the text.
+fn open_link(blocks: &mut Value, link: &str) {
+    let groups = blocks.as_array_mut().into_iter().flatten().filter_map(|block| block["elements"].as_array_mut());
+    for section in groups.flatten().filter(|group| group["type"] == "rich_text_section") {
+        let Some(elements) = section["elements"].as_array_mut() else { continue };
+        let at = elements.iter().position(|element| element["text"].as_str().is_some_and(|text| text.contains(link)));
+        let Some(at) = at else { continue };
+        let element = elements.remove(at);
+        let (before, after) = element["text"].as_str().and_then(|text| text.split_once(link)).unwrap_or_default();
+        let text = |text: &str| (!text.is_empty()).then(|| json!({"type": "text", "text": text}));
+        let parts = [text(before), Some(json!({"type": "link", "url": link})), text(after)];
+        elements.splice(at..at, parts.into_iter().flatten());
+        return;
+    }
 }
 
 /// Sets the beginning of a message whose whole is in a file, with a last line that says so.
@@ -352,6 +372,18 @@ mod tests {
             buttons: vec![button("approve", "approve 7K3F"), button("deny", "deny 7K3F")],
             ..Message::to_room(REQUEST)
         }
+    }
+
+    #[test]
+    fn the_one_link_of_a_message_can_be_opened_and_no_other() {
+        let link = "https://decide.example/decide/x";
+        let text = format!("7K3F needs your passkey. Decide at {link} now. https://evil.example stays text.");
+        let message = Message { link: Some(link.to_owned()), ..Message::to_room(text.clone()) };
+        insta::assert_snapshot!(posts(&message)[0].blocks[0]["elements"][0]["elements"], @r#"[{"text":"7K3F needs your passkey. Decide at ","type":"text"},{"type":"link","url":"https://decide.example/decide/x"},{"text":" now. https://evil.example stays text.","type":"text"}]"#);
+        assert_eq!(
+            posts(&Message::to_room(text))[0].blocks[0]["elements"][0]["elements"].as_array().map(Vec::len),
+            Some(1)
+        );
     }
 
     /// What a reader sees, with the backticks that code was written with, and without those who are pinged.
@@ -677,6 +709,7 @@ mod tests {
             ping: ping.iter().map(|ping| account(ping)).collect(),
             buttons: buttons.into_iter().map(|(label, command)| Button { label, command }).collect(),
             file: None,
+            link: None,
         })
     }
 

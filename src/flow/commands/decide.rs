@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::turn::{Turn, plan_of};
-use super::look;
+use super::{look, step_up};
 use crate::approval::{self, BackOutcome, Decide, DecideOutcome, End, EndOutcome, Ending, Refused};
 use crate::engine;
 use crate::model::approval::Refusal;
@@ -42,6 +42,11 @@ async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason:
         Said::Press { proof, .. } => proof.clone(),
         Said::Line { .. } | Said::Edit { .. } => Proof::Chat,
     };
+    if !step_up::holds(turn, &proof).await? {
+        turn.refuse_privately(text::passkey::not_theirs());
+        return Ok(());
+    }
+    let said = reason.clone();
     let asked = Decide { request, person: &person, account: &account, answer, reason, proof, line: turn.line };
     match approval::decide(&mut turn.tx, &in_use.catalog, asked).await? {
         // The room reads the receipt, who denied and why, or who is asked next, as an echo of the ledger.
@@ -53,6 +58,9 @@ async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason:
                 Answer::Approve => text::answer::counted(&person, &request.code, &tally),
                 Answer::Deny => text::answer::denial_counted(&person, &request.code),
             });
+        }
+        DecideOutcome::Refused(refused) if refused.why == Refusal::StepUpNeeded => {
+            step_up::ask_for_passkey(turn, &refused.request, said.as_deref()).await?;
         }
         DecideOutcome::Refused(refused) => refuse(turn, *refused, answer).await?,
     }
@@ -87,7 +95,8 @@ async fn refuse(turn: &mut Turn<'_>, refused: Refused, answer: Answer) -> Result
         }
         (Refusal::RightUsed { by }, _) => turn.refuse(text::answer::right_used(&person, &code, &by)),
         (Refusal::ReasonNeeded, _) => turn.refuse(text::answer::reason_needed(&code, answer)),
-        (Refusal::StepUpNeeded, _) => turn.refuse(text::answer::step_up_needed(&person, &code)),
+        // Of an answer, that leads to a page; nothing else wants a passkey.
+        (Refusal::StepUpNeeded, _) => step_up::ask_for_passkey(turn, &request, None).await?,
         (Refusal::NothingToTakeBack, _) => {
             turn.refuse(text::answer::not_yours_to_withdraw(&code, &request.requesters));
         }

@@ -6,6 +6,7 @@ mod automation;
 mod decide;
 mod incident;
 mod look;
+mod step_up;
 mod unstick;
 
 use super::turn::Turn;

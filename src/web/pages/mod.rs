@@ -37,6 +37,7 @@ use super::Shared;
 use crate::ledger::LedgerError;
 use crate::model::plan::PlanError;
 use crate::store::StoreError;
+pub(super) use parts::{typed, who_could_answer};
 use visitor::Visitor;
 
 const STYLE: &str = include_str!("style.css");

@@ -7,6 +7,7 @@ use super::super::rooms::may_see;
 use super::Wrong;
 use super::visitor::Visitor;
 use crate::model::approval::{Case, Delegation, Given};
+use crate::model::catalog::Catalog;
 use crate::model::id::{Digest, InboxId, OutboxId, PersonId};
 use crate::model::plan::Plan;
 use crate::model::request::RequestState;
@@ -86,8 +87,9 @@ pub(super) fn attempt_state(attempt: &AttemptState) -> Markup {
 }
 
 /// Who could answer a request now, in the order of their names; nobody if it does not wait.
-pub(super) fn who_could_answer(
-    visitor: &Visitor,
+pub(in crate::web) fn who_could_answer(
+    catalog: &Catalog,
+    now: DateTime<Utc>,
     request: &Request,
     plan: &Plan,
     asking: &Asking,
@@ -108,7 +110,7 @@ pub(super) fn who_could_answer(
         expires_at: request.expires_at,
         posted: true,
     };
-    case.could_answer(visitor.web.state.store.clock().now(), &*visitor.catalog).into_iter().collect()
+    case.could_answer(now, catalog).into_iter().collect()
 }
 
 pub(super) fn request_state(request: &RequestState) -> Markup {
@@ -147,7 +149,9 @@ pub(super) fn lines(text: &str) -> String {
 }
 
 /// What the bot said. Its first line is what a lock screen shows; what is set in columns stays so.
-pub(super) fn told(text: &str) -> Markup {
+///
+/// `link` is the one address in it that may be opened.
+pub(super) fn told(text: &str, link: Option<&str>) -> Markup {
     let mut parts: Vec<(bool, Vec<&str>)> = Vec::new();
     for line in text.lines().skip(1) {
         let in_columns = is_column(line);
@@ -158,19 +162,29 @@ pub(super) fn told(text: &str) -> Markup {
     }
     let first = text.lines().next().unwrap_or_default();
     html! {
-        @if is_column(first) { pre { span { (first) } } } @else { p.lead { (linked(first)) } }
+        @if is_column(first) { pre { span { (first) } } } @else { p.lead { (opened(first, link)) } }
         @for (in_columns, lines) in parts {
             @if in_columns {
                 // Each row by itself, so that what does not fit goes on under its own beginning.
                 pre tabindex="0" { @for line in lines { span { (line) } } }
-            } @else { p { (linked(&lines.join("\n"))) } }
+            } @else { p { (opened(&lines.join("\n"), link)) } }
         }
     }
 }
 
 /// A sentence in which what one types stands between backticks.
-pub(super) fn typed(text: &str) -> Markup {
+pub(in crate::web) fn typed(text: &str) -> Markup {
     marked(text, |plain| html! { (plain) })
+}
+
+/// A sentence with the one address that may be opened, if it stands in it.
+fn opened(text: &str, link: Option<&str>) -> Markup {
+    match link.and_then(|link| Some((text.split_once(link)?, link))) {
+        Some(((before, after), link)) => html! {
+            (linked(before)) a href=(link) rel="noopener noreferrer" target="_blank" { (link) } (linked(after))
+        },
+        None => linked(text),
+    }
 }
 
 /// The same, and an incident's name leads to its page.
@@ -225,7 +239,7 @@ pub(super) async fn answer(visitor: &Visitor) -> Result<Option<Markup>, Wrong> {
     if answers.is_empty() {
         return Ok(None);
     }
-    Ok(Some(html! { @for answer in answers { (told(&answer.message.text)) } }))
+    Ok(Some(html! { @for answer in answers { (told(&answer.message.text, answer.message.link.as_deref())) } }))
 }
 
 #[cfg(test)]
@@ -262,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_is_told_is_escaped() {
-        let shown = told("<script>\n1 ! run <b>\nWhy: <i>").into_string();
+        let shown = told("<script>\n1 ! run <b>\nWhy: <i>", None).into_string();
         assert_eq!(
             shown,
             "<p class=\"lead\">&lt;script&gt;</p><pre tabindex=\"0\"><span>1 ! run &lt;b&gt;</span></pre><p>Why: &lt;i&gt;</p>"

@@ -50,7 +50,14 @@ impl Open {
         delegations: &[Delegation],
     ) -> Option<Self> {
         let plan = plan_of(&run)?;
-        let who = who_could_answer(visitor, &request, &plan, asking, delegations);
+        let who = who_could_answer(
+            &visitor.catalog,
+            visitor.web.state.store.clock().now(),
+            &request,
+            &plan,
+            asking,
+            delegations,
+        );
         Some(Self { request, run, plan, who })
     }
 

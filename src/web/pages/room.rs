@@ -239,7 +239,7 @@ impl Talk<'_> {
                     (self.label(label, message.run))
                     b.hear { "countersign" } " "
                     @if private { span.small { "to you alone" } }
-                    (told(&message.message.text))
+                    (told(&message.message.text, message.message.link.as_deref()))
                     (self.buttons(message)?)
                     @if message.run.is_some() || message.changed_at.is_some() {
                         p.small.of {

@@ -80,7 +80,16 @@ impl Sheet {
             let answers = store.list_decisions_of(request.id).await?;
             let asking = askings.remove(&request.id).unwrap_or_default();
             let plan = plan.as_ref();
-            let who = plan.map(|plan| who_could_answer(visitor, &request, plan, &asking, &delegations));
+            let who = plan.map(|plan| {
+                who_could_answer(
+                    &visitor.catalog,
+                    visitor.web.state.store.clock().now(),
+                    &request,
+                    plan,
+                    &asking,
+                    &delegations,
+                )
+            });
             let who = who.unwrap_or_default();
             requests.push((request, Asked { answers, who }));
         }

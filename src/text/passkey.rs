@@ -1,0 +1,114 @@
+//! What is said of passkeys: to whoever is asked for one, to whose it is, and to the operator.
+
+use std::collections::BTreeSet;
+
+use super::plan::and;
+use super::visible::visible;
+use crate::model::code::Code;
+use crate::model::id::{PasskeyId, PersonId, PolicyName};
+
+/// To somebody who approves a request that wants a passkey: where to decide. `link` is theirs alone.
+pub fn decide_at(code: &Code, link: &str, until: &str) -> String {
+    format!(
+        "{code} is not approved yet: it needs your passkey. Decide at {link} until {until}. \
+         The link is for you alone and works once. To deny, `deny {code} because …` is enough."
+    )
+}
+
+/// To somebody who approves a request that wants a passkey and has none.
+pub fn no_passkey(person: &PersonId, code: &Code) -> String {
+    format!(
+        "{code} is not approved: it needs a passkey, and you have none. Ask an operator for \
+         `countersign passkey invite {person}`. To deny, `deny {code} because …` is enough."
+    )
+}
+
+/// To somebody who approves a request that wants a passkey where there is no page for it.
+pub fn no_page(code: &Code) -> String {
+    format!(
+        "{code} is not approved: it needs a passkey, and this bot has no page for that. \
+         Ask an operator to set `decisions` in the settings. To deny, `deny {code} because …` is enough."
+    )
+}
+
+/// To somebody whose passkey is not theirs any more by the time that their answer is read.
+pub fn not_theirs() -> String {
+    "That passkey is no longer yours. Nothing has been decided. Say `approve` with the code for a new page.".to_owned()
+}
+
+/// To a person, when a passkey of theirs was added.
+pub fn added(passkey: PasskeyId, name: &str) -> String {
+    format!(
+        "A passkey was added for you: {} (number {passkey}). With it you approve what needs one. \
+         If that was not you, tell an operator: `countersign passkey remove {passkey}`.",
+        visible(name)
+    )
+}
+
+/// To a person, when a passkey of theirs was removed.
+pub fn removed_to_person(passkey: PasskeyId) -> String {
+    format!("Your passkey number {passkey} was removed by an operator. It approves nothing any more.")
+}
+
+/// To the operator, and after a reload to the rooms: what keeps people from approving what a policy wants a passkey for.
+/// `wanting` are those policies with whom they ask; `page` is where people use passkeys, if anywhere; `holders` are who has
+/// one.
+pub fn warnings(
+    wanting: &[(PolicyName, BTreeSet<PersonId>)],
+    page: Option<&str>,
+    holders: &BTreeSet<PersonId>,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if page.is_none() && !wanting.is_empty() {
+        let policies: Vec<String> = wanting.iter().map(|(policy, _)| policy.to_string()).collect();
+        let (noun, verb) = if policies.len() == 1 { ("Policy", "wants") } else { ("Policies", "want") };
+        warnings.push(format!(
+            "{noun} {} {verb} a passkey (`step_up: true`) and there is no page for it: nobody can approve. Set \
+             `decisions: {{listen: …, url: …}}` in the settings",
+            policies.join(", ")
+        ));
+    }
+    for (policy, asked) in wanting {
+        let without: Vec<PersonId> = asked.difference(holders).cloned().collect();
+        if !without.is_empty() {
+            let have = if without.len() == 1 { "has" } else { "have" };
+            warnings.push(format!(
+                "Policy {policy} wants a passkey (`step_up: true`), and {} {have} none: `countersign passkey invite PERSON`",
+                and(&without)
+            ));
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_people_from_approving_is_said_before_they_try() {
+        let people = |names: &[&str]| names.iter().map(|name| PersonId::new(*name)).collect::<BTreeSet<_>>();
+        let wanting =
+            [(PolicyName::new("managers"), people(&["boss", "lin"])), (PolicyName::new("two"), people(&["lin"]))];
+        let all = |page, holders: &[&str]| warnings(&wanting, page, &people(holders)).join("\n");
+        insta::assert_snapshot!(all(None, &[]), @"
+        Policies managers, two want a passkey (`step_up: true`) and there is no page for it: nobody can approve. Set `decisions: {listen: …, url: …}` in the settings
+        Policy managers wants a passkey (`step_up: true`), and boss and lin have none: `countersign passkey invite PERSON`
+        Policy two wants a passkey (`step_up: true`), and lin has none: `countersign passkey invite PERSON`
+        ");
+        insta::assert_snapshot!(all(Some("https://d.example"), &["lin"]), @"Policy managers wants a passkey (`step_up: true`), and boss has none: `countersign passkey invite PERSON`");
+        assert_eq!(all(Some("https://d.example"), &["lin", "boss"]), "");
+        assert!(warnings(&[], None, &people(&[])).is_empty());
+    }
+
+    #[test]
+    fn whoever_is_asked_for_a_passkey_reads_where() {
+        let code: Code = "7K3F".parse().expect("a code");
+        insta::assert_snapshot!(decide_at(&code, "https://decide.example/decide/x", "22:13 SGT"), @"7K3F is not approved yet: it needs your passkey. Decide at https://decide.example/decide/x until 22:13 SGT. The link is for you alone and works once. To deny, `deny 7K3F because …` is enough.");
+        insta::assert_snapshot!(no_passkey(&PersonId::new("boss"), &code), @"7K3F is not approved: it needs a passkey, and you have none. Ask an operator for `countersign passkey invite boss`. To deny, `deny 7K3F because …` is enough.");
+        insta::assert_snapshot!(no_page(&code), @"7K3F is not approved: it needs a passkey, and this bot has no page for that. Ask an operator to set `decisions` in the settings. To deny, `deny 7K3F because …` is enough.");
+        insta::assert_snapshot!(not_theirs(), @"That passkey is no longer yours. Nothing has been decided. Say `approve` with the code for a new page.");
+        insta::assert_snapshot!(added(PasskeyId(3), "my\nphone"), @r#"A passkey was added for you: my\nphone (number 3). With it you approve what needs one. If that was not you, tell an operator: `countersign passkey remove 3`."#);
+        insta::assert_snapshot!(removed_to_person(PasskeyId(3)), @"Your passkey number 3 was removed by an operator. It approves nothing any more.");
+    }
+}
