@@ -1137,7 +1137,7 @@ fn sentences() {
 fn help_names_what_one_may_run_and_every_built_in() {
     let world = world();
     let may = |runbook: &Runbook| runbook.name.as_str() != "announce";
-    insta::assert_snapshot!(crate::text::command::help(&world, &may), @r#"
+    insta::assert_snapshot!(crate::text::command::help(&world, &may), @"
     run deploy service={service} version={version} [mode={mode}] [flags={flags}]   Deploy
     flush cache   Flush the cache
     run {system} health check   Look at everything
@@ -1169,12 +1169,15 @@ fn help_names_what_one_may_run_and_every_built_in() {
     pause [because REASON]   Stop everything that starts by itself
     resume [TRIGGER]   Let automation go on
     report [INC-7]   Where the whole record of an incident is
+    access [changes]   Who countersigns changes of who may do what, and what waits
+    countersign CODE   Agree to a change of who may do what
+    refuse CODE because REASON   Refuse a change of who may do what
     whoami   Who I think you are
     ping   Ask whether I am here
     help [TOPIC]   What you can say, or what one thing does
 
     `help TOPIC` explains one of them.
-    "#);
+    ");
     let help = crate::text::command::help(&world, &|_| false);
     assert!(help.starts_with("There is no runbook that you may run.\n"));
     for word in first_words() {

@@ -520,6 +520,45 @@ mod tests {
             What::KeepersRoom { was: Some(room("ops")), now: None },
         ];
         let lines: Vec<Change> = all.into_iter().map(|what| Change { effect: Effect::Other, what }).collect();
-        insta::assert_snapshot!(changes(&lines), @"");
+        insta::assert_snapshot!(changes(&lines), @r#"
+        alters: lin is known, by slack:T1:U2
+        alters: lin is known no more
+        alters: slack:T1:U2 is lin
+        alters: slack:T1:U2 is lin no more
+        alters: there is a group managers: boss
+        alters: there is no group managers any more
+        alters: in group managers is whoever is in slack:T1:S1 instead of boss
+        alters: lin is in group managers
+        alters: lin is in group managers no more
+        alters: there is a rota nights: lin
+        alters: there is no rota nights any more
+        alters: lin is in rota nights
+        alters: lin is in rota nights no more
+        alters: lin answers for system-a instead of nobody
+        alters: runbook start is of low risk instead of high
+        alters: there is a policy managers
+            with    policy: managers
+        alters: there is no policy managers any more
+        alters: policy managers says something else
+            without     quorum: 2
+            with        quorum: 1\u{202e}
+        alters: there is a runbook start, which needs policy managers
+        alters: there is no runbook start any more
+        alters: runbook start needs nobody's agreement instead of policy managers
+        alters: runbook start works on any system instead of system-a
+        alters: there is a system system-a
+        alters: there is no system system-a any more
+        alters: system-a is of scratch instead of production
+        alters: system-a is talked about in war instead of ops
+        alters: group managers may ask for runbooks on system-a
+        alters: lin is not named any more to pause automation on system-a
+        alters: there is a room war: slack:T1:C2
+        alters: there is no room war any more
+        alters: room ops is slack:T1:C2 instead of slack:T1:C1
+        alters: group managers countersigns changes like this
+        alters: group managers is not named any more to countersign
+        alters: changes like this are told in ops
+        alters: nobody is named any more to countersign
+        "#);
     }
 }
