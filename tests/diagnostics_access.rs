@@ -52,11 +52,11 @@ fn names_are_those_of_the_catalog() {
           |
           = help: did you mean `group:managers`?
 
-        error: `boss` names neither a person nor a group
+        error: `boss` names no person, group or rota
          --> access.yaml:2:37
           |
         2 |   countersigned_by: [group:mangers, boss]
-          |                                     ^^^^ expected person:NAME or group:NAME
+          |                                     ^^^^ expected person:NAME, group:NAME or rota:NAME
           |
           = help: did you mean `person:boss`?
 
