@@ -38,8 +38,17 @@ struct File {
     slack: Vec<SlackFile>,
     #[serde(default)]
     user_groups: UserGroupsFile,
+    ring: Option<RingFile>,
     trusted_keys: Option<Vec<String>>,
     decisions: Option<DecisionsFile>,
+}
+
+/// The webhook that rings people, as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RingFile {
+    url: String,
+    secret: Option<SecretFile>,
 }
 
 /// The pages on which people decide with a passkey, as written.
@@ -132,11 +141,22 @@ pub struct Settings {
     /// For how long an answer is relied on: 1 second to 5 minutes. Longer would let somebody approve long after they were
     /// taken out of a group that nobody can look into.
     pub user_groups_good_for: Duration,
+    /// The webhook that calls people who do not look; `None`: nobody is called.
+    pub ring: Option<RingSettings>,
     /// The only public keys whose signature under an approval lets a step start, 64 hexadecimal characters each; `None`:
     /// those that the ledger knows.
     pub trusted_keys: Option<Vec<String>>,
     /// The pages on which people decide with a passkey; `None`: there are none, and what wants a passkey cannot be approved.
     pub decisions: Option<DecisionSettings>,
+}
+
+/// The webhook that calls people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingSettings {
+    /// Where it is. May hold a token of its own: never printed.
+    pub url: String,
+    /// The secret by which what it is sent is signed.
+    pub secret: SecretPlace,
 }
 
 /// The pages on which people decide with a passkey.
@@ -290,10 +310,23 @@ impl Settings {
             slack: file.slack.into_iter().map(read_slack).collect::<anyhow::Result<_>>()?,
             user_groups_every,
             user_groups_good_for,
+            ring: file.ring.map(read_ring).transpose()?,
             trusted_keys: file.trusted_keys.map(read_trusted_keys).transpose()?,
             decisions: file.decisions.map(read_decisions).transpose()?,
         })
     }
+}
+
+fn read_ring(file: RingFile) -> anyhow::Result<RingSettings> {
+    let secret = match file.secret {
+        None => SecretPlace::Env("COUNTERSIGN_RING_SECRET".to_owned()),
+        Some(SecretFile::Env(name)) => SecretPlace::Env(name),
+        Some(SecretFile::File(path)) => SecretPlace::File(path),
+        Some(SecretFile::Neither) => bail!(
+            "ring: secret: say where it is, as `{{env: NAME}}` or `{{file: PATH}}`; the secret itself does not belong here"
+        ),
+    };
+    Ok(RingSettings { url: file.url, secret })
 }
 
 /// Public keys as `countersign keys list` shows them.
@@ -508,6 +541,16 @@ mod tests {
         assert!(read(" \n").expect_err("empty").contains("is empty"));
         let unset = SecretPlace::Env("COUNTERSIGN_TEST_UNSET".to_owned()).read("the bot's token", "xoxb-");
         assert!(format!("{:#}", unset.expect_err("unset")).contains("COUNTERSIGN_TEST_UNSET is not set"));
+    }
+
+    #[test]
+    fn a_ring_names_where_its_secret_is() {
+        let ring = |content: &str| with_file(content, Flags::default()).map(|settings| settings.ring);
+        assert_eq!(ring("data: /x\n").expect("settings"), None);
+        let usual = ring("data: /x\nring: {url: 'https://ring.example/x'}\n").expect("settings").expect("a ring");
+        assert_eq!(usual.secret, SecretPlace::Env("COUNTERSIGN_RING_SECRET".to_owned()));
+        let inline = ring("data: /x\nring: {url: 'https://ring.example/x', secret: hidden}\n").expect_err("inline");
+        assert!(inline.to_string().starts_with("ring: secret: say where it is"), "{inline}");
     }
 
     #[test]

@@ -35,9 +35,19 @@ fn all_commands_are_told_when_asked_for_and_each_has_an_example() {
         assert_eq!(printed(&same), all, "{same:?}");
     }
     let names = listed(&all);
-    for wanted in
-        ["tail", "init", "schema", "audit", "slack", "doctor", "completions", "healthcheck", "bench", "demo-ctl"]
-    {
+    for wanted in [
+        "tail",
+        "init",
+        "schema",
+        "audit",
+        "slack",
+        "doctor",
+        "completions",
+        "healthcheck",
+        "policy",
+        "bench",
+        "demo-ctl",
+    ] {
         assert!(names.iter().any(|name| name == wanted), "{wanted}: {all}");
     }
     assert!(!names.iter().any(|name| name == "demo-service"), "only the program itself starts it");

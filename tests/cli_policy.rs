@@ -133,32 +133,82 @@ fn explained(arguments: &[&str]) -> String {
 
 #[test]
 fn by_day_the_base_policy_with_everything_that_comes_when() {
-    insta::assert_snapshot!(explained(&["--as", "mei", "--at", "2026-12-01 11:00 Asia/Singapore"]), @"");
+    insta::assert_snapshot!(explained(&["--as", "mei", "--at", "2026-12-01 11:00 Asia/Singapore"]), @"
+    PRODUCTION · The shop: mei asks for start web at Tue 2026-12-01 11:00 Asia/Singapore (risk: medium)
+
+    Policies, the strictest first:
+      managers: the runbook names it; it wins
+      freeze: does not apply, that moment is not in its `during`
+      night: does not apply, that moment is in its `outside`
+
+    Stage 1 of 1: 1 of rota:leads
+      could agree: boss and lin
+      at Tue 2026-12-01 11:03 Asia/Singapore: whoever is asked is reminded
+      at Tue 2026-12-01 11:05 Asia/Singapore: whoever is asked is rung
+      at Tue 2026-12-01 11:08 Asia/Singapore: ann can agree as well (escalation)
+      at Tue 2026-12-01 11:30 Asia/Singapore: the request expires
+    leads: boss is on call until Mon 2026-12-07 09:00 Asia/Singapore; lin is next.
+
+    It needs one person; those who are asked at once suffice.
+    ");
 }
 
 #[test]
 fn at_night_the_stricter_one_and_who_is_asleep() {
-    insta::assert_snapshot!(explained(&["--as", "boss", "--at", "2026-12-01T15:00Z", "--asleep", "ann"]), @"");
+    insta::assert_snapshot!(explained(&["--as", "boss", "--at", "2026-12-01T15:00Z", "--asleep", "ann"]), @"
+    PRODUCTION · The shop: boss asks for start web at Tue 2026-12-01 15:00 UTC (risk: medium)
+
+    Policies, the strictest first:
+      night: its `when` applies; it wins
+      managers: the runbook names it; it gives way: the winner wants more people
+      freeze: does not apply, that moment is not in its `during`
+
+    Stage 1 of 2: 1 of rota:leads
+      could agree: lin
+      not boss, who asked for it
+      at Tue 2026-12-01 15:03 UTC: whoever is asked is reminded
+      at Tue 2026-12-01 15:05 UTC: whoever is asked is rung
+      at Tue 2026-12-01 15:30 UTC: the request expires
+    Stage 2 of 2: 1 of rota:leads, person:ann, with a reason
+      could agree: lin
+      not ann, who is asleep
+      not boss, who asked for it
+      3 min after its beginning: whoever is asked is reminded
+      5 min after its beginning: whoever is asked is rung
+      30 min after the asking: the request expires
+    leads: boss is on call until Mon 2026-12-07 09:00 Asia/Singapore; lin is next.
+
+    It needs 2 different people; stage 2 lacks 1 without ann: it expires unanswered.
+    ");
 }
 
 #[test]
 fn somebody_asleep_is_waited_for_until_others_are_asked() {
     let day = "2026-12-01 11:00 Asia/Singapore";
     let out = explained(&["--as", "boss", "--at", day, "--asleep", "lin"]);
-    insta::assert_snapshot!(out.lines().last().unwrap_or_default(), @"");
+    insta::assert_snapshot!(out.lines().last().unwrap_or_default(), @"It needs one person; they suffice without lin only after an escalation, 8 min into a stage, at Tue 2026-12-01 11:08 Asia/Singapore if that is the first stage.");
 }
 
 #[test]
 fn a_freeze_refuses() {
-    insta::assert_snapshot!(explained(&["--as", "mei", "--at", "2026-12-24T03:00Z"]), @"");
+    insta::assert_snapshot!(explained(&["--as", "mei", "--at", "2026-12-24T03:00Z"]), @"
+    PRODUCTION · The shop: mei asks for start web at Thu 2026-12-24 03:00 UTC (risk: medium)
+
+    Policies, the strictest first:
+      freeze: its `when` applies; it wins
+      managers: the runbook names it; it gives way: the winner refuses, or does so for longer
+      night: does not apply, that moment is in its `outside`
+
+    Refused by freeze until Sun 2027-01-03 09:00 Asia/Singapore: Nobody is here to help
+    ");
 }
 
 #[test]
 fn a_trigger_starts_by_itself_where_the_winner_lets_it() {
     let last =
         |at: &str| explained(&["--trigger", "web-down", "--at", at]).lines().last().unwrap_or_default().to_owned();
-    insta::assert_snapshot!(last("2026-12-01T03:00Z"), @"");
-    insta::assert_snapshot!(last("2026-12-01T15:00Z"), @"");
+    insta::assert_snapshot!(last("2026-12-01T03:00Z"), @"Approved by itself: managers lets web-down start without anybody's answer. The ledger records it as automatic.");
+    insta::assert_snapshot!(last("2026-12-01T15:00Z"), @"It needs 2 different people; those who are asked at once suffice.");
 }
 
 #[test]
@@ -175,7 +225,12 @@ fn what_cannot_be_asked_is_one_sentence() {
         complaint(&["start", "service=web", "--as", "zoe"]),
         complaint(&["start", "service=web", "--trigger", "nothing"]),
     ];
-    insta::assert_snapshot!(all.concat(), @"");
+    insta::assert_snapshot!(all.concat(), @r#"
+    countersign: No runbook is called "strat". Did you mean start?
+    countersign: there is no person may; the catalog has ann, boss, lin, mei and zoe
+    countersign: zoe may not ask for anything that changes The shop. boss or mei may.
+    countersign: there is no trigger nothing
+    "#);
     let (code, _, err) = told(countersign(folder.path(), &["explain", "start", "service=web"]));
     assert_eq!(code, Some(2), "{err}");
     let (code, _, err) = told(countersign(folder.path(), &["explain", "start", "--as", "mei", "--at", "noon"]));
@@ -183,7 +238,11 @@ fn what_cannot_be_asked_is_one_sentence() {
     assert!(err.contains("`noon` is no time"), "{err}");
     let (_, out, _) =
         told(countersign(folder.path(), &["explain", "look", "--as", "mei", "--at", "2026-12-01T03:00Z"]));
-    insta::assert_snapshot!(out, @"");
+    insta::assert_snapshot!(out, @"
+    PRODUCTION · The shop: mei asks for run look at Tue 2026-12-01 03:00 UTC (risk: medium)
+
+    look only reads: it stands under no policy, and nobody has to agree.
+    ");
 }
 
 const EXPECTATIONS: &str = r#"
@@ -212,7 +271,7 @@ fn expectations_that_hold_end_with_0() {
     let (code, out, err) =
         told(countersign(folder.path(), &["test", "expectations.yaml", "--at", "2026-12-01T03:00Z"]));
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    insta::assert_snapshot!(out, @"");
+    insta::assert_snapshot!(out, @"5 expectations hold; each of 4 requests can be approved by somebody.");
 }
 
 #[test]
@@ -225,7 +284,13 @@ fn each_that_does_not_hold_is_one_sentence() {
     let (code, out, err) =
         told(countersign(folder.path(), &["test", "expectations.yaml", "--at", "2026-12-01T03:00Z"]));
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    insta::assert_snapshot!(err, @"");
+    insta::assert_snapshot!(err, @"
+    countersign: expectations.yaml: nothing changes over the holidays: `policy` should be managers, and is freeze.
+    countersign: expectations.yaml: nothing changes over the holidays: `refused` should be false, and is true.
+    countersign: expectations.yaml: by day one of the leads: `approvers` should be boss, and is ann, boss and lin.
+    countersign: expectations.yaml: by day one of the leads: `needs` should be 2, and is 1.
+    countersign: expectations.yaml: by day with the leads asleep: there is no person bos; the catalog has ann, boss, lin, mei and zoe
+    ");
     let (code, _, err) = told(countersign(folder.path(), &["test", "other.yaml"]));
     assert_eq!(code, Some(1));
     assert!(err.starts_with("countersign: other.yaml: this is no file of expectations"), "{err}");
@@ -241,7 +306,7 @@ fn a_request_that_nobody_could_ever_approve_is_named() {
     // From the middle of a day on: that night comes is found out.
     let (code, out, err) = told(countersign(folder.path(), &["test", "--at", "2026-12-01T03:00Z"]));
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    insta::assert_snapshot!(err, @"");
+    insta::assert_snapshot!(err, @"countersign: start on The shop (production): nobody could ever approve it when boss asks: stage 2 of policy night lacks 1 person besides boss.");
 }
 
 #[test]
@@ -255,5 +320,5 @@ fn nobody_is_missed_in_the_catalog_that_comes_with_the_program() {
         .expect("it runs");
     let (code, out, err) = told(output);
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    insta::assert_snapshot!(out, @"");
+    insta::assert_snapshot!(out, @"0 expectations hold; each of 9 requests can be approved by somebody.");
 }

@@ -213,6 +213,8 @@ services:
         "work.yaml",
         r#"
 runbook: work
+risk: high
+author: boss
 title: Work
 why: For the test.
 say: ["work on {service}"]
@@ -244,10 +246,38 @@ steps:
         r#"
 policy: managers
 title: A manager agrees
-stages: [{approvers: [group:ops, person:boss], quorum: 1}]
+stages:
+  - approvers: [group:ops, person:boss]
+    quorum: 1
+    denials: 1
+    reason: required
+    step_up: true
+    expires: 20m
+    remind_after: 3m
+    ring_after: 5m
+    escalate: [{after: 8m, to: [rota:ops-primary]}]
 expires: 30m
+starts_within: 10m
 valid_for: 2h
 automatic: [web-down]
+exclude: [last_author]
+relax: [requester_may_agree]
+may_delegate: false
+"#,
+    ),
+    (
+        "freeze.yaml",
+        r#"
+policy: freeze
+title: Nothing changes
+refuse: Nobody is here to help
+when:
+  runbooks: [work]
+  risk: [high]
+  environments: [production]
+  targets: [shop, web]
+  during: [{from: 2026-12-20 00:00, until: 2027-01-03 09:00, zone: Asia/Singapore}]
+  outside: [{days: [mon, tue], from: "09:00", until: "18:00", zone: UTC}]
 "#,
     ),
     (

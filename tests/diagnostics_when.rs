@@ -18,7 +18,57 @@ fn names_that_nothing_has() {
   risk: [hihg]
   environments: [prodution]
   targets: [webb, web, web]
-  during: []"#)), @"");
+  during: []"#)), @"
+  error: there is no runbook `strat`
+   --> second.yaml:5:14
+    |
+  5 |   runbooks: [strat]
+    |              ^^^^^ expected `start`
+    |
+    = help: did you mean `start`?
+
+  error: `hihg` is no risk
+   --> second.yaml:6:10
+    |
+  6 |   risk: [hihg]
+    |          ^^^^ expected `low`, `medium` or `high`
+    |
+    = help: did you mean `high`?
+
+  error: no system is in `prodution`
+   --> second.yaml:7:18
+    |
+  7 |   environments: [prodution]
+    |                  ^^^^^^^^^ expected `production`
+    |
+    = help: did you mean `production`?
+
+  error: there is no system or service `webb`
+   --> second.yaml:8:13
+    |
+  8 |   targets: [webb, web, web]
+    |             ^^^^ expected `shop` or `web`
+    |
+    = help: did you mean `web`?
+
+  error: `web` stands in this list twice
+   --> second.yaml:8:24
+    |
+  8 |   targets: [webb, web, web]
+    |                        ^^^
+    |
+    = help: keep one of the two
+
+  error: `during` is empty
+   --> second.yaml:9:11
+    |
+  9 |   during: []
+    |           ^
+    |
+    = help: name a time, or leave the key out if it makes no difference
+
+  6 problems in 1 file; the catalog is not loaded
+  ");
 }
 
 #[test]
@@ -28,29 +78,160 @@ fn times_that_are_none() {
     - {{from: "09:00", until: 2026-12-24 18:00, zone: UTC}}
     - {{days: [mon], from: 2026-12-26 18:00, until: 2026-12-24 18:00, zone: UTC}}
     - {{days: [monday], from: "9 am", until: "18:00", zone: Asia/Singapur}}
-    - {{from: "09:00"}}"#)), @"");
+    - {{from: "09:00"}}"#)), @r#"
+    error: one end of this time is of a day, and the other is of every day
+     --> second.yaml:6:30
+      |
+    6 |     - {from: "09:00", until: 2026-12-24 18:00, zone: UTC}
+      |                              ^^^^^^^^^^^^^^^^
+      |
+      = help: write both as `"09:00"`, or both as `2026-12-24 18:00`
+
+    error: `days` belongs to hours, and this time comes once
+     --> second.yaml:7:14
+      |
+    7 |     - {days: [mon], from: 2026-12-26 18:00, until: 2026-12-24 18:00, zone: UTC}
+      |              ^
+      |
+      = help: leave it out
+
+    error: this time ends before it begins
+     --> second.yaml:7:52
+      |
+    7 |     - {days: [mon], from: 2026-12-26 18:00, until: 2026-12-24 18:00, zone: UTC}
+      |                                                    ^^^^^^^^^^^^^^^^
+      |
+      = help: `until` is later than `from`
+
+    error: `monday` is no day
+     --> second.yaml:8:15
+      |
+    8 |     - {days: [monday], from: "9 am", until: "18:00", zone: Asia/Singapur}
+      |               ^^^^^^ expected `mon`, `tue`, `wed`, `thu`, `fri`, `sat` or `sun`
+
+    error: `9 am` is no time of day
+     --> second.yaml:8:30
+      |
+    8 |     - {days: [monday], from: "9 am", until: "18:00", zone: Asia/Singapur}
+      |                              ^^^^^^ expected hours and minutes, such as "09:00"
+
+    error: there is no zone `Asia/Singapur`
+     --> second.yaml:8:60
+      |
+    8 |     - {days: [monday], from: "9 am", until: "18:00", zone: Asia/Singapur}
+      |                                                            ^^^^^^^^^^^^^ expected a name such as `Europe/Berlin`, or `UTC`
+      |
+      = help: did you mean `Asia/Singapore`?
+
+    error: `until` is missing here
+     --> second.yaml:9:7
+      |
+    9 |     - {from: "09:00"}
+      |       ^
+      |
+      = help: say when it ends: `until: "18:00"` or `until: 2026-12-26 09:00`
+
+    error: `zone` is missing here
+     --> second.yaml:9:7
+      |
+    9 |     - {from: "09:00"}
+      |       ^
+      |
+      = help: say whose clocks are meant: `zone: Asia/Singapore`
+
+    8 problems in 1 file; the catalog is not loaded
+    "#);
 }
 
 #[test]
 fn a_policy_that_refuses_asks_nobody() {
-    insta::assert_snapshot!(policy(&format!("{STAGES}expires: 5m\nrefuse: Frozen\n")), @"");
+    insta::assert_snapshot!(policy(&format!("{STAGES}expires: 5m\nrefuse: Frozen\n")), @"
+    error: nothing says when this policy refuses
+     --> second.yaml:1:9
+      |
+    1 | policy: second
+      |         ^^^^^^
+      |
+      = help: say it: `when: {during: [{from: …, until: …, zone: …}]}`
+
+    error: `stages` means nothing here: this policy refuses
+     --> second.yaml:3:9
+      |
+    3 | stages: [{approvers: [person:boss], quorum: 1}]
+      |         ^
+      |
+      = help: keep `refuse` or the other
+
+    error: `expires` means nothing here: this policy refuses
+     --> second.yaml:4:10
+      |
+    4 | expires: 5m
+      |          ^^
+      |
+      = help: keep `refuse` or the other
+
+    3 problems in 1 file; the catalog is not loaded
+    ");
 }
 
 #[test]
 fn a_runbook_names_a_policy_that_asks() {
     insta::assert_snapshot!(told(&[
         ("policy.yaml", "policy: managers\ntitle: Frozen\nrefuse: Frozen\nwhen: {environments: [production]}\n"),
-    ]), @"");
+    ]), @"
+    error: policy `managers` refuses whatever it applies to
+     --> start.yaml:5:11
+      |
+    5 | approval: managers
+      |           ^^^^^^^^
+      |
+      = help: name one that asks somebody: a policy that refuses applies by its own `when`
+
+    1 problem in 1 file; the catalog is not loaded
+    ");
 }
 
 #[test]
 fn a_policy_that_could_not_stand_over_what_it_applies_to() {
-    insta::assert_snapshot!(policy(&format!("{STAGES}valid_for: 10s\nwhen: {{risk: [medium]}}\n")), @"");
+    insta::assert_snapshot!(policy(&format!("{STAGES}valid_for: 10s\nwhen: {{risk: [medium]}}\n")), @"
+    error: this policy can apply to `start`, which may take 1m in all, but its grant lasts 10s
+     --> second.yaml:1:9
+      |
+    1 | policy: second
+      |         ^^^^^^
+      |
+      = note: the runbook is at start.yaml:1
+      = help: give the policy a longer `valid_for`, or leave the runbook out of `when`
+
+    1 problem in 1 file; the catalog is not loaded
+    ");
     insta::assert_snapshot!(
         policy("stages: [{approvers: [accountable], quorum: 1}]\nwhen: {targets: [web]}\n"),
-        @""
+        @"
+        error: this policy asks whoever is accountable and can apply to `start` on `shop`, which names nobody
+         --> second.yaml:1:9
+          |
+        1 | policy: second
+          |         ^^^^^^
+          |
+          = note: the runbook is at start.yaml:1
+          = help: say in the system's file who answers for it: `accountable: NAME`
+
+        1 problem in 1 file; the catalog is not loaded
+        "
     );
-    insta::assert_snapshot!(policy(&format!("{STAGES}exclude: [last_author]\nwhen: {{}}\n")), @"");
+    insta::assert_snapshot!(policy(&format!("{STAGES}exclude: [last_author]\nwhen: {{}}\n")), @"
+    error: this policy leaves the last author out and can apply to `start`, which does not say who that is
+     --> second.yaml:1:9
+      |
+    1 | policy: second
+      |         ^^^^^^
+      |
+      = note: the runbook is at start.yaml:1
+      = help: name in the runbook who made its last change: `author: NAME`
+
+    1 problem in 1 file; the catalog is not loaded
+    ");
 }
 
 #[test]
@@ -62,5 +243,13 @@ risk: hi
 approval: managers
 steps:
   - {name: Start, run: {command: [web-ctl, start, "{{ service }}"]}}
-"#)]), @"");
+"#)]), @"
+error: `hi` is no risk
+ --> start.yaml:4:7
+  |
+4 | risk: hi
+  |       ^^ expected `low`, `medium` or `high`
+
+1 problem in 1 file; the catalog is not loaded
+");
 }

@@ -6,6 +6,16 @@
 mod house;
 mod support;
 
+#[path = "invariants/anew.rs"]
+mod anew;
+#[path = "invariants/break_glass.rs"]
+mod break_glass;
+#[path = "invariants/denied.rs"]
+mod denied;
+#[path = "invariants/duties.rs"]
+mod duties;
+#[path = "invariants/freeing.rs"]
+mod freeing;
 #[path = "invariants/i01.rs"]
 mod i01;
 #[path = "invariants/i02.rs"]
@@ -34,7 +44,13 @@ mod i13;
 mod peers;
 #[path = "invariants/races.rs"]
 mod races;
+#[path = "invariants/repeat.rs"]
+mod repeat;
 #[path = "invariants/retry.rs"]
 mod retry;
 #[path = "invariants/signatures.rs"]
 mod signatures;
+#[path = "invariants/unasked.rs"]
+mod unasked;
+#[path = "invariants/waking.rs"]
+mod waking;

@@ -162,6 +162,10 @@ fn policy(stages: Vec<Stage>) -> PlanPolicy {
         exclude_author: false,
         delegating: Delegating::Allowed,
         needs: Vec::new(),
+        denied_before: None,
+        repeat: None,
+        break_glass: None,
+        unasked: Vec::new(),
         automatic: Vec::new(),
         text: String::new(),
     }

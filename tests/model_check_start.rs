@@ -133,6 +133,10 @@ fn sealed(argument: &str) -> Sealed {
         exclude_author: false,
         delegating: Delegating::Allowed,
         needs: Vec::new(),
+        denied_before: None,
+        repeat: None,
+        break_glass: None,
+        unasked: Vec::new(),
         automatic: Vec::new(),
         text: String::new(),
     };
@@ -207,6 +211,9 @@ fn stored(state: &State, digest: Digest) -> StoredGrant {
         trigger: None,
         plan: plan.bytes().to_vec(),
         decisions: vec![decision],
+        broken: None,
+        under: None,
+        unasked: false,
     }
 }
 
@@ -337,19 +344,22 @@ fn next(state: &State, digest: Digest, bug: Bug) -> Vec<Next> {
         change(&mut state);
         all.push(Next { what, state, did });
     };
-    if state.clock < END {
-        step("tick".to_owned(), Did::Other, &|state| {
-            state.clock += 1;
-            for (number, worker) in (0_u8..).zip(&mut state.workers) {
-                let over = worker.view.is_some_and(|view| view.lease <= state.clock);
-                // Monotonic time: the process is gone before anybody else may hold the step.
-                if worker.alive && over && bug != Bug::KeepsItsProcess {
-                    state.processes.retain(|(_, of)| *of != number);
-                    worker.view = None;
-                }
+    // After `END` time goes on and nothing is different any more: every lease of before ends.
+    step("tick".to_owned(), Did::Other, &|state| {
+        let later = state.clock == END;
+        state.clock = END.min(state.clock + 1);
+        for (number, worker) in (0_u8..).zip(&mut state.workers) {
+            let over = worker.view.is_some_and(|view| later || view.lease <= state.clock);
+            // Monotonic time: the process is gone before anybody else may hold the step.
+            if worker.alive && over && bug != Bug::KeepsItsProcess {
+                state.processes.retain(|(_, of)| *of != number);
+                worker.view = None;
             }
-        });
-    }
+        }
+        if later {
+            state.lease = 0;
+        }
+    });
     if !state.tampered {
         step("somebody edits the stored plan".to_owned(), Did::Other, &|state| state.tampered = true);
     }
@@ -472,7 +482,7 @@ fn next(state: &State, digest: Digest, bug: Bug) -> Vec<Next> {
                 leave(state, number, state.run);
             });
         }
-        if state.holder == Some(number) && view.fence == state.fence && state.lease > state.clock && state.clock < END {
+        if state.holder == Some(number) && view.fence == state.fence && state.lease > state.clock {
             step(format!("worker {number} renews"), Did::Other, &|state| {
                 state.lease = state.clock + LEASE;
                 state.workers[usize::from(number)].view = Some(View { lease: state.lease, ..view });

@@ -68,7 +68,7 @@ async fn the_strictest_policy_is_asked_and_a_freeze_is_answered() {
     bot.end().await;
 
     let bot = Bot::start(catalog.file("two.yaml", TWO).file("freeze.yaml", FREEZE)).await;
-    insta::assert_snapshot!(bot.say("mei", "run touch").await.refused().text(), @"");
+    insta::assert_snapshot!(bot.say("mei", "run touch").await.refused().text(), @"mei, nothing was asked: policy freeze refuses this until Mon 2099-12-28 09:00 Asia/Singapore (Nobody is here to help); ask again then, or have freeze.yaml changed.");
     assert_eq!(bot.db().number("select count(*) from run").await, 0);
     bot.finish().await;
 }

@@ -52,7 +52,7 @@ async fn a_stuck_run_is_retried_under_the_same_policy() {
     let asked = bot.say("boss", "retry").thread(&thread).await.waiting();
     insta::assert_snapshot!(asked.plain().lines().next().expect("a line"), @"PRODUCTION · boss asks: retry step 2 of run 1 (roll out) on HOST · 3 changes, no undo · until TIME · CODE");
     let twice = bot.say("lin", "retry").thread(&thread).await.refused();
-    insta::assert_snapshot!(twice.plain(), @"A retry is asked for already, CODE. `requests` lists what waits in this room.");
+    insta::assert_snapshot!(twice.plain(), @"It is asked for already to retry step 2 of run 1 (roll out), CODE. `requests` lists what waits in this room.");
     for requester in ["mei", "boss"] {
         let own = bot.say(requester, "approved").thread(&thread).await.refused();
         assert!(own.text().contains("someone else must approve"), "{}", own.text());
@@ -75,8 +75,7 @@ async fn a_stuck_run_is_judged_to_have_failed() {
     let (bot, thread) = killed_in_mid_step().await;
     let judged = bot.say("boss", "judge failed because the host is gone").thread(&thread).await;
     insta::assert_snapshot!(judged.plain(), @"
-    boss approved roll out (CODE). Starting. Ledger N · DIGEST
-    1 done    run    ./step.sh copy ok   LASTED   copy ok
+    boss approved to judge that step 2 of run 1 (roll out) failed (CODE). The run ends there. Ledger N · DIGEST
     2 judged  run    ./step.sh restart wait   boss judged that it did not work: the host is gone
     PRODUCTION · mei: roll out failed at step 2 (restart): boss judged that it did not work: the host is gone. Step after it: not started. `again` asks anew. Ledger N · DIGEST
     ");

@@ -43,7 +43,11 @@ async fn whoever_approves_in_slack_alone_sees_where_and_the_thread_hears_what_ca
     let mut page = Vec::new();
 
     let mut boss = enrol(&bot, &origin, "boss").await;
-    page.push(bot.rest().await);
+    // Two accounts of one person are told in no order.
+    let added = bot.rest().await;
+    let mut added: Vec<&str> = added.lines().collect();
+    added.sort_unstable();
+    page.push(added.join("\n"));
     bot.say("mei", "roll out");
     let asked = bot.request().await;
     bot.rest().await;
@@ -61,10 +65,12 @@ async fn whoever_approves_in_slack_alone_sees_where_and_the_thread_hears_what_ca
     assert_eq!(done.status(), StatusCode::OK);
     page.push(support::bot::plain(&sentence(&done.text().await.expect("a page"))));
     bot.bot.until_run(asked.run, "succeeded").await;
-    page.push(bot.rest().await);
+    // Where the test's own script lies differs from run to run.
+    let rest = bot.rest().await;
+    page.push(rest.lines().filter(|line| !line.contains("(is /")).collect::<Vec<_>>().join("\n"));
     insta::assert_snapshot!(page.join("\n\n"), @"
-    direct boss: A passkey was added for you: phone (number 1). With it you approve what needs one. If that was not you, tell an operator: countersign passkey remove 1.
     direct boss2: A passkey was added for you: phone (number 1). With it you approve what needs one. If that was not you, tell an operator: countersign passkey remove 1.
+    direct boss: A passkey was added for you: phone (number 1). With it you approve what needs one. If that was not you, tell an operator: countersign passkey remove 1.
 
     CODE is not approved yet: it needs your passkey. Decide at LINK until TIME. The link is for you alone and works once. To deny, deny CODE because … is enough.
 
@@ -77,7 +83,6 @@ async fn whoever_approves_in_slack_alone_sees_where_and_the_thread_hears_what_ca
     approved or deny because … here, boss or lin.
     Why: A test wants it. It has not run before.
     1 ! run    ./step.sh one ok   on HOST, at most 1 min
-               (is /tmp/cs-sUrx3k/catalog/step.sh; /tmp/cs-sUrx3k/catalog/step.sh DIGEST)
     Plan DIGEST · run 1 · policy managers · asked of boss and lin
     system-a >: boss approved roll out (CODE). Starting. Ledger N · DIGEST
     1 done    run    ./step.sh one ok   LASTED   one ok

@@ -401,7 +401,7 @@ pub async fn accept(store: &Store, code: Code, operator: &str, why: &str) -> Res
 ///
 /// # Errors
 /// When the database cannot be asked, or a version was changed by other hands.
-pub async fn standing(store: &Store) -> Result<Option<(AccessRow, Option<AccessRow>)>> {
+pub async fn access_standing(store: &Store) -> Result<Option<(AccessRow, Option<AccessRow>)>> {
     let Some(current) = store.find_access_in_force().await? else { return Ok(None) };
     Ok(Some((current, store.find_access_proposed().await?)))
 }

@@ -2,17 +2,18 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::approval::{
-    self as rules, Act, Asked, Case, Count, Delegation, Given, Reason, Refusal, Ruling, Tally,
-};
+use super::free::{Free, Freed, free};
+use crate::model::approval::{self as rules, Act, Asked, Case, Delegation, Given, Reason, Refusal, Ruling, Tally};
 use crate::model::catalog::Catalog;
 use crate::model::chat::Account;
 use crate::model::code::Code;
-use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope, WhoAsked};
+use crate::model::event::{Covers, Happened, NewEvent, Record, RowMark, Scope, WhoAsked};
 use crate::model::id::{InboxId, PersonId, RequestId};
 use crate::model::plan::{Plan, PlanPolicy, Sealed};
-use crate::model::request::{Answer, Decision, GrantState, Last, Proof, RequestEvent, RequestState};
+use crate::model::policy::Relaxed;
+use crate::model::request::{Answer, Decision, GrantState, Last, Proof, RequestEvent, RequestState, Wanted};
 use crate::model::run::RunEvent;
+use crate::model::signature::break_rule;
 use crate::store::{Request, Result, Run, StoreError, StoredDecision, StoredGrant, Tx};
 
 use super::signature::{Give, Why, give, rule_of};
@@ -34,6 +35,17 @@ pub struct Decide<'a> {
     pub proof: Proof,
     /// By which line or button.
     pub line: InboxId,
+    /// Whether they can have seen what they answer.
+    pub seen: Seen,
+}
+
+/// Whether somebody can have seen what they answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Once it is confirmed posted.
+    Posted,
+    /// It is what they said themselves in the same line.
+    OwnWords,
 }
 
 /// What came of an answer. Refusals are outcomes: they are recorded and told.
@@ -86,12 +98,12 @@ fn scope(run: &Run) -> Scope {
     }
 }
 
-fn event(run: &Run, line: Option<InboxId>, what: Happened, rows: Vec<RowMark>) -> NewEvent {
+pub(super) fn event(run: &Run, line: Option<InboxId>, what: Happened, rows: Vec<RowMark>) -> NewEvent {
     NewEvent { scope: scope(run), cause: line, record: Record { what, rows } }
 }
 
 /// Reads the plan that a request asks for: from the stored bytes, whose digest must be the request's (I1, I13).
-fn open_plan(request: &Request, run: &Run) -> Result<Plan> {
+pub(super) fn open_plan(request: &Request, run: &Run) -> Result<Plan> {
     let sealed = Sealed::from_stored(run.plan.clone());
     if sealed.digest() != request.digest || request.digest != run.digest {
         return Err(StoreError::Refused(format!(
@@ -102,37 +114,38 @@ fn open_plan(request: &Request, run: &Run) -> Result<Plan> {
     sealed.open().map_err(illegal)
 }
 
-fn illegal(error: impl std::fmt::Display) -> StoreError {
+pub(super) fn illegal(error: impl std::fmt::Display) -> StoreError {
     StoreError::Refused(error.to_string())
 }
 
-fn span(duration: std::time::Duration) -> Result<TimeDelta> {
+pub(super) fn span(duration: std::time::Duration) -> Result<TimeDelta> {
     TimeDelta::from_std(duration).map_err(illegal)
 }
 
 /// Everything that an answer to a request depends on, read under its locks.
-struct File {
-    request: Request,
+pub(super) struct File {
+    pub(super) request: Request,
     grants: Vec<StoredGrant>,
-    run: Run,
-    plan: Plan,
-    policy: PlanPolicy,
-    asked: Option<Vec<Asked>>,
+    pub(super) run: Run,
+    pub(super) plan: Plan,
+    pub(super) policy: PlanPolicy,
+    pub(super) asked: Option<Vec<Asked>>,
     stored: Vec<StoredDecision>,
-    given: Vec<Given>,
-    delegations: Vec<Delegation>,
+    pub(super) given: Vec<Given>,
+    pub(super) delegations: Vec<Delegation>,
+    seen: Seen,
 }
 
 impl File {
     /// Locks the request, its run's grants and its run, in this order, and reads what stands beside them.
-    async fn lock(tx: &mut Tx, request: RequestId) -> Result<Self> {
+    pub(super) async fn lock(tx: &mut Tx, request: RequestId, seen: Seen) -> Result<Self> {
         let request = tx.lock_request(request).await?;
         let grants = tx.lock_grants(&[request.run]).await?;
         let run = tx.lock_run(request.run).await?;
-        Self::read(tx, request, grants, run).await
+        Ok(Self { seen, ..Self::read(tx, request, grants, run).await? })
     }
 
-    async fn read(tx: &mut Tx, request: Request, grants: Vec<StoredGrant>, run: Run) -> Result<Self> {
+    pub(super) async fn read(tx: &mut Tx, request: Request, grants: Vec<StoredGrant>, run: Run) -> Result<Self> {
         let plan = open_plan(&request, &run)?;
         let Some(policy) = plan.policy.clone() else {
             return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
@@ -144,10 +157,10 @@ impl File {
             .map(|stored| Given { decision: stored.decision.clone(), account: stored.account.clone() })
             .collect();
         let delegations = tx.list_delegations().await?;
-        Ok(Self { request, grants, run, plan, policy, asked, stored, given, delegations })
+        Ok(Self { request, grants, run, plan, policy, asked, stored, given, delegations, seen: Seen::Posted })
     }
 
-    fn case(&self) -> Case<'_> {
+    pub(super) fn case(&self) -> Case<'_> {
         Case {
             state: &self.request.state,
             policy: &self.policy,
@@ -157,8 +170,13 @@ impl File {
             given: &self.given,
             delegations: &self.delegations,
             expires_at: self.request.expires_at,
-            posted: self.request.posted_at.is_some(),
+            posted: self.request.posted_at.is_some() || self.seen == Seen::OwnWords,
         }
+    }
+
+    /// Whether a person may not agree, because they asked or because of what they wrote.
+    pub(super) fn is_barred(&self, person: &PersonId) -> bool {
+        rules::Rules::new(&self.policy, &self.request.requesters, self.plan.excluded()).bars(person)
     }
 
     /// Rules on an act; a request whose run has moved on without it waits no longer.
@@ -178,7 +196,7 @@ impl File {
 }
 
 /// Who could answer now, by name.
-fn who(case: &Case<'_>, catalog: &Catalog, now: DateTime<Utc>) -> Vec<PersonId> {
+pub(super) fn who(case: &Case<'_>, catalog: &Catalog, now: DateTime<Utc>) -> Vec<PersonId> {
     if case.asked.is_some() {
         return case.could_answer(now, catalog).into_iter().collect();
     }
@@ -250,7 +268,9 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
         return Err(StoreError::Refused(format!("the plan of request {code} names no policy")));
     };
     let expires_at = stage_expires_at(policy, stage, request_expires_at, tx.now());
-    tx.begin_stage(request, expires_at).await?;
+    let index = usize::try_from(stage).unwrap_or(usize::MAX);
+    let wake_at = policy.stages.get(index).and_then(|stage| super::wake::first_look(stage, tx.now(), expires_at));
+    tx.begin_stage(request, expires_at, wake_at).await?;
     let delegations = tx.list_delegations().await?;
     let asked = rules::whom_to_ask(catalog, policy, stage, requesters, plan.excluded(), &delegations, tx.now());
     ask(tx, run, request, code, stage, &asked, expires_at, line).await?;
@@ -266,7 +286,7 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
 /// # Errors
 /// When the database refuses, or the stored plan is not the one that was asked for.
 pub async fn ask_late(tx: &mut Tx, catalog: &Catalog, request: RequestId) -> Result<bool> {
-    let file = File::lock(tx, request).await?;
+    let file = File::lock(tx, request, Seen::Posted).await?;
     let RequestState::Pending { stage } = file.request.state else { return Ok(false) };
     let asked = file.asked.as_deref().unwrap_or_default();
     if asked.iter().any(|asked| asked.stage == stage) || tx.now() >= file.request.expires_at {
@@ -308,8 +328,8 @@ pub(super) async fn ask(
 /// # Errors
 /// When the database refuses, or the stored plan is not the one that was asked for.
 pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Result<DecideOutcome> {
-    let Decide { request, person, account, answer, reason, proof, line } = decide;
-    let file = File::lock(tx, request).await?;
+    let Decide { request, person, account, answer, reason, proof, line, seen } = decide;
+    let file = File::lock(tx, request, seen).await?;
     let now = tx.now();
     let said = if reason.is_some() { Reason::Given } else { Reason::Missing };
     let act = Act::Answer { answer, reason: said, proof };
@@ -380,7 +400,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
             Ok(DecideOutcome::Counted { request: Box::new(file.request), tally: count.tally, stage: over })
         }
         Tally::Agreed => {
-            grant(tx, &file, count, line).await?;
+            grant(tx, &file, count.by, count.relaxed.into_iter().collect(), None, line).await?;
             Ok(DecideOutcome::Granted)
         }
     }
@@ -400,8 +420,15 @@ async fn deny(tx: &mut Tx, file: &File, by: &PersonId, why: Option<String>, line
     Ok(())
 }
 
-/// Grants a request that has all the agreement it needs.
-async fn grant(tx: &mut Tx, file: &File, count: Count, line: InboxId) -> Result<()> {
+/// Grants a request that has all the agreement it needs, or does without because somebody broke the glass.
+pub(super) async fn grant(
+    tx: &mut Tx,
+    file: &File,
+    by: Vec<PersonId>,
+    relaxed: Vec<Relaxed>,
+    broken: Option<PersonId>,
+    line: InboxId,
+) -> Result<()> {
     let File { request, grants, run, policy, .. } = file;
     let to = request.state.clone().next(RequestEvent::StageComplete { last: Last::Yes }).map_err(illegal)?;
     let version = tx.move_request(request, &to).await?;
@@ -414,32 +441,65 @@ async fn grant(tx: &mut Tx, file: &File, count: Count, line: InboxId) -> Result<
     }
     let (start_by, valid_until) = times(policy, tx.now())?;
     let mut standing = tx.list_decisions(request.id).await?;
-    standing.retain(|stored| stored.decision.answer == Answer::Approve && count.by.contains(&stored.decision.person));
-    let why = Why::Agreed(&standing.iter().collect::<Vec<_>>());
+    standing.retain(|stored| stored.decision.answer == Answer::Approve && by.contains(&stored.decision.person));
+    let agreeing: Vec<&StoredDecision> = standing.iter().collect();
+    let why = match &broken {
+        Some(person) => Why::Rule(break_rule(person, line)),
+        None => Why::Agreed(&agreeing),
+    };
     let (grant, signed) = give(tx, Give { request, why, start_by, valid_until }).await?;
     rows.push(RowMark::grant(grant, "granted", 1));
-    let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
-    let version = tx.move_run(run, &to, Some(line)).await?;
-    rows.push(RowMark::run(run.id, to.name(), version));
+    // What was agreed to may be more than one run of it.
+    let repeat = policy.repeat.filter(|_| broken.is_none() && request.wanted == Wanted::Start);
+    let covers = match repeat {
+        Some(repeat) => {
+            let until = tx.now() + span(repeat.within())?;
+            tx.insert_cover(request.id, request.digest, repeat.runs, until).await?;
+            Some(Covers { runs: repeat.runs, until })
+        }
+        None => None,
+    };
+    match request.wanted {
+        Wanted::Start | Wanted::Retry { .. } => {
+            let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
+            let version = tx.move_run(run, &to, Some(line)).await?;
+            rows.push(RowMark::run(run.id, to.name(), version));
+        }
+        // The run moves by what was agreed to.
+        Wanted::Free { .. } => {}
+    }
     let what = Happened::RequestGranted {
         request: request.id,
         code: request.code,
         run: run.id,
         grant,
         digest: request.digest,
-        by: count.by,
+        by,
         automatic: None,
         valid_until,
         start_by: Some(start_by),
-        relaxed: count.relaxed.into_iter().collect(),
+        relaxed,
+        broken: broken.clone(),
+        unasked: None,
+        under: None,
+        covers: covers.clone(),
         signed: Some(signed),
     };
     tx.record(event(run, Some(line), what, rows));
+    if let Wanted::Free { wish, .. } = &request.wanted {
+        let freeing = Free { run, how: wish.what, by: &wish.by, why: &wish.why, request: Some(request.id), line };
+        match free(tx, freeing).await? {
+            Freed::Yes => {}
+            Freed::NothingUnknown => {
+                return Err(StoreError::Refused(format!("nothing of run {} is unknown any more", run.id)));
+            }
+        }
+    }
     Ok(())
 }
 
 /// The latest start and the latest end of what is granted now.
-fn times(policy: &PlanPolicy, now: DateTime<Utc>) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
+pub(super) fn times(policy: &PlanPolicy, now: DateTime<Utc>) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
     let valid_until = now + span(policy.valid_for())?;
     Ok(((now + span(policy.starts_within())?).min(valid_until), valid_until))
 }
@@ -455,7 +515,7 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
     let run = tx.lock_run(request.run).await?;
     let plan = open_plan(&request, &run)?;
     let (Some(policy), Some(trigger)) = (plan.policy.as_ref(), run.trigger.clone()) else { return Ok(false) };
-    if !policy.automatic.contains(&trigger) || request.retry_step.is_some() {
+    if !policy.automatic.contains(&trigger) || request.wanted != Wanted::Start {
         return Ok(false);
     }
     let granted = RequestState::Granted;
@@ -486,6 +546,10 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
             valid_until,
             start_by: Some(start_by),
             relaxed: Vec::new(),
+            broken: None,
+            unasked: None,
+            under: None,
+            covers: None,
             signed: Some(signed),
         },
         rows,
@@ -514,7 +578,7 @@ pub async fn take_back(
     account: &Account,
     line: InboxId,
 ) -> Result<BackOutcome> {
-    let file = File::lock(tx, request).await?;
+    let file = File::lock(tx, request, Seen::Posted).await?;
     let now = tx.now();
     let decision = match file.rule(person, &Act::TakeBack, now, catalog) {
         Ruling::TakenBack { decision } => decision,
@@ -554,7 +618,7 @@ pub async fn send_back(
     why: String,
     line: InboxId,
 ) -> Result<BackOutcome> {
-    let file = File::lock(tx, request).await?;
+    let file = File::lock(tx, request, Seen::Posted).await?;
     let now = tx.now();
     match file.rule(person, &Act::WantChange, now, catalog) {
         Ruling::SentBack => {}
@@ -584,7 +648,7 @@ async fn move_run_with_request(
     event: RunEvent,
     line: Option<InboxId>,
 ) -> Result<Option<RowMark>> {
-    if request.retry_step.is_some() {
+    if request.wanted != Wanted::Start {
         return Ok(None);
     }
     let to = run.state.clone().next(event).map_err(illegal)?;

@@ -115,8 +115,26 @@ pub fn derive(
     let plan = sealed.open()?;
     let policy = plan.policy.as_ref().ok_or(GrantError::NoPolicy)?;
     let counted = signature::check(stored, trust, policy)?;
-    if starts_by_itself(stored, policy) {
+    if starts_by_itself(stored, policy) || starts_unasked(stored, policy) {
         return Ok((grant(stored, &plan), plan));
+    }
+    if let Some(under) = &stored.under {
+        // The very same plan, whose own policy lets one approval cover so many runs; who agreed is counted below, as ever.
+        let runs = policy.repeat.map_or(0, |repeat| repeat.runs);
+        let covered =
+            under.digest == stored.digest && (2..=runs).contains(&under.number) && stored.retry_step.is_none();
+        if !covered || stored.broken.is_some() {
+            return Err(GrantError::NotAgreed);
+        }
+    }
+    if let Some(broken) = &stored.broken {
+        // Never by a flag: the row says who, by what proof and why, and the plan's own policy says whether that is enough. Of
+        // a stuck step nobody decides alone (I3).
+        let fits = policy.break_glass.as_ref().is_some_and(|rules| {
+            rules.may_name(&broken.person) && rules.accepts(&policy.stages, &broken.proof) && !broken.reason.is_empty()
+        });
+        let whole = fits && stored.retry_step.is_none();
+        return if whole { Ok((grant(stored, &plan), plan)) } else { Err(GrantError::NotAgreed) };
     }
     // Whether each person was asked, and still belonged, was checked with the live catalog when the decision was made and
     // when the grant was: a row of `decision` is the record of the first, the grant's row of the second. What can be seen
@@ -149,6 +167,15 @@ fn grant(stored: &StoredGrant, plan: &Plan) -> Grant {
             .map(|step| Rule { idempotent: step.idempotent, times: step.retry.map_or(0, |retry| retry.times) })
             .collect(),
     }
+}
+
+/// Whether the frozen policy lets whoever asked start without anybody's answer. That they are among those whom it means, and how
+/// often, was looked at when the grant was given, with its signature; once somebody has decided, decisions are what counts.
+fn starts_unasked(stored: &StoredGrant, policy: &PlanPolicy) -> bool {
+    let [person] = stored.requesters.as_slice() else { return false };
+    let named = policy.unasked.iter().any(|rule| rule.may_name(person));
+    let alone = stored.trigger.is_none() && stored.broken.is_none() && stored.under.is_none();
+    stored.unasked && named && alone && stored.retry_step.is_none() && stored.decisions.is_empty()
 }
 
 /// Whether the frozen policy itself lets this run start: it names the trigger that asked for the run, and nobody was
@@ -218,7 +245,8 @@ pub(super) mod tests {
     use crate::model::id::{InboxId, PersonId, PolicyName, RunbookName, SystemName, TriggerName};
     use crate::model::plan::{PLAN_VERSION, Telling};
     use crate::model::policy::Delegating;
-    use crate::store::StoredDecision;
+    use crate::model::request::Proof;
+    use crate::store::{StoredBreak, StoredDecision, StoredUnder};
 
     fn grant(retry_step: Option<u32>, rules: &[(bool, u32)]) -> Grant {
         let rules = rules.iter().map(|&(idempotent, times)| Rule { idempotent, times }).collect();
@@ -238,6 +266,10 @@ pub(super) mod tests {
             exclude_author: false,
             delegating: Delegating::Allowed,
             needs: Vec::new(),
+            denied_before: None,
+            repeat: None,
+            break_glass: None,
+            unasked: Vec::new(),
             automatic: automatic.iter().map(|name| TriggerName::new(*name)).collect(),
             text: String::new(),
         };
@@ -276,6 +308,9 @@ pub(super) mod tests {
             trigger: trigger.map(TriggerName::new),
             plan: sealed.bytes().to_vec(),
             decisions: Vec::new(),
+            broken: None,
+            under: None,
+            unasked: false,
         }
     }
 
@@ -300,6 +335,62 @@ pub(super) mod tests {
         assert!(!derives(&lapsed));
         let late = StoredGrant { start_by: DateTime::UNIX_EPOCH, ..granted(Some("down"), &["down"]) };
         assert!(!derives(&late), "its latest start is over");
+    }
+
+    #[test]
+    fn i7_under_an_earlier_approval_the_same_plan_as_often_as_its_policy_says() {
+        use crate::model::policy::Repeat;
+        let with = |repeat: Option<Repeat>, number: u32, same: bool, requesters: &[&str]| {
+            let mut stored = granted(None, &[]);
+            let mut plan = Sealed::from_stored(stored.plan.clone()).open().expect("a plan");
+            plan.policy.as_mut().expect("a policy").repeat = repeat;
+            let sealed = Sealed::seal(&plan).expect("a plan");
+            (stored.plan, stored.digest) = (sealed.bytes().to_vec(), sealed.digest());
+            let digest = if same { sealed.digest() } else { Digest([0; 32]) };
+            stored.under = Some(StoredUnder { request: RequestId(1), digest, number });
+            stored.requesters = requesters.iter().map(|name| PersonId::new(*name)).collect();
+            stored.decisions = vec![said("boss", Answer::Approve)];
+            derive(&sign(stored), &trust(), DateTime::UNIX_EPOCH).is_ok()
+        };
+        let three = Some(Repeat { runs: 3, within_ms: 1 });
+        assert!(with(three, 2, true, &["mei"]) && with(three, 3, true, &["mei", "ann"]));
+        assert!(!with(three, 4, true, &["mei"]), "one too many");
+        assert!(!with(three, 1, true, &["mei"]), "the first is the one that was approved");
+        assert!(!with(None, 2, true, &["mei"]), "the policy covers one");
+        assert!(!with(three, 2, false, &["mei"]), "another plan");
+        assert!(!with(three, 2, true, &["mei", "boss"]), "who agreed asks");
+    }
+
+    #[test]
+    fn i13_without_agreement_only_where_the_plans_own_policy_says_who_may() {
+        use crate::model::policy::BreakGlass;
+        let broken = |person: &str, proof: Proof, reason: &str| {
+            Some(StoredBreak { person: PersonId::new(person), proof, line: InboxId(4), reason: reason.to_owned() })
+        };
+        let with = |rules: Option<BreakGlass>, step_up: bool, broken: Option<StoredBreak>, retry_step: Option<u32>| {
+            let mut stored = granted(None, &[]);
+            let mut plan = Sealed::from_stored(stored.plan.clone()).open().expect("a plan");
+            let policy = plan.policy.as_mut().expect("a policy");
+            policy.break_glass = rules;
+            policy.stages[0].step_up = step_up;
+            let sealed = Sealed::seal(&plan).expect("a plan");
+            (stored.plan, stored.digest) = (sealed.bytes().to_vec(), sealed.digest());
+            (stored.broken, stored.retry_step) = (broken, retry_step);
+            derive(&sign(stored), &trust(), DateTime::UNIX_EPOCH).is_ok()
+        };
+        let mei = || Subject::Person(PersonId::new("mei"));
+        let rules =
+            |by_chat| Some(BreakGlass { by: vec![mei()], review_within_ms: 1, reviewed_by: vec![mei()], by_chat });
+        let key = || Proof::Passkey { credential: "k".to_owned() };
+        assert!(with(rules(false), false, broken("mei", Proof::Chat, "fire"), None), "who asked may be the one");
+        assert!(!with(None, false, broken("mei", Proof::Chat, "fire"), None), "the policy lets nobody");
+        assert!(!with(rules(false), false, broken("boss", Proof::Chat, "fire"), None), "it lets another");
+        assert!(!with(rules(false), false, broken("mei", Proof::Chat, ""), None), "no reason");
+        assert!(!with(rules(false), true, broken("mei", Proof::Chat, "fire"), None), "a stage wants a passkey");
+        assert!(with(rules(false), true, broken("mei", key(), "fire"), None));
+        assert!(with(rules(true), true, broken("mei", Proof::Chat, "fire"), None));
+        assert!(!with(rules(false), false, broken("mei", Proof::Chat, "fire"), Some(1)), "I3");
+        assert!(!with(rules(false), false, None, None), "nobody broke it");
     }
 
     #[test]

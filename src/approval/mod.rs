@@ -9,17 +9,29 @@
 //! narrow it).
 
 mod access;
+mod break_glass;
 mod decide;
+mod duty;
+mod free;
 mod grant;
+mod repeat;
 mod signature;
+mod unasked;
+mod wake;
 
 pub use access::{
-    Accepted, AccessAnswer, AccessOutcome, Because, Countersigners, Settled, Waits, accept, countersign,
-    countersigners, settle, standing,
+    Accepted, AccessAnswer, AccessOutcome, Because, Countersigners, Settled, Waits, accept, access_standing,
+    countersign, countersigners, settle,
 };
+pub use break_glass::{Break, BreakOutcome, BreakRefusal, break_glass};
 pub use decide::{
-    BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, StageOver, ask_late, begin_stage,
-    decide, end, grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
+    BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen, StageOver, ask_late,
+    begin_stage, decide, end, grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
 };
+pub use duty::{Delegated, ask_delegates, hand_over};
+pub use free::{Free, Freed, free};
 pub use grant::{After, Grant, GrantError, Step, derive};
+pub use repeat::{grant_under, take_cover};
 pub use signature::{Give, NotSigned, Why, give, rule_of};
+pub use unasked::{grant_unasked, may_start_unasked};
+pub use wake::{LookOutcome, Rings, Standing, look, standing, wake};

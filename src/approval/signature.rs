@@ -10,7 +10,8 @@ use crate::model::id::{GrantId, RequestId, TriggerName};
 use crate::model::plan::PlanPolicy;
 use crate::model::request::{Answer, Decision};
 use crate::model::signature::{
-    Basis, Counted, GRANT_VERSION, PublicKey, SignatureError, Signed, SignedDecision, Statement, Trust, trigger_rule,
+    Basis, Counted, GRANT_VERSION, PublicKey, SignatureError, Signed, SignedDecision, Statement, Trust, break_rule,
+    trigger_rule, unasked_rule,
 };
 use crate::store::{KeyKnown, Request, Result, StoreError, StoredDecision, StoredGrant, StoredSignature, Tx};
 
@@ -32,7 +33,14 @@ pub struct Give<'a> {
 pub enum Why<'a> {
     /// These decisions agree; all of them, and no others, are approvals that count.
     Agreed(&'a [&'a StoredDecision]),
-    /// A rule of the frozen policy lets it ([`rule_of`]).
+    /// These decisions of an earlier request agree, and that approval covers this run too.
+    Covered {
+        /// The earlier request.
+        by: RequestId,
+        /// Its decisions that count.
+        decisions: &'a [&'a StoredDecision],
+    },
+    /// A rule of the frozen policy lets it ([`rule_of`], [`break_rule`]).
     Rule(String),
 }
 
@@ -105,6 +113,7 @@ pub async fn give(tx: &mut Tx, give: Give<'_>) -> Result<(GrantId, Signed)> {
         digest: request.digest,
         basis: match why {
             Why::Agreed(decisions) => agreed(request.id, decisions),
+            Why::Covered { by, decisions } => agreed(by, decisions),
             Why::Rule(rule) => Basis::Rule { rule },
         },
         granted_at: tx.now(),
@@ -137,9 +146,20 @@ pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) ->
     }
     match &statement.basis {
         Basis::Rule { rule } => {
+            // Somebody broke the glass: whether the policy lets them is judged where the Grant is derived.
+            if let Some(broken) = &stored.broken {
+                let same = *rule == break_rule(&broken.person, broken.line) && stored.retry_step.is_none();
+                return if same { Ok(Vec::new()) } else { Err(NotSigned::Rule) };
+            }
             // A further attempt of a step is never by itself (I3), and once somebody has decided, decisions are what counts.
             let by_itself = stored.retry_step.is_none() && stored.decisions.is_empty();
-            match rule_of(stored.trigger.as_ref(), policy) {
+            let whoever = match (stored.trigger.as_ref(), stored.requesters.as_slice()) {
+                (None, [person]) if stored.unasked && policy.unasked.iter().any(|rule| rule.may_name(person)) => {
+                    Some(unasked_rule(person))
+                }
+                (trigger, _) => rule_of(trigger, policy),
+            };
+            match whoever {
                 Some(expected) if by_itself && expected == *rule => Ok(Vec::new()),
                 Some(_) | None => Err(NotSigned::Rule),
             }
@@ -152,7 +172,9 @@ pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) ->
             };
             let there: Vec<&StoredDecision> = stored.decisions.iter().filter(named).collect();
             let all_agree = there.iter().all(|stored| stored.decision.answer == Answer::Approve);
-            if !all_agree || agreed(stored.request, &there) != statement.basis {
+            // What an earlier approval covers was decided there.
+            let decided = stored.under.map_or(stored.request, |under| under.request);
+            if !all_agree || agreed(decided, &there) != statement.basis {
                 return Err(NotSigned::Decisions);
             }
             Ok(there.into_iter().map(|stored| stored.decision.clone()).collect())
@@ -205,9 +227,11 @@ pub(super) mod tests {
     pub(in crate::approval) fn sign(stored: StoredGrant) -> StoredGrant {
         let approvals: Vec<&StoredDecision> =
             stored.decisions.iter().filter(|stored| stored.decision.answer == Answer::Approve).collect();
-        let basis = match &stored.trigger {
-            Some(trigger) if approvals.is_empty() => Basis::Rule { rule: trigger_rule(trigger) },
-            _ => super::agreed(stored.request, &approvals),
+        let decided = stored.under.map_or(stored.request, |under| under.request);
+        let basis = match (&stored.trigger, &stored.broken) {
+            (_, Some(broken)) => Basis::Rule { rule: break_rule(&broken.person, broken.line) },
+            (Some(trigger), None) if approvals.is_empty() => Basis::Rule { rule: trigger_rule(trigger) },
+            _ => super::agreed(decided, &approvals),
         };
         let signed = signer(7).sign(&statement(&stored, basis)).expect("signed");
         StoredGrant {

@@ -80,7 +80,7 @@ async fn open(host: HostArgs) -> anyhow::Result<Place> {
 async fn show(args: ShowArgs) -> anyhow::Result<u8> {
     let place = open(args.host).await?;
     let Place::Store(store, _) = &place else { bail!("name the database") };
-    let standing = approval::standing(store).await;
+    let standing = approval::access_standing(store).await;
     place.close().await?;
     let mut out = std::io::stdout().lock();
     match standing? {

@@ -22,12 +22,12 @@ use super::workspaces::{self, Workspace};
 use crate::approval::Because;
 use crate::chat::room::LocalRoom;
 use crate::chat::{Adapter, sender};
-use crate::config::{Database, Flags, Settings};
+use crate::config::{Database, Flags, RingSettings, Settings};
 use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
 use crate::flow::{
-    App, Countersigning, CurrentSecrets, Membership, Reload, UserGroupTimes, housekeeping, incident_rooms, make_plan,
-    mending_line, room_sink, watch, watch_catalog,
+    App, Countersigning, CurrentSecrets, Membership, Reload, Ringer, UserGroupTimes, escalation, housekeeping,
+    incident_rooms, make_plan, mending_line, room_sink, watch, watch_catalog,
 };
 use crate::ledger::{self, Trial, keys};
 use crate::model::catalog::{Catalog, Probe, StepAction};
@@ -110,6 +110,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         Ok(loaded) => loaded,
         Err(problems) => bail!("the catalog in {} is not sound:\n{problems}", settings.catalog.display()),
     };
+    let (ringer, ring_secrets) = open_ring(settings.ring.as_ref())?;
     let (workspaces, chat_secrets) = workspaces::open(&settings.slack).await?;
     make_private(&settings.data)?;
     let token = Token::create_or_read(&settings.data)?;
@@ -118,9 +119,11 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let (store, managed) = database?;
     let demo = demo?;
     let mut own_secrets = own_secrets(&settings, &token, managed.as_ref());
+    own_secrets.extend(ring_secrets);
     own_secrets.extend(chat_secrets);
     let key = web::entry_key(&token);
-    let started = Bot::start(&settings, loaded, store.clone(), token, own_secrets, demo.as_ref(), workspaces).await;
+    let started =
+        Bot::start(&settings, loaded, store.clone(), token, own_secrets, demo.as_ref(), workspaces, ringer).await;
     let mut bot = match started {
         Ok(bot) => bot,
         Err(error) => {
@@ -184,6 +187,15 @@ fn own_secrets(settings: &Settings, token: &Token, managed: Option<&Managed>) ->
     };
     secrets.extend(password.map(|password| (SecretName::new("database-password"), password.into_bytes())));
     secrets
+}
+
+/// The webhook that rings people, with its secrets.
+fn open_ring(settings: Option<&RingSettings>) -> anyhow::Result<(Option<Ringer>, Vec<(SecretName, Vec<u8>)>)> {
+    let Some(RingSettings { url, secret }) = settings else { return Ok((None, Vec::new())) };
+    let secret = secret.read("the secret of `ring`", "")?;
+    let ringer = Ringer::new(url, secret.clone())?;
+    let secrets = [("ring-secret", secret), ("ring-url", url.clone())];
+    Ok((Some(ringer), secrets.map(|(name, value)| (SecretName::new(name), value.into_bytes())).into()))
 }
 
 /// Waits until the managed Postgres is seen dead; for ever when there is none.
@@ -357,6 +369,7 @@ impl Bot {
         own_secrets: Vec<(SecretName, Vec<u8>)>,
         demo: Option<&demo::Demo>,
         workspaces: Vec<Workspace>,
+        ringer: Option<Ringer>,
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await.with_context(|| {
             format!(
@@ -468,6 +481,7 @@ impl Bot {
             part("engine", &tell_ended, engine.run(taking_stops.clone())),
             part("watch", &tell_ended, watch(app.clone(), asker, me, settings.lease, taking_stops.clone())),
             part("housekeeping", &tell_ended, housekeeping(app.clone(), me, taking_stops.clone())),
+            part("escalation", &tell_ended, escalation(app.clone(), ringer, taking_stops.clone())),
             part("catalog's watch", &tell_ended, watch_catalog(app.clone(), root, reloads, taking_stops.clone())),
         ];
         if let (Some(listener), Some(decisions)) = (decision_listener, decisions) {

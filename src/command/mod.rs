@@ -35,13 +35,17 @@ mod access;
 mod ack;
 mod again;
 mod approve;
+mod break_glass;
 mod countersign;
+mod delegate;
 mod deny;
+mod handover;
 mod happened;
 mod help;
 mod incidents;
 mod is;
 mod judge;
+mod looking;
 mod names;
 mod near;
 mod note;
@@ -59,12 +63,16 @@ mod requests;
 mod resolve;
 mod resume;
 mod retry;
+mod review;
 mod revoke;
 mod run;
 mod send_back;
 mod show;
+mod skip;
 mod status;
 mod stop;
+mod take_back;
+mod until;
 mod value;
 mod whoami;
 mod withdraw;
@@ -246,12 +254,18 @@ fn built_in(line: &Line<'_>) -> Reading {
         "ack" => ack::read(line),
         "again" => again::read(line),
         "approve" | "approved" => approve::read(line),
+        "break" => break_glass::read(line),
         "countersign" => countersign::read(line),
+        "delegate" => delegate::read(line),
+        "delegations" => delegate::list(line),
         "deny" | "denied" => deny::read(line),
+        "end" => delegate::end(line),
+        "handover" => handover::read(line),
         "help" => help::read(line),
         "incidents" => incidents::read(line),
         "is" => is::read(line),
         "judge" => judge::read(line),
+        "looking" => looking::read(line),
         "note" | "note:" => note::read(line),
         "open" => open::read(line),
         "pause" => pause::read(line),
@@ -263,12 +277,17 @@ fn built_in(line: &Line<'_>) -> Reading {
         "resolve" => resolve::read(line),
         "resume" => resume::read(line),
         "retry" => retry::read(line),
+        "review" => review::read(line),
+        "reviews" => review::read_list(line),
         "revoke" => revoke::read(line),
         "run" => run::read(line),
         "send" | "request" => send_back::read(line),
         "show" => show::read(line),
+        "skip" => skip::read(line),
         "status" => status::read(line),
         "stop" => stop::read(line),
+        "take" => take_back::read(line),
+        "taken" => handover::taken(line),
         "what" => happened::read(line),
         "who" => on_call::read(line),
         "whoami" => whoami::read(line),
@@ -303,13 +322,19 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::OnCall { .. }
         | Command::Is { .. }
         | Command::Requests
+        | Command::Delegations
+        | Command::Handover { reason: Some(_), .. }
         | Command::Show { .. }
         | Command::Run { .. }
         | Command::Approve { .. }
         | Command::Deny { .. }
         | Command::SendBack { .. }
+        | Command::BreakGlass { .. }
+        | Command::Review { .. }
+        | Command::Reviews
         | Command::Revoke { reason: Some(_), .. }
         | Command::Judge { .. }
+        | Command::Skip { .. }
         | Command::Incidents
         | Command::Open { .. }
         | Command::Note { .. }
@@ -323,9 +348,15 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Resolve { reason: Some(_), .. }
         | Command::Reopen { reason: Some(_), .. } => false,
         Command::Again
+        | Command::Looking { .. }
+        | Command::Delegate { .. }
+        | Command::EndDelegation { .. }
+        | Command::Handover { reason: None, .. }
+        | Command::Taken { .. }
         | Command::Withdraw { .. }
         | Command::Revoke { reason: None, .. }
         | Command::Stop { .. }
+        | Command::TakeBack { .. }
         | Command::Retry { .. }
         | Command::Ack { .. }
         | Command::Pause { reason: None }

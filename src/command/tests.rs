@@ -14,6 +14,7 @@ use crate::model::id::{CheckName, Digest, IncidentId, RoomName, RunId, RunbookNa
 
 use super::*;
 use crate::model::id::RotaName;
+use crate::model::request::ReviewVerdict;
 use crate::model::rota::Turns;
 
 fn source() -> Source {
@@ -227,6 +228,27 @@ fn simple_commands() {
             "Judge run 12 failed because: no file, sorry?",
             Command::Judge { run: Some(RunId(12)), verdict: Verdict::Failed, reason: "no file, sorry?".into() },
         ),
+        ("break glass because it burns", Command::BreakGlass { code: None, reason: "it burns".into() }),
+        (
+            "review 7K3F not fine because nobody was asked",
+            Command::Review {
+                code: Code::parse("7K3F").expect("a code"),
+                verdict: ReviewVerdict::NotFine,
+                reason: "nobody was asked".into(),
+            },
+        ),
+        (
+            "Review 7K3F fine because: so",
+            Command::Review {
+                code: Code::parse("7K3F").expect("a code"),
+                verdict: ReviewVerdict::Fine,
+                reason: "so".into(),
+            },
+        ),
+        ("reviews", Command::Reviews),
+        ("take back 7K3F", Command::TakeBack { code: Code::parse("7K3F").expect("a code") }),
+        ("skip because I looked", Command::Skip { run: None, reason: "I looked".into() }),
+        ("Skip run 12 because: it is up?", Command::Skip { run: Some(RunId(12)), reason: "it is up?".into() }),
     ] {
         assert_eq!(command(text), expected, "{text}");
     }
@@ -1154,11 +1176,16 @@ fn help_names_what_one_may_run_and_every_built_in() {
     deny [CODE] [because REASON]   Refuse what was asked
     withdraw [CODE]   Take your own request or your own answer back
     send back [CODE] because REASON   Want something else than what was asked
+    break glass [CODE] because REASON   Start a run at once, when it cannot wait for agreement
+    review CODE fine|not fine because REASON   Say what you think of a run that was started without agreement
+    reviews   List the reviews that are owed
     revoke [CODE] [because REASON]   Take an approval away before the run has begun
+    take back CODE   End an approval that covers further runs
     again   Repeat the last asking here, as a new one
     show CODE|run NUMBER   Show a request or a run
     stop [run NUMBER]   End a run at once
     judge [run NUMBER] worked|failed because REASON   Say what came of a step that nobody knows about
+    skip [run NUMBER] because REASON   Leave out a step that nobody knows about
     retry [run NUMBER]   Try a stuck step again
     incidents   The incidents of this room
     open incident TITLE   Say that something is wrong

@@ -138,6 +138,7 @@ async fn give_up(shared: &Shared, run: &Run, attempts: &[Attempt], found: Digest
                 done: of(true),
                 unknown: of(false),
                 not_started: vec![],
+                skipped: vec![],
                 revoked: None,
             }
         }
@@ -335,9 +336,12 @@ impl Driver<'_> {
             None => approval::After::Nothing,
             Some(AttemptState::Failed | AttemptState::TimedOut) => approval::After::Failed,
             Some(AttemptState::Unknown) => approval::After::Unknown,
-            Some(AttemptState::Started | AttemptState::Succeeded | AttemptState::Judged { .. }) => {
-                approval::After::Other
-            }
+            Some(
+                AttemptState::Started
+                | AttemptState::Succeeded
+                | AttemptState::Judged { .. }
+                | AttemptState::Skipped { .. },
+            ) => approval::After::Other,
         }
     }
 
@@ -642,13 +646,14 @@ fn unreachable_end() -> End {
 
 /// What is done, unknown and not started when a run ends by `stop`.
 pub(super) fn stopped(run: RunId, by: crate::model::id::PersonId, plan: &Plan, attempts: &[Attempt]) -> Happened {
-    let (mut done, mut unknown, mut not_started) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut done, mut unknown, mut not_started, mut skipped) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (step, _) in (1_u32..).zip(&plan.steps) {
         match attempts.iter().filter(|attempt| attempt.key.step == step).max_by_key(|attempt| attempt.key.number) {
             Some(attempt) if attempt.state.worked() => done.push(step),
+            Some(attempt) if matches!(attempt.state, AttemptState::Skipped { .. }) => skipped.push(step),
             Some(_) => unknown.push(step),
             None => not_started.push(step),
         }
     }
-    Happened::RunStopped { run, by, done, unknown, not_started, revoked: None }
+    Happened::RunStopped { run, by, done, unknown, not_started, skipped, revoked: None }
 }

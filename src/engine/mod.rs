@@ -18,7 +18,7 @@ mod worker;
 
 pub use secrets::Secrets;
 pub use step::{Orders, Surroundings};
-pub use unstick::{JudgeOutcome, Revoke, RevokeOutcome, StopOutcome, judge, revoke, stop};
+pub use unstick::{JudgeOutcome, Revoke, RevokeOutcome, StopOutcome, changes_something, judge, revoke, stop};
 pub use worker::{Engine, WorkerSettings, bury_the_dead};
 
 /// Where the engine finds the secrets of the catalog that is loaded now.

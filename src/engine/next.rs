@@ -65,7 +65,9 @@ pub(super) fn next(plan: &Plan, state: &RunState, attempts: &[Attempt], now: Dat
         let number = attempt.key.number;
         let snag = |why: &str| Snag { step, why: why.to_owned() };
         match &attempt.state {
-            AttemptState::Succeeded | AttemptState::Judged { verdict: Verdict::Worked, .. } => {}
+            AttemptState::Succeeded
+            | AttemptState::Judged { verdict: Verdict::Worked, .. }
+            | AttemptState::Skipped { .. } => {}
             AttemptState::Failed | AttemptState::TimedOut if may_try_again(planned, number) => {
                 let left = pause_left(planned, attempt, now);
                 return if left.is_zero() { Next::Start { step, number: number + 1 } } else { Next::Pause(left) };

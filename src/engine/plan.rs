@@ -350,6 +350,10 @@ pub fn frozen(policy: &Policy, runbook: &Runbook, system: &System) -> Result<Pla
         exclude_author: policy.exclude_author,
         delegating: policy.delegating,
         needs: Vec::new(),
+        denied_before: None,
+        repeat: policy.repeat,
+        break_glass: policy.break_glass.as_ref().map(|rules| rules.of_system(system)),
+        unasked: policy.unasked.iter().filter(|(of, _)| *of == runbook.name).map(|(_, rule)| rule.clone()).collect(),
         automatic: policy.automatic.clone(),
         text: policy.text.clone(),
     })

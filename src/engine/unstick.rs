@@ -3,12 +3,13 @@
 //! Keeps I3: judging is never by the requester alone; a further attempt needs a request of its own (`flow` makes it).
 
 use super::drive::stopped;
+use crate::approval::{self, Free, Freed};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, Revoked, RowMark, Scope};
 use crate::model::id::{InboxId, PersonId, RunId};
 use crate::model::plan::{Plan, Sealed};
-use crate::model::request::{GrantState, RequestEvent, RequestState};
-use crate::model::run::{AttemptState, RunEvent, RunState, Snag, Verdict};
+use crate::model::request::{Freeing, GrantState, RequestEvent, RequestState};
+use crate::model::run::{RunEvent, RunState, Snag};
 use crate::store::{Request, Result, Run, StoreError, Tx};
 
 fn event(run: &Run, line: InboxId, what: Happened, rows: Vec<RowMark>) -> NewEvent {
@@ -157,8 +158,8 @@ pub enum JudgeOutcome {
     NotStuck(Box<Run>),
 }
 
-/// Records what a person says came of a step whose outcome is unknown. `Worked` lets the run go on under the grant that
-/// it has; `Failed` ends it.
+/// Is done with a step that only reads and whose outcome is unknown, as a person says: nobody has to agree to that but
+/// whoever asked for the run may not (I3). A step that changes something needs a request.
 ///
 /// # Errors
 /// When the database refuses.
@@ -166,7 +167,7 @@ pub async fn judge(
     tx: &mut Tx,
     run: RunId,
     by: &PersonId,
-    verdict: Verdict,
+    how: Freeing,
     why: &str,
     line: InboxId,
 ) -> Result<JudgeOutcome> {
@@ -174,20 +175,20 @@ pub async fn judge(
         Some(request) => Some(tx.lock_request(request.id).await?),
         None => None,
     };
-    let grants = tx.lock_grants(&[run]).await?;
+    let _grants = tx.lock_grants(&[run]).await?;
     let run = tx.lock_run(run).await?;
     expect_pending(tx, &run, pending.as_ref()).await?;
     let RunState::Stuck(snag) = run.state.clone() else { return Ok(JudgeOutcome::NotStuck(Box::new(run))) };
-    if run.requester == *by {
+    if changes_something(&open_plan(&run)?, &snag) {
+        return Err(StoreError::Refused(format!("step {} of run {} needs a request", snag.step, run.id)));
+    }
+    if run.is_of(by) {
         return Ok(JudgeOutcome::OwnRun(Box::new(run)));
     }
-    let attempts = tx.list_attempts(run.id).await?;
-    let last = attempts.iter().filter(|attempt| attempt.key.step == snag.step).max_by_key(|a| a.key.number);
-    let Some(attempt) = last.filter(|attempt| attempt.state == AttemptState::Unknown) else {
-        return Ok(JudgeOutcome::NotStuck(Box::new(run)));
-    };
-    let version = tx.judge_attempt(attempt, by, verdict).await?;
-    let mut marks = vec![RowMark::attempt(run.id, attempt.key.step, attempt.key.number, "judged", version)];
+    match approval::free(tx, Free { run: &run, how, by, why, request: None, line }).await? {
+        Freed::NothingUnknown => return Ok(JudgeOutcome::NotStuck(Box::new(run))),
+        Freed::Yes => {}
+    }
     // A request to retry the step has lost its object.
     if let Some(request) = pending
         && let Ok(withdrawn) = request.state.clone().next(RequestEvent::Withdrawn { by: by.clone() })
@@ -196,39 +197,11 @@ pub async fn judge(
         let what = Happened::RequestWithdrawn { request: request.id, code: request.code, run: run.id, by: by.clone() };
         tx.record(event(&run, line, what, vec![RowMark::request(request.id, withdrawn.name(), version)]));
     }
-    let run_event = match verdict {
-        Verdict::Worked => RunEvent::JudgedWorked,
-        Verdict::Failed => {
-            RunEvent::JudgedFailed(Snag { step: snag.step, why: format!("{by} judged that it did not work: {why}") })
-        }
-    };
-    let to = run.state.clone().next(run_event).map_err(illegal)?;
-    let version = tx.move_run(&run, &to, Some(line)).await?;
-    let run_mark = RowMark::run(run.id, to.name(), version);
-    let failed = match &to {
-        RunState::Failed(snag) => Some(snag.clone()),
-        _ => {
-            marks.push(run_mark.clone());
-            None
-        }
-    };
-    let what = Happened::AttemptJudged {
-        run: run.id,
-        step: attempt.key.step,
-        number: attempt.key.number,
-        by: by.clone(),
-        verdict,
-        why: why.to_owned(),
-    };
-    tx.record(event(&run, line, what, marks));
-    if let Some(failed) = failed {
-        let mut marks = vec![run_mark];
-        for grant in &grants {
-            let version = tx.move_grant(grant, GrantState::Used).await?;
-            marks.push(RowMark::grant(grant.id, "used", version));
-        }
-        let what = Happened::RunFailed { run: run.id, step: failed.step, why: failed.why };
-        tx.record(event(&run, line, what, marks));
-    }
     Ok(JudgeOutcome::Judged)
+}
+
+/// Whether the step at which a run is stuck changes something. One that the plan does not have counts as if it did.
+pub fn changes_something(plan: &Plan, snag: &Snag) -> bool {
+    let index = usize::try_from(snag.step).ok().and_then(|step| step.checked_sub(1));
+    index.and_then(|index| plan.steps.get(index)).is_none_or(|step| step.privileged)
 }

@@ -25,7 +25,7 @@ use crate::model::event::{Event, Happened, Record};
 use crate::model::id::RequestId;
 use crate::model::id::{InboxId, PersonId, Position, TriggerName};
 use crate::model::plan::{Plan, Sealed, Telling};
-use crate::model::request::Answer;
+use crate::model::request::{Answer, Wanted};
 use crate::store::StoredDecision;
 use crate::store::{ChainRow, NewMessage, Origin, Place, Run, StoreError, Topic, WorkerId};
 use crate::text;
@@ -152,6 +152,12 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::RequestAsked { .. }
         | Happened::Decided { .. }
         | Happened::DecisionTakenBack { .. }
+        | Happened::DelegationGiven { .. }
+        | Happened::DelegationEnded { .. }
+        | Happened::HandoverOffered { .. }
+        | Happened::HandoverTaken { .. }
+        | Happened::RequestHandedOver { .. }
+        | Happened::RunHandedOver { .. }
         | Happened::GrantEnded { .. }
         | Happened::IncidentNoted { .. }
         | Happened::IncidentRoomArchived { .. }
@@ -193,6 +199,9 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::AccessExpired { .. }
         | Happened::AccessSuperseded { .. }
         | Happened::AccessAuthors { .. } => access::tell(app, event, position, &record.what).await,
+        Happened::HandoverReminded { .. } | Happened::HandoverLapsed { .. } => {
+            super::handover::tell(app, position, &record.what).await
+        }
         Happened::TriggerFired { .. }
         | Happened::TriggerHeld { .. }
         | Happened::TriggerReleased { .. }
@@ -207,19 +216,28 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::IncidentRecurred { .. }
         | Happened::IncidentResolved { .. }
         | Happened::IncidentReopened { .. } => super::echo_incident::tell(app, event, position, &record.what).await,
-        Happened::RequestGranted { .. }
+        Happened::GlassBroken { .. }
+        | Happened::CoverEnded { .. }
+        | Happened::ReviewOverdue { .. }
+        | Happened::Reviewed { .. }
+        | Happened::RequestGranted { .. }
         | Happened::RequestDenied { .. }
         | Happened::RequestExpired { .. }
         | Happened::RequestWithdrawn { .. }
         | Happened::RequestSentBack { .. }
         | Happened::RequestSuperseded { .. }
         | Happened::PeopleAsked { .. }
+        | Happened::RequestReminded { .. }
+        | Happened::RequestRung { .. }
+        | Happened::RingFailed { .. }
+        | Happened::RequestLookedAt { .. }
         | Happened::RequestDiffers { .. }
         | Happened::AttemptStarted { .. }
         | Happened::AttemptEnded { .. }
         | Happened::AttemptProgress { .. }
         | Happened::AttemptLost { .. }
         | Happened::AttemptJudged { .. }
+        | Happened::AttemptSkipped { .. }
         | Happened::RunSucceeded { .. }
         | Happened::RunFailed { .. }
         | Happened::RunStuck { .. }
@@ -237,7 +255,10 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
             let by_itself = automation::by_itself(app, &run, position).await?;
             let plan = plan_of(&run)?;
             let began = if by_itself.is_some() { life::Began::ByItself } else { life::Began::Asked };
-            let changed = life::tell(app, &run, Some(&plan), began, event, position, &record.what).await;
+            let changed = match life::woke(&record.what) {
+                Some(request) => life::foot(app, &run, &plan, request, event, position).await,
+                None => life::tell(app, &run, Some(&plan), began, event, position, &record.what).await,
+            };
             let teller = Teller { app, plan, run, by_itself, position, at: event.at, cause: event.cause };
             let said = teller.tell(event, &record.what).await?;
             with_changes(said, changed, &teller.run)
@@ -268,13 +289,13 @@ fn without_plan(app: &App, run: &Run, event: &Event, what: &Happened) -> Vec<New
     let place = text::echo::head(position, hash);
     let text = match what {
         Happened::RunFailed { step, why, .. } => {
-            text::echo::failed_without_plan(run.id, &run.requester, *step, why, &place)
+            text::echo::failed_without_plan(run.id, run.concerns(), *step, why, &place)
         }
         Happened::RunStopped { by, .. } => text::echo::stopped_without_plan(run.id, by, &place),
         _ => return Vec::new(),
     };
     let mut message = Message::to_room(text);
-    message.ping = accounts(&app.in_use().catalog, std::slice::from_ref(&run.requester), &run.room);
+    message.ping = accounts(&app.in_use().catalog, std::slice::from_ref(run.concerns()), &run.room);
     vec![NewMessage {
         room: RoomAddress::clone(&run.room),
         place: run.thread.clone().map_or_else(|| Place::ThreadOf(run.subject()), Place::Thread),
@@ -329,7 +350,7 @@ impl Teller<'_> {
         // A run that needs nobody's agreement has no thread of its own and tells its outcome alone.
         let quiet = !self.plan.privileged();
         let place = event.hash.map(|hash| text::echo::head(self.position, hash)).unwrap_or_default();
-        let requester = &self.run.requester;
+        let requester = self.run.concerns();
         let now = self.app.store.clock().now();
         if let Some((text, ping)) = self.retry_ended(what).await? {
             return Ok(self.plain(&text, &ping));
@@ -338,6 +359,42 @@ impl Teller<'_> {
             return Ok(said);
         }
         let said = match what {
+            Happened::CoverEnded { code, by, used, .. } => {
+                (text::repeat::taken_back(&self.plan, code, by, *used), vec![requester.clone()])
+            }
+            Happened::GlassBroken { code, person, own, reason, skipped, review_by, .. } => {
+                let reviewers = self.reviewers(person);
+                let until = self.app.times.until(*review_by, now);
+                let text = text::review::broken(&text::review::Broken {
+                    plan: &self.plan,
+                    code,
+                    by: person,
+                    own: *own,
+                    reason,
+                    skipped,
+                    reviewers: &reviewers,
+                    until: &until,
+                    place: &place,
+                });
+                let told: Vec<PersonId> = skipped.iter().cloned().chain(reviewers).collect();
+                return Ok(self.aloud(&text, &told));
+            }
+            Happened::ReviewOverdue { request, code, due_at, .. } => {
+                let review = self.app.store.find_review(*request).await?;
+                let by = review.map(|review| review.by);
+                let reviewers = by.as_ref().map(|by| self.reviewers(by)).unwrap_or_default();
+                let due = self.app.times.at(*due_at, now);
+                let text = text::review::overdue(&self.plan, code, by.as_ref(), &reviewers, &due);
+                return Ok(self.aloud(&text, &reviewers));
+            }
+            Happened::Reviewed { request, code, by, verdict, words, .. } => {
+                let review = self.app.store.find_review(*request).await?;
+                let breaker = review.map_or_else(|| requester.clone(), |review| review.by);
+                let text = text::review::reviewed(&self.plan, code, by, *verdict, words, &place);
+                let mut told = vec![breaker];
+                told.extend((told.first() != Some(requester)).then(|| requester.clone()));
+                (text, told)
+            }
             Happened::RequestGranted { request, automatic, .. } => {
                 let mut said = self.progress(Edits::No).await?;
                 // Who asked is told that it goes on, and that they need not wait.
@@ -354,7 +411,8 @@ impl Teller<'_> {
             | Happened::AttemptEnded { .. }
             | Happened::AttemptProgress { .. }
             | Happened::AttemptLost { .. }
-            | Happened::AttemptJudged { .. } => {
+            | Happened::AttemptJudged { .. }
+            | Happened::AttemptSkipped { .. } => {
                 return if quiet { Ok(Vec::new()) } else { self.progress(Edits::Yes).await };
             }
             Happened::RequestDenied { code, by, why, .. } => {
@@ -377,6 +435,13 @@ impl Teller<'_> {
                     Some(said) => said,
                     None => return Ok(Vec::new()),
                 }
+            }
+            Happened::RequestReminded { request, people, .. } => match self.reminded(*request, people).await? {
+                Some(said) => said,
+                None => return Ok(Vec::new()),
+            },
+            Happened::RingFailed { code, people, tries, why, .. } => {
+                (text::waking::ring_failed(code, people, *tries, why), Vec::new())
             }
             Happened::RequestDiffers { code, now, .. } => (text::echo::differs(&self.plan, code, *now), Vec::new()),
             Happened::RunSucceeded { millis, .. } if quiet => {
@@ -415,10 +480,10 @@ impl Teller<'_> {
                 (text, told)
             }
             Happened::RunStopping { by, .. } => (text::echo::stopping(&self.plan, by), Vec::new()),
-            Happened::RunStopped { by, done, unknown, not_started, revoked, .. } => {
+            Happened::RunStopped { by, done, unknown, not_started, skipped, revoked, .. } => {
                 let text = match revoked {
                     Some(revoked) => text::echo::revoked(&self.plan, by, revoked, &place),
-                    None => text::echo::stopped(&self.plan, by, done, unknown, not_started, &place),
+                    None => text::echo::stopped(&self.plan, by, done, unknown, skipped, not_started, &place),
                 };
                 // Whoever stopped it knows.
                 (text, if by == requester { Vec::new() } else { vec![requester.clone()] })
@@ -432,6 +497,16 @@ impl Teller<'_> {
             | Happened::RequestAsked { .. }
             | Happened::Decided { .. }
             | Happened::DecisionTakenBack { .. }
+            | Happened::RequestRung { .. }
+            | Happened::RequestLookedAt { .. }
+            | Happened::DelegationGiven { .. }
+            | Happened::DelegationEnded { .. }
+            | Happened::HandoverOffered { .. }
+            | Happened::HandoverReminded { .. }
+            | Happened::HandoverTaken { .. }
+            | Happened::HandoverLapsed { .. }
+            | Happened::RequestHandedOver { .. }
+            | Happened::RunHandedOver { .. }
             | Happened::GrantEnded { .. }
             | Happened::CheckTurned { .. }
             | Happened::CheckFlaps { .. }
@@ -491,16 +566,16 @@ impl Teller<'_> {
             // The service is fine again: that is what is told.
             Happened::RunSucceeded { .. } => return Some(Vec::new()),
             Happened::RunFailed { step, why, .. } => {
-                let who = automation::who(self.app, &self.run.requester, &self.run.system);
+                let who = automation::who(self.app, self.run.concerns(), &self.run.system);
                 (text::automation::failed(&self.plan, trigger, *step, why, &who, place), who)
             }
             Happened::RunStuck { step, why, .. } => {
                 let who = automation::who_unsticks(self.app, &self.run.system);
-                let owner = &self.run.requester;
+                let owner = self.run.concerns();
                 (text::echo::stuck(&self.plan, self.run.id, owner, *step, why, &who, place), who)
             }
-            Happened::RunStopped { by, done, unknown, not_started, .. } => {
-                (text::echo::stopped(&self.plan, by, done, unknown, not_started, place), Vec::new())
+            Happened::RunStopped { by, done, unknown, not_started, skipped, .. } => {
+                (text::echo::stopped(&self.plan, by, done, unknown, skipped, not_started, place), Vec::new())
             }
             _ => return None,
         };
@@ -509,6 +584,23 @@ impl Teller<'_> {
             message.place = Place::Room;
         }
         Some(said)
+    }
+
+    /// What the whole room should read: not in a thread.
+    fn aloud(&self, text: &str, ping: &[PersonId]) -> Vec<NewMessage> {
+        let mut said = self.plain(text, ping);
+        for message in &mut said {
+            message.place = Place::Room;
+        }
+        said
+    }
+
+    /// Who reviews that somebody started the run without agreement.
+    fn reviewers(&self, breaker: &PersonId) -> Vec<PersonId> {
+        let rules = self.plan.policy.as_ref().and_then(|policy| policy.break_glass.as_ref());
+        let subjects = rules.map(|rules| rules.reviewed_by.as_slice()).unwrap_or_default();
+        let people = self.app.in_use().catalog.people_in(subjects);
+        people.into_iter().filter(|person| person != breaker && *person != self.run.requester).collect()
     }
 
     /// A message of its own, or several when it does not fit into one.
@@ -566,6 +658,28 @@ impl Teller<'_> {
         Ok(Some((text, names)))
     }
 
+    /// What is said to whoever could answer and has not.
+    async fn reminded(
+        &self,
+        request: RequestId,
+        people: &[PersonId],
+    ) -> Result<Option<(String, Vec<PersonId>)>, StoreError> {
+        let Some(request) = self.app.store.find_request(request).await? else { return Ok(None) };
+        let now = self.app.store.clock().now();
+        let requester = request.requesters.first().unwrap_or(self.run.concerns());
+        let text = text::waking::reminded(
+            &self.plan,
+            self.run.id,
+            &request.wanted,
+            &request.code,
+            people,
+            requester,
+            &self.app.times.short(request.stage_since, now),
+            &self.app.times.until(request.expires_at, now),
+        );
+        Ok(Some((text, people.to_vec())))
+    }
+
     /// What is said when a request to retry comes to nothing: the run is not ended by it.
     async fn retry_ended(&self, what: &Happened) -> Result<Option<(String, Vec<PersonId>)>, StoreError> {
         let (id, how) = match what {
@@ -581,16 +695,18 @@ impl Teller<'_> {
             _ => return Ok(None),
         };
         let Some(request) = self.app.store.find_request(*id).await? else { return Ok(None) };
-        let Some(step) = request.retry_step else { return Ok(None) };
+        if request.wanted == Wanted::Start {
+            return Ok(None);
+        }
         let ping = request.requesters.first().cloned().into_iter().collect();
-        Ok(Some((text::echo::retry_ended(&self.plan, &request.code, step, &how), ping)))
+        Ok(Some((text::echo::retry_ended(&self.plan, &request.code, self.run.id, &request.wanted, &how), ping)))
     }
 
     fn found(&self, events: &[Event], at: &str, millis: u64, place: &str) -> String {
         match self.plan.telling {
             Telling::Answer => text::echo::is_answer(&self.plan, events, at),
             Telling::Steps if self.plan.steps.iter().all(checks) => text::echo::health(&self.plan, events, at),
-            Telling::Steps => text::echo::succeeded(&self.plan, &self.run.requester, millis, place),
+            Telling::Steps => text::echo::succeeded(&self.plan, self.run.concerns(), millis, place),
         }
     }
 
@@ -604,7 +720,18 @@ impl Teller<'_> {
             .unwrap_or(0);
         let since = events.get(newest_grant..).unwrap_or_default();
         let grant = since.first().and_then(|event| event.position).unwrap_or(self.position);
-        let text = text::echo::progress(&self.plan, since, self.app.limits(&self.run.room).text);
+        let granted = since.iter().find_map(|event| match &event.record.as_ref()?.what {
+            Happened::RequestGranted { request, .. } => Some(*request),
+            _ => None,
+        });
+        let wanted = events.iter().find_map(|event| match &event.record.as_ref()?.what {
+            Happened::RequestAsked { request, retry_step, wish, .. } if Some(*request) == granted => {
+                Wanted::of(*retry_step, wish.clone())
+            }
+            _ => None,
+        });
+        let wanted = wanted.unwrap_or(Wanted::Start);
+        let text = text::echo::progress(&self.plan, since, &wanted, self.app.limits(&self.run.room).text);
         let mut message = self.message(Message::to_room(text), Some(format!("run:{}:{grant}", self.run.id)), edits);
         let first = since.first().and_then(|event| event.record.as_ref()).map(|record| &record.what);
         if let Some(Happened::RequestGranted { automatic: Some(_), .. }) = first {

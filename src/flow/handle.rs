@@ -331,11 +331,22 @@ impl App {
                     | Command::Again
                     | Command::Approve { .. }
                     | Command::Deny { .. }
+                    | Command::Looking { .. }
+                    | Command::Delegate { .. }
+                    | Command::Delegations
+                    | Command::EndDelegation { .. }
+                    | Command::Handover { .. }
+                    | Command::Taken { .. }
                     | Command::Withdraw { .. }
                     | Command::SendBack { .. }
                     | Command::Revoke { .. }
+                    | Command::BreakGlass { .. }
+                    | Command::Review { .. }
+                    | Command::Reviews
+                    | Command::TakeBack { .. }
                     | Command::Stop { .. }
                     | Command::Judge { .. }
+                    | Command::Skip { .. }
                     | Command::Retry { .. }
                     | Command::Requests
                     | Command::Show { .. }

@@ -12,9 +12,9 @@ use crate::engine::bury_the_dead;
 use crate::metrics::beats::{Loop, beat};
 use crate::model::catalog::Ask;
 use crate::model::chat::{Account, Message, RoomAddress};
-use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
 use crate::model::id::{OutboxId, RequestId};
-use crate::store::{NewMessage, Origin, Place, StoreError, Topic, WorkerId};
+use crate::store::{NewMessage, Origin, Place, ReviewState, StoreError, Topic, WorkerId};
 use crate::text;
 
 /// How often at least everything is looked at.
@@ -22,6 +22,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often the database's clock is compared with ours.
 const CLOCK_EVERY: u32 = 60;
 
+/// How often a room is told of the same overdue review.
+const TOLD_AGAIN: chrono::TimeDelta = chrono::TimeDelta::days(1);
 /// How long a direct message may be on its way before the room is told.
 const REACHED_WITHIN: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
@@ -54,6 +56,31 @@ pub async fn housekeeping(app: Arc<App>, me: WorkerId, mut stop: watch::Receiver
 async fn expire(app: &App, request: RequestId) -> Result<(), StoreError> {
     let mut tx = app.store.begin().await?;
     approval::end(&mut tx, End { request, ending: Ending::Expired, line: None }).await?;
+    tx.commit().await
+}
+
+/// Writes down that a review is overdue: the room is told from the ledger.
+async fn tell_overdue(app: &App, request: RequestId) -> Result<(), StoreError> {
+    let mut tx = app.store.begin().await?;
+    let Some(review) = tx.lock_review(request).await? else { return Ok(()) };
+    if review.state == ReviewState::Done || tx.now() < review.due_at {
+        return Ok(());
+    }
+    let (Some(run), Some(request)) = (tx.find_run(review.run).await?, tx.find_request(request).await?) else {
+        return Ok(());
+    };
+    let version = tx.set_review_overdue(&review).await?;
+    let scope = Scope {
+        system: Some(run.system.clone()),
+        environment: Some(run.environment.clone()),
+        incident: run.incident,
+        run: Some(run.id),
+        ..Scope::default()
+    };
+    let (id, code, due_at) = (request.id, request.code, review.due_at);
+    let what = Happened::ReviewOverdue { request: id, code, run: run.id, due_at };
+    let rows = vec![RowMark::review(id, "overdue", version)];
+    tx.record(NewEvent { scope, cause: None, record: Record { what, rows } });
     tx.commit().await
 }
 
@@ -111,6 +138,12 @@ async fn round(app: &App, me: WorkerId, rounds: u32) -> Result<Duration, StoreEr
         // Each alone: one that cannot be read must not keep the others waiting.
         if let Err(error) = expire(app, request).await {
             tracing::error!(error = %text::chain(&error), %request, "a request could not be ended");
+        }
+    }
+    let told_before = app.store.clock().now() - TOLD_AGAIN;
+    for request in app.store.list_reviews_to_tell(told_before).await? {
+        if let Err(error) = tell_overdue(app, request).await {
+            tracing::error!(error = %text::chain(&error), %request, "an overdue review could not be told");
         }
     }
     ask_late(app).await?;

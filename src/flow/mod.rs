@@ -9,12 +9,15 @@ mod away;
 mod commands;
 mod echo;
 mod echo_incident;
+mod escalation;
 mod handle;
+mod handover;
 mod held;
 mod housekeeping;
 mod incident_rooms;
 mod membership;
 mod reload;
+mod ring;
 mod turn;
 mod watch;
 
@@ -38,10 +41,12 @@ use crate::text::time::Times;
 
 pub use access::Countersigning;
 pub use echo::room_sink;
+pub use escalation::escalation;
 pub use housekeeping::housekeeping;
 pub use incident_rooms::incident_rooms;
 pub use membership::{Membership, UserGroupTimes};
 pub use reload::{Reload, watch_catalog};
+pub use ring::{Call, Ringer, RingerError};
 pub use watch::watch;
 
 /// A line that would mend a service, if the catalog has one: what rooms and pages offer when it fails.

@@ -282,7 +282,7 @@ async fn compare(app: &App, request: &Request, now: Option<Option<Digest>>) -> R
 fn made_now(app: &App, asked: &Plan, at: DateTime<Utc>, trigger: Option<&TriggerName>) -> Option<Digest> {
     let in_use = app.in_use();
     let runbook = in_use.catalog.runbooks.get(&asked.runbook)?;
-    let plan = plan(&in_use.catalog, runbook, &asked.params, PlanFor { at, trigger }, &app.world).ok()?;
+    let plan = plan(&in_use.catalog, runbook, &asked.params, PlanFor { at, trigger }, &app.world).ok()?.as_asked(asked);
     Some(Sealed::seal(&plan).ok()?.digest())
 }
 

@@ -531,7 +531,7 @@ impl Context<'_> {
     async fn fire(&self, tx: &mut Tx, trigger: &Trigger, mut brake: BrakeRow) -> Result<(), StoreError> {
         let service = &self.watched.service;
         brake.again_at = None;
-        let plan = match self.plan(trigger, tx.now()) {
+        let mut plan = match self.plan(trigger, tx.now()) {
             Ok(plan) => plan,
             Err(NoPlan { why, until }) => {
                 // A freeze ends by itself: then it is looked at again.
@@ -544,7 +544,6 @@ impl Context<'_> {
         let (mode, made) = if trigger.mode == TriggerMode::Shadow {
             (TriggerMode::Shadow, None)
         } else {
-            let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
             let mut asking = Asking {
                 app: self.app,
                 in_use: self.in_use.clone(),
@@ -556,8 +555,15 @@ impl Context<'_> {
                 cause: None,
                 trigger: Some(trigger.name.clone()),
                 incident: self.incident(tx).await?,
+                notes: Vec::new(),
                 tx: &mut *tx,
             };
+            let named = plan.policy.as_ref().is_some_and(|policy| policy.automatic.contains(&trigger.name));
+            let by_itself = trigger.mode == TriggerMode::Auto && (named || !plan.privileged());
+            if !by_itself {
+                asking.carry_denial(&mut plan).await?;
+            }
+            let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
             if asking.find_open_run(&sealed).await?.is_some() {
                 // Somebody asked for exactly this in the same instant.
                 brake.again_at = Some(tx.now());
@@ -565,8 +571,6 @@ impl Context<'_> {
                 self.held(tx, trigger, Brake::Busy, text::automation::busy(service), None).await?;
                 return Ok(());
             }
-            let named = plan.policy.as_ref().is_some_and(|policy| policy.automatic.contains(&trigger.name));
-            let by_itself = trigger.mode == TriggerMode::Auto && (named || !plan.privileged());
             let show = if by_itself { Show::No } else { Show::Yes };
             let made = asking.make(&plan, &sealed, show).await?;
             if let (true, Some(request)) = (by_itself, made.request)

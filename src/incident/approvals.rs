@@ -144,6 +144,7 @@ mod tests {
                 stages: stages.iter().map(stage).collect(),
                 excluded: Vec::new(),
                 expires_at: at(600),
+                wish: None,
             },
         )
     }
@@ -161,6 +162,10 @@ mod tests {
                 automatic: automatic.map(TriggerName::new),
                 start_by: None,
                 relaxed: Vec::new(),
+                broken: None,
+                unasked: None,
+                under: None,
+                covers: None,
                 valid_until: at(600),
                 signed: None,
             },

@@ -213,6 +213,22 @@ async fn runs(store: &Store, events: &[Event]) -> Result<Vec<ReportRun>> {
                 answer: answer.name().to_owned(),
                 reason: reason.as_deref().map(visible),
             }),
+            Happened::GlassBroken { code, person, reason, .. } => run.decisions.push(ReportDecision {
+                position: event.position,
+                at: event.at,
+                code: code.to_string(),
+                person: person.clone(),
+                answer: "break glass, without agreement,".to_owned(),
+                reason: Some(visible(reason)),
+            }),
+            Happened::Reviewed { code, by, verdict, words, .. } => run.decisions.push(ReportDecision {
+                position: event.position,
+                at: event.at,
+                code: code.to_string(),
+                person: by.clone(),
+                answer: format!("review ({})", verdict.words()),
+                reason: Some(visible(words)),
+            }),
             Happened::AttemptStarted { step, number, .. } => run.attempts.push(ReportAttempt {
                 step: *step,
                 number: *number,
@@ -251,6 +267,12 @@ async fn runs(store: &Store, events: &[Event]) -> Result<Vec<ReportRun>> {
             Happened::AttemptJudged { step, number, by, why, .. } => {
                 if let Some(attempt) = find(run, *step, *number) {
                     attempt.outcome = format!("judged by {by}");
+                    attempt.summary = visible(why);
+                }
+            }
+            Happened::AttemptSkipped { step, number, by, why, .. } => {
+                if let Some(attempt) = find(run, *step, *number) {
+                    attempt.outcome = format!("left out, as {by} wanted");
                     attempt.summary = visible(why);
                 }
             }

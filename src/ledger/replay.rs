@@ -16,29 +16,33 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sha2::{Digest as _, Sha256};
 
 use super::report::{At, Finding, Findings};
 use crate::model::approval::{Asked, Because, Rules, Tally, tally};
 use crate::model::catalog::{Stage, Subject};
-use crate::model::event::{Brake, Happened, Record, RowMark, Scope};
+use crate::model::event::{Brake, Covers, Happened, Record, RowMark, Scope, StartedUnasked, Under};
 use crate::model::id::{
-    AccessId, Digest, GrantId, IncidentId, PasskeyId, PersonId, RequestId, RunId, ServiceName, TriggerName,
+    AccessId, DelegationId, Digest, GrantId, HandoverId, InboxId, IncidentId, PasskeyId, PersonId, RequestId, RunId,
+    ServiceName, TriggerName,
 };
 use crate::model::plan::PlanPolicy;
 use crate::model::plan::{Plan, PlanStep, Sealed};
-use crate::model::policy::Relaxed;
-use crate::model::request::{Answer, Decision, GrantState, Proof};
+use crate::model::policy::{Relaxed, Repeat, Unasked};
+use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, ReviewVerdict, Wish};
 use crate::model::run::{AttemptState, Outcome, Verdict};
-use crate::model::signature::{Basis, Counted, PublicKey, Signed, SignedDecision, evidence, trigger_rule};
+use crate::model::signature::{
+    Basis, Counted, PublicKey, Signed, SignedDecision, break_rule, evidence, trigger_rule, unasked_rule,
+};
 use crate::store::{
-    AccessCheck, AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, DecisionCheck, FiringCheck,
-    GrantCheck, IncidentCheck, KeyCheck, PasskeyCheck, RequestCheck, RunCheck,
+    AccessCheck, AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, CoverCheck, DecisionCheck,
+    DelegationCheck, FiringCheck, GrantCheck, HandoverCheck, IncidentCheck, KeyCheck, PasskeyCheck, RequestCheck,
+    ReviewCheck, RunCheck,
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
-const STATELESS: [&str; 24] = [
+const STATELESS: [&str; 29] = [
     "ledger_created",
     "check_turned",
     "check_flaps",
@@ -53,6 +57,11 @@ const STATELESS: [&str; 24] = [
     "catalog_loaded",
     "catalog_refused",
     "request_differs",
+    "request_reminded",
+    "request_rung",
+    "ring_failed",
+    "request_looked_at",
+    "handover_reminded",
     "group_seen",
     "group_unseen",
     "was_away",
@@ -69,6 +78,9 @@ const STATELESS: [&str; 24] = [
 const OF_AUTOMATION: [&str; 5] =
     ["trigger_fired", "trigger_held", "trigger_released", "automation_paused", "automation_resumed"];
 
+/// Kinds that tell of delegations and handovers, which belong to no run.
+const OF_DUTIES: [&str; 5] =
+    ["delegation_given", "delegation_ended", "handover_offered", "handover_taken", "handover_lapsed"];
 /// Kinds that tell of keys, and of no other row.
 const OF_KEYS: [&str; 2] = ["key_added", "key_retired"];
 /// Kinds that tell of passkeys, and of no other row.
@@ -87,6 +99,12 @@ pub(super) struct Replay {
     runs: BTreeMap<RunId, RunFacts>,
     requests: BTreeMap<RequestId, RequestFacts>,
     grants: BTreeMap<GrantId, GrantFacts>,
+    /// By request.
+    broken: BTreeMap<RequestId, BrokenFacts>,
+    /// When runs of each runbook were started because whoever asked may start it.
+    unasked: BTreeMap<String, Vec<DateTime<Utc>>>,
+    /// By request.
+    covers: BTreeMap<RequestId, CoverFacts>,
     /// The ledger's own name, which every signature names.
     ledger: Option<String>,
     /// Keys that grants are signed with.
@@ -95,6 +113,8 @@ pub(super) struct Replay {
     /// By request, stage, person, and the line that gave it.
     decisions: BTreeMap<(RequestId, u32, PersonId, Option<i64>), DecisionFacts>,
     incidents: BTreeMap<IncidentId, IncidentFacts>,
+    delegations: BTreeMap<DelegationId, DelegationFacts>,
+    handovers: BTreeMap<HandoverId, HandoverFacts>,
     /// Whether automation is paused; `None` before the ledger began.
     automation: Option<AutomationFacts>,
     brakes: BTreeMap<(String, String), BrakeFacts>,
@@ -107,6 +127,8 @@ pub(super) struct Replay {
     passkeys: BTreeMap<PasskeyId, PasskeyFacts>,
     /// The last erased event that told of brakes, firings or the pause.
     blind_automation: Option<u64>,
+    /// The last erased event that told of delegations or handovers.
+    blind_duties: Option<u64>,
     /// Whether an event was erased that told of a key.
     blind_keys: bool,
     /// The last erased event that told of a passkey.
@@ -152,6 +174,8 @@ struct Mark {
 #[derive(Debug, Default)]
 struct RunFacts {
     planned: Option<Planned>,
+    /// Who took it over last, and the event that says so.
+    handed_to: Option<(At, u64, PersonId)>,
     /// What each state's evidence is: by state name, for it may come back to `stuck` more than once.
     evidence: BTreeMap<&'static str, Evidence>,
 }
@@ -186,8 +210,11 @@ struct RequestFacts {
     run: RunId,
     code: String,
     retry_step: Option<u32>,
+    wish: Option<Wish>,
     digest: Digest,
     requesters: Vec<PersonId>,
+    /// The event that said last who counts as having asked.
+    handed: (At, u64),
     /// Of the stage that was asked last.
     expires_at: DateTime<Utc>,
     /// Who was asked; `None` if the ledger does not say so, as an older release's does not.
@@ -208,6 +235,46 @@ struct Told {
     line: Option<i64>,
 }
 
+/// How a request came to be granted, if not by those whom it asked.
+#[derive(Debug, Clone, Copy)]
+struct How<'a> {
+    automatic: Option<&'a TriggerName>,
+    broken: Option<&'a PersonId>,
+    under: Option<&'a Under>,
+    unasked: Option<&'a StartedUnasked>,
+}
+
+/// An approval that covers further runs, by the last event that says something of it.
+#[derive(Debug)]
+struct CoverFacts {
+    at: At,
+    turn: u64,
+    /// When it was given.
+    when: DateTime<Utc>,
+    run: RunId,
+    digest: Digest,
+    runs: u32,
+    until: DateTime<Utc>,
+    used: u32,
+    ended: Option<(PersonId, DateTime<Utc>)>,
+}
+
+/// Somebody started a run without agreement.
+#[derive(Debug)]
+struct BrokenFacts {
+    at: At,
+    when: DateTime<Utc>,
+    turn: u64,
+    person: PersonId,
+    account: String,
+    proof: Proof,
+    reason: String,
+    review_by: DateTime<Utc>,
+    line: Option<i64>,
+    /// Who said what of it, when, and by which event.
+    reviewed: Option<(At, u64, PersonId, ReviewVerdict, String, DateTime<Utc>)>,
+}
+
 #[derive(Debug)]
 struct GrantFacts {
     at: At,
@@ -217,6 +284,10 @@ struct GrantFacts {
     digest: Digest,
     valid_until: DateTime<Utc>,
     start_by: Option<DateTime<Utc>>,
+    /// Under which earlier approval, as which run.
+    under: Option<(RequestId, u32)>,
+    /// Whether nobody was asked because whoever asked may start it.
+    unasked: bool,
     signed: Option<Signed>,
 }
 
@@ -237,7 +308,8 @@ struct AttemptFacts {
     when: DateTime<Utc>,
     grant: Option<GrantId>,
     ended: Option<EndedFacts>,
-    judged: Option<(At, PersonId, Verdict)>,
+    /// Who said what came of it; without a verdict it was left out.
+    judged: Option<(At, PersonId, Option<Verdict>)>,
 }
 
 #[derive(Debug)]
@@ -291,6 +363,34 @@ impl AccessFacts {
     fn new(at: At, when: DateTime<Utc>, fingerprint: Digest, sha256: Digest) -> Self {
         Self { at, when, fingerprint, sha256, waits: None, changed_by: (0, Vec::new()), agreed: None, refused: None }
     }
+}
+
+#[derive(Debug)]
+struct DelegationFacts {
+    at: At,
+    giver: PersonId,
+    receiver: PersonId,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+    line: Option<i64>,
+    /// When it was taken back, and the event that says so.
+    ended: Option<(At, DateTime<Utc>)>,
+}
+
+#[derive(Debug)]
+struct HandoverFacts {
+    at: At,
+    when: DateTime<Utc>,
+    from: PersonId,
+    to: PersonId,
+    reason: Option<String>,
+    requests: Vec<RequestId>,
+    runs: Vec<RunId>,
+    pause: bool,
+    room: String,
+    /// When it was taken or lapsed, and the event that says so.
+    ended: Option<(At, DateTime<Utc>)>,
+    taken_by: Option<PersonId>,
 }
 
 /// Whether automation is paused, by the last event that says so.
@@ -378,7 +478,7 @@ fn could_decide(stage: &Stage, person: &PersonId) -> bool {
 fn was_asked(asked: &Asked, decision: &Decision) -> bool {
     let whose = match &asked.because {
         Because::Delegate(giver) => decision.on_behalf_of.as_ref() == Some(giver),
-        Because::Stage | Because::Escalation(_) | Because::Needed => decision.on_behalf_of.is_none(),
+        Because::Stage | Because::Escalation(_) | Because::Turn | Because::Needed => decision.on_behalf_of.is_none(),
     };
     whose && asked.person == decision.person && asked.stage == decision.stage
 }
@@ -487,6 +587,14 @@ impl Replay {
             self.blind_access = Some(self.turn);
             return;
         }
+        if OF_DUTIES.contains(&row.kind.as_str()) {
+            self.blind_duties = Some(self.turn);
+            // One that was taken may have told of the pause.
+            if row.kind == "handover_taken" {
+                self.blind_automation = Some(self.turn);
+            }
+            return;
+        }
         if OF_KEYS.contains(&row.kind.as_str()) {
             self.blind_keys = true;
             return;
@@ -548,6 +656,59 @@ impl Replay {
                 // Put off, and looked at again by itself.
                 Brake::Cooldown | Brake::Busy | Brake::Stuck | Brake::Paused | Brake::NoPlan => {}
             },
+            Happened::DelegationGiven { delegation, giver, receiver, since, until } => {
+                let line = row.cause.map(|line| line.0);
+                let facts = DelegationFacts { at, giver, receiver, since, until, line, ended: None };
+                self.delegations.insert(delegation, facts);
+            }
+            Happened::DelegationEnded { delegation, giver: _, receiver: _ } => {
+                if let Some(facts) = self.delegations.get_mut(&delegation) {
+                    facts.ended = Some((at, when));
+                }
+            }
+            Happened::HandoverOffered { handover, from, to, reason, requests, codes: _, runs, pause, room } => {
+                let room = room.to_string();
+                let facts = HandoverFacts {
+                    at,
+                    when,
+                    from,
+                    to,
+                    reason,
+                    requests,
+                    runs,
+                    pause,
+                    room,
+                    ended: None,
+                    taken_by: None,
+                };
+                self.handovers.insert(handover, facts);
+            }
+            Happened::HandoverTaken { handover, from, by, codes: _, runs: _, pause } => {
+                if let Some(facts) = self.handovers.get_mut(&handover) {
+                    (facts.ended, facts.taken_by) = (Some((at, when)), Some(by.clone()));
+                }
+                // Whoever takes over answers for the pause.
+                let theirs = |paused: &(PersonId, DateTime<Utc>, Option<String>)| pause && paused.0 == from;
+                if let Some(facts) = &mut self.automation
+                    && let Some(paused) = facts.paused.as_mut().filter(|paused| theirs(paused))
+                {
+                    paused.0 = by;
+                    (facts.at, facts.turn) = (at, turn);
+                }
+            }
+            Happened::HandoverLapsed { handover, from: _, to: _ } => {
+                if let Some(facts) = self.handovers.get_mut(&handover) {
+                    facts.ended = Some((at, when));
+                }
+            }
+            Happened::RequestHandedOver { request, code: _, run: _, from: _, to: _, requesters } => {
+                if let Some(facts) = self.requests.get_mut(&request) {
+                    (facts.requesters, facts.handed) = (requesters, (at, turn));
+                }
+            }
+            Happened::RunHandedOver { run, from: _, to } => {
+                self.runs.entry(run).or_default().handed_to = Some((at, turn, to));
+            }
             Happened::TriggerReleased { trigger, service, by: _ } => {
                 let facts = self.brake_facts(&trigger, &service, at);
                 (facts.at, facts.turn, facts.held, facts.released) = (at, turn, None, Some(when));
@@ -594,6 +755,11 @@ impl Replay {
             | Happened::CatalogLoaded { .. }
             | Happened::CatalogRefused { .. }
             | Happened::RequestDiffers { .. }
+            | Happened::RequestReminded { .. }
+            | Happened::RequestRung { .. }
+            | Happened::RingFailed { .. }
+            | Happened::RequestLookedAt { .. }
+            | Happened::HandoverReminded { .. }
             | Happened::GrantEnded { .. }
             | Happened::RunSucceeded { .. }
             | Happened::CheckTurned { .. }
@@ -688,6 +854,7 @@ impl Replay {
                 stages,
                 expires_at,
                 excluded,
+                wish,
             } => {
                 if let Some(plan) = self.plans.get(&digest) {
                     if plan.policy.as_ref().is_none_or(|policy| policy.stages != stages) {
@@ -707,8 +874,10 @@ impl Replay {
                         run,
                         code: code.to_string(),
                         retry_step,
+                        wish,
                         digest,
                         requesters,
+                        handed: (at, turn),
                         expires_at,
                         asked: None,
                         decisions: Vec::new(),
@@ -770,16 +939,79 @@ impl Replay {
                 valid_until,
                 start_by,
                 relaxed: _,
+                broken,
+                under,
+                unasked,
+                covers,
                 signed,
             } => {
-                for why in self.wrong_with_grant(request, run, digest, &by, automatic.as_ref(), when) {
+                let how = How {
+                    automatic: automatic.as_ref(),
+                    broken: broken.as_ref(),
+                    under: under.as_ref(),
+                    unasked: unasked.as_ref(),
+                };
+                for why in self.wrong_with_grant(request, run, digest, &by, how, when) {
                     findings.push(Finding::Grant { request, at, why });
                 }
-                let facts = GrantFacts { at, when, run, request, digest, valid_until, start_by, signed };
-                for why in self.wrong_with_signature(grant, &facts, &by, automatic.as_ref()) {
+                if let Some(Covers { runs, until }) = covers {
+                    let facts = CoverFacts { at, turn, when, run, digest, runs, until, used: 1, ended: None };
+                    self.covers.insert(request, facts);
+                }
+                if let Some(under) = &under
+                    && let Some(cover) = self.covers.get_mut(&under.request)
+                {
+                    (cover.used, cover.at, cover.turn) = (cover.used + 1, at, turn);
+                }
+                let under = under.map(|under| (under.request, under.number));
+                let facts = GrantFacts {
+                    at,
+                    when,
+                    run,
+                    request,
+                    digest,
+                    valid_until,
+                    start_by,
+                    under,
+                    unasked: unasked.is_some(),
+                    signed,
+                };
+                if unasked.is_some() {
+                    let runbook = self.runs.get(&run).and_then(|run| run.planned.as_ref()).map(|p| p.runbook.clone());
+                    self.unasked.entry(runbook.unwrap_or_default()).or_default().push(when);
+                }
+                let rule = match (&automatic, self.broken.get(&request).filter(|_| broken.is_some())) {
+                    (Some(trigger), _) => Some(trigger_rule(trigger)),
+                    (None, Some(broken)) => broken.line.map(|line| break_rule(&broken.person, InboxId(line))),
+                    (None, None) => unasked.as_ref().map(|started| unasked_rule(&started.person)),
+                };
+                for why in self.wrong_with_signature(grant, &facts, &by, rule.as_deref()) {
                     findings.push(Finding::Grant { request, at, why });
                 }
                 self.grants.insert(grant, facts);
+            }
+            Happened::CoverEnded { request, code: _, run: _, by, used: _ } => {
+                if let Some(cover) = self.covers.get_mut(&request) {
+                    (cover.ended, cover.at, cover.turn) = (Some((by, when)), at, turn);
+                }
+            }
+            Happened::GlassBroken { request, person, account, proof, reason, review_by, .. } => {
+                let line = row.cause.map(|line| line.0);
+                let account = account.to_string();
+                let facts =
+                    BrokenFacts { at, when, turn, person, account, proof, reason, review_by, line, reviewed: None };
+                self.broken.insert(request, facts);
+            }
+            Happened::ReviewOverdue { .. } => {}
+            Happened::Reviewed { request, by, verdict, words, .. } => {
+                let own = self.broken.get(&request).is_some_and(|broken| broken.person == by);
+                if own || self.requests.get(&request).is_some_and(|asked| asked.requesters.contains(&by)) {
+                    let why = format!("{by} reviewed what they did or asked for themselves");
+                    findings.push(Finding::Grant { request, at, why });
+                }
+                if let Some(broken) = self.broken.get_mut(&request) {
+                    broken.reviewed = Some((at, turn, by, verdict, words, when));
+                }
             }
             Happened::KeyAdded { key, host, by } => {
                 // What is there already stays as it was told first.
@@ -849,9 +1081,28 @@ impl Replay {
                 let ended = EndedFacts { outcome: None, at, when, exit_code: None, summary: None, output: None };
                 self.attempt_ended(AttemptKey { run, step, number }, ended);
             }
-            Happened::AttemptJudged { run, step, number, by, verdict, why: _ } => {
+            Happened::AttemptJudged { run, step, number, by, verdict, why, request } => {
+                let what = match verdict {
+                    Verdict::Worked => Freeing::JudgeWorked,
+                    Verdict::Failed => Freeing::JudgeFailed,
+                };
+                let key = AttemptKey { run, step, number };
+                if let Some(why) = self.wrong_with_freeing(key, request, Wish { what, by: by.clone(), why }) {
+                    findings.push(Finding::Attempt { row: attempt_name(key), at, why });
+                }
                 if let Some(attempt) = self.attempts.get_mut(&AttemptKey { run, step, number }) {
-                    attempt.judged = Some((at, by, verdict));
+                    attempt.judged = Some((at, by, Some(verdict)));
+                }
+            }
+            Happened::AttemptSkipped { run, step, number, by, why, request } => {
+                let key = AttemptKey { run, step, number };
+                if let Some(why) =
+                    self.wrong_with_freeing(key, request, Wish { what: Freeing::Skip, by: by.clone(), why })
+                {
+                    findings.push(Finding::Attempt { row: attempt_name(key), at, why });
+                }
+                if let Some(attempt) = self.attempts.get_mut(&key) {
+                    attempt.judged = Some((at, by, None));
                 }
             }
             Happened::RunFailed { run, step, why } => {
@@ -902,9 +1153,10 @@ impl Replay {
         run: RunId,
         digest: Digest,
         by: &[PersonId],
-        automatic: Option<&TriggerName>,
+        how: How<'_>,
         when: DateTime<Utc>,
     ) -> Vec<String> {
+        let How { automatic, broken, under, unasked } = how;
         let Some(asked) = self.requests.get(&request) else {
             if self.blind.contains_key(&run) {
                 self.not_compared += 1;
@@ -924,6 +1176,16 @@ impl Replay {
         }
         let policy = self.plans.get(&digest).and_then(|plan| plan.policy.as_ref());
         let may = policy.is_some_and(|policy| policy.relaxed.contains(&Relaxed::RequesterMayAgree));
+        if let Some(under) = under {
+            if self.blind.contains_key(&run)
+                || self.requests.get(&under.request).is_none_or(|o| self.blind.contains_key(&o.run))
+            {
+                self.not_compared += 1;
+                return wrong;
+            }
+            wrong.extend(self.wrong_with_under(asked, digest, under, when));
+            return wrong;
+        }
         if let Some(own) = by.iter().find(|person| asked.requesters.contains(person) && !may) {
             wrong.push(format!("{own} asked for it and is named among those who agreed"));
         }
@@ -938,6 +1200,14 @@ impl Replay {
         }
         if let Some(stranger) = by.iter().find(|person| !approved(person)) {
             wrong.push(format!("{stranger} is named among those who agreed and did not"));
+        }
+        if let Some(person) = broken {
+            wrong.extend(self.wrong_with_break(asked, request, policy, person));
+            return wrong;
+        }
+        if let Some(started) = unasked {
+            wrong.extend(self.wrong_with_unasked(asked, run, digest, started, when));
+            return wrong;
         }
         if let Some(trigger) = automatic {
             wrong.extend(self.wrong_with_automatic(asked, run, digest, by, trigger));
@@ -973,13 +1243,98 @@ impl Replay {
         wrong
     }
 
+    /// What a grant offends against that nobody was asked for because whoever asked may start it: the policy in the plan's bytes
+    /// has to let them, and so many have to be left in the window.
+    fn wrong_with_unasked(
+        &self,
+        asked: &RequestFacts,
+        run: RunId,
+        digest: Digest,
+        started: &StartedUnasked,
+        when: DateTime<Utc>,
+    ) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let person = &started.person;
+        if asked.requesters.as_slice() != std::slice::from_ref(person) || asked.retry_step.is_some() {
+            wrong.push(format!("{person} did not ask for it alone, and was let start it unasked"));
+        }
+        let planned = self.runs.get(&run).and_then(|run| run.planned.as_ref());
+        if planned.is_some_and(|planned| planned.trigger.is_some()) {
+            wrong.push("a trigger asked for it, and it was started as a person's".to_owned());
+        }
+        let Some(policy) = self.plans.get(&digest).and_then(|plan| plan.policy.as_ref()) else { return wrong };
+        let before =
+            planned.and_then(|planned| self.unasked.get(&planned.runbook)).map(Vec::as_slice).unwrap_or_default();
+        let left = |rule: &Unasked| {
+            let window = chrono::TimeDelta::from_std(rule.per()).unwrap_or(chrono::TimeDelta::MAX);
+            let count = before.iter().filter(|at| when.signed_duration_since(**at) < window).count();
+            rule.may_name(person) && u32::try_from(count).is_ok_and(|count| count < rule.runs)
+        };
+        if !policy.unasked.iter().any(left) {
+            wrong.push(format!("its policy does not let {person} start it unasked, or not so often"));
+        }
+        wrong
+    }
+
+    /// What a grant offends against that an earlier approval covers: the very same plan, whose policy says how many runs and
+    /// for how long; not taken back; each run counted once; and agreed to by people who asked for neither.
+    fn wrong_with_under(
+        &self,
+        asked: &RequestFacts,
+        digest: Digest,
+        under: &Under,
+        when: DateTime<Utc>,
+    ) -> Vec<String> {
+        let name = request_name(under.request);
+        let (Some(cover), Some(original)) = (self.covers.get(&under.request), self.requests.get(&under.request)) else {
+            return vec![format!("it names {name}, which covers no further run")];
+        };
+        let mut wrong = Vec::new();
+        if cover.digest != digest {
+            wrong.push(format!("it names {name}, which is for the plan {}", cover.digest.short()));
+        }
+        if when >= cover.until {
+            wrong.push(format!("it names {name}, which covered runs until {}", moment(cover.until)));
+        }
+        if let Some((by, _)) = &cover.ended {
+            wrong.push(format!("it names {name}, which {by} had taken back"));
+        }
+        let taken = self.grants.values().any(|grant| grant.under == Some((under.request, under.number)));
+        if taken || under.number < 2 || under.number > cover.runs {
+            wrong.push(format!("it is counted as run {} of {} under {name}", under.number, cover.runs));
+        }
+        let Some(plan) = self.plans.get(&digest) else { return wrong };
+        let Some(policy) = &plan.policy else { return wrong };
+        let within = |repeat: Repeat| {
+            TimeDelta::from_std(repeat.within()).is_ok_and(|within| cover.until <= cover.when + within)
+        };
+        if !policy.repeat.is_some_and(|repeat| repeat.runs == cover.runs && within(repeat)) {
+            wrong.push("its policy does not let one approval cover so much".to_owned());
+        }
+        let mut requesters = original.requesters.clone();
+        requesters.extend(asked.requesters.iter().cloned());
+        let rules = Rules::new(policy, &requesters, &plan.excluded);
+        let counts = |decision: &Decision| match &original.asked {
+            Some(all) => all.iter().any(|one| was_asked(one, decision)),
+            None => true,
+        };
+        let decisions = original.decisions.iter().filter(|told| told.in_time).map(|told| &told.decision);
+        if tally(&rules, decisions, counts).tally != Tally::Agreed {
+            wrong.push(format!("those who agreed to {name} do not suffice when these people ask"));
+        }
+        if asked.retry_step.is_some() {
+            wrong.push("another attempt was granted under an earlier approval".to_owned());
+        }
+        wrong
+    }
+
     /// What is wrong with a grant's signature, by the keys and decisions before it.
     fn wrong_with_signature(
         &mut self,
         grant: GrantId,
         facts: &GrantFacts,
         by: &[PersonId],
-        automatic: Option<&TriggerName>,
+        rule: Option<&str>,
     ) -> Vec<String> {
         let Some(signed) = &facts.signed else {
             // Given before grants were signed.
@@ -1016,21 +1371,25 @@ impl Replay {
         let others = same.into_iter().filter(|(_, same)| !same);
         wrong.extend(others.map(|(what, _)| format!("its signature is for another {what}")));
         match statement.basis {
-            Basis::Rule { rule } => {
-                if automatic.is_none_or(|trigger| rule != trigger_rule(trigger)) {
-                    wrong.push(format!("its signature is for the rule `{rule}`, which is not why it was granted"));
+            Basis::Rule { rule: signed_rule } => {
+                if rule != Some(signed_rule.as_str()) {
+                    wrong.push(format!(
+                        "its signature is for the rule `{signed_rule}`, which is not why it was granted"
+                    ));
                 }
             }
             Basis::Decisions { counted, evidence: signed_for } => {
                 let named: BTreeSet<&PersonId> = counted.iter().map(|counted| &counted.person).collect();
-                if automatic.is_some() || named != by.iter().collect() {
+                if rule.is_some() || named != by.iter().collect() {
                     wrong.push("its signature names others than those who agreed".to_owned());
                 }
+                // What an earlier approval covers was decided there.
+                let decided = facts.under.map_or(facts.request, |(request, _)| request);
                 let found = counted.iter().map(|counted| {
                     let Counted { stage, person, line } = counted.clone();
-                    let told = self.decisions.get(&(facts.request, stage, person.clone(), Some(line.0)))?;
+                    let told = self.decisions.get(&(decided, stage, person.clone(), Some(line.0)))?;
                     Some(SignedDecision {
-                        request: facts.request,
+                        request: decided,
                         stage,
                         person,
                         on_behalf_of: told.on_behalf_of.clone(),
@@ -1050,6 +1409,102 @@ impl Replay {
             }
         }
         wrong
+    }
+
+    /// Compares an approval that covers further runs.
+    pub(super) fn cover(&mut self, table: CoverCheck, findings: &mut Findings) {
+        self.rows += 1;
+        let id = RequestId(table.request);
+        let facts = self.covers.remove(&id);
+        let blind = facts.as_ref().and_then(|facts| self.blind.get(&facts.run).copied());
+        let name = format!("cover/{id}");
+        let mut row = Row { name, state: String::new(), version: 0, at: None, blind, not_compared: 0, findings };
+        match facts {
+            None => row.untold(Some("request_granted")),
+            Some(facts) => {
+                let (at, turn) = (facts.at, facts.turn);
+                row.same("digest", Some(hex(&table.digest)), Some(facts.digest.to_string()), at);
+                row.same("runs", Some(table.runs.to_string()), Some(facts.runs.to_string()), at);
+                row.same("until", Some(moment(table.until)), Some(moment(facts.until)), at);
+                row.same_since(turn, "used", Some(table.used.to_string()), Some(facts.used.to_string()), at);
+                let (by, ended) = facts.ended.unzip();
+                row.same_since(turn, "ended_by", table.ended_by, by.map(|by| by.to_string()), at);
+                row.same_since(turn, "ended_at", table.ended_at.map(moment), ended.map(moment), at);
+            }
+        }
+        self.not_compared += row.not_compared;
+    }
+
+    /// What a grant offends against for which nobody's agreement was waited: the policy in the plan's bytes has to let that
+    /// person, by that proof, and they have to have said why.
+    fn wrong_with_break(
+        &self,
+        asked: &RequestFacts,
+        request: RequestId,
+        policy: Option<&PlanPolicy>,
+        person: &PersonId,
+    ) -> Vec<String> {
+        let Some(broken) = self.broken.get(&request) else {
+            return vec![format!("{person} is said to have started it without agreement, and did not")];
+        };
+        let mut wrong = Vec::new();
+        if broken.person != *person || broken.reason.is_empty() {
+            wrong.push(format!("it was not {person} who started it without agreement and said why"));
+        }
+        // A plan that cannot be read says nothing.
+        if let Some(policy) = policy {
+            let may = policy
+                .break_glass
+                .as_ref()
+                .is_some_and(|rules| rules.may_name(person) && rules.accepts(&policy.stages, &broken.proof));
+            if !may {
+                wrong.push(format!("its policy does not let {person} start it without agreement"));
+            }
+        }
+        if asked.retry_step.is_some() {
+            wrong.push("what becomes of a stuck step was decided by one alone".to_owned());
+        }
+        wrong
+    }
+
+    /// Compares who started a run without agreement, and what others said of it.
+    pub(super) fn review(&mut self, table: ReviewCheck, findings: &mut Findings) {
+        let id = RequestId(table.request);
+        let facts = self.broken.remove(&id);
+        let run = self.requests.get(&id).map_or(RunId(table.run), |asked| asked.run);
+        let mut row = self.row(review_name(id), run, &table.state, table.version, findings);
+        match facts {
+            None => row.untold(Some("glass_broken")),
+            Some(facts) => {
+                let at = facts.at;
+                row.same("run", Some(table.run.to_string()), Some(run.to_string()), at);
+                row.same("by", Some(table.by), Some(facts.person.to_string()), at);
+                row.same("account", Some(table.account), Some(facts.account), at);
+                let (proof, credential) = match facts.proof {
+                    Proof::Chat => ("chat", None),
+                    Proof::Passkey { credential } => ("passkey", Some(credential)),
+                };
+                row.same("proof", Some(table.proof), Some(proof.to_owned()), at);
+                row.same("credential", table.credential, credential, at);
+                row.same("line", Some(table.line.to_string()), facts.line.map(|line| line.to_string()), at);
+                row.same("reason", Some(table.reason), Some(facts.reason), at);
+                row.same("at", Some(moment(table.at)), Some(moment(facts.when)), at);
+                row.same("due_at", Some(moment(table.due_at)), Some(moment(facts.review_by)), at);
+                let (at, turn, said) = match facts.reviewed {
+                    Some((at, turn, by, verdict, words, when)) => {
+                        let verdict = verdict.name().to_owned();
+                        (at, turn, [Some(by.to_string()), Some(verdict), Some(words), Some(moment(when))])
+                    }
+                    None => (at, facts.turn, [None, None, None, None]),
+                };
+                let [by, verdict, words, when] = said;
+                row.same_since(turn, "reviewer", table.reviewer, by, at);
+                row.same_since(turn, "verdict", table.verdict, verdict, at);
+                row.same_since(turn, "words", table.words, words, at);
+                row.same_since(turn, "reviewed_at", table.reviewed_at.map(moment), when, at);
+            }
+        }
+        self.not_compared += row.not_compared;
     }
 
     /// What a grant offends against that nobody decided: the policy in the plan's bytes has to name the trigger, and the
@@ -1162,11 +1617,43 @@ impl Replay {
             None if step.repeatable => None,
             None => {
                 let asked = grant.and_then(|grant| self.grants.get(&grant)).map(|grant| grant.request);
-                let retry = asked.and_then(|request| self.requests.get(&request)).and_then(|asked| asked.retry_step);
+                let retry = asked.and_then(|request| self.requests.get(&request));
+                let retry = retry.filter(|asked| asked.wish.is_none()).and_then(|asked| asked.retry_step);
                 let why = "the outcome of the attempt before it was unknown, and nobody agreed to another";
                 (retry != Some(key.step)).then(|| why.to_owned())
             }
         }
+    }
+
+    /// What is wrong with being done with a step whose outcome is unknown (I3): a step that changes something needs a request
+    /// for just that, to which others agreed; before there were such requests, somebody else than whoever asked for the run.
+    fn wrong_with_freeing(&mut self, key: AttemptKey, request: Option<RequestId>, wish: Wish) -> Option<String> {
+        if self.blind.contains_key(&key.run) {
+            self.not_compared += 1;
+            return None;
+        }
+        let Some(request) = request else {
+            let planned = self.runs.get(&key.run).and_then(|run| run.planned.as_ref());
+            let own = planned.is_some_and(|planned| planned.requester == wish.by);
+            if own {
+                return Some(format!("{} asked for its run and said what came of it", wish.by));
+            }
+            let index = usize::try_from(key.step).ok().and_then(|step| step.checked_sub(1));
+            let plan = planned.and_then(|planned| self.plans.get(&planned.digest));
+            let step = plan.zip(index).and_then(|(plan, index)| plan.steps.get(index));
+            // Judging had no requests once; leaving out has always had.
+            return (wish.what == Freeing::Skip && step.is_some_and(|step| step.privileged))
+                .then(|| "its step changes something and was left out without a request".to_owned());
+        };
+        let asked = self.requests.get(&request);
+        let fits = asked.is_some_and(|asked| {
+            asked.run == key.run && asked.retry_step == Some(key.step) && asked.wish.as_ref() == Some(&wish)
+        });
+        if !fits {
+            return Some(format!("it names request/{request}, which did not ask for that"));
+        }
+        let granted = self.grants.values().any(|grant| grant.request == request);
+        (!granted).then(|| format!("it names request/{request}, to which nobody agreed"))
     }
 
     /// Begins to compare a row: its state and version with its last mark.
@@ -1229,6 +1716,12 @@ impl Replay {
                     row.findings.push(Finding::PlanUnreadable { digest: planned.digest });
                 }
             }
+        }
+        let handed = facts.handed_to.as_ref().map(|(at, turn, to)| (*at, *turn, to.to_string()));
+        match (handed, row.at) {
+            (Some((at, turn, to)), _) => row.same_since(turn, "handed_to", table.handed_to, Some(to), at),
+            (None, Some(at)) => row.same_since(0, "handed_to", table.handed_to, None, at),
+            (None, None) => {}
         }
         let kind = match row.state.as_str() {
             "stuck" => Some("run_stuck"),
@@ -1302,10 +1795,14 @@ impl Replay {
                 row.same("code", Some(table.code), Some(facts.code.clone()), at);
                 let steps = (table.retry_step, facts.retry_step);
                 row.same("retry_step", steps.0.map(|step| step.to_string()), steps.1.map(|step| step.to_string()), at);
+                row.same("wanted", table.wanted, facts.wish.as_ref().map(|wish| wish.what.name().to_owned()), at);
+                row.same("wanted_by", table.wanted_by, facts.wish.as_ref().map(|wish| wish.by.to_string()), at);
+                row.same("wanted_why", table.wanted_why, facts.wish.as_ref().map(|wish| wish.why.clone()), at);
                 row.same("digest", Some(hex(&table.digest)), Some(facts.digest.to_string()), at);
                 let here = table.requesters.iter().map(|person| person.as_deref().unwrap_or("nobody"));
                 let there = facts.requesters.iter().map(PersonId::as_str);
-                row.same("requesters", Some(listed(here)), Some(listed(there)), at);
+                let (handed, turn) = facts.handed;
+                row.same_since(turn, "requesters", Some(listed(here)), Some(listed(there)), handed);
                 row.same("asked_at", Some(moment(table.asked_at)), Some(moment(facts.when)), at);
                 row.same("expires_at", Some(moment(table.expires_at)), Some(moment(facts.expires_at)), at);
             }
@@ -1349,6 +1846,10 @@ impl Replay {
                 row.same("granted_at", Some(moment(table.granted_at)), Some(moment(facts.when)), at);
                 row.same("expires_at", Some(moment(table.expires_at)), Some(moment(facts.valid_until)), at);
                 row.same("start_by", table.start_by.map(moment), facts.start_by.map(moment), at);
+                let (under, number) = facts.under.unzip();
+                row.same("unasked", Some(table.unasked.to_string()), Some(facts.unasked.to_string()), at);
+                row.same("under", table.under.map(|id| id.to_string()), under.map(|id| id.to_string()), at);
+                row.same("under_number", table.under_number.map(|n| n.to_string()), number.map(|n| n.to_string()), at);
                 let (key, text, signature) = facts.signed.map_or((None, None, None), |signed| {
                     (Some(signed.key.to_string()), Some(signed.statement), Some(signed.signature.to_string()))
                 });
@@ -1409,9 +1910,11 @@ impl Replay {
         match (judged, row.at) {
             (Some((at, by, verdict)), _) => {
                 row.same("judged_by", table.judged_by, Some(by.to_string()), at);
-                row.same("judged_worked", worked, Some((verdict == Verdict::Worked).to_string()), at);
+                let verdict = verdict.map(|verdict| (verdict == Verdict::Worked).to_string());
+                row.same("judged_worked", worked, verdict, at);
             }
             (None, _) if row.state == "judged" => row.untold(Some("attempt_judged")),
+            (None, _) if row.state == "skipped" => row.untold(Some("attempt_skipped")),
             (None, Some(at)) => {
                 row.same("judged_by", table.judged_by, None, at);
                 row.same("judged_worked", worked, None, at);
@@ -1494,6 +1997,56 @@ impl Replay {
         self.rows += 1;
         let blind = self.blind_automation;
         Row { name, state: String::new(), version: 0, at: None, blind, not_compared: 0, findings }
+    }
+
+    /// Compares a delegation.
+    pub(super) fn delegation(&mut self, table: DelegationCheck, findings: &mut Findings) {
+        let facts = self.delegations.remove(&DelegationId(table.id));
+        let state = if table.ended_at.is_some() { "ended" } else { "given" };
+        let blind = self.blind_duties;
+        let mut row = self.row_of(delegation_name(DelegationId(table.id)), blind, state, table.version, findings);
+        match facts {
+            None => row.untold(Some("delegation_given")),
+            Some(DelegationFacts { at, giver, receiver, since, until, line, ended }) => {
+                row.same("giver", Some(table.giver), Some(giver.to_string()), at);
+                row.same("receiver", Some(table.receiver), Some(receiver.to_string()), at);
+                row.same("since", Some(moment(table.since)), Some(moment(since)), at);
+                row.same("until", Some(moment(table.until)), Some(moment(until)), at);
+                row.same("line", Some(table.line.to_string()), line.map(|line| line.to_string()), at);
+                let (at, ended) = ended.map_or((at, None), |(at, ended)| (at, Some(ended)));
+                row.same_since(0, "ended_at", table.ended_at.map(moment), ended.map(moment), at);
+            }
+        }
+        self.not_compared += row.not_compared;
+    }
+
+    /// Compares a handover.
+    pub(super) fn handover(&mut self, table: HandoverCheck, findings: &mut Findings) {
+        let facts = self.handovers.remove(&HandoverId(table.id));
+        let blind = self.blind_duties;
+        let mut row = self.row_of(handover_name(HandoverId(table.id)), blind, &table.state, table.version, findings);
+        match facts {
+            None => row.untold(Some("handover_offered")),
+            Some(facts) => {
+                let at = facts.at;
+                let numbers = |numbers: &[i64]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let requests: Vec<i64> = facts.requests.iter().map(|request| request.0).collect();
+                let runs: Vec<i64> = facts.runs.iter().map(|run| run.0).collect();
+                row.same("giver", Some(table.giver), Some(facts.from.to_string()), at);
+                row.same("receiver", Some(table.receiver), Some(facts.to.to_string()), at);
+                row.same("reason", table.reason, facts.reason, at);
+                row.same("requests", Some(numbers(&table.requests)), Some(numbers(&requests)), at);
+                row.same("runs", Some(numbers(&table.runs)), Some(numbers(&runs)), at);
+                row.same("pause", Some(table.pause.to_string()), Some(facts.pause.to_string()), at);
+                row.same("room", Some(table.room), Some(facts.room), at);
+                row.same("offered_at", Some(moment(table.offered_at)), Some(moment(facts.when)), at);
+                let (at, ended) = facts.ended.map_or((at, None), |(at, ended)| (at, Some(ended)));
+                row.same_since(0, "ended_at", table.ended_at.map(moment), ended.map(moment), at);
+                let by = facts.taken_by.map(|by| by.to_string());
+                row.same_since(0, "taken_by", table.taken_by, by, at);
+            }
+        }
+        self.not_compared += row.not_compared;
     }
 
     /// Compares the row that says whether automation is paused. `None`: the table has it no more.
@@ -1622,11 +2175,15 @@ impl Replay {
         missing.extend(self.requests.iter().map(|(id, facts)| (request_name(*id), facts.at)));
         missing.extend(self.grants.iter().map(|(id, facts)| (grant_name(*id), facts.at)));
         missing.extend(self.attempts.iter().map(|(key, facts)| (attempt_name(*key), facts.at)));
+        missing.extend(self.broken.iter().map(|(id, facts)| (review_name(*id), facts.at)));
+        missing.extend(self.covers.iter().map(|(id, facts)| (format!("cover/{id}"), facts.at)));
         missing.extend(self.keys.iter().map(|(key, facts)| (key_name(*key), facts.at)));
         let decided = self.decisions.iter();
         missing.extend(
             decided.map(|((id, stage, by, _), facts)| (decision_name(*id, i64::from(*stage), by.as_str()), facts.at)),
         );
+        missing.extend(self.delegations.iter().map(|(id, facts)| (delegation_name(*id), facts.at)));
+        missing.extend(self.handovers.iter().map(|(id, facts)| (handover_name(*id), facts.at)));
         missing.extend(self.automation.iter().map(|facts| (AUTOMATION.to_owned(), facts.at)));
         missing.extend(self.access.iter().map(|(id, facts)| (access_name(*id), facts.at)));
         missing.extend(self.passkeys.iter().map(|(id, facts)| (passkey_name(*id), facts.at)));
@@ -1645,6 +2202,14 @@ impl Replay {
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
+}
+
+fn delegation_name(id: DelegationId) -> String {
+    format!("delegation/{id}")
+}
+
+fn handover_name(id: HandoverId) -> String {
+    format!("handover/{id}")
 }
 
 /// The name of the one row that says whether automation is paused.
@@ -1672,6 +2237,10 @@ fn incident_name(incident: IncidentId) -> String {
 
 fn request_name(request: RequestId) -> String {
     format!("request/{request}")
+}
+
+fn review_name(request: RequestId) -> String {
+    format!("review/{request}")
 }
 
 fn decision_name(request: RequestId, stage: i64, person: &str) -> String {
@@ -1708,6 +2277,8 @@ mod tests {
             digest: Digest([0; 32]),
             valid_until: when,
             start_by: None,
+            unasked: false,
+            under: None,
             signed: None,
         };
         let mut replay = Replay::default();

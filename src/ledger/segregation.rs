@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
 use crate::model::approval::Because;
-use crate::model::event::{Executor, Happened, Record, WhoAsked};
+use crate::model::event::{Executor, Happened, Record, Under, WhoAsked};
 use crate::model::id::{Digest, EventId, GrantId, PersonId, Position, RequestId, RunId};
 use crate::model::plan::Sealed;
 use crate::model::policy::Relaxed;
-use crate::model::request::{Answer, Proof};
+use crate::model::request::{Answer, Freeing, Proof, Wish};
 use crate::model::run::Verdict;
 use crate::model::signature::Basis;
 use crate::store::{ChainRow, Snapshot, Store};
@@ -288,6 +288,60 @@ impl Projection {
         }
     }
 
+    /// A run that starts under an earlier approval: those who agreed to that one must not be among those who asked for either.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one event")]
+    fn granted_under(
+        &mut self,
+        run: RunId,
+        grant: GrantId,
+        request: RequestId,
+        code: &str,
+        digest: Digest,
+        by: &[PersonId],
+        under: &Under,
+    ) {
+        let original = self.of_request(under.request).and_then(|found| {
+            let (asked, barred) = found.asked(under.request)?;
+            let agreed: Vec<PersonId> =
+                asked.approvers.iter().filter(|one| one.counted).map(|one| one.person.clone()).collect();
+            Some((agreed, barred.clone(), asked.state == "granted"))
+        });
+        let Some(found) = self.runs.get_mut(&run) else { return };
+        found.privileged = true;
+        found.grants.insert(grant, true);
+        if digest != found.shown.digest {
+            let text = format!("{code} was granted for another plan ({}) than that of the run.", digest.short());
+            found.violate("other_plan", text);
+        }
+        let text =
+            format!("{code} is run {} of {} under {}: nobody was asked again.", under.number, under.of, under.code);
+        found.except("under", text);
+        let Some((asked, barred)) = found.asked(request) else {
+            found.violate("not_asked", format!("{code} was granted, and nobody asked for it."));
+            return;
+        };
+        "granted".clone_into(&mut asked.state);
+        let barred = barred.clone();
+        let Some((agreed, before, true)) = original else {
+            let text = format!("{code} was granted under {}, which nobody had agreed to.", under.code);
+            found.violate("no_approval", text);
+            return;
+        };
+        for person in by {
+            if let Some((kind, why)) = barred.why(person).or_else(|| before.why(person)) {
+                found.violate(kind, format!("{person} {why} and counts among those who agreed to {code}."));
+            }
+        }
+        for person in by.iter().filter(|person| !agreed.contains(person)) {
+            let text =
+                format!("{person} counts among those who agreed to {code}, and no approval of theirs is recorded.");
+            found.violate("no_approval", text);
+        }
+        if by.is_empty() {
+            found.violate("no_approval", format!("{code} was granted, and nobody agreed."));
+        }
+    }
+
     /// One event. Every kind is listed: a new one says here what it means for who did what.
     fn happened(&mut self, row: &ChainRow, what: Happened) {
         match what {
@@ -327,6 +381,7 @@ impl Projection {
                 stages: _,
                 expires_at: _,
                 excluded,
+                wish,
             } => {
                 self.requests.insert(request, run);
                 let Some(found) = self.runs.get_mut(&run) else { return };
@@ -342,6 +397,15 @@ impl Projection {
                 }
                 let asked =
                     Asked { code: code.to_string(), retry_step, state: "pending".to_owned(), approvers: Vec::new() };
+                if let Some(Wish { what, by, why: _ }) = &wish {
+                    let deed = match what {
+                        Freeing::Skip => "leave out",
+                        Freeing::JudgeWorked => "count as done",
+                        Freeing::JudgeFailed => "count as failed",
+                    };
+                    let text = format!("{by} wanted to {deed} the stuck step ({code}).");
+                    found.except("freeing", text);
+                }
                 found.shown.requests.push(asked);
                 let barred = Barred { requesters: requesters.into_iter().collect(), excluded };
                 found.requests.push((request, barred));
@@ -355,11 +419,33 @@ impl Projection {
                             let text = format!("{person} was asked about {code} by escalation {}.", number + 1);
                             found.except("escalated", text);
                         }
+                        Because::Turn => {
+                            let text = format!("{person} was asked about {code} as the next on call.");
+                            found.except("escalated", text);
+                        }
                         Because::Delegate(giver) => {
                             let text = format!("{person} was asked about {code} in place of {giver}.");
                             found.except("delegated", text);
                         }
                     }
+                }
+            }
+            Happened::RequestHandedOver { request, code, run: _, from, to, requesters } => {
+                let Some(found) = self.of_request(request) else { return };
+                for person in &requesters {
+                    if !found.shown.requesters.contains(person) {
+                        found.shown.requesters.push(person.clone());
+                    }
+                }
+                if let Some((_, barred)) = found.asked(request) {
+                    // Never fewer: whoever asked once stays on that side.
+                    barred.requesters.extend(requesters);
+                }
+                found.except("handed_over", format!("{to} took {code} over from {from}."));
+            }
+            Happened::RunHandedOver { run, from, to } => {
+                if let Some(found) = self.runs.get_mut(&run) {
+                    found.except("handed_over", format!("{to} took the run over from {from}."));
                 }
             }
             Happened::Decided { request, code, stage, person, account, answer, reason: _, on_behalf_of, proof } => {
@@ -410,7 +496,15 @@ impl Projection {
                 start_by: _,
                 relaxed,
                 signed,
+                broken,
+                under,
+                unasked,
+                covers: _,
             } => {
+                if let Some(under) = &under {
+                    self.granted_under(run, grant, request, &code.to_string(), digest, &by, under);
+                    return;
+                }
                 let Some(found) = self.runs.get_mut(&run) else { return };
                 found.privileged = true;
                 found.grants.insert(grant, true);
@@ -424,6 +518,13 @@ impl Projection {
                         "Nobody was asked about {code}: its policy lets the trigger {trigger} start by itself."
                     );
                     found.except("automatic", text);
+                }
+                if let Some(started) = &unasked {
+                    let text = format!(
+                        "Nobody was asked about {code}: its policy lets {} start it, run {} of {} in its window.",
+                        started.person, started.number, started.of
+                    );
+                    found.except("unasked", text);
                 }
                 for rule in &relaxed {
                     let text = match rule {
@@ -477,7 +578,7 @@ impl Projection {
                     );
                     found.violate("no_approval", text);
                 }
-                if by.is_empty() && automatic.is_none() {
+                if by.is_empty() && automatic.is_none() && broken.is_none() && unasked.is_none() {
                     found.violate("no_approval", format!("{code} was granted, and nobody agreed."));
                 }
             }
@@ -508,7 +609,28 @@ impl Projection {
                     found.violate("started", format!("Attempt {number} of step {step} was started {wrong}."));
                 }
             }
-            Happened::AttemptJudged { run, step, number, by, verdict, why: _ } => {
+            Happened::GlassBroken { code, run, person, own, .. } => {
+                let Some(found) = self.runs.get_mut(&run) else { return };
+                let own = if own { ", who had asked for it," } else { "" };
+                let text = format!("{person}{own} broke the glass ({code}) and started it without agreement.");
+                found.except("glass_broken", text);
+            }
+            Happened::ReviewOverdue { code, run, .. } => {
+                let Some(found) = self.runs.get_mut(&run) else { return };
+                found.except("review_overdue", format!("The review of {code} was overdue."));
+            }
+            Happened::Reviewed { code, run, by, verdict, .. } => {
+                let Some(found) = self.runs.get_mut(&run) else { return };
+                let text = format!("{by} reviewed {code}: {}.", verdict.words());
+                found.except("reviewed", text);
+            }
+            Happened::CoverEnded { .. } => {}
+            Happened::AttemptSkipped { run, step, number, by, why: _, request: _ } => {
+                let Some(found) = self.runs.get_mut(&run) else { return };
+                let text = format!("Attempt {number} of step {step} was left out, as {by} wanted.");
+                found.except("skipped", text);
+            }
+            Happened::AttemptJudged { run, step, number, by, verdict, why: _, request: _ } => {
                 let Some(found) = self.runs.get_mut(&run) else { return };
                 let as_what = match verdict {
                     Verdict::Worked => "worked",
@@ -523,7 +645,7 @@ impl Projection {
                     found.grants.insert(grant, false);
                 }
             }
-            Happened::RunStopped { run, by, done: _, unknown: _, not_started: _, revoked } => {
+            Happened::RunStopped { run, by, done: _, unknown: _, not_started: _, skipped: _, revoked } => {
                 if let Some(found) = self.runs.get_mut(&run) {
                     let text = match revoked {
                         Some(revoked) => {
@@ -574,6 +696,16 @@ impl Projection {
             | Happened::AccessExpired { .. }
             | Happened::AccessSuperseded { .. }
             | Happened::AccessAuthors { .. }
+            | Happened::RequestReminded { .. }
+            | Happened::RequestRung { .. }
+            | Happened::RingFailed { .. }
+            | Happened::RequestLookedAt { .. }
+            | Happened::DelegationGiven { .. }
+            | Happened::DelegationEnded { .. }
+            | Happened::HandoverOffered { .. }
+            | Happened::HandoverReminded { .. }
+            | Happened::HandoverTaken { .. }
+            | Happened::HandoverLapsed { .. }
             | Happened::GroupSeen { .. }
             | Happened::GroupUnseen { .. }
             | Happened::WasAway { .. }

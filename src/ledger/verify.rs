@@ -244,6 +244,20 @@ impl Walk {
         }
         let mut after = i64::MIN;
         loop {
+            let page = snapshot.list_covers(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.request;
+            page.into_iter().for_each(|row| replay.cover(row, findings));
+        }
+        let mut after = i64::MIN;
+        loop {
+            let page = snapshot.list_reviews(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.request;
+            page.into_iter().for_each(|row| replay.review(row, findings));
+        }
+        let mut after = i64::MIN;
+        loop {
             let page = snapshot.list_runs(after).await?;
             let Some(last) = page.last() else { break };
             after = last.id;
@@ -284,6 +298,20 @@ impl Walk {
             let Some(last) = page.last() else { break };
             after = last.id;
             page.into_iter().for_each(|row| replay.access(row, findings));
+        }
+        let mut after = i64::MIN;
+        loop {
+            let page = snapshot.list_delegations(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            page.into_iter().for_each(|row| replay.delegation(row, findings));
+        }
+        let mut after = i64::MIN;
+        loop {
+            let page = snapshot.list_handovers(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            page.into_iter().for_each(|row| replay.handover(row, findings));
         }
         replay.automation(snapshot.find_automation().await?, findings);
         let mut after: Option<(String, String)> = None;

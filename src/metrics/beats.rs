@@ -14,6 +14,8 @@ pub enum Loop {
     Engine,
     /// Expiry, dead predecessors, the clock.
     Housekeeping,
+    /// Wakes people while nobody decides.
+    Escalation,
     /// Asks the checks that are due.
     Checks,
     /// Looks whether the catalog changed.
@@ -30,9 +32,10 @@ pub enum Loop {
 
 impl Loop {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Engine,
         Self::Housekeeping,
+        Self::Escalation,
         Self::Checks,
         Self::Catalog,
         Self::Sequencer,
@@ -46,6 +49,7 @@ impl Loop {
         match self {
             Self::Engine => "engine",
             Self::Housekeeping => "housekeeping",
+            Self::Escalation => "escalation",
             Self::Checks => "checks",
             Self::Catalog => "catalog",
             Self::Sequencer => "sequencer",
@@ -60,6 +64,7 @@ impl Loop {
         match self {
             Self::Engine => "the engine",
             Self::Housekeeping => "housekeeping",
+            Self::Escalation => "escalation",
             Self::Checks => "the watch over the checks",
             Self::Catalog => "the catalog's watch",
             Self::Sequencer => "the sequencer",

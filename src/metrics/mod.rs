@@ -94,9 +94,9 @@ impl Sending {
 /// The states of a run that are worth counting: its ends, and where it waits for somebody to unstick it.
 const RUNS: [&str; 7] = ["succeeded", "failed", "stopped", "denied", "expired", "withdrawn", "stuck"];
 /// What an attempt can come to.
-const ATTEMPTS: [&str; 5] = ["succeeded", "failed", "timed_out", "unknown", "judged"];
+const ATTEMPTS: [&str; 6] = ["succeeded", "failed", "timed_out", "unknown", "judged", "skipped"];
 /// What a request can come to.
-const REQUESTS: [&str; 4] = ["granted", "denied", "expired", "withdrawn"];
+const REQUESTS: [&str; 6] = ["granted", "denied", "expired", "withdrawn", "changes_requested", "superseded"];
 
 /// What can happen to an incident.
 const INCIDENTS: [&str; 5] = ["opened", "recurred", "mitigated", "resolved", "reopened"];

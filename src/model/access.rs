@@ -45,6 +45,9 @@ const DOMAIN: &[u8] = b"countersign/access/v1\n";
 pub struct Access {
     /// People and the accounts by which they are known.
     pub people: BTreeMap<PersonId, BTreeSet<Account>>,
+    /// Whom somebody reports to: they may agree in the place of who denied the same before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reports_to: BTreeMap<PersonId, PersonId>,
     /// Groups.
     pub groups: BTreeMap<GroupName, Members>,
     /// Everybody of each rota, whoever's turn it is.
@@ -225,6 +228,7 @@ impl Access {
         });
         Self {
             people: people.collect(),
+            reports_to: catalog.reports_to.clone(),
             groups: groups.collect(),
             rotas: catalog.rotas.iter().map(|(name, it)| (name.clone(), it.everybody().cloned().collect())).collect(),
             policies: catalog

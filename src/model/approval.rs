@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 
 use super::catalog::{Catalog, Subject};
 use super::chat::Account;
+use super::escalation::asked_first;
 use super::id::PersonId;
 use super::plan::PlanPolicy;
 use super::policy::{Relaxed, Stage};
@@ -62,6 +63,8 @@ pub enum Because {
     Stage,
     /// Nobody had decided for a while: the stage's escalation of this number, counted from 0.
     Escalation(u32),
+    /// They come next in a rota that the stage asks: nobody had decided for a while, or their shift began.
+    Turn,
     /// Somebody who is asked lets them answer.
     Delegate(PersonId),
     /// The policy needs them in particular.
@@ -74,6 +77,7 @@ impl fmt::Display for Because {
             Self::Stage => f.write_str("stage"),
             Self::Escalation(number) => write!(f, "escalation:{number}"),
             Self::Delegate(giver) => write!(f, "delegate:{giver}"),
+            Self::Turn => f.write_str("turn"),
             Self::Needed => f.write_str("needed"),
         }
     }
@@ -90,6 +94,7 @@ impl FromStr for Because {
         let wrong = || BecauseError(text.to_owned());
         match text.split_once(':') {
             None if text == "stage" => Ok(Self::Stage),
+            None if text == "turn" => Ok(Self::Turn),
             None if text == "needed" => Ok(Self::Needed),
             Some(("escalation", number)) => number.parse().map(Self::Escalation).map_err(|_| wrong()),
             Some(("delegate", giver)) if !giver.is_empty() => Ok(Self::Delegate(PersonId::new(giver))),
@@ -280,7 +285,7 @@ impl<'a> Rules<'a> {
     }
 
     /// Whether a person may not agree, because they asked or because of what they wrote.
-    fn barred(&self, person: &PersonId) -> bool {
+    pub fn bars(&self, person: &PersonId) -> bool {
         let asked = self.requesters.contains(person) && !self.gives_up(Relaxed::RequesterMayAgree);
         asked || self.excluded.contains(person)
     }
@@ -334,7 +339,7 @@ pub fn tally<'d>(
     decisions: impl IntoIterator<Item = &'d Decision>,
     counts: impl Fn(&Decision) -> bool,
 ) -> Count {
-    let barred = |decision: &Decision| rules.barred(&decision.person) || rules.barred(decision.holder());
+    let barred = |decision: &Decision| rules.bars(&decision.person) || rules.bars(decision.holder());
     let mut decisions: Vec<&Decision> =
         decisions.into_iter().filter(|decision| !barred(decision) && counts(decision)).collect();
     decisions.sort_by_key(|decision| (decision.stage, &decision.person, decision.holder()));
@@ -401,7 +406,7 @@ impl Case<'_> {
     fn holds(&self, asked: &Asked, now: DateTime<Utc>, rights: &impl Rights) -> bool {
         let Some(stage) = self.stage(asked.stage) else { return false };
         match &asked.because {
-            Because::Stage => rights.includes(&stage.approvers, &asked.person),
+            Because::Stage | Because::Turn => rights.includes(&stage.approvers, &asked.person),
             Because::Escalation(number) => {
                 let step = usize::try_from(*number).ok().and_then(|number| stage.escalate.get(number));
                 step.is_some_and(|step| rights.includes(&step.to, &asked.person))
@@ -436,7 +441,9 @@ impl Case<'_> {
         let decision = &given.decision;
         let of_theirs = |asked: &Asked| match &asked.because {
             Because::Delegate(giver) => decision.on_behalf_of.as_ref() == Some(giver),
-            Because::Stage | Because::Escalation(_) | Because::Needed => decision.on_behalf_of.is_none(),
+            Because::Stage | Because::Escalation(_) | Because::Turn | Because::Needed => {
+                decision.on_behalf_of.is_none()
+            }
         };
         rights.owner(&given.account).as_ref() == Some(&decision.person)
             && self
@@ -497,15 +504,15 @@ pub fn whom_to_ask(
     let index = usize::try_from(stage).unwrap_or(usize::MAX);
     let Some(wanted) = policy.stages.get(index) else { return Vec::new() };
     let asked = |person: PersonId, because| Asked { person, stage, because };
-    let mut all: Vec<Asked> =
-        catalog.people_in(&wanted.approvers).into_iter().map(|person| asked(person, Because::Stage)).collect();
+    let first = asked_first(catalog, wanted, |person| rules.bars(person), now);
+    let mut all: Vec<Asked> = first.into_iter().map(|person| asked(person, Because::Stage)).collect();
     if index + 1 == policy.stages.len() {
         let needed = policy.needs.iter().filter(|person| catalog.people.contains_key(*person));
         all.extend(needed.map(|person| asked(person.clone(), Because::Needed)));
     }
-    all.retain(|asked| !rules.barred(&asked.person));
+    all.retain(|asked| !rules.bars(&asked.person));
     let receivers = delegates(catalog, policy, &all, delegations, now);
-    all.extend(receivers.into_iter().filter(|asked| !rules.barred(&asked.person)));
+    all.extend(receivers.into_iter().filter(|asked| !rules.bars(&asked.person)));
     all
 }
 
@@ -600,7 +607,7 @@ fn right(
     if case.excluded.contains(person) {
         return Err(Refusal::Author);
     }
-    if rules.barred(person) {
+    if rules.bars(person) {
         return Err(Refusal::OwnRequest);
     }
     let mut was_asked = false;
@@ -617,7 +624,7 @@ fn right(
             continue;
         };
         // One who asked cannot have somebody agree in their name.
-        if rules.barred(&giver) {
+        if rules.bars(&giver) {
             continue;
         }
         was_asked = true;

@@ -19,7 +19,7 @@ use super::incident_room::RoomWish;
 use super::rota::Rota;
 
 pub use super::policy::Stage;
-use super::policy::{Delegating, Relaxed};
+use super::policy::{AfterDenial, BreakGlass, Delegating, Relaxed, Repeat, Unasked};
 
 /// One checked catalog. Immutable: a reload makes a new one and leaves this one to whoever still holds it.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +36,8 @@ pub struct Catalog {
     pub policies: BTreeMap<PolicyName, Policy>,
     /// People by name.
     pub people: BTreeMap<PersonId, Person>,
+    /// To whom somebody reports; nobody reports to themselves, by whatever way round.
+    pub reports_to: BTreeMap<PersonId, PersonId>,
     /// Groups by name.
     pub groups: BTreeMap<GroupName, Group>,
     /// Rotas by name.
@@ -492,8 +494,16 @@ pub struct Policy {
     pub exclude_author: bool,
     /// Whether those who are asked may let somebody else answer for them.
     pub delegating: Delegating,
+    /// Who has to agree when the same is asked again soon after it was denied.
+    pub after_denial: AfterDenial,
+    /// How many runs of the same plan one approval covers.
+    pub repeat: Option<Repeat>,
+    /// Who may start a run without that agreement.
+    pub break_glass: Option<BreakGlass>,
     /// Triggers in mode `auto` whose runs it lets start without anybody's answer.
     pub automatic: Vec<TriggerName>,
+    /// Runbooks that some people may start without anybody's answer, so often.
+    pub unasked: Vec<(RunbookName, Unasked)>,
     /// The policy's text as written: part of the plan.
     pub text: String,
     /// Where it was read.

@@ -10,7 +10,8 @@
 //!
 //! 1. it refuses; of two that refuse, the one that does so for longer;
 //! 2. more of its stages want a passkey beside the chat account;
-//! 3. more different people besides whoever asked must agree (for a trigger that it lets start, nobody);
+//! 3. more different people besides whoever asked must agree (for a trigger that it lets start, and for a runbook that it lets
+//!    some people start unasked, nobody);
 //! 4. it has more stages;
 //! 5. more of its stages want a reason;
 //! 6. it leaves out the author of the runbook's last change;
@@ -230,22 +231,19 @@ impl When {
         self.outside.iter().any(|window| window.end_around(at).is_some())
     }
 
-    /// From when on its times no longer hold, if they do at a moment, and by whose clocks that is said; `None`: never, or
-    /// later than in two years.
+    /// From when on its times no longer hold, if they do at a moment, and by whose clocks that is said; `None`: never, as far
+    /// as one can see.
     pub fn holds_until(&self, at: DateTime<Utc>) -> Option<(DateTime<Utc>, Tz)> {
-        let far = at.checked_add_days(Days::new(2 * 366))?;
+        /// Times of a week that touch each other for so long have no end: some two years of days.
+        const MOST_IN_A_ROW: usize = 800;
         let end_around = |at| {
-            self.during
-                .iter()
-                .filter_map(move |window| Some((window.end_around(at)?, window.zone())))
-                .max_by_key(|it| it.0)
+            let ends = self.during.iter().filter_map(move |window| Some((window.end_around(at)?, window.zone())));
+            ends.max_by_key(|it| it.0)
         };
         // Times that follow each other without a gap are one.
-        let mut end = end_around(at);
-        while let Some(later) = end.filter(|(end, _)| *end <= far).and_then(|(end, _)| end_around(end)) {
-            end = Some(later);
-        }
-        let end = end.filter(|(end, _)| *end <= far);
+        let ends = std::iter::successors(end_around(at), |(end, _)| end_around(*end));
+        let in_a_row: Vec<(DateTime<Utc>, Tz)> = ends.take(MOST_IN_A_ROW).collect();
+        let end = in_a_row.last().copied().filter(|_| in_a_row.len() < MOST_IN_A_ROW);
         let next = |window: &Window| Some((window.next_start(at)?, window.zone()));
         let excepted = self.outside.iter().filter_map(next).min_by_key(|it| it.0);
         [end, excepted].into_iter().flatten().min_by_key(|it| it.0)
@@ -313,7 +311,12 @@ impl Strictness {
             None => Refusal::Asks,
             Some(_) => until().map_or(Refusal::ForGood, Refusal::Until),
         };
-        let by_itself = facts.trigger.is_some_and(|trigger| policy.automatic.contains(trigger));
+        let unasked = |runbook: &RunbookName| policy.unasked.iter().any(|(of, _)| of == runbook);
+        let by_itself = match facts.trigger {
+            Some(trigger) => policy.automatic.contains(trigger),
+            // Whoever it is that asks: a policy that lets some start by themselves is no stricter for the others.
+            None => unasked(facts.runbook),
+        };
         Self {
             refuses,
             step_up: policy.step_ups(),
@@ -448,7 +451,11 @@ pub(crate) mod tests {
             relaxed: vec![],
             exclude_author: false,
             delegating: Delegating::Allowed,
+            after_denial: crate::model::policy::AfterDenial::default(),
+            repeat: None,
+            break_glass: None,
             automatic: vec![],
+            unasked: vec![],
             text: String::new(),
             source: Source { path: format!("{name}.yaml"), sha256: Digest([0; 32]) },
         }

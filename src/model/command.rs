@@ -11,8 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, ParamKind, System};
 use super::code::Code;
-use super::id::{CheckName, IncidentId, RotaName, RunId, RunbookName, ServiceName, SystemName, TriggerName};
+use super::id::{
+    CheckName, HandoverId, IncidentId, PersonId, RotaName, RunId, RunbookName, ServiceName, SystemName, TriggerName,
+};
+use super::until::Until;
 
+pub use super::request::ReviewVerdict;
 pub use super::run::Verdict;
 
 /// What a line turned out to be.
@@ -96,12 +100,66 @@ pub enum Command {
         /// Which; `None` is the one that this place makes plain.
         code: Option<Code>,
     },
+    /// Say that one looks at a request, so that nobody else is woken for a while.
+    Looking {
+        /// Which; `None` is the one that this place makes plain.
+        code: Option<Code>,
+    },
+    /// Let somebody else answer for one, for a while.
+    Delegate {
+        /// Who.
+        to: PersonId,
+        /// Until when.
+        until: Until,
+    },
+    /// Who lets whom answer.
+    Delegations,
+    /// No longer let somebody else answer.
+    EndDelegation {
+        /// Who; `None` is the only one.
+        to: Option<PersonId>,
+    },
+    /// Hand over what one has open.
+    Handover {
+        /// To whom.
+        to: PersonId,
+        /// Why; as said, never empty.
+        reason: Option<String>,
+    },
+    /// Take over what somebody hands over.
+    Taken {
+        /// Which; `None` is the one that is offered to the speaker.
+        handover: Option<HandoverId>,
+    },
     /// Send a request back to whoever asked, because something else is wanted.
     SendBack {
         /// Which; `None` is the one that this place makes plain.
         code: Option<Code>,
         /// What is wanted; as said, never empty.
         reason: String,
+    },
+    /// Start a run without the agreement that its policy wants.
+    BreakGlass {
+        /// Which request; `None` is the one that this place makes plain.
+        code: Option<Code>,
+        /// Why it cannot wait; as said, never empty.
+        reason: String,
+    },
+    /// Say what one thinks of a run that was started without agreement.
+    Review {
+        /// Which request.
+        code: Code,
+        /// What one thinks.
+        verdict: ReviewVerdict,
+        /// Why; as said, never empty.
+        reason: String,
+    },
+    /// Which runs were started without agreement and wait to be looked at.
+    Reviews,
+    /// End an approval that covers further runs.
+    TakeBack {
+        /// Which request's.
+        code: Code,
     },
     /// Take an approval away before its run has begun.
     Revoke {
@@ -122,6 +180,13 @@ pub enum Command {
         /// What came of it.
         verdict: Verdict,
         /// How one knows; as said, never empty.
+        reason: String,
+    },
+    /// Leave a step out whose outcome is unknown.
+    Skip {
+        /// Which run; `None` is the one that this place makes plain.
+        run: Option<RunId>,
+        /// Why; as said, never empty.
         reason: String,
     },
     /// Try a stuck step again, under the same policy.
@@ -458,6 +523,22 @@ pub enum ParseError {
         /// The rotas and systems that it can be.
         known: Vec<String>,
     },
+    /// A name that nobody has.
+    UnknownPerson {
+        /// The name.
+        at: Span,
+        /// What was said.
+        said: String,
+        /// The nearest.
+        did_you_mean: Option<PersonId>,
+    },
+    /// Something that stands where an end should.
+    NotATime {
+        /// It; where it could be said, if there is nothing.
+        at: Span,
+        /// What was said.
+        said: String,
+    },
     /// Something that stands where an incident's number should.
     NotAnIncident {
         /// It.
@@ -502,6 +583,8 @@ impl ParseError {
             | Self::NotARun { at, .. }
             | Self::UnknownTrigger { at, .. }
             | Self::UnknownOnCall { at, .. }
+            | Self::UnknownPerson { at, .. }
+            | Self::NotATime { at, .. }
             | Self::NotAnIncident { at, .. }
             | Self::Usage { at, .. } => at,
         }

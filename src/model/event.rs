@@ -15,12 +15,13 @@ use super::catalog::{Stage, TriggerMode};
 use super::chat::{Account, RoomAddress, RoomChange, UserGroup};
 use super::code::Code;
 use super::id::{
-    AccessId, CheckName, Digest, EventId, GrantId, GroupName, InboxId, IncidentId, MessageId, PasskeyId, PersonId,
-    Position, RequestId, RunId, RunbookName, ServiceName, SystemName, ThreadId, TriggerName,
+    AccessId, CheckName, DelegationId, Digest, EventId, GrantId, GroupName, HandoverId, InboxId, IncidentId, MessageId,
+    PasskeyId, PersonId, Position, RequestId, RingId, RunId, RunbookName, ServiceName, SystemName, ThreadId,
+    TriggerName,
 };
 use super::incident_room::RoomDeed;
 use super::policy::Relaxed;
-use super::request::{Answer, Proof};
+use super::request::{Answer, Proof, ReviewVerdict, Wish};
 use super::run::{Outcome, Verdict};
 use super::signature::{PublicKey, Signed};
 
@@ -100,6 +101,21 @@ impl RowMark {
         Self { row: format!("access/{id}"), state: state.to_owned(), version }
     }
 
+    /// The mark of a delegation.
+    pub fn delegation(id: DelegationId, state: &str, version: i64) -> Self {
+        Self { row: format!("delegation/{id}"), state: state.to_owned(), version }
+    }
+
+    /// The mark of a handover.
+    pub fn handover(id: HandoverId, state: &str, version: i64) -> Self {
+        Self { row: format!("handover/{id}"), state: state.to_owned(), version }
+    }
+
+    /// The mark of the review of a request.
+    pub fn review(id: RequestId, state: &str, version: i64) -> Self {
+        Self { row: format!("review/{id}"), state: state.to_owned(), version }
+    }
+
     /// The mark of an attempt.
     pub fn attempt(run: RunId, step: u32, number: u32, state: &str, version: i64) -> Self {
         Self { row: format!("attempt/{run}/{step}/{number}"), state: state.to_owned(), version }
@@ -113,6 +129,43 @@ pub struct WhoAsked {
     pub person: PersonId,
     /// Why.
     pub because: Because,
+}
+
+/// The approval under which a run starts without asking again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Under {
+    /// The request that was approved.
+    pub request: RequestId,
+    /// Its code.
+    pub code: Code,
+    /// Which run under it this is; its own is 1.
+    pub number: u32,
+    /// How many it covers.
+    pub of: u32,
+    /// Until when.
+    pub until: DateTime<Utc>,
+}
+
+/// The rule by which somebody started a run without anybody's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedUnasked {
+    /// Who asked, and was let.
+    pub person: PersonId,
+    /// Which run of the window this is, counted from 1.
+    pub number: u32,
+    /// How many there may be.
+    pub of: u32,
+    /// In how many seconds.
+    pub per_secs: u64,
+}
+
+/// What an approval covers beside its own run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covers {
+    /// How many runs, with its own.
+    pub runs: u32,
+    /// Until when.
+    pub until: DateTime<Utc>,
 }
 
 /// An approval that was taken away.
@@ -228,6 +281,9 @@ pub enum Happened {
         /// Who may not agree although they did not ask.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         excluded: Vec<PersonId>,
+        /// How one wants to be done with that step instead of trying it again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wish: Option<Wish>,
     },
     /// People were asked to answer a request: when a stage of it began, or later as well.
     PeopleAsked {
@@ -243,6 +299,173 @@ pub enum Happened {
         people: Vec<WhoAsked>,
         /// Until when an answer counts.
         expires_at: DateTime<Utc>,
+    },
+    /// Whoever could answer a request was reminded of it.
+    RequestReminded {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// Who.
+        people: Vec<PersonId>,
+    },
+    /// The webhook took a ring: whoever could answer a request is called.
+    RequestRung {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// The ring.
+        ring: RingId,
+        /// Who.
+        people: Vec<PersonId>,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// A ring was given up: the webhook did not take it.
+    RingFailed {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// The ring.
+        ring: RingId,
+        /// Who should have been called.
+        people: Vec<PersonId>,
+        /// How often it was tried.
+        tries: u32,
+        /// What the last try came to.
+        why: String,
+    },
+    /// Somebody who is asked says that they look: nobody else is woken for a while.
+    RequestLookedAt {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// In which stage, counted from 0.
+        stage: u32,
+        /// Who.
+        by: PersonId,
+        /// Until when nobody else is woken.
+        until: DateTime<Utc>,
+    },
+    /// Somebody lets somebody else answer for them, for a while.
+    DelegationGiven {
+        /// The delegation.
+        delegation: DelegationId,
+        /// Whose right it is.
+        giver: PersonId,
+        /// Who may use it.
+        receiver: PersonId,
+        /// From when.
+        since: DateTime<Utc>,
+        /// Until when; not after.
+        until: DateTime<Utc>,
+    },
+    /// Somebody took a delegation back before its time.
+    DelegationEnded {
+        /// The delegation.
+        delegation: DelegationId,
+        /// Whose right it is.
+        giver: PersonId,
+        /// Who could use it.
+        receiver: PersonId,
+    },
+    /// Somebody wants to hand over what they have open.
+    HandoverOffered {
+        /// The handover.
+        handover: HandoverId,
+        /// Whose things they are.
+        from: PersonId,
+        /// Who is asked to take them.
+        to: PersonId,
+        /// Why, if they said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The requests that wait.
+        requests: Vec<RequestId>,
+        /// Their codes.
+        codes: Vec<Code>,
+        /// The runs that are not over.
+        runs: Vec<RunId>,
+        /// Whether they have paused automation.
+        pause: bool,
+        /// Where.
+        room: RoomAddress,
+    },
+    /// Nobody has taken over for a while: it was said again, to more people.
+    HandoverReminded {
+        /// The handover.
+        handover: HandoverId,
+        /// Whose things they are.
+        from: PersonId,
+        /// Who was asked to take them.
+        to: PersonId,
+        /// Who can help as well.
+        people: Vec<PersonId>,
+    },
+    /// Somebody took over what was open of it.
+    HandoverTaken {
+        /// The handover.
+        handover: HandoverId,
+        /// Whose things they were.
+        from: PersonId,
+        /// Who took them.
+        by: PersonId,
+        /// The codes of the requests.
+        codes: Vec<Code>,
+        /// The runs.
+        runs: Vec<RunId>,
+        /// Whether the pause is theirs now.
+        pause: bool,
+    },
+    /// Nobody took over in time, or another handover took its place.
+    HandoverLapsed {
+        /// The handover.
+        handover: HandoverId,
+        /// Whose things they are.
+        from: PersonId,
+        /// Who was asked to take them.
+        to: PersonId,
+    },
+    /// Somebody took a request over: they count as having asked, beside whoever did.
+    RequestHandedOver {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// From whom.
+        from: PersonId,
+        /// Who.
+        to: PersonId,
+        /// Who counts as having asked from now on; whoever took it first.
+        requesters: Vec<PersonId>,
+    },
+    /// Somebody took a run over: what comes of it is told to them.
+    RunHandedOver {
+        /// The run.
+        run: RunId,
+        /// From whom.
+        from: PersonId,
+        /// Who.
+        to: PersonId,
     },
     /// A person answered a request.
     Decided {
@@ -282,6 +505,56 @@ pub enum Happened {
         /// The line that had given the answer.
         line: InboxId,
     },
+    /// Somebody started a run without the agreement that its policy wants, because it cannot wait.
+    GlassBroken {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// Who.
+        person: PersonId,
+        /// By which account.
+        account: Account,
+        /// By what it is known that it was they.
+        #[serde(default, skip_serializing_if = "Proof::is_chat")]
+        proof: Proof,
+        /// Why.
+        reason: String,
+        /// Whether they had asked for it themselves: an exception that the policy makes.
+        own: bool,
+        /// Whose answer was not waited for.
+        skipped: Vec<PersonId>,
+        /// Until when somebody else says what they think of it.
+        review_by: DateTime<Utc>,
+    },
+    /// Nobody has yet said what they think of a run that was started without agreement, and it is time.
+    ReviewOverdue {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// Until when it was to be said.
+        due_at: DateTime<Utc>,
+    },
+    /// Somebody said what they think of a run that was started without agreement.
+    Reviewed {
+        /// The request.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// Who.
+        by: PersonId,
+        /// What.
+        verdict: ReviewVerdict,
+        /// In their words.
+        words: String,
+    },
     /// A request has all the agreement that it needs.
     RequestGranted {
         /// The request.
@@ -307,9 +580,34 @@ pub enum Happened {
         /// Rules of separation that its policy gives up and without which it would not have been granted.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         relaxed: Vec<Relaxed>,
+        /// Who started it without that agreement.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        broken: Option<PersonId>,
+        /// The approval that covers it without asking again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        under: Option<Under>,
+        /// The rule of its policy that let whoever asked start it, if nobody was asked for that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unasked: Option<StartedUnasked>,
+        /// How many runs of this plan it covers, and until when.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        covers: Option<Covers>,
         /// What was signed; `None` before grants were signed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signed: Option<Signed>,
+    },
+    /// Somebody took an approval back that covers further runs: it covers none any more.
+    CoverEnded {
+        /// The request that was approved.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// Who.
+        by: PersonId,
+        /// How many runs it had covered, with the first.
+        used: u32,
     },
     /// A key signs grants from now on.
     KeyAdded {
@@ -486,6 +784,25 @@ pub enum Happened {
         verdict: Verdict,
         /// Why they say so.
         why: String,
+        /// The request by which others agreed to that; `None` for a step that only reads, and in older releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
+    },
+    /// An attempt whose outcome is unknown is left as it is, and the run goes on.
+    AttemptSkipped {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: u32,
+        /// Which try.
+        number: u32,
+        /// Who wanted that.
+        by: PersonId,
+        /// Why.
+        why: String,
+        /// The request by which others agreed to that; `None` for a step that only reads.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
     },
     /// Every step is done.
     RunSucceeded {
@@ -531,6 +848,9 @@ pub enum Happened {
         unknown: Vec<u32>,
         /// Steps that were not started.
         not_started: Vec<u32>,
+        /// Steps that were left out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<u32>,
         /// The approval that was taken away before anything had begun, if it was that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         revoked: Option<Revoked>,
@@ -1005,8 +1325,24 @@ impl Happened {
             Self::RunPlanned { .. } => "run_planned",
             Self::RequestAsked { .. } => "request_asked",
             Self::PeopleAsked { .. } => "people_asked",
+            Self::RequestReminded { .. } => "request_reminded",
+            Self::RequestRung { .. } => "request_rung",
+            Self::RingFailed { .. } => "ring_failed",
+            Self::RequestLookedAt { .. } => "request_looked_at",
+            Self::DelegationGiven { .. } => "delegation_given",
+            Self::DelegationEnded { .. } => "delegation_ended",
+            Self::HandoverOffered { .. } => "handover_offered",
+            Self::HandoverReminded { .. } => "handover_reminded",
+            Self::HandoverTaken { .. } => "handover_taken",
+            Self::HandoverLapsed { .. } => "handover_lapsed",
+            Self::RequestHandedOver { .. } => "request_handed_over",
+            Self::RunHandedOver { .. } => "run_handed_over",
             Self::Decided { .. } => "decided",
             Self::DecisionTakenBack { .. } => "decision_taken_back",
+            Self::CoverEnded { .. } => "cover_ended",
+            Self::GlassBroken { .. } => "glass_broken",
+            Self::ReviewOverdue { .. } => "review_overdue",
+            Self::Reviewed { .. } => "reviewed",
             Self::RequestGranted { .. } => "request_granted",
             Self::RequestDenied { .. } => "request_denied",
             Self::RequestExpired { .. } => "request_expired",
@@ -1020,6 +1356,7 @@ impl Happened {
             Self::AttemptProgress { .. } => "attempt_progress",
             Self::AttemptLost { .. } => "attempt_lost",
             Self::AttemptJudged { .. } => "attempt_judged",
+            Self::AttemptSkipped { .. } => "attempt_skipped",
             Self::RunSucceeded { .. } => "run_succeeded",
             Self::RunFailed { .. } => "run_failed",
             Self::RunStuck { .. } => "run_stuck",

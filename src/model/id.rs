@@ -86,6 +86,12 @@ numbers! {
     RequestId,
     /// The row that proves that a run may start; not the proof itself, which `approval` derives.
     GrantId,
+    /// One calling of people who do not look.
+    RingId,
+    /// One letting of somebody else answer.
+    DelegationId,
+    /// One handing over of what somebody has asked for.
+    HandoverId,
     /// Something wrong with a system, from opened to resolved.
     IncidentId,
     /// One thing that was said to the bot: a line, an edit or a pressed button, as stored in the inbox.

@@ -242,6 +242,10 @@ mod tests {
             exclude_author: false,
             delegating: Delegating::Allowed,
             needs: vec![],
+            denied_before: None,
+            repeat: None,
+            break_glass: None,
+            unasked: Vec::new(),
             automatic: vec![],
             text: String::new(),
         }

@@ -15,12 +15,18 @@ pub const BUILT_IN: &[&str] = &[
     "approve",
     "approved",
     "countersign",
+    "delegate",
+    "delegations",
     "denied",
+    "break",
     "deny",
+    "end",
+    "handover",
     "help",
     "incidents",
     "is",
     "judge",
+    "looking",
     "note",
     "open",
     "pause",
@@ -33,12 +39,17 @@ pub const BUILT_IN: &[&str] = &[
     "resolve",
     "resume",
     "retry",
+    "review",
+    "reviews",
     "revoke",
     "run",
     "send",
     "show",
+    "skip",
     "status",
     "stop",
+    "take",
+    "taken",
     "what",
     "who",
     "whoami",
@@ -220,6 +231,7 @@ pub fn first_words() -> &'static [&'static str] {
 ///   form has only `key=value`.
 /// - `stop`, if a service's or system's name comes second or a fixed word that is neither `run` nor a number: the
 ///   built-in is followed by a run's number.
+/// - `end`, if a fixed word comes second that is not `delegation`.
 /// - `send` and `request`, if a fixed word comes second that does not make the built-in of it (`send back`, `request change`).
 ///
 /// A line that is both a phrase and the general form all the same is refused by the parser, unless both mean the same.
@@ -253,6 +265,7 @@ pub fn shadows(phrase: &Phrase, params: &[Param]) -> Option<&'static str> {
                 param.name == *name && matches!(param.kind, ParamKind::Service { .. } | ParamKind::System)
             }),
         },
+        "end" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "delegation"),
         "send" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "back"),
         "request" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "change" && word != "changes"),
         _ => false,

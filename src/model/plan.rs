@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::catalog::{EnvEntry, ExitCodes, HttpAsk, Retry, TcpAsk};
 use super::id::{CheckName, Digest, PersonId, PolicyName, RunbookName, ServiceName, SystemName, TriggerName};
-use super::policy::{Delegating, Relaxed, Stage, is_false};
+use super::policy::{BreakGlass, Delegating, DeniedBefore, Relaxed, Repeat, Stage, Unasked, is_false};
 
 /// The version of the bytes that this binary writes. Version 2 added requests over HTTP, connections, waiting, `retry`
 /// and policies that let triggers start; version 3 policies of several stages with times of their own, the latest start and
@@ -100,6 +100,18 @@ pub struct PlanPolicy {
     /// At least one of these must be among those who agree, beside what the stages want; empty is nobody in particular.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<PersonId>,
+    /// That the same was denied not long ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied_before: Option<DeniedBefore>,
+    /// How many runs of this plan one approval covers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
+    /// Who may start it without that agreement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
+    /// People who may start this runbook without anybody's answer, so often.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unasked: Vec<Unasked>,
     /// Triggers whose runs it lets start without anybody's answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub automatic: Vec<TriggerName>,
@@ -360,6 +372,15 @@ impl Plan {
     pub fn excluded(&self) -> &[PersonId] {
         let excludes = self.policy.as_ref().is_some_and(|policy| policy.exclude_author);
         if excludes { self.author.as_slice() } else { &[] }
+    }
+
+    /// Takes over what was true of a request when it was asked and stands in no file of the catalog.
+    pub fn as_asked(mut self, asked: &Plan) -> Self {
+        if let (Some(policy), Some(before)) = (&mut self.policy, &asked.policy) {
+            policy.denied_before.clone_from(&before.denied_before);
+            policy.needs.clone_from(&before.needs);
+        }
+        self
     }
 
     /// Whether any step needs a grant.

@@ -6,9 +6,13 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::catalog::Subject;
+use super::catalog::{Catalog, Subject, System};
+use super::code::Code;
+use super::id::PersonId;
+use super::request::Proof;
 
 /// One part of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +81,30 @@ pub struct Escalation {
     pub to: Vec<Subject>,
 }
 
+/// People who may start a runbook without anybody's answer, so often in a window. Only ever of a named runbook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unasked {
+    /// Who.
+    pub by: Vec<Subject>,
+    /// How many runs; at least 1. Everybody's count together.
+    pub runs: u32,
+    /// In how many milliseconds.
+    pub per_ms: u64,
+}
+
+impl Unasked {
+    /// Whether it can mean a person: it names them, or a group in which they may be.
+    pub fn may_name(&self, person: &PersonId) -> bool {
+        can_mean(&self.by, person)
+    }
+
+    /// In how long.
+    pub fn per(&self) -> Duration {
+        Duration::from_millis(self.per_ms)
+    }
+}
+
 /// A rule of separation that a policy gives up, in words. The ledger says so wherever it mattered (I7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -101,6 +129,102 @@ impl Relaxed {
     }
 }
 
+/// Who may start a run without the agreement that the policy wants, and who looks at that afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakGlass {
+    /// Who may; whoever asked may be among them.
+    pub by: Vec<Subject>,
+    /// Within how many milliseconds somebody else says what they think of it.
+    pub review_within_ms: u64,
+    /// Who says so: neither who broke the glass nor who asked.
+    pub reviewed_by: Vec<Subject>,
+    /// Whether a chat account is enough where a stage wants a passkey.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_chat: bool,
+}
+
+impl BreakGlass {
+    /// Within what time it is reviewed.
+    pub fn review_within(&self) -> Duration {
+        Duration::from_millis(self.review_within_ms)
+    }
+
+    /// The same with people in the place of whoever is accountable for a system.
+    pub fn of_system(&self, system: &System) -> Self {
+        let named = |subjects: &[Subject]| subjects.iter().filter_map(|subject| subject.of_system(system)).collect();
+        Self { by: named(&self.by), reviewed_by: named(&self.reviewed_by), ..self.clone() }
+    }
+
+    /// Whether this much proof is enough, with these stages.
+    pub fn accepts(&self, stages: &[Stage], proof: &Proof) -> bool {
+        self.by_chat || !proof.is_chat() || !stages.iter().any(|stage| stage.step_up)
+    }
+
+    /// Whether somebody can have been among those who may, as far as one can know without knowing who is in a group.
+    pub fn may_name(&self, person: &PersonId) -> bool {
+        can_mean(&self.by, person)
+    }
+}
+
+/// How many runs of the same plan one approval covers, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    /// How many, with the first.
+    pub runs: u32,
+    /// From the approval, in milliseconds.
+    pub within_ms: u64,
+}
+
+impl Repeat {
+    /// How long, from the approval.
+    pub fn within(&self) -> Duration {
+        Duration::from_millis(self.within_ms)
+    }
+}
+
+/// That the same was denied not long ago, as whoever is asked now sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeniedBefore {
+    /// The code of the request that was denied.
+    pub code: Code,
+    /// Who denied it.
+    pub by: PersonId,
+    /// Why, if they said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Who has to agree when the same is asked again soon after it was denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterDenial {
+    /// Whoever denied it, or whom they report to, must be among those who agree.
+    #[default]
+    Denier,
+    /// The same people as ever.
+    SamePeople,
+}
+
+impl AfterDenial {
+    /// Each, with its word in a policy.
+    pub const ALL: [(Self, &str); 2] = [(Self::Denier, "denier"), (Self::SamePeople, "same_people")];
+
+    /// Who must be among those who agree, when somebody asks for what another has denied: one of these. Nobody in particular
+    /// when the policy says so, when the denier asks it themselves, and when nobody knows the denier any more.
+    pub fn needs(self, catalog: &Catalog, denier: &PersonId, requesters: &[PersonId]) -> Vec<PersonId> {
+        if self == Self::SamePeople || requesters.contains(denier) || !catalog.people.contains_key(denier) {
+            return Vec::new();
+        }
+        let above = catalog.reports_to.get(denier).filter(|above| !requesters.contains(*above));
+        std::iter::once(denier).chain(above).cloned().collect()
+    }
+}
+
 /// Whether those who are asked may let somebody else answer for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -117,6 +241,15 @@ impl Delegating {
     pub fn is_allowed(&self) -> bool {
         *self == Self::Allowed
     }
+}
+
+/// Whether subjects can mean a person, as far as one can know without knowing who is in a group.
+fn can_mean(subjects: &[Subject], person: &PersonId) -> bool {
+    subjects.iter().any(|subject| match subject {
+        Subject::Person(named) => named == person,
+        Subject::Group(_) | Subject::Rota(_) => true,
+        Subject::Accountable => false,
+    })
 }
 
 fn one() -> u32 {

@@ -45,6 +45,93 @@ pub enum RequestState {
     },
 }
 
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// That its run starts.
+    Start,
+    /// Another attempt of a stuck step.
+    Retry {
+        /// Which, counted from 1.
+        step: u32,
+    },
+    /// That a stuck step is done with, without another attempt.
+    Free {
+        /// Which, counted from 1.
+        step: u32,
+        /// How, and why.
+        wish: Wish,
+    },
+}
+
+impl Wanted {
+    /// What is wanted of a step, if one is named. `None`: a wish without a step.
+    pub fn of(step: Option<u32>, wish: Option<Wish>) -> Option<Self> {
+        match (step, wish) {
+            (None, None) => Some(Self::Start),
+            (Some(step), None) => Some(Self::Retry { step }),
+            (Some(step), Some(wish)) => Some(Self::Free { step, wish }),
+            (None, Some(_)) => None,
+        }
+    }
+
+    /// The stuck step, if it is about one.
+    pub fn step(&self) -> Option<u32> {
+        match self {
+            Self::Start => None,
+            Self::Retry { step } | Self::Free { step, .. } => Some(*step),
+        }
+    }
+
+    /// What is wanted beside another attempt.
+    pub fn wish(&self) -> Option<&Wish> {
+        match self {
+            Self::Start | Self::Retry { .. } => None,
+            Self::Free { wish, .. } => Some(wish),
+        }
+    }
+}
+
+/// How somebody wants to be done with a stuck step, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wish {
+    /// How.
+    pub what: Freeing,
+    /// Whose words it is.
+    pub by: PersonId,
+    /// Why, redacted.
+    pub why: String,
+}
+
+/// How a stuck step is done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freeing {
+    /// It is left out: the run goes on after it.
+    Skip,
+    /// It counts as done: the run goes on after it.
+    JudgeWorked,
+    /// It counts as failed: the run is over.
+    JudgeFailed,
+}
+
+impl Freeing {
+    /// The name as stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::JudgeWorked => "judge_worked",
+            Self::JudgeFailed => "judge_failed",
+        }
+    }
+
+    /// Reads a stored name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Skip, Self::JudgeWorked, Self::JudgeFailed].into_iter().find(|freeing| freeing.name() == name)
+    }
+}
+
 /// What can happen to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestEvent {
@@ -268,6 +355,34 @@ impl Decision {
     /// Whether it needs either of these two to be free: nobody counts twice, in their own name or another's (I7).
     pub fn involves(&self, person: &PersonId) -> bool {
         self.person == *person || self.holder() == person
+    }
+}
+
+/// What somebody thinks of a run that was started without agreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewVerdict {
+    /// It was right.
+    Fine,
+    /// It was not.
+    NotFine,
+}
+
+impl ReviewVerdict {
+    /// The name as stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fine => "fine",
+            Self::NotFine => "not_fine",
+        }
+    }
+
+    /// As people say it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Fine => "fine",
+            Self::NotFine => "not fine",
+        }
     }
 }
 

@@ -91,6 +91,8 @@ pub enum RunEvent {
     JudgedWorked,
     /// A person judged that it did not.
     JudgedFailed(Snag),
+    /// The unknown step is left out.
+    Skipped,
     /// A person said `stop`.
     Stop {
         /// Who.
@@ -174,6 +176,7 @@ impl RunState {
                 | E::OutcomeUnknown(_)
                 | E::JudgedWorked
                 | E::JudgedFailed(_)
+                | E::Skipped
                 | E::Halted,
             ) => Err(refusal),
 
@@ -190,6 +193,7 @@ impl RunState {
                 | E::OutcomeUnknown(_)
                 | E::JudgedWorked
                 | E::JudgedFailed(_)
+                | E::Skipped
                 | E::Halted,
             ) => Err(refusal),
 
@@ -208,6 +212,7 @@ impl RunState {
                 | E::Withdrawn { .. }
                 | E::JudgedWorked
                 | E::JudgedFailed(_)
+                | E::Skipped
                 | E::Halted,
             ) => Err(refusal),
 
@@ -225,12 +230,13 @@ impl RunState {
                 | E::Withdrawn { .. }
                 | E::JudgedWorked
                 | E::JudgedFailed(_)
+                | E::Skipped
                 | E::Halted,
             ) => Err(refusal),
 
             // A request to retry was granted.
             (S::Stuck(_), E::Granted) => Ok(S::Approved),
-            (S::Stuck(_), E::JudgedWorked) => Ok(S::Approved),
+            (S::Stuck(_), E::JudgedWorked | E::Skipped) => Ok(S::Approved),
             (S::Stuck(_), E::JudgedFailed(snag)) => Ok(S::Failed(snag)),
             (S::Stuck(_), E::Stop { by }) => Ok(S::Stopped { by }),
             // A request to retry came to nothing: it is as stuck as before.
@@ -252,6 +258,7 @@ impl RunState {
                 | E::StepFailed(_)
                 | E::JudgedWorked
                 | E::JudgedFailed(_)
+                | E::Skipped
                 | E::Stop { .. },
             ) => Err(refusal),
 
@@ -267,6 +274,7 @@ impl RunState {
                 | E::OutcomeUnknown(_)
                 | E::JudgedWorked
                 | E::JudgedFailed(_)
+                | E::Skipped
                 | E::Stop { .. }
                 | E::Halted,
             ) => Err(refusal),
@@ -288,6 +296,7 @@ impl RunEvent {
             Self::OutcomeUnknown(_) => "outcome unknown",
             Self::JudgedWorked => "judged worked",
             Self::JudgedFailed(_) => "judged failed",
+            Self::Skipped => "skipped",
             Self::Stop { .. } => "stop",
             Self::Halted => "halted",
         }
@@ -314,6 +323,11 @@ pub enum AttemptState {
         /// What.
         verdict: Verdict,
     },
+    /// It is left out: nobody knows how it ended, and the run goes on.
+    Skipped {
+        /// Who wanted that.
+        by: PersonId,
+    },
 }
 
 /// What a person says about an attempt whose outcome is unknown.
@@ -339,6 +353,11 @@ pub enum AttemptEvent {
         by: PersonId,
         /// What.
         verdict: Verdict,
+    },
+    /// It is left out.
+    Skipped {
+        /// Who wanted that.
+        by: PersonId,
     },
 }
 
@@ -374,6 +393,7 @@ impl AttemptState {
             Self::TimedOut => "timed_out",
             Self::Unknown => "unknown",
             Self::Judged { .. } => "judged",
+            Self::Skipped { .. } => "skipped",
         }
     }
 
@@ -396,10 +416,12 @@ impl AttemptState {
             (S::Started, E::Ended(Outcome::TimedOut)) => Ok(S::TimedOut),
             (S::Started, E::Lost) => Ok(S::Unknown),
             (S::Unknown, E::Judged { by, verdict }) => Ok(S::Judged { by, verdict }),
-            (S::Started, E::Judged { .. }) | (S::Unknown, E::Ended(_) | E::Lost) => Err(refusal),
-            (S::Succeeded | S::Failed | S::TimedOut | S::Judged { .. }, E::Ended(_) | E::Lost | E::Judged { .. }) => {
-                Err(refusal)
-            }
+            (S::Unknown, E::Skipped { by }) => Ok(S::Skipped { by }),
+            (S::Started, E::Judged { .. } | E::Skipped { .. }) | (S::Unknown, E::Ended(_) | E::Lost) => Err(refusal),
+            (
+                S::Succeeded | S::Failed | S::TimedOut | S::Judged { .. } | S::Skipped { .. },
+                E::Ended(_) | E::Lost | E::Judged { .. } | E::Skipped { .. },
+            ) => Err(refusal),
         }
     }
 }
@@ -413,6 +435,7 @@ impl AttemptEvent {
             Self::Ended(Outcome::TimedOut) => "timed out",
             Self::Lost => "lost",
             Self::Judged { .. } => "judged",
+            Self::Skipped { .. } => "skipped",
         }
     }
 }
@@ -516,6 +539,7 @@ mod tests {
             AttemptState::TimedOut,
             AttemptState::Unknown,
             AttemptState::Judged { by: person(), verdict: Verdict::Worked },
+            AttemptState::Skipped { by: person() },
         ];
         let events = [
             AttemptEvent::Ended(Outcome::Succeeded),
@@ -523,6 +547,7 @@ mod tests {
             AttemptEvent::Ended(Outcome::TimedOut),
             AttemptEvent::Lost,
             AttemptEvent::Judged { by: person(), verdict: Verdict::Failed },
+            AttemptEvent::Skipped { by: person() },
         ];
         let mut table = String::new();
         for state in &states {

@@ -179,6 +179,16 @@ pub fn trigger_rule(trigger: &TriggerName) -> String {
     format!("trigger:{trigger}")
 }
 
+/// The rule that lets somebody start a run without agreement, by a line.
+pub fn break_rule(person: &PersonId, line: InboxId) -> String {
+    format!("break_glass:{person}:{line}")
+}
+
+/// The rule that lets somebody start a run without anybody's answer.
+pub fn unasked_rule(person: &PersonId) -> String {
+    format!("unasked:{person}")
+}
+
 /// A decision that counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

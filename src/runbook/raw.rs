@@ -107,8 +107,12 @@ raw! {
     Policy {
         policy: Word, title: Word, stages: Option<At<Vec<At<Stage>>>>, expires: Word, starts_within: Word,
         valid_for: Word, automatic: Words, exclude: Words, relax: Words, may_delegate: Option<At<bool>>,
-        when: Option<At<When>>, refuse: Word,
+        break_glass: Option<At<BreakGlass>>, after_denial: Word,
+        repeat: Option<At<Repeat>>,
+        when: Option<At<When>>, refuse: Word, unasked: Option<At<Vec<At<Unasked>>>>,
     }
+    /// People who may start a runbook without anybody's answer.
+    Unasked { runbook: Word, by: Words, at_most: Option<At<AtMost>> }
     /// When a policy applies to runbooks that do not name it.
     When {
         runbooks: Words, risk: Words, environments: Words, targets: Words,
@@ -121,6 +125,10 @@ raw! {
         approvers: Words, quorum: Option<At<u32>>, denials: Option<At<u32>>, reason: Word, step_up: Option<At<bool>>,
         expires: Word, remind_after: Word, ring_after: Word, escalate: Option<At<Vec<At<Escalate>>>>,
     }
+    /// How many runs one approval covers.
+    Repeat { runs: Option<At<u32>>, within: Word }
+    /// Who may start a run without agreement.
+    BreakGlass { by: Words, review_within: Word, reviewed_by: Words, by_chat: Option<At<bool>> }
     /// Others who are asked after a while.
     Escalate { after: Word, to: Words }
     /// A trigger.
@@ -153,7 +161,7 @@ raw! {
     /// A group that a chat platform keeps.
     MembersOf { members_of: Word }
     /// A person.
-    Person { accounts: Words, ask: Word }
+    Person { accounts: Words, ask: Word, reports_to: Word }
     /// Rooms.
     Rooms { rooms: Option<At<Pairs<Room>>> }
     /// A room.

@@ -164,9 +164,23 @@ const WORDS: &[Words] = &[
         ("starts_within", May, Duration, "How long after the last answer a run may still begin; 15m if it is not said."),
         ("valid_for", May, Duration, "How long the agreement lasts; 1h if it is not said."),
         ("automatic", May, Nothing, "Triggers in mode `auto` that may start without anybody's answer."),
+        ("unasked", May, Nothing, "People who may start a named runbook without anybody's answer, so often; each such run is recorded as that."),
         ("exclude", May, Nothing, "`last_author`: whoever made the last change of the runbook does not count either."),
+        ("after_denial", May, OneOf(&["denier", "same_people"]), "Who must agree when the same is asked within a day of a denial. `denier` (also when it is not said): whoever denied it or whom they report to is among them. `same_people`: the stages alone."),
+        ("repeat", May, Nothing, "How many runs of the very same plan one approval covers, and for how long."),
+        ("break_glass", May, Nothing, "Who may start it at once when it cannot wait; somebody looks at it afterwards."),
         ("relax", May, Nothing, "Rules that it gives up: `one_person_several_stages`, `requester_may_agree`. The ledger shows each use."),
         ("may_delegate", May, Nothing, "Whether those who are asked may let somebody else answer for them; `true` if it is not said."),
+    ]),
+    words("Repeat", "How many runs of the very same plan one approval covers.", &[
+        ("runs", Must, Nothing, "How many, with the first: 2 to 100."),
+        ("within", Must, Duration, "For how long from the approval: at most 1d."),
+    ]),
+    words("BreakGlass", "Who may start a run at once, without that agreement, and who looks at it afterwards.", &[
+        ("by", Must, Nothing, "Who may; whoever asked may be among them."),
+        ("review_within", May, Duration, "Within what time somebody else says what they think of it; 24h if left out."),
+        ("reviewed_by", Must, Nothing, "Who says so: never who did it, never who asked."),
+        ("by_chat", May, Nothing, "Whether a chat account is enough although a stage wants a passkey."),
     ]),
     words("When", "When a policy applies to runbooks that do not name it: when all that is said here holds.", &[
         ("runbooks", May, Filled, "One of these runbooks."),
@@ -181,6 +195,11 @@ const WORDS: &[Words] = &[
         ("from", Must, Nothing, "Its beginning: `\"09:00\"`, or `2026-12-24 18:00`."),
         ("until", Must, Nothing, "Its end, as the beginning is written. Hours that end before they begin end on the next day."),
         ("zone", Must, Nothing, "By whose clocks, such as `Asia/Singapore`."),
+    ]),
+    words("Unasked", "People who may start a runbook without anybody's answer.", &[
+        ("runbook", Must, Nothing, "Which runbook."),
+        ("by", Must, Filled, "Who: `group:NAME` and `person:NAME`."),
+        ("at_most", Must, Nothing, "How often, all of them together."),
     ]),
     words("Stage", "A part of a policy.", &[
         ("approvers", Must, Filled, "Who may agree: `group:NAME`, `person:NAME`, `rota:NAME` (everybody in it) and `accountable`."),
@@ -255,6 +274,7 @@ const WORDS: &[Words] = &[
     words("Person", "A person.", &[
         ("accounts", Must, Filled, "Where they speak: `platform:workspace:id`."),
         ("ask", May, OneOf(&["thread", "direct", "both"]), "Where they are asked for their agreement. `thread` (also when it is not said): mentioned in the room. `direct`: by direct message alone. `both`: both."),
+        ("reports_to", May, Nothing, "Whose word counts for theirs when what they denied is asked again."),
     ]),
     words("Rooms", "Rooms.", &[
         ("rooms", Must, Named, "Rooms by name: a label for this catalog."),

@@ -11,6 +11,8 @@ mod advance;
 mod append;
 mod away;
 mod clock;
+mod cover;
+mod duty;
 pub mod floor;
 mod history;
 mod hub;
@@ -24,11 +26,13 @@ pub mod managed;
 mod outbox;
 mod passkey;
 mod plain;
+mod review;
 mod rows;
 mod runs;
 mod tx;
 mod verify;
 mod vitals;
+mod wake;
 mod watch;
 
 use std::sync::Arc;
@@ -43,6 +47,8 @@ pub(crate) use append::commitment;
 pub use append::{DIRECT, NewMessage, Origin, Place};
 pub use away::{ClosedGap, RoomHeard};
 pub use clock::Clock;
+pub use cover::Cover;
+pub use duty::{DelegationRow, Handover, HandoverState, NewHandover};
 pub use history::{LastRun, PlanHistory};
 pub use hub::{HandedOver, Hub, Listener, Topic};
 pub use incident::{CheckKnown, Held, NewIncident};
@@ -57,16 +63,20 @@ pub use look::{
 pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
 pub use passkey::{DecisionLink, Invitation, LinkUsed, NewDecisionLink, NewPasskey, Passkey};
 pub use plain::PlainLine;
+pub use review::{NewBreak, Review, ReviewState};
 pub(crate) use rows::subject;
 pub use rows::{
-    Attempt, AttemptKey, Inconsistent, KeyKnown, Request, Run, StoredDecision, StoredGrant, StoredSignature,
+    Attempt, AttemptKey, Inconsistent, KeyKnown, Request, Run, StoredBreak, StoredDecision, StoredGrant,
+    StoredSignature, StoredUnder,
 };
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
-    AccessCheck, AttemptCheck, AutomationCheck, BrakeCheck, DecisionCheck, EventCheck, FiringCheck, GrantCheck,
-    IncidentCheck, KeyCheck, Loose, PasskeyCheck, RequestCheck, RunCheck, Snapshot,
+    AccessCheck, AttemptCheck, AutomationCheck, BrakeCheck, CoverCheck, DecisionCheck, DelegationCheck, EventCheck,
+    FiringCheck, GrantCheck, HandoverCheck, IncidentCheck, KeyCheck, Loose, PasskeyCheck, RequestCheck, ReviewCheck,
+    RunCheck, Snapshot,
 };
+pub use wake::{NewWaking, Ring, RingEnd, WaitingRing};
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};
 
 /// The migrations, in the binary.

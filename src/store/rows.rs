@@ -7,7 +7,7 @@ use crate::model::code::Code;
 use crate::model::id::{
     Digest, GrantId, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId, TriggerName,
 };
-use crate::model::request::{Decision, GrantState, RequestState};
+use crate::model::request::{Decision, GrantState, Proof, RequestState, Wanted};
 use crate::model::run::{AttemptState, RunState, Snag, Verdict};
 use crate::model::signature::Signed;
 use crate::model::trace::Trace;
@@ -54,6 +54,8 @@ pub struct Run {
     pub thread: Option<ThreadId>,
     /// Who asked.
     pub requester: PersonId,
+    /// Who took it over from whoever asked.
+    pub handed_to: Option<PersonId>,
     /// By which account.
     pub requester_account: Account,
     /// The line that last moved it.
@@ -71,6 +73,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// Whom it concerns: whoever asked, or took it over. They are told what comes of it.
+    pub fn concerns(&self) -> &PersonId {
+        self.handed_to.as_ref().unwrap_or(&self.requester)
+    }
+
+    /// Whether somebody asked for it, or took it over: then they cannot agree to more of it.
+    pub fn is_of(&self, person: &PersonId) -> bool {
+        self.requester == *person || self.handed_to.as_ref() == Some(person)
+    }
+
     /// The name under which its messages are kept.
     pub fn subject(&self) -> String {
         subject(self.id)
@@ -183,6 +195,7 @@ pub(super) fn attempt_state(
         ("judged", Some(by), Some(worked)) => {
             Ok(AttemptState::Judged { by: PersonId::new(by), verdict: verdict(worked) })
         }
+        ("skipped", Some(by), None) => Ok(AttemptState::Skipped { by: PersonId::new(by) }),
         _ => Err(Inconsistent::at(format!("attempt {key}"), "state")),
     }
 }
@@ -198,8 +211,8 @@ pub struct Request {
     pub code: Code,
     /// Its run.
     pub run: RunId,
-    /// `None` asks to start the run; a number asks for a further attempt of that step.
-    pub retry_step: Option<u32>,
+    /// What is asked for.
+    pub wanted: Wanted,
     /// The plan that is asked for.
     pub digest: Digest,
     /// Who counts as having asked.
@@ -222,6 +235,8 @@ pub struct Request {
     pub knows_asked: bool,
     /// When its stage began.
     pub stage_since: DateTime<Utc>,
+    /// From when the steps of its stage are counted: its beginning, or later by as long as somebody looked.
+    pub wake_from: DateTime<Utc>,
     /// How many reminders, rings and further askings of its stage have been done.
     pub woken: u32,
     /// Who looks at it, and until when nobody is woken for that.
@@ -347,6 +362,37 @@ pub struct StoredGrant {
     pub plan: Vec<u8>,
     /// The decisions of its request that stand.
     pub decisions: Vec<StoredDecision>,
+    /// Who started it without agreement, if somebody did, and by what that is known.
+    pub broken: Option<StoredBreak>,
+    /// The approval that covers it without asking again; then the decisions are that one's, and whoever asked for either
+    /// counts as having asked.
+    pub under: Option<StoredUnder>,
+    /// Whether it was given because its policy lets whoever asked start without anybody's answer.
+    pub unasked: bool,
+}
+
+/// The approval that covers a run without asking again, as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredUnder {
+    /// The request that was approved.
+    pub request: RequestId,
+    /// The plan that it approved.
+    pub digest: Digest,
+    /// Which run under it this is; its own is 1.
+    pub number: u32,
+}
+
+/// Somebody started a run without agreement, as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBreak {
+    /// Who.
+    pub person: PersonId,
+    /// By what it is known that it was they.
+    pub proof: Proof,
+    /// By which line.
+    pub line: InboxId,
+    /// Why.
+    pub reason: String,
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use super::rows::{
-    self, Attempt, AttemptKey, Inconsistent, KeyKnown, Request, Run, StoredDecision, StoredGrant, StoredSignature,
+    self, Attempt, AttemptKey, Inconsistent, KeyKnown, Request, Run, StoredBreak, StoredDecision, StoredGrant,
+    StoredSignature, StoredUnder,
 };
 use super::{Result, Store, StoreError, Tx};
 use crate::model::approval::{Asked, Delegation};
@@ -14,7 +15,7 @@ use crate::model::id::{
     Digest, GrantId, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId, TriggerName,
 };
 use crate::model::plan::Sealed;
-use crate::model::request::{Answer, Decision, GrantState, Proof, RequestState};
+use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, RequestState, Wanted, Wish};
 use crate::model::run::{RunState, Verdict};
 use crate::model::signature::{PublicKey, Signature, Signed};
 use crate::sys::ProcessIdentity;
@@ -55,8 +56,8 @@ pub struct NewRequest<'a> {
     pub code: &'a Code,
     /// Its run.
     pub run: RunId,
-    /// `None` asks to start; a number asks for a further attempt of that step.
-    pub retry_step: Option<u32>,
+    /// What is asked for.
+    pub wanted: &'a Wanted,
     /// The plan.
     pub digest: Digest,
     /// Who counts as having asked.
@@ -131,6 +132,7 @@ struct RunRow {
     room: String,
     thread: Option<String>,
     requester: String,
+    handed_to: Option<String>,
     requester_account: String,
     cause: Option<i64>,
     trigger: Option<String>,
@@ -156,6 +158,7 @@ impl TryFrom<RunRow> for Run {
             room: room(name(), &row.room)?,
             thread: row.thread.map(ThreadId::new),
             requester: PersonId::new(row.requester),
+            handed_to: row.handed_to.map(PersonId::new),
             requester_account: account(name(), &row.requester_account)?,
             cause: row.cause.map(InboxId),
             trigger: row.trigger.map(TriggerName::new),
@@ -172,7 +175,7 @@ pub(super) async fn runs_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -> Re
         RunRow,
         r#"
         select run.id, version, state, state_by, state_step, state_why, runbook, system, environment, plan, plan.bytes,
-            room, thread, requester, requester_account, cause, trigger, incident, created_at, fence, trace
+            room, thread, requester, handed_to, requester_account, cause, trigger, incident, created_at, fence, trace
         from run join plan on plan.digest = run.plan
         where run.id = any($1) order by run.id
         "#,
@@ -189,6 +192,9 @@ struct RequestRow {
     code: String,
     run: i64,
     retry_step: Option<i32>,
+    wanted: Option<String>,
+    wanted_by: Option<String>,
+    wanted_why: Option<String>,
     digest: Vec<u8>,
     requesters: Vec<String>,
     state: String,
@@ -204,6 +210,7 @@ struct RequestRow {
     superseded_by: Option<i64>,
     knows_asked: bool,
     stage_since: Option<DateTime<Utc>>,
+    wake_from: Option<DateTime<Utc>>,
     woken: i32,
     looking_by: Option<String>,
     looking_until: Option<DateTime<Utc>>,
@@ -213,12 +220,22 @@ impl TryFrom<RequestRow> for Request {
     type Error = Inconsistent;
     fn try_from(row: RequestRow) -> Result<Self, Inconsistent> {
         let name = || format!("request {}", row.id);
+        let wish = match (row.wanted.as_deref(), row.wanted_by, row.wanted_why) {
+            (None, None, None) => None,
+            (Some(what), Some(by), Some(why)) => {
+                let what = Freeing::from_name(what).ok_or_else(|| Inconsistent::at(name(), "wanted"))?;
+                Some(Wish { what, by: PersonId::new(by), why })
+            }
+            _ => return Err(Inconsistent::at(name(), "wanted")),
+        };
+        let step = row.retry_step.map(u32::try_from).transpose().map_err(|_| Inconsistent::at(name(), "retry_step"))?;
+        let wanted = Wanted::of(step, wish).ok_or_else(|| Inconsistent::at(name(), "wanted"))?;
         Ok(Self {
             id: RequestId(row.id),
             version: row.version,
             code: Code::parse(&row.code).ok_or_else(|| Inconsistent::at(name(), "code"))?,
             run: RunId(row.run),
-            retry_step: row.retry_step.and_then(|step| u32::try_from(step).ok()),
+            wanted,
             digest: digest(name(), "digest", &row.digest)?,
             requesters: row.requesters.into_iter().map(PersonId::new).collect(),
             state: rows::request_state(row.id, &row.state, row.stage, row.state_by, row.state_why, row.superseded_by)?,
@@ -230,6 +247,7 @@ impl TryFrom<RequestRow> for Request {
             differs: row.differs.map(|bytes| digest(name(), "differs", &bytes)).transpose()?,
             knows_asked: row.knows_asked,
             stage_since: row.stage_since.unwrap_or(row.asked_at),
+            wake_from: row.wake_from.or(row.stage_since).unwrap_or(row.asked_at),
             woken: u32::try_from(row.woken).map_err(|_| Inconsistent::at(name(), "woken"))?,
             looking: row.looking_by.map(PersonId::new).zip(row.looking_until),
         })
@@ -240,9 +258,9 @@ pub(super) async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -
     let rows = sqlx::query_as!(
         RequestRow,
         r#"
-        select id, version, code, run, retry_step, digest, requesters, state, stage, state_by, state_why, room, thread,
-            asked_at, expires_at, posted_at, differs, superseded_by, knows_asked, stage_since, woken, looking_by,
-            looking_until
+        select id, version, code, run, retry_step, wanted, wanted_by, wanted_why, digest, requesters, state, stage, state_by, state_why, room, thread,
+            asked_at, expires_at, posted_at, differs, superseded_by, knows_asked, stage_since, wake_from, woken,
+            looking_by, looking_until
         from request where id = any($1) order by id
         "#,
         ids
@@ -359,6 +377,15 @@ pub(super) async fn standing(executor: impl PgExecutor<'_>, requests: &[i64]) ->
     rows.into_iter().map(|row| Ok((row.request, row.stored()?))).collect()
 }
 
+/// By what an answer is known, as its columns say.
+pub(super) fn stored_proof(proof: &str, credential: Option<String>) -> Option<Proof> {
+    match (proof, credential) {
+        ("chat", None) => Some(Proof::Chat),
+        ("passkey", Some(credential)) => Some(Proof::Passkey { credential }),
+        _ => None,
+    }
+}
+
 /// A row of `decision`.
 pub(super) struct DecisionRow {
     pub(super) request: i64,
@@ -378,11 +405,7 @@ pub(super) struct DecisionRow {
 impl DecisionRow {
     pub(super) fn stored(self) -> Result<StoredDecision, Inconsistent> {
         let name = || format!("decision of request {}", self.request);
-        let proof = match (self.proof.as_str(), self.credential) {
-            ("chat", None) => Proof::Chat,
-            ("passkey", Some(credential)) => Proof::Passkey { credential },
-            _ => return Err(Inconsistent::at(name(), "proof")),
-        };
+        let proof = stored_proof(&self.proof, self.credential).ok_or_else(|| Inconsistent::at(name(), "proof"))?;
         Ok(StoredDecision {
             decision: Decision {
                 person: PersonId::new(self.person),
@@ -421,17 +444,23 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
         r#"
         select g.id, g.version, g.run, g.request, g.digest, g.state, g.granted_at, g.expires_at, g.start_by,
             exists (select from attempt a where a.run = g.run and a.started_at >= g.granted_at) as "begun!",
-            r.requesters, r.retry_step, run.trigger, p.bytes, g.signed_by, g.statement, g.signature,
-            (k.public is not null) as "key_known!", k.retired_at as "key_retired_at?"
+            r.requesters, case when r.wanted is null then r.retry_step end as retry_step,
+            run.trigger, p.bytes, g.signed_by, g.statement, g.signature,
+            (k.public is not null) as "key_known!", k.retired_at as "key_retired_at?",
+            v.by as "broken_by?", v.proof as "broken_proof?", v.credential as "broken_credential?",
+            v.reason as "broken_reason?", v.line as "broken_line?",
+            g.under, g.under_number, g.unasked, u.digest as "under_digest?", u.requesters as "under_requesters?"
         from run_grant g join request r on r.id = g.request join run on run.id = g.run join plan p on p.digest = run.plan
             left join signing_key k on k.public = g.signed_by
+            left join review v on v.request = g.request left join request u on u.id = g.under
         where g.run = any($1) and g.state = 'granted' order by g.id for update of g
         "#,
         runs
     )
     .fetch_all(&mut *connection)
     .await?;
-    let requests: Vec<i64> = locked.iter().map(|grant| grant.request).collect();
+    // What covers several runs was decided once.
+    let requests: Vec<i64> = locked.iter().map(|grant| grant.under.unwrap_or(grant.request)).collect();
     let mut by_request: std::collections::BTreeMap<i64, Vec<StoredDecision>> = std::collections::BTreeMap::new();
     for (request, stored) in standing(connection, &requests).await? {
         by_request.entry(request).or_default().push(stored);
@@ -440,7 +469,30 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
         .into_iter()
         .map(|row| {
             let name = || format!("grant {}", row.id);
+            let broken = match (row.broken_by, row.broken_proof, row.broken_reason, row.broken_line) {
+                (Some(by), Some(proof), Some(reason), Some(line)) => {
+                    let proof =
+                        stored_proof(&proof, row.broken_credential).ok_or_else(|| Inconsistent::at(name(), "proof"))?;
+                    Some(StoredBreak { person: PersonId::new(by), proof, line: InboxId(line), reason })
+                }
+                _ => None,
+            };
+            let mut requesters: Vec<PersonId> = row.requesters.into_iter().map(PersonId::new).collect();
+            let under = match (row.under, row.under_number, row.under_digest) {
+                (Some(under), Some(number), Some(bytes)) => {
+                    let others = row.under_requesters.unwrap_or_default().into_iter().map(PersonId::new);
+                    requesters.extend(others);
+                    requesters.dedup();
+                    let number = u32::try_from(number).map_err(|_| Inconsistent::at(name(), "under_number"))?;
+                    Some(StoredUnder { request: RequestId(under), digest: digest(name(), "under", &bytes)?, number })
+                }
+                _ => None,
+            };
+            let decided = row.under.unwrap_or(row.request);
             Ok(StoredGrant {
+                broken,
+                unasked: row.unasked,
+                under,
                 id: GrantId(row.id),
                 version: row.version,
                 run: RunId(row.run),
@@ -452,11 +504,11 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
                 signature: signature(row.signed_by, row.statement, row.signature, (row.key_known, row.key_retired_at))
                     .map(|signature| StoredSignature { start_by: row.start_by, ..signature }),
                 start_by: if row.begun { row.expires_at } else { row.start_by.unwrap_or(row.expires_at) },
-                requesters: row.requesters.into_iter().map(PersonId::new).collect(),
+                requesters,
                 retry_step: row.retry_step.and_then(|step| u32::try_from(step).ok()),
                 trigger: row.trigger.map(TriggerName::new),
                 plan: row.bytes,
-                decisions: by_request.remove(&row.request).unwrap_or_default(),
+                decisions: by_request.get(&decided).cloned().unwrap_or_default(),
             })
         })
         .collect()
@@ -694,20 +746,23 @@ impl Tx {
         let id = sqlx::query_scalar!(
             r#"
             insert into request (code, run, retry_step, digest, requesters, state, room, thread, asked_at, expires_at,
-                stage_since, knows_asked)
-            values ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $8, true)
+                stage_since, knows_asked, wanted, wanted_by, wanted_why)
+            values ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $8, true, $10, $11, $12)
             on conflict (code) where state = 'pending' do nothing
             returning id
             "#,
             request.code.to_string(),
             request.run.0,
-            request.retry_step.and_then(|step| i32::try_from(step).ok()),
+            request.wanted.step().and_then(|step| i32::try_from(step).ok()),
             &request.digest.0,
             &requesters,
             request.room.to_string(),
             request.thread.map(ThreadId::as_str),
             self.now(),
             request.expires_at,
+            request.wanted.wish().map(|wish| wish.what.name()),
+            request.wanted.wish().map(|wish| wish.by.as_str()),
+            request.wanted.wish().map(|wish| wish.why.as_str()),
         )
         .fetch_optional(&mut *self.inner)
         .await?;
@@ -779,6 +834,74 @@ impl Tx {
         .fetch_all(&mut *self.inner)
         .await?;
         requests_by_id(&mut *self.inner, &ids).await
+    }
+
+    /// Requests to start a runbook of a system that somebody made in a room, not a trigger, and that wait or were made since
+    /// a moment; oldest first.
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn list_requests_like(
+        &mut self,
+        room: &RoomAddress,
+        person: &PersonId,
+        runbook: &RunbookName,
+        system: &SystemName,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<Request>> {
+        let ids = sqlx::query_scalar!(
+            r#"
+            select q.id from request q join run r on r.id = q.run
+            where r.system = $4 and r.runbook = $3 and r.trigger is null and r.room = $1 and r.requester = $2
+                and q.room = $1 and q.retry_step is null and (q.state = 'pending' or q.asked_at >= $5)
+            order by q.id
+            "#,
+            room.to_string(),
+            person.as_str(),
+            runbook.as_str(),
+            system.as_str(),
+            since,
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        requests_by_id(&mut *self.inner, &ids).await
+    }
+
+    /// The requests to start a runbook of a system that were granted or denied since a moment, in whatever room; the newest
+    /// answer first.
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn list_decided_since(
+        &mut self,
+        runbook: &RunbookName,
+        system: &SystemName,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<(Request, DateTime<Utc>)>> {
+        let rows = sqlx::query!(
+            r#"
+            select q.id, d.at as "at!"
+            from request q join run r on r.id = q.run
+                join lateral (select max(at) as at from decision where request = q.id and taken_back_at is null) d on true
+            where r.runbook = $1 and r.created_at >= $4 and r.system = $2 and q.retry_step is null
+                and q.state in ('denied', 'granted') and d.at >= $3
+            order by d.at desc, q.id desc
+            "#,
+            runbook.as_str(),
+            system.as_str(),
+            since,
+            // Nothing waits longer than a week.
+            since - TimeDelta::days(8),
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let requests = requests_by_id(&mut *self.inner, &ids).await?;
+        let found = rows.into_iter().filter_map(|row| {
+            let request = requests.iter().find(|request| request.id.0 == row.id)?;
+            Some((request.clone(), row.at))
+        });
+        Ok(found.collect())
     }
 
     /// The newest request with a code, waiting or not.
@@ -1018,20 +1141,28 @@ impl Tx {
         delegations(&mut *self.inner, now).await
     }
 
-    /// Begins a stage of a request that waits: its time counts from now, nobody has been woken for it.
+    /// Begins a stage of a request that waits: its time counts from now, nobody has been woken for it. `wake_at` is when it
+    /// is looked at next for that; `None`: never.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn begin_stage(&mut self, request: RequestId, expires_at: DateTime<Utc>) -> Result<()> {
+    pub async fn begin_stage(
+        &mut self,
+        request: RequestId,
+        expires_at: DateTime<Utc>,
+        wake_at: Option<DateTime<Utc>>,
+    ) -> Result<()> {
         self.wakes_requests = true;
         sqlx::query!(
             r#"
-            update request set stage_since = $2, expires_at = $3, woken = 0, looking_by = null, looking_until = null
+            update request set stage_since = $2, expires_at = $3, wake_from = $2, wake_at = $4, woken = 0,
+                looking_by = null, looking_until = null
             where id = $1
             "#,
             request.0,
             self.now(),
             expires_at,
+            wake_at,
         )
         .execute(&mut *self.inner)
         .await?;
@@ -1112,7 +1243,7 @@ impl Tx {
         sqlx::query_scalar!(
             r#"
             update request set state = $4, stage = $5, state_by = $6, state_why = $7, superseded_by = $8,
-                version = version + 1
+                version = version + 1, carried_out = ($4 = 'granted')
             where id = $1 and version = $2 and state = $3 returning version
             "#,
             request.id.0,
@@ -1196,6 +1327,27 @@ impl Tx {
             attempt.version,
             by.as_str(),
             verdict == Verdict::Worked,
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?
+        .ok_or_else(|| moved(format!("attempt {}", attempt.key), "unknown"))
+    }
+
+    /// Leaves an attempt whose outcome is unknown as it is; returns the new version.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] when it was no longer unknown.
+    pub async fn skip_attempt(&mut self, attempt: &Attempt, by: &PersonId) -> Result<i64> {
+        sqlx::query_scalar!(
+            r#"
+            update attempt set state = 'skipped', judged_by = $5, version = version + 1
+            where run = $1 and step = $2 and number = $3 and version = $4 and state = 'unknown' returning version
+            "#,
+            attempt.key.run.0,
+            i32::try_from(attempt.key.step).unwrap_or(i32::MAX),
+            i32::try_from(attempt.key.number).unwrap_or(i32::MAX),
+            attempt.version,
+            by.as_str(),
         )
         .fetch_optional(&mut *self.inner)
         .await?

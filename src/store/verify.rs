@@ -62,6 +62,7 @@ pub(crate) struct RunCheck {
     pub(crate) room: String,
     pub(crate) requester: String,
     pub(crate) requester_account: String,
+    pub(crate) handed_to: Option<String>,
     pub(crate) trigger: Option<String>,
     pub(crate) incident: Option<i64>,
     pub(crate) created_at: DateTime<Utc>,
@@ -75,6 +76,9 @@ pub(crate) struct RequestCheck {
     pub(crate) code: String,
     pub(crate) run: i64,
     pub(crate) retry_step: Option<i32>,
+    pub(crate) wanted: Option<String>,
+    pub(crate) wanted_by: Option<String>,
+    pub(crate) wanted_why: Option<String>,
     pub(crate) digest: Vec<u8>,
     pub(crate) requesters: Vec<Option<String>>,
     pub(crate) state: String,
@@ -98,6 +102,9 @@ pub(crate) struct GrantCheck {
     pub(crate) granted_at: DateTime<Utc>,
     pub(crate) expires_at: DateTime<Utc>,
     pub(crate) start_by: Option<DateTime<Utc>>,
+    pub(crate) under: Option<i64>,
+    pub(crate) unasked: bool,
+    pub(crate) under_number: Option<i32>,
     pub(crate) signed_by: Option<Vec<u8>>,
     pub(crate) statement: Option<Vec<u8>>,
     pub(crate) signature: Option<Vec<u8>>,
@@ -160,6 +167,37 @@ pub(crate) struct AutomationCheck {
     pub(crate) paused_why: Option<String>,
 }
 
+/// A delegation's row.
+#[derive(Debug)]
+pub(crate) struct DelegationCheck {
+    pub(crate) id: i64,
+    pub(crate) version: i64,
+    pub(crate) giver: String,
+    pub(crate) receiver: String,
+    pub(crate) since: DateTime<Utc>,
+    pub(crate) until: DateTime<Utc>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
+    pub(crate) line: i64,
+}
+
+/// A handover's row.
+#[derive(Debug)]
+pub(crate) struct HandoverCheck {
+    pub(crate) id: i64,
+    pub(crate) version: i64,
+    pub(crate) giver: String,
+    pub(crate) receiver: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) requests: Vec<i64>,
+    pub(crate) runs: Vec<i64>,
+    pub(crate) pause: bool,
+    pub(crate) room: String,
+    pub(crate) offered_at: DateTime<Utc>,
+    pub(crate) state: String,
+    pub(crate) taken_by: Option<String>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
+}
+
 /// A trigger's brakes for one service.
 #[derive(Debug)]
 pub(crate) struct BrakeCheck {
@@ -213,6 +251,39 @@ pub(crate) struct IncidentCheck {
     pub(crate) resolved_at: Option<DateTime<Utc>>,
     pub(crate) resolved_why: Option<String>,
     pub(crate) cause: Option<i64>,
+}
+
+/// The row of a run that was started without agreement.
+#[derive(Debug)]
+pub(crate) struct ReviewCheck {
+    pub(crate) request: i64,
+    pub(crate) version: i64,
+    pub(crate) run: i64,
+    pub(crate) by: String,
+    pub(crate) account: String,
+    pub(crate) proof: String,
+    pub(crate) credential: Option<String>,
+    pub(crate) line: i64,
+    pub(crate) reason: String,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) due_at: DateTime<Utc>,
+    pub(crate) state: String,
+    pub(crate) reviewer: Option<String>,
+    pub(crate) verdict: Option<String>,
+    pub(crate) words: Option<String>,
+    pub(crate) reviewed_at: Option<DateTime<Utc>>,
+}
+
+/// The row of an approval that covers further runs.
+#[derive(Debug)]
+pub(crate) struct CoverCheck {
+    pub(crate) request: i64,
+    pub(crate) digest: Vec<u8>,
+    pub(crate) runs: i32,
+    pub(crate) used: i32,
+    pub(crate) until: DateTime<Utc>,
+    pub(crate) ended_by: Option<String>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
 }
 
 /// A decision's row.
@@ -400,7 +471,7 @@ impl Snapshot {
             RunCheck,
             r#"
             select id, version, state, state_by, state_step, state_why, runbook, system, environment, plan, room, requester,
-                requester_account, trigger, incident,
+                requester_account, handed_to, trigger, incident,
                 greatest(least(created_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "created_at!"
             from run where id > $1 order by id limit $2
             "#,
@@ -455,6 +526,47 @@ impl Snapshot {
         .fetch_optional(&mut *self.inner)
         .await?;
         Ok(row)
+    }
+
+    /// A page of delegations after a number.
+    pub(crate) async fn list_delegations(&mut self, after: i64) -> Result<Vec<DelegationCheck>> {
+        let rows = sqlx::query_as!(
+            DelegationCheck,
+            r#"
+            select id, version, giver, receiver, line,
+                greatest(least(since, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "since!",
+                greatest(least(until, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "until!",
+                case when ended_at is not null then
+                    greatest(least(ended_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "ended_at?"
+            from delegation where id > $1 order by id limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// A page of handovers after a number.
+    pub(crate) async fn list_handovers(&mut self, after: i64) -> Result<Vec<HandoverCheck>> {
+        let rows = sqlx::query_as!(
+            HandoverCheck,
+            r#"
+            select id, version, giver, receiver, reason, requests, runs, pause, room, state, taken_by,
+                greatest(least(offered_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "offered_at!",
+                case when ended_at is not null then
+                    greatest(least(ended_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "ended_at?"
+            from handover where id > $1 order by id limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
     }
 
     /// A page of passkeys after one, by number.
@@ -523,7 +635,7 @@ impl Snapshot {
         let rows = sqlx::query_as!(
             RequestCheck,
             r#"
-            select id, version, code, run, retry_step, digest, requesters as "requesters: Vec<Option<String>>", state, stage,
+            select id, version, code, run, retry_step, wanted, wanted_by, wanted_why, digest, requesters as "requesters: Vec<Option<String>>", state, stage,
                 state_by, state_why, superseded_by,
                 greatest(least(asked_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "asked_at!",
                 greatest(least(expires_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "expires_at!"
@@ -542,7 +654,7 @@ impl Snapshot {
         let rows = sqlx::query_as!(
             GrantCheck,
             r#"
-            select id, version, run, request, digest, state, signed_by, statement, signature,
+            select id, version, run, request, digest, state, under, unasked, under_number, signed_by, statement, signature,
                 case when start_by is not null then
                     greatest(least(start_by, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
                 end as "start_by?",
@@ -614,6 +726,47 @@ impl Snapshot {
                 end as "expires_at?",
                 state_by, state_why
             from access_version where id > $1 order by id limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// A page of runs that were started without agreement, after a request.
+    pub(crate) async fn list_reviews(&mut self, after: i64) -> Result<Vec<ReviewCheck>> {
+        let rows = sqlx::query_as!(
+            ReviewCheck,
+            r#"
+            select request, version, run, by, account, proof, credential, line, reason, state, reviewer, verdict, words,
+                greatest(least(at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "at!",
+                greatest(least(due_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "due_at!",
+                case when reviewed_at is not null then
+                    greatest(least(reviewed_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "reviewed_at?"
+            from review where request > $1 order by request limit $2
+            "#,
+            after,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// A page of approvals that cover further runs, after a request.
+    pub(crate) async fn list_covers(&mut self, after: i64) -> Result<Vec<CoverCheck>> {
+        let rows = sqlx::query_as!(
+            CoverCheck,
+            r#"
+            select request, digest, runs, used, ended_by,
+                greatest(least(until, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "until!",
+                case when ended_at is not null then
+                    greatest(least(ended_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "ended_at?"
+            from cover where request > $1 order by request limit $2
             "#,
             after,
             PAGE

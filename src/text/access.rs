@@ -76,6 +76,11 @@ pub fn change(change: &Change) -> String {
         What::PersonLeft { person } => format!("{person} is known no more"),
         What::AccountCame { person, account } => format!("{} is {person}", visible(&account.to_string())),
         What::AccountLeft { person, account } => format!("{} is {person} no more", visible(&account.to_string())),
+        What::ReportsTo { person, was, now } => {
+            let name =
+                |person: &Option<PersonId>| person.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+            format!("{person} reports to {} instead of {}", name(now), name(was))
+        }
         What::GroupCame { group, members: of } => format!("there is a group {group}: {}", members(of)),
         What::GroupLeft { group } => format!("there is no group {group} any more"),
         What::GroupKept { group, was, now } => {
@@ -431,7 +436,18 @@ pub fn then(then: &Then, times: &Times) -> String {
             lines.push(format!("  could {}: {}", right(*it), everybody(who)));
         }
     }
-    for RunbookThen { runbook, systems, could_ask, policy: named, stages, relaxed, text: _ } in runbooks {
+    for RunbookThen {
+        runbook,
+        systems,
+        could_ask,
+        policy: named,
+        stages,
+        could_break_glass,
+        could_unasked,
+        relaxed,
+        text: _,
+    } in runbooks
+    {
         lines.push(String::new());
         lines.push(format!("runbook {runbook} (on {})", listed(systems)));
         let Some(named) = named else {
@@ -445,6 +461,12 @@ pub fn then(then: &Then, times: &Times) -> String {
         };
         lines.push(format!("  needed policy {named}, {own}:"));
         lines.extend(stages_then(stages));
+        if !could_break_glass.is_empty() {
+            lines.push(format!("    could break the glass: {}", everybody(could_break_glass)));
+        }
+        if !could_unasked.is_empty() {
+            lines.push(format!("    could start it unasked: {}", everybody(could_unasked)));
+        }
         if stages.is_empty() {
             lines.push("    its text is of another version of this program; `--json` has it".to_owned());
         }

@@ -392,9 +392,9 @@ pub fn over_already(run: RunId, state: &RunState) -> String {
     format!("Run {run} is {} already. Nothing was changed.", state_words(state))
 }
 
-/// To `judge` or `retry` of a run that is not stuck.
+/// To `judge`, `skip` or `retry` of a run that is not stuck.
 pub fn not_stuck(run: RunId, state: &RunState) -> String {
-    format!("Run {run} is {}, not stuck: there is nothing to judge or retry.", state_words(state))
+    format!("Run {run} is {}, not stuck: there is nothing to judge, skip or retry.", state_words(state))
 }
 
 /// To somebody who judges their own run.
@@ -402,9 +402,9 @@ pub fn own_judgement(person: &PersonId, who: &[PersonId]) -> String {
     format!("{person}, it is your own run: someone else must judge. {} may.", capital(&or(who)))
 }
 
-/// To `retry` while one is asked for.
-pub fn retry_waits(code: &Code) -> String {
-    format!("A retry is asked for already, {code}. `requests` lists what waits in this room.")
+/// To `retry`, `judge` or `skip` while one of them is asked for.
+pub fn asked_already(code: &Code, deed: &str) -> String {
+    format!("It is asked for already to {deed}, {code}. `requests` lists what waits in this room.")
 }
 
 /// To `requests` in direct messages, when there are more than are listed.

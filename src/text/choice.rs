@@ -41,7 +41,7 @@ mod tests {
             let policy = PolicyName::new("freeze");
             refused(&PersonId::new("mei"), &policy, "Nobody is here to help.", until, "policies/freeze.yaml")
         };
-        insta::assert_snapshot!(said(Some(until)), @"");
-        insta::assert_snapshot!(said(None), @"");
+        insta::assert_snapshot!(said(Some(until)), @"mei, nothing was asked: policy freeze refuses this until Sun 2027-01-03 09:00 Asia/Singapore (Nobody is here to help); ask again then, or have policies/freeze.yaml changed.");
+        insta::assert_snapshot!(said(None), @"mei, nothing was asked: policy freeze refuses this (Nobody is here to help), and no end of it is set; have policies/freeze.yaml changed.");
     }
 }

@@ -5,9 +5,10 @@
 
 use crate::model::catalog::{Catalog, Param, Phrase, Runbook};
 use crate::model::code::Code;
-use crate::model::command::{AccessShown, Anew, Command, ParseError, Shown, ValueError, Verdict, Wants};
-use crate::model::id::{PolicyName, RunId, RunbookName, ServiceName};
+use crate::model::command::{AccessShown, Anew, Command, ParseError, ReviewVerdict, Shown, ValueError, Verdict, Wants};
+use crate::model::id::{PersonId, PolicyName, RunId, RunbookName, ServiceName};
 use crate::model::phrase::BUILT_IN;
+use crate::model::until::Until;
 
 use super::visible::{echo, visible};
 
@@ -105,6 +106,17 @@ pub fn wrong(error: &ParseError) -> String {
                 None if known.is_empty() => format!("{what} The catalog has no rotas."),
                 None => format!("{what} Say {}, or `who is on call` alone.", or(known)),
             }
+        }
+        ParseError::UnknownPerson { said, did_you_mean, .. } => match did_you_mean {
+            Some(near) => format!("Nobody is called \"{}\". Did you mean {near}?", echo(said)),
+            None => format!("Nobody is called \"{}\" here, so nothing was done.", echo(said)),
+        },
+        ParseError::NotATime { said, .. } => {
+            let what = match said.is_empty() {
+                true => "Until when?".to_owned(),
+                false => format!("\"{}\" is no time that I know, so nothing was done.", echo(said)),
+            };
+            format!("{what} Say `until friday`, `until 18:00`, `until 2026-11-25 09:00` or `for 2 days`.")
         }
         ParseError::NotAnIncident { said, command, .. } => {
             let command = if *command == "what" { "what happened" } else { command };
@@ -296,6 +308,51 @@ fn topic(command: &Command) -> Topic {
             forms: "`deny`, `deny because …` or `deny 7K3F because …`",
             more: "One refusal ends the request, unless its policy wants more.",
         },
+        Command::Looking { code: _ } => Topic {
+            word: "looking",
+            usage: "looking [CODE]",
+            does: "Say that you look at a request, so that nobody else is woken",
+            forms: "`looking` or `looking 7K3F`",
+            more: "For 5 minutes nobody is reminded, rung or asked as well. It decides nothing, and the request waits no longer.",
+        },
+        Command::Delegate { to: _, until: _ } => Topic {
+            word: "delegate",
+            usage: "delegate to NAME until TIME",
+            does: "Let somebody else answer requests for you, for a while",
+            forms: "`delegate to lin until friday`, `delegate to lin until 18:00`, `delegate to lin until 2026-11-25 09:00` or \
+                    `delegate to lin for 2 days`",
+            more: "At most 30 days; a day is meant from its beginning. They cannot hand it on, and never answer what they asked \
+                   themselves. The ledger shows both names.",
+        },
+        Command::Delegations => Topic {
+            word: "delegations",
+            usage: "delegations",
+            does: "Who lets whom answer, until when",
+            forms: "`delegations`",
+            more: "It only reads.",
+        },
+        Command::EndDelegation { to: _ } => Topic {
+            word: "end",
+            usage: "end delegation [to NAME]",
+            does: "No longer let somebody else answer for you",
+            forms: "`end delegation` or `end delegation to lin`",
+            more: "What they have answered and still counts then counts no more, as long as the request waits.",
+        },
+        Command::Handover { to: _, reason: _ } => Topic {
+            word: "handover",
+            usage: "handover to NAME [because REASON]",
+            does: "Hand over what you have asked for",
+            forms: "`handover to lin` or `handover to lin because …`",
+            more: "Your requests, your runs that are not over, and a pause of yours. It stays yours until they say `taken`. Neither \
+                   of you can approve it then.",
+        },
+        Command::Taken { handover: _ } => Topic {
+            word: "taken",
+            usage: "taken [NUMBER]",
+            does: "Take over what somebody hands over to you",
+            forms: "`taken` or `taken 3`",
+            more: "From then on you are told what comes of it.",
+        },
         Command::Withdraw { code: _ } => Topic {
             word: "withdraw",
             usage: "withdraw [CODE]",
@@ -309,6 +366,34 @@ fn topic(command: &Command) -> Topic {
             does: "Want something else than what was asked",
             forms: "`send back because …`, `send back 7K3F because …` or `request change because …`",
             more: "It ends the request and tells who asked what to change. Nothing is done.",
+        },
+        Command::BreakGlass { code: _, reason: _ } => Topic {
+            word: "break glass",
+            usage: "break glass [CODE] because REASON",
+            does: "Start a run at once, when it cannot wait for agreement",
+            forms: "`break glass because …` or `break glass 7K3F because …`",
+            more: "Only who the policy names. Everybody who would have been asked is told, and somebody reviews it.",
+        },
+        Command::Review { code: _, verdict: ReviewVerdict::Fine | ReviewVerdict::NotFine, reason: _ } => Topic {
+            word: "review",
+            usage: "review CODE fine|not fine because REASON",
+            does: "Say what you think of a run that was started without agreement",
+            forms: "`review 7K3F fine because …` or `review 7K3F not fine because …`",
+            more: "Whom the policy names, but not who broke the glass and not who asked.",
+        },
+        Command::Reviews => Topic {
+            word: "reviews",
+            usage: "reviews",
+            does: "List the reviews that are owed",
+            forms: "`reviews`",
+            more: "Each is of a run that was started without agreement.",
+        },
+        Command::TakeBack { code: _ } => Topic {
+            word: "take back",
+            usage: "take back CODE",
+            does: "End an approval that covers further runs",
+            forms: "`take back 7K3F`",
+            more: "Whoever is asked to approve may. Runs that have begun go on: that is `stop`.",
         },
         Command::Revoke { code: _, reason: _ } => Topic {
             word: "revoke",
@@ -329,7 +414,14 @@ fn topic(command: &Command) -> Topic {
             usage: "judge [run NUMBER] worked|failed because REASON",
             does: "Say what came of a step that nobody knows about",
             forms: "`judge run 12 worked because …` or `judge run 12 failed because …`",
-            more: "For a stuck run. Look first: the run goes on from what you say.",
+            more: "For a stuck run. Look first. Of a step that changes something the approvers decide.",
+        },
+        Command::Skip { run: _, reason: _ } => Topic {
+            word: "skip",
+            usage: "skip [run NUMBER] because REASON",
+            does: "Leave out a step that nobody knows about",
+            forms: "`skip because …` or `skip run 12 because …`",
+            more: "For a stuck run: it goes on after the step. Of a step that changes something the approvers decide.",
         },
         Command::Retry { run: _ } => Topic {
             word: "retry",
@@ -465,14 +557,30 @@ fn following(command: Option<&Command>) -> Option<Command> {
         Some(Command::OnCall { .. }) => Command::Requests,
         Some(Command::Requests) => Command::Approve { code: None, reason: None },
         Some(Command::Approve { .. }) => Command::Deny { code: None, reason: None },
-        Some(Command::Deny { .. }) => Command::Withdraw { code: None },
+        Some(Command::Deny { .. }) => Command::Looking { code: None },
+        Some(Command::Looking { .. }) => {
+            let until = Until::For(std::time::Duration::ZERO);
+            Command::Delegate { to: PersonId::new("x"), until }
+        }
+        Some(Command::Delegate { .. }) => Command::Delegations,
+        Some(Command::Delegations) => Command::EndDelegation { to: None },
+        Some(Command::EndDelegation { .. }) => Command::Handover { to: PersonId::new("x"), reason: None },
+        Some(Command::Handover { .. }) => Command::Taken { handover: None },
+        Some(Command::Taken { .. }) => Command::Withdraw { code: None },
         Some(Command::Withdraw { .. }) => Command::SendBack { code: None, reason: String::new() },
-        Some(Command::SendBack { .. }) => Command::Revoke { code: None, reason: None },
-        Some(Command::Revoke { .. }) => Command::Again,
+        Some(Command::SendBack { .. }) => Command::BreakGlass { code: None, reason: String::new() },
+        Some(Command::BreakGlass { .. }) => {
+            Command::Review { code: Code::from_entropy(0), verdict: ReviewVerdict::Fine, reason: String::new() }
+        }
+        Some(Command::Review { .. }) => Command::Reviews,
+        Some(Command::Reviews) => Command::Revoke { code: None, reason: None },
+        Some(Command::Revoke { .. }) => Command::TakeBack { code: Code::from_entropy(0) },
+        Some(Command::TakeBack { .. }) => Command::Again,
         Some(Command::Again) => Command::Show { what: Shown::Run(RunId(12)) },
         Some(Command::Show { .. }) => Command::Stop { run },
         Some(Command::Stop { .. }) => Command::Judge { run, verdict: Verdict::Worked, reason: String::new() },
-        Some(Command::Judge { .. }) => Command::Retry { run },
+        Some(Command::Judge { .. }) => Command::Skip { run, reason: String::new() },
+        Some(Command::Skip { .. }) => Command::Retry { run },
         Some(Command::Retry { .. }) => Command::Incidents,
         Some(Command::Incidents) => Command::Open { system: None, title: String::new() },
         Some(Command::Open { .. }) => Command::Ack { incident: None },

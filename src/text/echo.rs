@@ -13,6 +13,7 @@ use crate::model::event::{CheckResult, Event, Happened, Health};
 use crate::model::event::{Revoked, WhoAsked};
 use crate::model::id::{Digest, GroupName, PersonId, Position, RoomName, RunId};
 use crate::model::plan::{Action, Plan, PlanCheck};
+use crate::model::request::{Freeing, Wanted};
 use crate::model::run::{Outcome, Verdict};
 
 /// A place in the ledger, for eyes: position and the first twelve characters of its hash.
@@ -23,9 +24,9 @@ pub fn head(position: Position, hash: Digest) -> String {
 /// How many characters of a command line a line of progress shows; the whole of it stands in the plan.
 const SHOWN_OF_COMMAND: usize = 120;
 
-/// The progress message of a run, from its events so far: at most so many characters. When there are more lines than fit,
+/// The progress message of a run, from its events since what was wanted was granted: at most so many characters. When there are more lines than fit,
 /// the newest are shown, and how many are not.
-pub fn progress(plan: &Plan, events: &[Event], limit: usize) -> String {
+pub fn progress(plan: &Plan, events: &[Event], wanted: &Wanted, limit: usize) -> String {
     let mut header = None;
     // One line for each attempt, in the order started; changed in place.
     let mut lines: Vec<((u32, u32), String)> = Vec::new();
@@ -44,14 +45,39 @@ pub fn progress(plan: &Plan, events: &[Event], limit: usize) -> String {
                 let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
                 header = Some(super::automation::recovering(&plan.deed, trigger, &place.unwrap_or_default()));
             }
-            Happened::RequestGranted { code, by, .. } => {
+            Happened::RequestGranted { code, by, under: Some(under), .. } => {
+                let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
+                let place = place.unwrap_or_default();
+                header = Some(super::repeat::header(plan, code, &under.code, under.number, under.of, &and(by), &place));
+            }
+            Happened::RequestGranted { code, unasked: Some(started), .. } => {
+                let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
+                header = Some(super::repeat::unasked_header(plan, code, started, &place.unwrap_or_default()));
+            }
+            Happened::RequestGranted { code, broken: Some(by), .. } => {
                 let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
                 header = Some(format!(
-                    "{} approved {} ({code}). Starting. {}",
-                    and(by),
+                    "{by} broke the glass for {} ({code}). Starting without agreement. {}",
                     visible(&plan.deed),
                     place.unwrap_or_default()
                 ));
+            }
+            Happened::RequestGranted { code, by, run, .. } => {
+                let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
+                let place = place.unwrap_or_default();
+                header = Some(match wanted {
+                    Wanted::Start | Wanted::Retry { .. } => {
+                        format!("{} approved {} ({code}). Starting. {place}", and(by), visible(&plan.deed))
+                    }
+                    Wanted::Free { wish, .. } => {
+                        let then = match wish.what {
+                            Freeing::Skip | Freeing::JudgeWorked => "The run goes on.",
+                            Freeing::JudgeFailed => "The run ends there.",
+                        };
+                        let deed = super::plan::asked_deed(plan, *run, wanted);
+                        format!("{} approved to {deed} ({code}). {then} {place}", and(by))
+                    }
+                });
             }
             Happened::AttemptStarted { step, number, .. } => {
                 set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, "started", ""));
@@ -88,6 +114,10 @@ pub fn progress(plan: &Plan, events: &[Event], limit: usize) -> String {
                 };
                 let said = format!("{by} judged that it {verdict}: {}", visible(why));
                 set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, "judged", &said));
+            }
+            Happened::AttemptSkipped { step, number, by, why, .. } => {
+                let said = format!("left out, as {by} wanted: {}", visible(why));
+                set(&mut lines, (*step, *number), attempt_line(plan, *step, *number, "skipped", &said));
             }
             _ => {}
         }
@@ -272,8 +302,8 @@ pub fn stuck(
     let name = step_name(plan, step);
     format!(
         "{} · run {run} ({}) is stuck at step {step}{name}: {}. Nothing more of it starts.\n\
-         {}: look, then `judge worked because …` or `judge failed because …`. {requester} or you: `retry` asks for approval \
-         of another attempt, `stop` ends it. {place}",
+         {}: look, then `judge worked because …`, `judge failed because …` or `skip because …`. {requester} or you: `retry` \
+         asks for approval of another attempt, `stop` ends it. {place}",
         environment(plan),
         visible(&plan.deed),
         sentence(&visible(why)),
@@ -287,7 +317,15 @@ pub fn stopping(plan: &Plan, by: &PersonId) -> String {
 }
 
 /// A run was stopped.
-pub fn stopped(plan: &Plan, by: &PersonId, done: &[u32], unknown: &[u32], not_started: &[u32], place: &str) -> String {
+pub fn stopped(
+    plan: &Plan,
+    by: &PersonId,
+    done: &[u32],
+    unknown: &[u32],
+    skipped: &[u32],
+    not_started: &[u32],
+    place: &str,
+) -> String {
     let list = |steps: &[u32]| {
         if steps.is_empty() {
             "none".to_owned()
@@ -295,8 +333,9 @@ pub fn stopped(plan: &Plan, by: &PersonId, done: &[u32], unknown: &[u32], not_st
             steps.iter().map(|step| format!("{step}{}", step_name(plan, *step))).collect::<Vec<_>>().join(", ")
         }
     };
+    let skipped = if skipped.is_empty() { String::new() } else { format!(" Left out: {}.", list(skipped)) };
     format!(
-        "{by} stopped {}. Done: {}. Unknown: {}. Not started: {}. {place}",
+        "{by} stopped {}. Done: {}. Unknown: {}.{skipped} Not started: {}. {place}",
         visible(&plan.deed),
         list(done),
         list(unknown),
@@ -318,9 +357,16 @@ pub fn expired(plan: &Plan, requester: &PersonId, code: &Code, at: &str, place: 
     )
 }
 
-/// A request for another attempt of a stuck step came to nothing: the run is as stuck as before, or was freed otherwise.
-pub fn retry_ended(plan: &Plan, code: &Code, step: u32, how: &str) -> String {
-    format!("The request to retry step {step} of {} ({code}) {how}.", visible(&plan.deed))
+/// A request about a stuck step came to nothing: the run is as stuck as before, or was freed otherwise.
+pub fn retry_ended(plan: &Plan, code: &Code, run: RunId, wanted: &Wanted, how: &str) -> String {
+    match wanted {
+        Wanted::Start | Wanted::Free { .. } => {
+            format!("The request to {} ({code}) {how}.", super::plan::asked_deed(plan, run, wanted))
+        }
+        Wanted::Retry { step } => {
+            format!("The request to retry step {step} of {} ({code}) {how}.", visible(&plan.deed))
+        }
+    }
 }
 
 /// A request was withdrawn.
@@ -340,7 +386,7 @@ pub fn sent_back(plan: &Plan, requester: &PersonId, code: &Code, by: &PersonId, 
 /// A request made way for a newer one.
 pub fn superseded(plan: &Plan, code: &Code, by: &PersonId, newer: &Code) -> String {
     format!(
-        "{by} asked again with other content: {newer} has taken the place of {code} ({}). What was answered to {code} does \
+        "{by} asked again: {newer} has taken the place of {code} ({}). What was answered to {code} does \
          not count for {newer}.",
         visible(&plan.deed)
     )
@@ -379,6 +425,7 @@ pub fn also_asked(code: &Code, people: &[WhoAsked], until: &str) -> String {
         .map(|asked| match &asked.because {
             Because::Stage | Because::Needed => asked.person.to_string(),
             Because::Escalation(_) => format!("{} (nobody has decided yet)", asked.person),
+            Because::Turn => format!("{} (next on call)", asked.person),
             Because::Delegate(giver) => format!("{} (for {giver})", asked.person),
         })
         .collect();
@@ -457,6 +504,6 @@ pub(super) fn step_name(plan: &Plan, step: u32) -> String {
 }
 
 /// Without a full stop at its end, for the sentence around it brings one.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     text.trim_end_matches('.').to_owned()
 }

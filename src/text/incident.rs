@@ -416,9 +416,9 @@ pub fn tries(events: &[Event]) -> Vec<Try> {
                 asked.push(run);
                 tried.end = End::Waits(*code);
             }
-            Happened::RequestGranted { by, automatic, .. } => {
+            Happened::RequestGranted { by, automatic, unasked, .. } => {
                 tried.agreed.clone_from(by);
-                tried.automatic = automatic.is_some();
+                tried.automatic = automatic.is_some() || unasked.is_some();
                 tried.end = End::UnderWay;
             }
             Happened::RequestDenied { by, why, .. } => tried.end = End::Denied { by: by.clone(), why: why.clone() },
@@ -428,7 +428,7 @@ pub fn tries(events: &[Event]) -> Vec<Try> {
             Happened::RunFailed { step, why, .. } => tried.end = End::Failed { step: *step, why: why.clone() },
             Happened::RunStuck { step, .. } => tried.end = End::Stuck { step: *step },
             Happened::RunStopped { by, .. } => tried.end = End::Stopped(by.clone()),
-            Happened::AttemptJudged { .. } => tried.end = End::UnderWay,
+            Happened::AttemptJudged { .. } | Happened::AttemptSkipped { .. } => tried.end = End::UnderWay,
             _ => {}
         }
     }

@@ -18,6 +18,15 @@ use crate::model::run::Verdict;
 pub fn request(what: &Happened, at: DateTime<Utc>, times: &Times, now: DateTime<Utc>) -> Option<String> {
     match what {
         Happened::RequestGranted { automatic: Some(trigger), .. } => Some(format!("Started by trigger {trigger}.")),
+        Happened::RequestGranted { under: Some(under), .. } => {
+            Some(super::repeat::life(&under.code, under.number, under.of))
+        }
+        Happened::RequestGranted { unasked: Some(started), .. } => {
+            Some(format!("Started by {} without asking: its policy lets them.", started.person))
+        }
+        Happened::RequestGranted { broken: Some(by), .. } => {
+            Some(format!("Glass broken by {by} at {}: started without agreement.", times.at(at, now)))
+        }
         Happened::RequestGranted { by, automatic: None, .. } => {
             Some(format!("Approved by {} at {}.", and(by), times.at(at, now)))
         }
@@ -51,19 +60,23 @@ pub fn ended(what: &Happened) -> Option<RequestId> {
 pub fn run(plan: Option<&Plan>, events: &[Event], times: &Times, now: DateTime<Utc>) -> Option<String> {
     let mut line = None;
     let mut approved = Vec::<PersonId>::new();
+    let mut broken = None::<PersonId>;
     // Requests for another attempt of a step: if they come to nothing, the run stands as it stood.
-    let mut retries = Vec::<(RequestId, u32)>::new();
+    let mut retries = Vec::<(RequestId, u32, bool)>::new();
     let name = |step: u32| plan.map(|plan| step_name(plan, step)).unwrap_or_default();
     for event in events {
         let Some(record) = &event.record else { continue };
         let what = &record.what;
         match what {
-            Happened::RequestAsked { request, retry_step: Some(step), .. } => retries.push((*request, *step)),
-            Happened::RequestGranted { request: id, by, .. } => {
+            Happened::RequestAsked { request, retry_step: Some(step), wish, .. } => {
+                retries.push((*request, *step, wish.is_none()));
+            }
+            Happened::RequestGranted { request: id, by, broken: breaker, .. } => {
                 approved.clone_from(by);
-                let retried = retries.iter().find(|(retry, _)| retry == id);
+                broken.clone_from(breaker);
+                let retried = retries.iter().find(|(retry, _, _)| retry == id);
                 line = match (retried, request(what, event.at, times, now)) {
-                    (Some((_, step)), Some(granted)) => {
+                    (Some((_, step, true)), Some(granted)) => {
                         Some(format!("{granted} Step {step}{} is tried again.", name(*step)))
                     }
                     (_, granted) => granted,
@@ -74,14 +87,21 @@ pub fn run(plan: Option<&Plan>, events: &[Event], times: &Times, now: DateTime<U
             | Happened::RequestWithdrawn { request: id, .. }
             | Happened::RequestSentBack { request: id, .. }
             | Happened::RequestSuperseded { request: id, .. }
-                if retries.iter().all(|(retry, _)| retry != id) =>
+                if retries.iter().all(|(retry, _, _)| retry != id) =>
             {
                 line = request(what, event.at, times, now);
             }
             Happened::AttemptJudged { step, by, verdict: Verdict::Worked, .. } => {
                 line = Some(format!("{by} judged that step {step}{} worked. It goes on.", name(*step)));
             }
+            Happened::AttemptSkipped { step, by, .. } => {
+                line = Some(format!("Step {step}{} is left out, as {by} wanted. It goes on.", name(*step)));
+            }
             Happened::RunSucceeded { millis, .. } => {
+                if let Some(by) = &broken {
+                    line = Some(format!("Done in {}, started by {by} without agreement.", lasted(*millis)));
+                    continue;
+                }
                 let by = if approved.is_empty() { String::new() } else { format!(", approved by {}", and(&approved)) };
                 line = Some(format!("Done in {}{by}.", lasted(*millis)));
             }

@@ -11,6 +11,7 @@ pub mod away;
 pub mod choice;
 pub mod command;
 pub mod doctor;
+pub mod duties;
 pub mod echo;
 pub mod flaps;
 pub mod incident;
@@ -20,10 +21,13 @@ pub mod on_call;
 pub mod passkey;
 pub mod plan;
 pub mod policy;
+pub mod repeat;
 pub mod report;
+pub mod review;
 pub mod time;
 pub mod timeline;
 pub mod visible;
+pub mod waking;
 
 /// An error with the chain of what caused it, for the operator's log: each speaks for itself only.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {

@@ -4,10 +4,13 @@ use chrono::{DateTime, Utc};
 
 use super::time::{Times, lasted, limit};
 use super::visible::visible;
+use super::waking::{self, Foot};
 use crate::model::catalog::{EnvFrom, HeaderValue, HttpAsk};
 use crate::model::code::Code;
 use crate::model::id::{Digest, PersonId, RunId, TriggerName};
-use crate::model::plan::{Action, Exec, Plan, PlanProbe, PlanStep};
+use crate::model::plan::{Action, Exec, Plan, PlanPolicy, PlanProbe, PlanStep};
+use crate::model::policy::DeniedBefore;
+use crate::model::request::{Freeing, Wanted, Wish};
 
 /// What a request's message is made of.
 #[derive(Debug)]
@@ -20,18 +23,22 @@ pub struct RequestText<'a> {
     pub code: &'a Code,
     /// The run.
     pub run: RunId,
-    /// The step of which a further attempt is asked.
-    pub retry_step: Option<u32>,
+    /// What is asked for.
+    pub wanted: &'a Wanted,
     /// Who asks.
     pub requester: &'a PersonId,
     /// The trigger that asks, if no person does; then the requester is its owner.
     pub trigger: Option<&'a TriggerName>,
     /// Who is asked.
     pub asked: &'a [PersonId],
+    /// Who is asked next if nobody decides, and when.
+    pub next: Option<&'a (Vec<PersonId>, DateTime<Utc>)>,
     /// Of which groups among them nobody knows now who is in them: sentences with a space before them, or nothing.
     pub unseen: &'a str,
     /// How earlier runs of this plan went: total, helped, usual length in milliseconds.
     pub earlier: (i64, i64, Option<u64>),
+    /// What came before it, each a line: [`takes_place_of`], [`after_sent_back`].
+    pub notes: &'a [String],
     /// Until when.
     pub expires_at: DateTime<Utc>,
     /// Now.
@@ -43,14 +50,14 @@ pub struct RequestText<'a> {
 /// The whole request. Its first line holds the decision.
 pub fn request(text: &RequestText<'_>) -> String {
     let plan = text.plan;
-    let deed = asked_deed(plan, text.run, text.retry_step);
+    let deed = asked_deed(plan, text.run, text.wanted);
     let mut lines = vec![
         format!(
             "{} · {} asks: {deed} on {} · {} · until {} · {}",
             environment(plan),
             asker(text.requester, text.trigger),
             visible(&plan.host),
-            effect(plan),
+            asked_effect(plan, text.wanted),
             text.times.until(text.expires_at, text.now),
             text.code,
         ),
@@ -58,13 +65,56 @@ pub fn request(text: &RequestText<'_>) -> String {
     ];
     let why = plan.why.as_deref().map(|why| format!("Why: {} ", visible(why))).unwrap_or_default();
     lines.push(format!("{why}{}", earlier(text.earlier)));
+    lines.extend(plan.policy.as_ref().and_then(|policy| denied_before(policy, &text.times, text.now)));
+    let repeat = plan.policy.as_ref().and_then(|policy| policy.repeat).filter(|_| *text.wanted == Wanted::Start);
+    lines.extend(repeat.map(|repeat| super::repeat::covers(&repeat)));
+    lines.extend(text.notes.iter().cloned());
     lines.extend(steps(plan));
-    let policy = plan.policy.as_ref().map(|policy| format!(" · policy {}", policy.name)).unwrap_or_default();
-    lines.push(format!("Plan {} · run {}{policy} · asked of {}", groups(text.digest), text.run, and(text.asked)));
+    let foot = waking::foot(&Foot { asked: text.asked, looking: None, next: text.next }, &text.times, text.now);
+    lines.push(format!("{}{foot}", before_foot(plan, text.digest, text.run)));
     if !text.unseen.is_empty() {
         lines.push(text.unseen.trim_start().to_owned());
     }
     lines.join("\n")
+}
+
+/// What stands before the part of a request's last line that is kept current.
+fn before_foot(plan: &Plan, digest: Digest, run: RunId) -> String {
+    let policy = plan.policy.as_ref().map(|policy| format!(" · policy {}", policy.name)).unwrap_or_default();
+    format!("Plan {} · run {run}{policy} · ", groups(digest))
+}
+
+/// A request's text, or the part of it that holds the last line, with another foot; `None` if that line is not in it.
+pub fn with_foot(text: &str, plan: &Plan, digest: Digest, run: RunId, foot: &str) -> Option<String> {
+    let before = before_foot(plan, digest, run);
+    let mut lines: Vec<&str> = text.split('\n').collect();
+    let last = lines.iter_mut().rev().find(|line| line.starts_with(&before))?;
+    let whole = format!("{before}{foot}");
+    *last = &whole;
+    Some(lines.join("\n"))
+}
+
+/// That the same was denied not long ago, and who must be among those who agree.
+pub fn denied_before(policy: &PlanPolicy, times: &Times, now: DateTime<Utc>) -> Option<String> {
+    let DeniedBefore { code, by, why, at } = policy.denied_before.as_ref()?;
+    let why = why.as_deref().map(|why| format!(": {}", super::echo::sentence(&visible(why)))).unwrap_or_default();
+    let needs = match policy.needs.as_slice() {
+        [] => String::new(),
+        needs => format!(" {} must be among those who agree.", or(needs)),
+    };
+    Some(format!("{by} denied the same at {} ({code}){why}.{needs}", times.at(*at, now)))
+}
+
+/// Which requests end by this one.
+pub fn takes_place_of(codes: &[Code]) -> String {
+    let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
+    let does = if codes.len() == 1 { "does" } else { "do" };
+    format!("It takes the place of {}, which {does} not count any more.", codes.join(" and "))
+}
+
+/// That somebody had sent the same back.
+pub fn after_sent_back(by: &PersonId, why: &str) -> String {
+    format!("Asked again after {by} wanted: {}.", super::echo::sentence(&visible(why)))
 }
 
 /// What stands under a request in somebody's direct messages.
@@ -81,11 +131,33 @@ fn asker(requester: &PersonId, trigger: Option<&TriggerName>) -> String {
 }
 
 /// What a request asks for: the deed, or another attempt of one of its steps.
-pub fn asked_deed(plan: &Plan, run: RunId, retry_step: Option<u32>) -> String {
-    match retry_step {
-        None => visible(&plan.deed),
-        Some(step) => format!("retry step {step} of run {run} ({})", visible(&plan.deed)),
+pub fn asked_deed(plan: &Plan, run: RunId, wanted: &Wanted) -> String {
+    let deed = visible(&plan.deed);
+    match wanted {
+        Wanted::Start => deed,
+        Wanted::Retry { step } => format!("retry step {step} of run {run} ({deed})"),
+        Wanted::Free { step, wish } => match wish.what {
+            Freeing::Skip => format!("skip step {step} of run {run} ({deed})"),
+            Freeing::JudgeWorked => format!("judge that step {step} of run {run} ({deed}) worked"),
+            Freeing::JudgeFailed => format!("judge that step {step} of run {run} ({deed}) failed"),
+        },
     }
+}
+
+/// What agreeing to a request leads to.
+pub fn asked_effect(plan: &Plan, wanted: &Wanted) -> String {
+    match wanted {
+        Wanted::Start | Wanted::Retry { .. } => effect(plan),
+        Wanted::Free { wish, .. } => match wish.what {
+            Freeing::Skip | Freeing::JudgeWorked => "the run goes on after it".to_owned(),
+            Freeing::JudgeFailed => "the run ends there".to_owned(),
+        },
+    }
+}
+
+/// Why somebody wants to be done with a stuck step.
+pub fn wished_because(wish: &Wish) -> String {
+    format!("{} says: {}.", wish.by, super::echo::sentence(&visible(&wish.why)))
 }
 
 /// The environment, as it stands before everything that concerns a system.

@@ -226,12 +226,14 @@ pub fn unknown(count: usize) -> String {
 
 /// How many expectations and requests were looked at, and that all is well.
 pub fn all_well(expectations: usize, requests: usize) -> String {
-    let plural = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
-    format!(
-        "{} hold; each of {} can be approved by somebody.",
-        plural(expectations, "expectation"),
-        plural(requests, "request")
-    )
+    let held = match expectations {
+        1 => "1 expectation holds".to_owned(),
+        number => format!("{number} expectations hold"),
+    };
+    match requests {
+        1 => format!("{held}; the one request that can be made can be approved by somebody."),
+        number => format!("{held}; each of {number} requests can be approved by somebody."),
+    }
 }
 
 /// An expectation that does not hold.

@@ -17,6 +17,11 @@ impl Times {
         Self { zone }
     }
 
+    /// The zone in which times are said, and in which people mean theirs.
+    pub fn zone(&self) -> Tz {
+        self.zone
+    }
+
     /// `22:33 UTC`; with the date when it is not today.
     pub fn at(&self, moment: DateTime<Utc>, now: DateTime<Utc>) -> String {
         self.say(moment, now, "%H:%M")

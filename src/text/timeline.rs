@@ -12,9 +12,10 @@ use super::visible::visible;
 use crate::model::approval::Because;
 use crate::model::catalog::{Stage, Subject, TriggerMode};
 use crate::model::chat::{Account, RoomAddress, RoomChange};
+use crate::model::code::Code;
 use crate::model::event::{Brake, CheckResult, Event, Happened, Health, WhoAsked};
 use crate::model::id::{PersonId, RunId};
-use crate::model::request::{Answer, Proof};
+use crate::model::request::{Answer, Freeing, Proof};
 use crate::model::run::{Outcome, Verdict};
 
 /// The most characters of a text from outside that a sentence holds; `…` stands for the rest.
@@ -65,8 +66,18 @@ fn who_asked(asked: &WhoAsked) -> String {
         Because::Stage => asked.person.to_string(),
         Because::Needed => format!("{}, who is needed", asked.person),
         Because::Escalation(_) => format!("{}, as nobody had decided", asked.person),
+        Because::Turn => format!("{}, next on call", asked.person),
         Because::Delegate(giver) => format!("{}, for {giver}", asked.person),
     }
+}
+
+/// What is handed over: `7K3F, run 12 and the pause`.
+fn handed(codes: &[Code], runs: &[RunId], pause: bool) -> String {
+    let codes = codes.iter().map(ToString::to_string);
+    let runs = runs.iter().map(|run| format!("run {run}"));
+    let all: Vec<PersonId> =
+        codes.chain(runs).chain(pause.then(|| "the pause".to_owned())).map(PersonId::new).collect();
+    and(&all)
 }
 
 fn told(actor: &PersonId, words: String) -> Entry {
@@ -127,10 +138,19 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             stages,
             expires_at,
             excluded,
+            wish,
         } => {
-            let what = match retry_step {
-                None => format!("run {run}"),
-                Some(step) => format!("another attempt of step {step} of run {run}"),
+            let what = match (retry_step, wish) {
+                (None, _) => format!("run {run}"),
+                (Some(step), None) => format!("another attempt of step {step} of run {run}"),
+                (Some(step), Some(wish)) => {
+                    let how = match wish.what {
+                        Freeing::Skip => "leaving out",
+                        Freeing::JudgeWorked => "counting as done",
+                        Freeing::JudgeFailed => "counting as failed",
+                    };
+                    format!("{how} step {step} of run {run} ({})", shown(&wish.why))
+                }
             };
             let until = times.until(*expires_at, now);
             let who = asked(stages);
@@ -155,6 +175,46 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             };
             told(person, format!("{word} {code}{whose}{how}{}", because(reason.as_deref())))
         }
+        Happened::RequestReminded { request: _, code, run: _, stage: _, people } => {
+            bot(format!("reminded {} of {code}.", and(people)))
+        }
+        Happened::RequestRung { request: _, code, run: _, stage: _, ring: _, people, tries } => {
+            let tries = if *tries > 1 { format!(", at try {tries}") } else { String::new() };
+            bot(format!("rang {} for {code}{tries}.", and(people)))
+        }
+        Happened::RingFailed { request: _, code, run: _, stage: _, ring: _, people, tries, why } => bot(format!(
+            "could not ring {} for {code} in {}: {}",
+            and(people),
+            if *tries == 1 { "1 try".to_owned() } else { format!("{tries} tries") },
+            shown(why)
+        )),
+        Happened::RequestLookedAt { request: _, code, run: _, stage: _, by, until } => {
+            told(by, format!("looks at {code}: nobody else is woken before {}.", times.until(*until, now)))
+        }
+        Happened::DelegationGiven { delegation: _, giver, receiver, since: _, until } => {
+            told(giver, format!("lets {receiver} answer requests until {}.", times.at(*until, now)))
+        }
+        Happened::DelegationEnded { delegation: _, giver, receiver } => {
+            told(giver, format!("no longer lets {receiver} answer requests."))
+        }
+        Happened::HandoverOffered { handover, from, to, reason, requests: _, codes, runs, pause, room } => {
+            let words = format!("offered {to} in {} to take over {}", channel(room), handed(codes, runs, *pause));
+            told(from, format!("{words}, handover {handover}{}", because(reason.as_deref())))
+        }
+        Happened::HandoverReminded { handover, from, to, people } => {
+            let who: Vec<PersonId> = std::iter::once(to).chain(people).cloned().collect();
+            bot(format!("said again to {} that {from} wants to hand over, handover {handover}.", and(&who)))
+        }
+        Happened::HandoverTaken { handover, from, by, codes, runs, pause } => {
+            told(by, format!("took over {} from {from}, handover {handover}.", handed(codes, runs, *pause)))
+        }
+        Happened::HandoverLapsed { handover, from, to } => {
+            bot(format!("left everything with {from}, as {to} did not take over, handover {handover}."))
+        }
+        Happened::RequestHandedOver { request: _, code, run: _, from, to, requesters } => {
+            told(to, format!("took over {code} from {from}: {} cannot approve it.", and(requesters)))
+        }
+        Happened::RunHandedOver { run, from, to } => told(to, format!("took over run {run} from {from}.")),
         Happened::DecisionTakenBack { request: _, code, stage: _, person, account: _, line: _ } => {
             told(person, format!("took back their answer to {code}."))
         }
@@ -169,12 +229,23 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             valid_until,
             start_by,
             relaxed,
+            broken,
+            under,
+            unasked,
+            covers,
             signed: _,
         } => {
             let until = times.until(*valid_until, now);
-            let why = match automatic {
-                Some(trigger) => format!("its policy lets {trigger} start by itself"),
-                None => format!("{} agreed", and(by)),
+            let why = match (automatic, broken) {
+                (_, Some(by)) => format!("{by} broke the glass, nobody's agreement was waited for"),
+                (Some(trigger), None) => format!("its policy lets {trigger} start by itself"),
+                (None, None) => match unasked {
+                    Some(started) => format!(
+                        "its policy lets {} start it without asking, run {} of {}",
+                        started.person, started.number, started.of
+                    ),
+                    None => format!("{} agreed", and(by)),
+                },
             };
             let begin = match start_by {
                 Some(start_by) if start_by < valid_until => {
@@ -182,6 +253,13 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 }
                 Some(_) | None => String::new(),
             };
+            let under = under.as_ref().map_or_else(String::new, |under| {
+                format!(" It is run {} of {} under {}.", under.number, under.of, under.code)
+            });
+            let covers = covers.as_ref().map_or_else(String::new, |covers| {
+                let until = times.until(covers.until, now);
+                format!(" It covers {} runs of this plan until {until}.", covers.runs)
+            });
             let exception = if relaxed.is_empty() {
                 String::new()
             } else {
@@ -189,10 +267,48 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 format!(" Exception that its policy makes: {}.", rules.join(", "))
             };
             bot(format!(
-                "granted {code}: {why}. Run {run} may start plan {} until {until}.{begin}{exception}",
+                "granted {code}: {why}. Run {run} may start plan {} until {until}.{begin}{under}{covers}{exception}",
                 digest.short()
             ))
         }
+        Happened::CoverEnded { request: _, code, run: _, by, used } => told(
+            by,
+            format!("took {code} back: it covers no further runs ({} started under it).", counted(*used, "run")),
+        ),
+        Happened::GlassBroken {
+            request: _,
+            code,
+            run,
+            person,
+            account: _,
+            proof: _,
+            reason,
+            own,
+            skipped,
+            review_by,
+        } => {
+            let own = if *own { " It was their own request: an exception that the policy makes." } else { "" };
+            let skipped =
+                if skipped.is_empty() { String::new() } else { format!(" Not waited for: {}.", and(skipped)) };
+            let until = times.until(*review_by, now);
+            let why = stop(&shown(reason));
+            told(
+                person,
+                format!("BROKE THE GLASS for run {run} ({code}): {why}{own}{skipped} A review is owed until {until}."),
+            )
+        }
+        Happened::ReviewOverdue { request: _, code, run, due_at } => {
+            let due = times.at(*due_at, now);
+            bot(format!("found the review of {code} (run {run}) overdue: it was due {due}."))
+        }
+        Happened::Reviewed { request: _, code, run, by, verdict, words } => told(
+            by,
+            format!(
+                "reviewed that run {run} ({code}) was started without agreement: {}. {}",
+                verdict.words(),
+                stop(&shown(words))
+            ),
+        ),
         Happened::RequestDenied { request: _, code, run, by, why } => {
             bot(format!("closed {code} of run {run}: {by} denied it{}", because(why.as_deref())))
         }
@@ -204,7 +320,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             told(by, format!("sent {code} of run {run} back{}", because(Some(why))))
         }
         Happened::RequestSuperseded { request: _, code, run, by, newer: _, newer_code } => {
-            told(by, format!("asked again with other content: {newer_code} took the place of {code} of run {run}."))
+            told(by, format!("asked again: {newer_code} took the place of {code} of run {run}."))
         }
         Happened::RequestDiffers { request: _, code, run, now } => {
             let now = match now {
@@ -244,12 +360,15 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::AttemptLost { run, step, number, why } => {
             bot(format!("did not see how {} ended: {}", attempt(*run, *step, *number), stop(&shown(why))))
         }
-        Happened::AttemptJudged { run, step, number, by, verdict, why } => {
+        Happened::AttemptJudged { run, step, number, by, verdict, why, request: _ } => {
             let verdict = match verdict {
                 Verdict::Worked => "worked",
                 Verdict::Failed => "failed",
             };
             told(by, format!("judged that {} {verdict}: {}", attempt(*run, *step, *number), stop(&shown(why))))
+        }
+        Happened::AttemptSkipped { run, step, number, by, why, request: _ } => {
+            told(by, format!("had {} left out: {}", attempt(*run, *step, *number), stop(&shown(why))))
         }
         Happened::RunSucceeded { run, millis } => bot(format!("finished run {run}: done in {}.", lasted(*millis))),
         Happened::RunFailed { run, step, why } => {
@@ -263,12 +382,13 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::RunStopped { run, by, revoked: Some(revoked), .. } => {
             told(by, format!("revoked the approval {} of run {run}{}", revoked.code, because(revoked.why.as_deref())))
         }
-        Happened::RunStopped { run, by, done, unknown, not_started, revoked: None } => told(
+        Happened::RunStopped { run, by, done, unknown, not_started, skipped, revoked: None } => told(
             by,
             format!(
-                "stopped run {run}. Steps done: {}. Unknown: {}. Not started: {}.",
+                "stopped run {run}. Steps done: {}. Unknown: {}.{} Not started: {}.",
                 steps(done),
                 steps(unknown),
+                if skipped.is_empty() { String::new() } else { format!(" Left out: {}.", steps(skipped)) },
                 steps(not_started)
             ),
         ),
@@ -781,6 +901,25 @@ mod tests {
                 "digest": digest, "link": digest, "expires_at": later}),
             json!({"kind": "passkey_used", "passkey": 3, "person": "boss", "request": 1, "code": "7K3F", "digest": digest,
                 "link": digest, "answer": "approve", "client_data": "e30", "authenticator_data": "AQ", "signature": "AQ"}),
+            json!({"kind": "request_reminded", "request": 1, "code": "7K3F", "run": 12, "stage": 0, "people": ["boss", "lin"]}),
+            json!({"kind": "request_rung", "request": 1, "code": "7K3F", "run": 12, "stage": 0, "ring": 4,
+                "people": ["boss"], "tries": 2}),
+            json!({"kind": "ring_failed", "request": 1, "code": "7K3F", "run": 12, "stage": 0, "ring": 4, "people": ["boss"],
+                "tries": 5, "why": "the webhook answered 503"}),
+            json!({"kind": "request_looked_at", "request": 1, "code": "7K3F", "run": 12, "stage": 0, "by": "boss",
+                "until": later}),
+            json!({"kind": "delegation_given", "delegation": 2, "giver": "boss", "receiver": "lin", "since": later,
+                "until": later}),
+            json!({"kind": "delegation_ended", "delegation": 2, "giver": "boss", "receiver": "lin"}),
+            json!({"kind": "handover_offered", "handover": 3, "from": "mei", "to": "lin", "reason": "my shift ends",
+                "requests": [1], "codes": ["7K3F"], "runs": [12], "pause": true, "room": room}),
+            json!({"kind": "handover_reminded", "handover": 3, "from": "mei", "to": "lin", "people": ["boss"]}),
+            json!({"kind": "handover_taken", "handover": 3, "from": "mei", "by": "lin", "codes": ["7K3F"], "runs": [],
+                "pause": false}),
+            json!({"kind": "handover_lapsed", "handover": 3, "from": "mei", "to": "lin"}),
+            json!({"kind": "request_handed_over", "request": 1, "code": "7K3F", "run": 12, "from": "mei", "to": "lin",
+                "requesters": ["lin", "mei"]}),
+            json!({"kind": "run_handed_over", "run": 12, "from": "mei", "to": "lin"}),
             json!({"kind": "clock_jumped", "millis": -3000}),
         ]
     }
@@ -871,6 +1010,18 @@ mod tests {
         countersign let an operator remove passkey 3 of boss.
         countersign asked boss for a passkey to decide 7K3F, plan 9f2c41d077ae, until 06:33 +08.
         boss signed to approve 7K3F, plan 9f2c41d077ae, with passkey 3.
+        countersign reminded boss and lin of 7K3F.
+        countersign rang boss for 7K3F, at try 2.
+        countersign could not ring boss for 7K3F in 5 tries: the webhook answered 503
+        boss looks at 7K3F: nobody else is woken before 06:33 +08.
+        boss lets lin answer requests until 06:33 +08.
+        boss no longer lets lin answer requests.
+        mei offered lin in system-a to take over 7K3F, run 12 and the pause, handover 3: my shift ends
+        countersign said again to lin and boss that mei wants to hand over, handover 3.
+        lin took over 7K3F from mei, handover 3.
+        countersign left everything with mei, as lin did not take over, handover 3.
+        lin took over 7K3F from mei: lin and mei cannot approve it.
+        lin took over run 12 from mei.
         countersign set its clock back by 3 s.
         "#);
     }

@@ -97,11 +97,16 @@ pub(crate) struct Asked {
 
 /// A part that works until it is told to stop.
 pub(crate) struct Working {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Working {
+    /// A part that the test has set to work itself.
+    pub(crate) fn of(stop: watch::Sender<bool>, task: JoinHandle<()>) -> Self {
+        Self { stop, task }
+    }
+
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         self.task.await.expect("it ends well");
@@ -398,6 +403,14 @@ impl House {
             (state.is_over() || state.waits_for_a_person()).then_some(state)
         })
         .await
+    }
+
+    /// Why a run fails when it is driven.
+    pub(crate) async fn failure_of(&self, asked: Asked) -> String {
+        let engine = self.engine();
+        let why = self.failure(asked.run).await;
+        engine.stop().await;
+        why
     }
 
     /// Why a run failed.

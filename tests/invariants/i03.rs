@@ -9,7 +9,7 @@ use super::i01::{start, stored};
 use super::support::until;
 
 /// A run of `text` whose first step's worker died in the middle: nobody knows what it did.
-async fn stuck(house: &House, who: &str, text: &str) -> Asked {
+pub(crate) async fn stuck(house: &House, who: &str, text: &str) -> Asked {
     let asked = house.granted(who, text, "boss").await;
     let engine = house.engine();
     until("the step runs", async || (house.done().len() == 1).then_some(())).await;
@@ -94,9 +94,7 @@ async fn i3_a_grant_to_retry_covers_its_step_alone() {
 async fn i3_a_retry_is_decided_by_others_and_starts_one_attempt() {
     let house = House::new().await;
     let asked = stuck(&house, "ann", "hang on").await;
-    // Who asked cannot say that it worked, and cannot agree to try it again.
-    let said = house.say("ann", &format!("judge run {} worked because it did", asked.run)).await;
-    assert!(said.starts_with("ann, it is your own run"), "{said}");
+    // Who asked cannot agree to try it again.
     house.say("ann", &format!("retry run {}", asked.run)).await;
     assert_eq!(house.run(asked.run).await.state.name(), "stuck", "asking starts nothing");
     house.post().await;

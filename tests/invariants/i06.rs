@@ -1,7 +1,7 @@
 //! I6: what was said acts exactly once, and what is edited, stale or too late does not act.
 
 use chrono::TimeDelta;
-use countersign::approval::{Decide, DecideOutcome, decide};
+use countersign::approval::{Decide, DecideOutcome, Seen, decide};
 use countersign::chat::Delivery;
 use countersign::model::approval::Refusal;
 use countersign::model::chat::Said;
@@ -135,6 +135,7 @@ async fn i6_a_decision_read_at_or_after_expiry_does_not_count() {
             reason: None,
             proof: Proof::Chat,
             line,
+            seen: Seen::Posted,
         };
         decide(&mut tx, &house.app.in_use().catalog, asked).await.expect("decided")
     };

@@ -1,6 +1,6 @@
 //! I7: nobody agrees to their own request, whichever account they use, and a person counts once.
 
-use countersign::approval::{Decide, DecideOutcome, decide};
+use countersign::approval::{Decide, DecideOutcome, Seen, decide};
 use countersign::model::approval::Refusal;
 use countersign::model::catalog::Catalog;
 use countersign::model::id::PersonId;
@@ -24,6 +24,7 @@ pub(crate) async fn decides(house: &House, catalog: &Catalog, asked: Asked, by: 
         reason: None,
         proof: Proof::Chat,
         line,
+        seen: Seen::Posted,
     };
     let outcome = decide(&mut tx, catalog, asked).await.expect("decided");
     tx.commit().await.expect("committed");

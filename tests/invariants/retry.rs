@@ -27,7 +27,7 @@ async fn flaky(more: &str) -> House {
     House::with(&[("flaky.sh", FLAKY), ("be-flaky.yaml", &runbook("be-flaky", &step))]).await
 }
 
-async fn sound(house: &House) {
+pub(crate) async fn sound(house: &House) {
     sequencer::drain(house.store(), house.me).await.expect("sequenced");
     let report = verify(house.store(), &[]).await.expect("it can be read");
     assert!(report.is_sound(), "{report}");

@@ -186,10 +186,21 @@ async fn i1_a_key_that_was_rotated_keeps_what_it_signed_and_signs_nothing_more()
 
 #[tokio::test]
 async fn i1_keys_may_change_while_people_decide() {
-    let house = House::new().await;
+    // A runbook each: what one person asks for of the same runbook with other words takes the place of what waited.
+    let runbooks: Vec<(String, String)> = (0..12)
+        .map(|number| {
+            let step = format!("steps: [{{name: Say, run: {{command: [./note.sh, SIDE/done, n{number}]}}}}]");
+            let text = format!(
+                "runbook: tell-{number}\ntitle: Tell\nsay: ['tell n{number}']\nsystem: shop\napproval: one\n{step}\n"
+            );
+            (format!("tell-{number}.yaml"), text)
+        })
+        .collect();
+    let more: Vec<(&str, &str)> = runbooks.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let house = House::with(&more).await;
     let mut asked = Vec::new();
     for number in 0..12 {
-        asked.push(house.ask(if number % 2 == 0 { "mei" } else { "ann" }, &format!("announce n{number}")).await);
+        asked.push(house.ask(if number % 2 == 0 { "mei" } else { "ann" }, &format!("tell n{number}")).await);
     }
     let place = place(&house);
     let rotating = async {

@@ -17,7 +17,7 @@ use countersign::model::id::{
 };
 use countersign::model::plan::{Action, Exec, PLAN_VERSION, Plan, PlanPolicy, PlanStep, Sealed, Telling};
 use countersign::model::policy::Delegating;
-use countersign::model::request::{Answer, Decision, GrantState, Proof, RequestState};
+use countersign::model::request::{Answer, Decision, GrantState, Proof, RequestState, Wanted};
 use countersign::model::run::{AttemptState, Outcome, RunState, Snag, Verdict};
 use countersign::store::{
     Advance, AttemptKey, Ended, NewAttemptOutput, NewRequest, NewRun, Started, Store, StoredDecision, Tx, WorkerId,
@@ -104,7 +104,11 @@ fn plan(stages: &[Stage]) -> Sealed {
         exclude_author: false,
         delegating: Delegating::Allowed,
         needs: Vec::new(),
+        denied_before: None,
+        repeat: None,
+        break_glass: None,
         valid_for_ms: 3_600_000,
+        unasked: Vec::new(),
         automatic: Vec::new(),
         text: "managers must agree".into(),
     };
@@ -271,7 +275,7 @@ impl Scene {
             .insert_request(NewRequest {
                 code: &code,
                 run,
-                retry_step: None,
+                wanted: &Wanted::Start,
                 digest: plan.digest(),
                 requesters: &[person("mei")],
                 room: &room(),
@@ -291,6 +295,7 @@ impl Scene {
             stages: stages.to_vec(),
             excluded: Vec::new(),
             expires_at,
+            wish: None,
         };
         tx.record(event(Some(run), Some(line), what, [RowMark::request(request, "pending", 1)]));
         tx.commit().await.expect("it commits");
@@ -348,6 +353,10 @@ impl Scene {
                     automatic: None,
                     start_by: Some(valid_until),
                     relaxed: Vec::new(),
+                    broken: None,
+                    unasked: None,
+                    under: None,
+                    covers: None,
                     valid_until,
                     signed: Some(signed),
                 };
@@ -394,6 +403,7 @@ impl Scene {
                 unknown: Vec::new(),
                 revoked: None,
                 not_started: vec![1, 2],
+                skipped: vec![],
             };
             tx.record(event(Some(run.id), None, what, []));
         }
@@ -542,6 +552,7 @@ impl Scene {
             by: person("boss"),
             verdict: Verdict::Failed,
             why: "it does not run".into(),
+            request: None,
         };
         tx.record(event(Some(run), Some(line), what, [RowMark::attempt(run, 1, 1, "judged", version)]));
         let what = Happened::RunFailed { run, step: 1, why: "judged by boss".into() };

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use super::engine::{Steps, account, line, plan, take_key};
 use super::measure::{Measures, micros, quantile};
 use super::{Ground, floors};
-use crate::approval::{self, Begin, Decide, DecideOutcome};
+use crate::approval::{self, Begin, Decide, DecideOutcome, Seen};
 use crate::chat::room::LocalRoom;
 use crate::ledger::{self, Trial};
 use crate::model::catalog::{Ask, Catalog, Person};
@@ -26,7 +26,7 @@ use crate::model::code::Code;
 use crate::model::group::Group;
 use crate::model::id::{GroupName, PersonId, RequestId, RunbookName, SystemName};
 use crate::model::plan::{Plan, Sealed};
-use crate::model::request::{Answer, Proof};
+use crate::model::request::{Answer, Proof, Wanted};
 use crate::model::run::RunState;
 use crate::store::floor::{Floor, Observer};
 use crate::store::{NewRequest, NewRun, Store};
@@ -176,7 +176,7 @@ impl Bench {
                 let request = NewRequest {
                     code: &code,
                     run,
-                    retry_step: None,
+                    wanted: &Wanted::Start,
                     digest: self.sealed.digest(),
                     requesters: &requesters,
                     room: &room,
@@ -264,6 +264,7 @@ async fn agree(
         reason: None,
         proof: Proof::Chat,
         line,
+        seen: Seen::Posted,
     };
     let outcome = approval::decide(&mut tx, catalog, decide).await?;
     tx.commit().await?;

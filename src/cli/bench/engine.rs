@@ -23,7 +23,7 @@ use crate::model::code::Code;
 use crate::model::id::{GroupName, InboxId, MessageId, PersonId, PolicyName, RunId, RunbookName, SystemName};
 use crate::model::plan::{Action, Exec, PLAN_VERSION, Plan, PlanPolicy, PlanStep, Sealed, Telling};
 use crate::model::policy::Delegating;
-use crate::model::request::{Answer, Decision, RequestState};
+use crate::model::request::{Answer, Decision, RequestState, Wanted};
 use crate::model::run::RunState;
 use crate::model::signature::Trust;
 use crate::store::{NewRequest, NewRun, Store, Topic, Tx, WorkerId};
@@ -227,7 +227,7 @@ pub(super) async fn leave_waiting(database: PgConnectOptions) -> anyhow::Result<
     let request = NewRequest {
         code: &Code::from_entropy(0),
         run,
-        retry_step: None,
+        wanted: &Wanted::Start,
         digest: plan.digest(),
         requesters: &[mei],
         room: &room,
@@ -285,7 +285,7 @@ async fn insert(
     let request = NewRequest {
         code: &code,
         run,
-        retry_step: None,
+        wanted: &Wanted::Start,
         digest: plan.digest(),
         requesters: &[mei],
         room: &room,
@@ -325,7 +325,11 @@ pub(super) fn plan(steps: usize, what: Steps<'_>) -> Plan {
         exclude_author: false,
         delegating: Delegating::Allowed,
         needs: Vec::new(),
+        denied_before: None,
+        repeat: None,
+        break_glass: None,
         valid_for_ms: 3_600_000,
+        unasked: Vec::new(),
         automatic: Vec::new(),
         text: "A manager agrees".to_owned(),
     };

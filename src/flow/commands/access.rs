@@ -75,7 +75,7 @@ pub(super) async fn command_access(turn: &mut Turn<'_>, shown: AccessShown) -> R
         turn.answer(text::access::trial());
         return Ok(());
     }
-    let standing = approval::standing(&turn.app.store).await?;
+    let standing = approval::access_standing(&turn.app.store).await?;
     let Some((current, waiting)) = standing else {
         turn.answer(text::access::trial());
         return Ok(());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::turn::{Answered, Turn, accounts, is_known, plan_of};
 use super::super::{App, InUse};
 use super::decide::shown_directly;
-use crate::approval::{self, Begin};
+use crate::approval::{self, Begin, End, EndOutcome, Ending};
 use crate::chat::sender::split;
 use crate::command::Anew;
 use crate::engine::plan::{PlanFor, PlanRefusal, plan, plan_is};
@@ -20,15 +20,19 @@ use crate::model::id::{
     CheckName, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, ServiceName, ThreadId, TriggerName,
 };
 use crate::model::plan::{Plan, Sealed, Telling};
+use crate::model::policy::DeniedBefore;
+use crate::model::request::{RequestState, Wanted};
 use crate::model::run::RunState;
 use crate::store::{
-    DIRECT, EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
+    Cover, DIRECT, EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
 };
 use crate::text;
 use crate::text::plan::RequestText;
 
 /// How many codes are tried before giving up: with so many requests waiting, something else is wrong.
 const CODES: usize = 20;
+/// For how long it is said of a request what became of the one before it.
+const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
 pub(super) async fn command_is(turn: &mut Turn<'_>, service: &ServiceName, check: Option<&CheckName>) -> Result<()> {
     let catalog = turn.in_use.clone();
@@ -147,6 +151,8 @@ pub(in crate::flow) struct Asking<'a> {
     pub(in crate::flow) trigger: Option<TriggerName>,
     /// The incident that the run belongs to.
     pub(in crate::flow) incident: Option<IncidentId>,
+    /// What is said of what came before, each a line of the request.
+    pub(in crate::flow) notes: Vec<String>,
 }
 
 /// A run that was made.
@@ -161,6 +167,8 @@ pub(in crate::flow) struct Made {
 pub(in crate::flow) enum Show {
     Yes,
     No,
+    /// People are asked, and it is shown when the one whose words it are has had their say.
+    Later,
 }
 
 impl<'a> Asking<'a> {
@@ -177,6 +185,7 @@ impl<'a> Asking<'a> {
             cause: Some(turn.line),
             trigger: None,
             incident: None,
+            notes: Vec::new(),
             tx: &mut turn.tx,
         }
     }
@@ -192,6 +201,70 @@ impl<'a> Asking<'a> {
         // Two who ask the same in the same instant: the second waits here and then finds the first's run.
         self.tx.lock_plan(sealed.digest()).await?;
         self.tx.find_open_run_of_plan(sealed.digest(), &self.room).await
+    }
+
+    /// Writes into the plan that the same was denied within a day, wherever that was, and who must therefore be among those
+    /// who agree: so that whoever is asked sees it, and it is part of what they agree to.
+    pub(in crate::flow) async fn carry_denial(&mut self, plan: &mut Plan) -> Result<()> {
+        let Some(policy) = plan.policy.as_mut().filter(|_| plan.steps.iter().any(|step| step.privileged)) else {
+            return Ok(());
+        };
+        let since = self.tx.now() - REMEMBERED;
+        for (request, at) in self.tx.list_decided_since(&plan.runbook, &plan.system, since).await? {
+            let Some(run) = self.tx.find_run(request.run).await? else { continue };
+            if !plan_of(&run).is_ok_and(|older| older.targets == plan.targets) {
+                continue;
+            }
+            // The last word on it: what was agreed to since is no longer denied.
+            if let RequestState::Denied { by, why } = request.state {
+                let catalog = &self.in_use.catalog;
+                let after = catalog.policies.get(&policy.name).map(|policy| policy.after_denial).unwrap_or_default();
+                policy.needs = after.needs(catalog, &by, &self.requesters);
+                policy.denied_before = Some(DeniedBefore { code: request.code, by, why, at });
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// What the same person asked for before, here, of the same runbook on the same targets: notes what the approvers should
+    /// know of it, and returns the requests that still wait.
+    async fn look_back(&mut self, plan: &Plan) -> Result<Vec<Request>> {
+        let requester = self.requester()?.clone();
+        let since = self.tx.now() - REMEMBERED;
+        let found = self.tx.list_requests_like(&self.room, &requester, &plan.runbook, &plan.system, since).await?;
+        let mut same = Vec::new();
+        for request in found {
+            if let Some(run) = self.tx.find_run(request.run).await?
+                && plan_of(&run).is_ok_and(|older| older.targets == plan.targets)
+            {
+                same.push(request);
+            }
+        }
+        if let Some(RequestState::ChangesRequested { by, why }) = same.last().map(|request| &request.state) {
+            self.notes.push(text::plan::after_sent_back(by, why));
+        }
+        same.retain(|request| matches!(request.state, RequestState::Pending { .. }));
+        if !same.is_empty() {
+            let codes: Vec<Code> = same.iter().map(|request| request.code).collect();
+            self.notes.push(text::plan::takes_place_of(&codes));
+        }
+        Ok(same)
+    }
+
+    /// Ends older requests, because a newer one takes their place. One that was decided meanwhile stays as it is.
+    async fn supersede(&mut self, older: &[Request], made: &Made) -> Result<()> {
+        let Some(newer) = made.request else { return Ok(()) };
+        let Some(newer) = self.tx.find_request(newer).await? else { return Ok(()) };
+        for request in older {
+            let by = self.requester()?.clone();
+            let ending = Ending::Superseded { by, newer: newer.id, newer_code: newer.code };
+            match approval::end(self.tx, End { request: request.id, ending, line: self.cause }).await? {
+                // Echoed from the ledger.
+                EndOutcome::Ended | EndOutcome::NotWaiting(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Makes the run, and the request if it needs one. The plan must be stored.
@@ -228,7 +301,8 @@ impl<'a> Asking<'a> {
             trigger: self.trigger.clone(),
         };
         self.record(plan, run, planned, vec![RowMark::run(run, state_name, 1)]);
-        let request = if plan.privileged() { Some(self.request(plan, sealed, run, None, show).await?) } else { None };
+        let request =
+            if plan.privileged() { Some(self.request(plan, sealed, run, &Wanted::Start, show).await?) } else { None };
         Ok(Made { run, request })
     }
 
@@ -249,7 +323,7 @@ impl<'a> Asking<'a> {
         plan: &Plan,
         sealed: &Sealed,
         run: RunId,
-        retry_step: Option<u32>,
+        wanted: &Wanted,
         show: Show,
     ) -> Result<RequestId> {
         let Some(policy) = plan.policy.clone() else {
@@ -259,7 +333,7 @@ impl<'a> Asking<'a> {
             chrono::TimeDelta::from_std(policy.expires()).map_err(|error| StoreError::Refused(error.to_string()))?;
         let expires_at = self.tx.now() + expires;
         // A retry hangs in the thread of its run.
-        if self.thread.is_none() && retry_step.is_some() {
+        if self.thread.is_none() && *wanted != Wanted::Start {
             self.thread = self.tx.find_root(run).await?;
         }
         let mut made = None;
@@ -270,7 +344,7 @@ impl<'a> Asking<'a> {
             let new = NewRequest {
                 code: &code,
                 run,
-                retry_step,
+                wanted,
                 digest: sealed.digest(),
                 requesters: &self.requesters,
                 room: &self.room,
@@ -289,16 +363,17 @@ impl<'a> Asking<'a> {
             request: id,
             code,
             run,
-            retry_step,
+            retry_step: wanted.step(),
             digest: sealed.digest(),
             requesters: self.requesters.clone(),
             stages: policy.stages.clone(),
             expires_at,
             excluded: plan.excluded().to_vec(),
+            wish: wanted.wish().cloned(),
         };
         self.record(plan, run, asked_event, vec![RowMark::request(id, "pending", 1)]);
         match show {
-            Show::Yes => {
+            Show::Yes | Show::Later => {
                 let stored = self.tx.find_run(run).await?;
                 let stored = stored.ok_or_else(|| StoreError::Refused(format!("run {run} is gone")))?;
                 let begin = Begin {
@@ -312,8 +387,9 @@ impl<'a> Asking<'a> {
                     line: self.cause,
                 };
                 let asked = approval::begin_stage(self.tx, &self.in_use.catalog, begin).await?;
-                let expires_at = approval::stage_expires_at(&policy, 0, expires_at, self.tx.now());
-                self.show(plan, sealed, run, retry_step, id, code, expires_at, &asked).await?;
+                if show == Show::Yes {
+                    self.show(plan, id, &asked).await?;
+                }
             }
             // Nobody is asked: it is granted at once.
             Show::No => {}
@@ -322,41 +398,46 @@ impl<'a> Asking<'a> {
     }
 
     /// Shows the whole of a request: the decision first, every step after, never cut.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one request, just made")]
-    async fn show(
-        &mut self,
-        plan: &Plan,
-        sealed: &Sealed,
-        run: RunId,
-        retry_step: Option<u32>,
-        id: RequestId,
-        code: Code,
-        expires_at: chrono::DateTime<chrono::Utc>,
-        asked: &[PersonId],
-    ) -> Result<()> {
-        let earlier: EarlierRuns = self.tx.earlier_runs(sealed.digest()).await?;
+    pub(super) async fn show(&mut self, plan: &Plan, request: RequestId, asked: &[PersonId]) -> Result<()> {
+        let request = self.tx.find_request(request).await?;
+        let request = request.ok_or_else(|| StoreError::Refused("the request that was made is gone".to_owned()))?;
+        let Request { id, code, run, digest, wanted, expires_at, .. } = request;
+        let earlier: EarlierRuns = self.tx.earlier_runs(digest).await?;
         let approvers = Turn::approvers(plan, 0);
+        let next = match self.tx.find_request(id).await? {
+            Some(request) => approval::standing(self.tx, &self.in_use.catalog, &request).await?,
+            None => None,
+        };
+        let next = next.and_then(|standing| standing.next);
         let whole = text::plan::request(&RequestText {
             plan,
-            digest: sealed.digest(),
+            digest,
             code: &code,
             run,
-            retry_step,
+            wanted: &wanted,
             requester: self.requester()?,
             trigger: self.trigger.as_ref(),
             asked,
+            next: next.as_ref(),
             unseen: &self.app.unseen(&self.in_use.catalog, &approvers),
             earlier: (
                 earlier.total,
                 earlier.helped,
                 earlier.usual.and_then(|usual| u64::try_from(usual.num_milliseconds()).ok()),
             ),
+            notes: &self.notes,
             expires_at,
             now: self.tx.now(),
             times: self.app.times,
         });
         let origin = self.cause.map_or(Origin::Request(id), Origin::Line);
-        let (mentioned, directly) = self.ways(asked);
+        let (mut mentioned, directly) = self.ways(asked);
+        // Whoever denied it hears that it is asked again, also when they are not asked.
+        if let Some(denied) = plan.policy.as_ref().and_then(|policy| policy.denied_before.as_ref())
+            && !asked.contains(&denied.by)
+        {
+            mentioned.push(denied.by.clone());
+        }
         let mut parts = self.parts(&self.room, &whole, code);
         if let Some(first) = parts.first_mut() {
             // The first alone: nobody is told twice of one thing.
@@ -401,6 +482,53 @@ impl<'a> Asking<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Says that a run starts under an earlier approval: its first message, with the plan, and nothing to press.
+    async fn show_covered(&mut self, plan: &Plan, request: RequestId, cover: &Cover) -> Result<()> {
+        let (Some(request), Some(original)) =
+            (self.tx.find_request(request).await?, self.tx.find_request(cover.request).await?)
+        else {
+            return Ok(());
+        };
+        let until = self.app.times.until(cover.until, self.tx.now());
+        let whole = text::repeat::covered(&text::repeat::Covered {
+            plan,
+            requester: self.requester()?,
+            code: &request.code,
+            run: request.run,
+            under: &original.code,
+            number: cover.used,
+            of: cover.runs,
+            until: &until,
+        });
+        self.say_at_once(request.id, request.run, &whole);
+        Ok(())
+    }
+
+    /// Says what starts without waiting for anybody: its first message, with the plan, and nothing to press.
+    fn say_at_once(&mut self, request: RequestId, run: RunId, whole: &str) {
+        let origin = self.cause.map_or(Origin::Request(request), Origin::Line);
+        for (index, text) in split(whole, self.app.limits(&self.room).text).into_iter().enumerate() {
+            let starts_thread = index == 0 && self.thread.is_none();
+            let (place, role) = if starts_thread {
+                (Place::Room, (run_subject(run), "root"))
+            } else {
+                let of_run = Place::ThreadOf(run_subject(run));
+                (self.thread.clone().map_or(of_run, Place::Thread), (request_subject(request), "request"))
+            };
+            let part = self.tx.next_part(origin);
+            self.tx.say(NewMessage {
+                room: self.room.clone(),
+                place,
+                origin,
+                part,
+                cause: self.cause,
+                role: Some(role),
+                edits: false,
+                message: Message::to_room(text),
+            });
+        }
     }
 
     /// A request as messages of a room: its buttons stand under the last line of the plan, not before it.
@@ -448,18 +576,29 @@ impl<'a> Asking<'a> {
 }
 
 /// Makes the run of a line, and the request if it needs one.
-async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
-    let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
+async fn start(turn: &mut Turn<'_>, mut plan: Plan, anew: Anew) -> Result<()> {
     let elsewhere = elsewhere(turn, &plan)?;
     let own = turn.own.clone();
+    let in_use = turn.in_use.clone();
     let mut asking = Asking::of_line(turn);
+    asking.carry_denial(&mut plan).await?;
+    // Before every other lock.
+    let requester = asking.requester()?.clone();
+    let unasked = match plan.privileged() {
+        true => approval::may_start_unasked(asking.tx, &in_use.catalog, &plan, &requester).await?,
+        false => None,
+    };
+    let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
     if let Some(room) = &elsewhere {
         (asking.room, asking.thread) = (room.clone(), None);
     }
-    if anew == Anew::No && plan.privileged() {
-        if let Some(run) = asking.find_open_run(&sealed).await? {
+    let mut older = Vec::new();
+    if plan.privileged() {
+        let open = asking.find_open_run(&sealed).await?;
+        if let (Anew::No, Some(run)) = (anew, open) {
             return join(turn, &plan, &run).await;
         }
+        older = asking.look_back(&plan).await?;
     } else {
         asking.tx.insert_plan(&sealed).await?;
     }
@@ -471,7 +610,24 @@ async fn start(turn: &mut Turn<'_>, plan: Plan, anew: Anew) -> Result<()> {
             Some(_) | None => asking.tx.find_unresolved_incident_of(&plan.system, &services).await?,
         };
     }
-    let made = asking.make(&plan, &sealed, Show::Yes).await?;
+    let cover = match plan.privileged() && unasked.is_none() {
+        true => approval::take_cover(asking.tx, &in_use.catalog, sealed.digest(), &asking.requesters).await?,
+        false => None,
+    };
+    let quiet = cover.is_some() || unasked.is_some();
+    let made = asking.make(&plan, &sealed, if quiet { Show::No } else { Show::Yes }).await?;
+    if let (Some(started), Some(request)) = (unasked, made.request) {
+        let found = asking.tx.find_request(request).await?;
+        approval::grant_unasked(asking.tx, request, started.clone(), asking.cause).await?;
+        if let Some(Request { code, .. }) = found {
+            asking.say_at_once(request, made.run, &text::repeat::unasked(&plan, &code, made.run, &started));
+        }
+    }
+    if let (Some(cover), Some(request)) = (&cover, made.request) {
+        approval::grant_under(asking.tx, request, cover, asking.cause).await?;
+        asking.show_covered(&plan, request, cover).await?;
+    }
+    asking.supersede(&older, &made).await?;
     if let Some(room) = elsewhere {
         say_where(turn, made.run, &room).await?;
     }
@@ -509,7 +665,7 @@ async fn join(turn: &mut Turn<'_>, plan: &Plan, run: &Run) -> Result<()> {
     turn.tx.insert_line_run(turn.line, run.id).await?;
     let since = text::answer::since(&turn.app.times, run.created_at, turn.tx.now());
     match turn.tx.find_pending_of_run(run.id).await? {
-        Some(request) if request.retry_step.is_none() => {
+        Some(request) if request.wanted == Wanted::Start => {
             let asked = turn.asked_now(&request).await?;
             let approvers = Turn::approvers(plan, 0);
             let unseen = turn.app.unseen(turn.catalog(), &approvers);

@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 
 use super::super::turn::{Turn, plan_of};
 use super::{look, step_up};
-use crate::approval::{self, BackOutcome, Decide, DecideOutcome, End, EndOutcome, Ending, Refused};
+use crate::approval::{self, BackOutcome, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen};
 use crate::engine;
 use crate::model::approval::Refusal;
 use crate::model::catalog::Subject;
 use crate::model::chat::{Addressed, Said};
 use crate::model::code::Code;
+use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{PersonId, RequestId};
 use crate::model::request::{Answer, Proof, RequestState};
 use crate::model::run::RunState;
-use crate::store::{Request, Result, Whole};
+use crate::store::{Request, Result, Run, Whole};
 use crate::text;
 
 pub(super) async fn command_approve(turn: &mut Turn<'_>, code: Option<Code>, reason: Option<String>) -> Result<()> {
@@ -47,7 +48,16 @@ async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason:
         return Ok(());
     }
     let said = reason.clone();
-    let asked = Decide { request, person: &person, account: &account, answer, reason, proof, line: turn.line };
+    let asked = Decide {
+        request,
+        person: &person,
+        account: &account,
+        answer,
+        reason,
+        proof,
+        line: turn.line,
+        seen: Seen::Posted,
+    };
     match approval::decide(&mut turn.tx, &in_use.catalog, asked).await? {
         // The room reads the receipt, who denied and why, or who is asked next, as an echo of the ledger.
         DecideOutcome::Granted
@@ -68,7 +78,7 @@ async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason:
 }
 
 /// Says why an answer changes nothing, and what would.
-async fn refuse(turn: &mut Turn<'_>, refused: Refused, answer: Answer) -> Result<()> {
+pub(super) async fn refuse(turn: &mut Turn<'_>, refused: Refused, answer: Answer) -> Result<()> {
     let Refused { why, request, asked } = refused;
     let (person, code) = (turn.person.clone(), request.code);
     match (why, answer) {
@@ -111,7 +121,7 @@ async fn approvers(turn: &mut Turn<'_>, request: &Request) -> Result<Vec<Subject
 }
 
 /// A late decision changes nothing, and is told so.
-async fn late(turn: &mut Turn<'_>, request: &Request) -> Result<()> {
+pub(super) async fn late(turn: &mut Turn<'_>, request: &Request) -> Result<()> {
     let by: Vec<PersonId> = turn
         .tx
         .list_decisions(request.id)
@@ -139,7 +149,7 @@ fn stage(request: &Request) -> u32 {
 
 /// Finds the request that a decision means: the one with the code, or the one that this place makes plain. Refuses, and
 /// returns `None`, when there is none or more than one.
-async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Option<RequestId>> {
+pub(super) async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Option<RequestId>> {
     if let Some(code) = code {
         let found = turn.tx.find_request_by_code(&code).await?;
         // A code of another room is nobody's business here. Said to the bot alone it is the business of whomever it
@@ -194,7 +204,7 @@ async fn which(turn: &mut Turn<'_>, several: &[Request], word: &str) -> Result<(
     let mut list = Vec::new();
     for request in several {
         let deed = match turn.tx.find_run(request.run).await? {
-            Some(run) => text::plan::asked_deed(&plan_of(&run)?, run.id, request.retry_step),
+            Some(run) => text::plan::asked_deed(&plan_of(&run)?, run.id, &request.wanted),
             None => String::new(),
         };
         list.push((request.code, deed));
@@ -308,16 +318,7 @@ pub(super) async fn command_revoke(turn: &mut Turn<'_>, code: Option<Code>, reas
         turn.refuse(text::answer::nothing_to_revoke(&request.code, &request.state, request.run));
         return Ok(());
     };
-    let plan = plan_of(&run)?;
-    let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
-    let mut who: BTreeSet<PersonId> =
-        turn.tx.list_decisions(request.id).await?.into_iter().map(|stored| stored.decision.person).collect();
-    for asked in turn.tx.list_asked(request.id).await? {
-        let stage = usize::try_from(asked.stage).ok().and_then(|stage| stages.get(stage));
-        if stage.is_some_and(|stage| turn.catalog().includes(&stage.approvers, &asked.person)) {
-            who.insert(asked.person);
-        }
-    }
+    let who = who_may_revoke(turn, &request, &run).await?;
     if !who.contains(&turn.person) {
         let who: Vec<PersonId> = who.into_iter().collect();
         turn.refuse(text::answer::may_not_revoke(&turn.person, &request.code, &who));
@@ -332,6 +333,50 @@ pub(super) async fn command_revoke(turn: &mut Turn<'_>, code: Option<Code>, reas
             turn.refuse(text::answer::begun_already(&request.code, run.id, &run.state));
         }
     }
+    Ok(())
+}
+
+/// Who may take an approval away: whoever agreed, and whoever was asked and still may agree.
+async fn who_may_revoke(turn: &mut Turn<'_>, request: &Request, run: &Run) -> Result<BTreeSet<PersonId>> {
+    let plan = plan_of(run)?;
+    let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
+    let mut who: BTreeSet<PersonId> =
+        turn.tx.list_decisions(request.id).await?.into_iter().map(|stored| stored.decision.person).collect();
+    for asked in turn.tx.list_asked(request.id).await? {
+        let stage = usize::try_from(asked.stage).ok().and_then(|stage| stages.get(stage));
+        if stage.is_some_and(|stage| turn.catalog().includes(&stage.approvers, &asked.person)) {
+            who.insert(asked.person);
+        }
+    }
+    Ok(who)
+}
+
+/// Ends an approval that covers further runs. What has started under it goes on.
+pub(super) async fn command_take_back(turn: &mut Turn<'_>, code: &Code) -> Result<()> {
+    let Some(id) = bind(turn, Some(*code), "take back").await? else { return Ok(()) };
+    let request = turn.tx.lock_request(id).await?;
+    let Some(run) = turn.tx.find_run(request.run).await? else { return Ok(()) };
+    let who = who_may_revoke(turn, &request, &run).await?;
+    if !who.contains(&turn.person) {
+        let who: Vec<PersonId> = who.into_iter().collect();
+        turn.refuse(text::repeat::may_not_take_back(&turn.person, code, &who));
+        return Ok(());
+    }
+    let by = turn.person.clone();
+    let Some(cover) = turn.tx.end_cover(request.id, &by).await? else {
+        turn.refuse(text::repeat::nothing_in_force(code));
+        return Ok(());
+    };
+    let scope = Scope {
+        system: Some(run.system.clone()),
+        environment: Some(run.environment.clone()),
+        incident: run.incident,
+        run: Some(run.id),
+        ..Scope::default()
+    };
+    // Echoed from the ledger.
+    let what = Happened::CoverEnded { request: request.id, code: request.code, run: run.id, by, used: cover.used };
+    turn.tx.record(NewEvent { scope, cause: Some(turn.line), record: Record { what, rows: Vec::new() } });
     Ok(())
 }
 

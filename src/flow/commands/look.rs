@@ -50,6 +50,22 @@ pub(in crate::flow) fn whoami(catalog: &Catalog, person: &PersonId, account: &Ac
     text::answer::whoami(person, account, &groups)
 }
 
+/// The approvals that cover further runs of what is talked about here.
+async fn in_force(turn: &mut Turn<'_>) -> Result<Vec<String>> {
+    let rooms = turn.rooms();
+    let mut list = Vec::new();
+    for cover in turn.tx.list_covers(None).await? {
+        let Some(request) = turn.tx.find_request(cover.request).await? else { continue };
+        let Some(run) = turn.tx.find_run(request.run).await? else { continue };
+        if !rooms.contains(&run.room) || !may_see(turn, &run) {
+            continue;
+        }
+        let until = turn.app.times.until(cover.until, turn.tx.now());
+        list.push(text::repeat::in_force(&plan_of(&run)?, &request.code, cover.used, cover.runs, &until));
+    }
+    Ok(list)
+}
+
 /// `who is on call`: one line for each rota that has to do with what is meant and that the speaker may know of.
 pub(super) fn command_on_call(turn: &mut Turn<'_>, of: Option<&OnCallFor>) {
     let in_use = turn.in_use.clone();
@@ -125,13 +141,17 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
         let asked = turn.asked_now(&request).await?;
         let until = turn.app.times.until(request.expires_at, turn.tx.now());
         let requester = request.requesters.first().cloned().unwrap_or_else(|| run.requester.clone());
-        let deed = text::plan::asked_deed(&plan, run.id, request.retry_step);
+        let deed = text::plan::asked_deed(&plan, run.id, &request.wanted);
         list.push((request.code, requester, deed, until, asked));
     }
     let mut said = match turn.is_private() && list.is_empty() {
         true => text::answer::no_requests_anywhere(),
         false => text::answer::requests(&list),
     };
+    let in_force = in_force(turn).await?;
+    if !in_force.is_empty() {
+        said = format!("{said}\n{}", in_force.join("\n"));
+    }
     if more > 0 {
         said = format!("{said}\n{}", text::answer::more_requests(more));
     }

@@ -3,9 +3,13 @@
 mod access;
 pub(super) mod ask;
 mod automation;
+mod break_glass;
 mod decide;
+mod delegate;
+mod handover;
 mod incident;
 mod look;
+mod looking;
 mod step_up;
 mod unstick;
 
@@ -38,11 +42,24 @@ pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
         Command::Again => ask::command_again(turn).await?,
         Command::Approve { code, reason } => decide::command_approve(turn, code, reason).await?,
         Command::Deny { code, reason } => decide::command_deny(turn, code, reason).await?,
+        Command::Delegate { to, until } => delegate::command_delegate(turn, to, until).await?,
+        Command::Delegations => delegate::command_delegations(turn).await?,
+        Command::EndDelegation { to } => delegate::command_end_delegation(turn, to).await?,
+        Command::Handover { to, reason } => handover::command_handover(turn, to, reason).await?,
+        Command::Taken { handover } => handover::command_taken(turn, handover).await?,
+        Command::Looking { code } => looking::command_looking(turn, code).await?,
         Command::Withdraw { code } => decide::command_withdraw(turn, code).await?,
         Command::SendBack { code, reason } => decide::command_send_back(turn, code, &reason).await?,
+        Command::BreakGlass { code, reason } => break_glass::command_break_glass(turn, code, &reason).await?,
+        Command::Review { code, verdict, reason } => {
+            break_glass::command_review(turn, &code, verdict, &reason).await?;
+        }
+        Command::TakeBack { code } => decide::command_take_back(turn, &code).await?,
+        Command::Reviews => break_glass::command_reviews(turn).await?,
         Command::Revoke { code, reason } => decide::command_revoke(turn, code, reason).await?,
         Command::Stop { run } => unstick::command_stop(turn, run).await?,
         Command::Judge { run, verdict, reason } => unstick::command_judge(turn, run, verdict, &reason).await?,
+        Command::Skip { run, reason } => unstick::command_skip(turn, run, &reason).await?,
         Command::Retry { run } => unstick::command_retry(turn, run).await?,
         Command::Requests => look::command_requests(turn).await?,
         Command::Show { what } => look::command_show(turn, what).await?,

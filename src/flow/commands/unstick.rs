@@ -1,13 +1,16 @@
-//! Ending and freeing runs: `stop`, `judge`, `retry`.
+//! Ending and freeing runs: `stop`, `judge`, `skip`, `retry`.
 
 use super::super::turn::{Turn, plan_of};
 use super::decide::shown_directly;
 use super::{ask, look};
+use crate::approval::{self, Decide, DecideOutcome, Seen};
 use crate::engine::{self, JudgeOutcome, StopOutcome};
 use crate::model::allowed::{Verb, allowed};
+use crate::model::approval::whom_to_ask;
 use crate::model::catalog::Subject;
-use crate::model::id::{PersonId, RunId};
+use crate::model::id::{PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, Sealed};
+use crate::model::request::{Answer, Freeing, Proof, Wanted, Wish};
 use crate::model::run::{RunState, Verdict};
 use crate::store::{Result, Run};
 use crate::text;
@@ -67,6 +70,7 @@ fn holds(turn: &Turn<'_>, run: &Run, verb: Verb) -> bool {
 /// Who may stop a run: who asked, who is asked, and who may unstick.
 fn who_may_stop(turn: &Turn<'_>, run: &Run, plan: &Plan) -> Vec<PersonId> {
     let mut who = vec![run.requester.clone()];
+    who.extend(run.handed_to.clone());
     let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
     who.extend(stages.iter().flat_map(|stage| turn.catalog().people_in(&stage.approvers)));
     who.extend(may_unstick(turn, run));
@@ -103,19 +107,43 @@ pub(super) async fn command_judge(
     verdict: Verdict,
     reason: &str,
 ) -> Result<()> {
-    let Some(run) = bind(turn, run, "judge", is_stuck).await? else { return Ok(()) };
+    let how = match verdict {
+        Verdict::Worked => Freeing::JudgeWorked,
+        Verdict::Failed => Freeing::JudgeFailed,
+    };
+    command_free(turn, run, how, "judge", reason).await
+}
+
+pub(super) async fn command_skip(turn: &mut Turn<'_>, run: Option<RunId>, reason: &str) -> Result<()> {
+    command_free(turn, run, Freeing::Skip, "skip", reason).await
+}
+
+/// Being done with a stuck step. Of one that only reads whoever may unstick says so; of one that changes something it is
+/// asked under the same policy (I3).
+async fn command_free(turn: &mut Turn<'_>, run: Option<RunId>, how: Freeing, word: &str, reason: &str) -> Result<()> {
+    let Some(run) = bind(turn, run, word, is_stuck).await? else { return Ok(()) };
+    let plan = plan_of(&run)?;
+    let reason = turn.in_use.secrets.redact(reason);
+    if let RunState::Stuck(snag) = &run.state
+        && engine::changes_something(&plan, snag)
+    {
+        return ask_about(turn, &run, word, |step, by| Wanted::Free {
+            step,
+            wish: Wish { what: how, by, why: reason },
+        })
+        .await;
+    }
     let who = may_unstick(turn, &run);
     if !holds(turn, &run, Verb::Unstick) {
         let subjects = subjects(turn, &run);
-        turn.refuse_right(text::answer::not_allowed(&turn.person, "judge", run.system.as_str(), &who), &subjects);
+        turn.refuse_right(text::answer::not_allowed(&turn.person, word, run.system.as_str(), &who), &subjects);
         return Ok(());
     }
-    let reason = turn.in_use.secrets.redact(reason);
-    match engine::judge(&mut turn.tx, run.id, &turn.person, verdict, &reason, turn.line).await? {
+    match engine::judge(&mut turn.tx, run.id, &turn.person, how, &reason, turn.line).await? {
         // Echoed from the ledger.
         JudgeOutcome::Judged => {}
         JudgeOutcome::OwnRun(run) => {
-            let others: Vec<PersonId> = who.into_iter().filter(|person| *person != run.requester).collect();
+            let others: Vec<PersonId> = who.into_iter().filter(|person| !run.is_of(person)).collect();
             turn.refuse(text::answer::own_judgement(&turn.person, &others));
         }
         JudgeOutcome::NotStuck(run) => turn.refuse(text::answer::not_stuck(run.id, &run.state)),
@@ -127,10 +155,35 @@ pub(super) async fn command_judge(
 /// agree to it (I3, I7).
 pub(super) async fn command_retry(turn: &mut Turn<'_>, run: Option<RunId>) -> Result<()> {
     let Some(run) = bind(turn, run, "retry", is_stuck).await? else { return Ok(()) };
-    if !holds(turn, &run, Verb::Run) && !holds(turn, &run, Verb::Unstick) {
-        let who = may_unstick(turn, &run);
-        let subjects = subjects(turn, &run);
-        turn.refuse_right(text::answer::not_allowed(&turn.person, "retry", run.system.as_str(), &who), &subjects);
+    ask_about(turn, &run, "retry", |step, _| Wanted::Retry { step }).await
+}
+
+/// Asks those who agreed to a run what becomes of the step at which it is stuck. Whoever says how to be done with it and is
+/// one of those who are asked has answered by that; whoever asks for another attempt has asked for something to be done.
+async fn ask_about(
+    turn: &mut Turn<'_>,
+    run: &Run,
+    word: &str,
+    wanted: impl FnOnce(u32, PersonId) -> Wanted,
+) -> Result<()> {
+    let plan = plan_of(run)?;
+    let speaker = turn.person.clone();
+    let mut run_requesters = vec![run.requester.clone()];
+    run_requesters.extend(run.handed_to.clone().filter(|person| *person != run.requester));
+    let is_asked = match &plan.policy {
+        Some(policy) => {
+            let delegations = turn.tx.list_delegations().await?;
+            let (catalog, now) = (turn.catalog(), turn.tx.now());
+            whom_to_ask(catalog, policy, 0, &run_requesters, plan.excluded(), &delegations, now)
+                .iter()
+                .any(|asked| asked.person == speaker)
+        }
+        None => false,
+    };
+    if !holds(turn, run, Verb::Run) && !holds(turn, run, Verb::Unstick) && !is_asked {
+        let who = may_unstick(turn, run);
+        let subjects = subjects(turn, run);
+        turn.refuse_right(text::answer::not_allowed(&speaker, word, run.system.as_str(), &who), &subjects);
         return Ok(());
     }
     let run = turn.tx.lock_run(run.id).await?;
@@ -140,17 +193,18 @@ pub(super) async fn command_retry(turn: &mut Turn<'_>, run: Option<RunId>) -> Re
         turn.refuse(text::answer::not_stuck(run.id, &run.state));
         return Ok(());
     };
+    turn.tx.insert_line_run(turn.line, run.id).await?;
     if let Some(pending) = pending {
-        turn.tx.insert_line_run(turn.line, run.id).await?;
-        turn.refuse(text::answer::retry_waits(&pending.code));
+        let deed = text::plan::asked_deed(&plan, run.id, &pending.wanted);
+        turn.refuse(text::answer::asked_already(&pending.code, &deed));
         return Ok(());
     }
-    turn.tx.insert_line_run(turn.line, run.id).await?;
+    let wanted = wanted(snag.step, speaker.clone());
+    let decides = is_asked && wanted.wish().is_some();
     let sealed = Sealed::from_stored(run.plan.clone());
-    let plan = plan_of(&run)?;
-    let mut requesters = vec![turn.person.clone()];
-    if run.requester != turn.person {
-        requesters.push(run.requester.clone());
+    let mut requesters = run_requesters;
+    if !decides && !requesters.contains(&speaker) {
+        requesters.insert(0, speaker.clone());
     }
     let elsewhere = run.room != *turn.room();
     let mut asking = ask::Asking::of_line(turn);
@@ -160,9 +214,48 @@ pub(super) async fn command_retry(turn: &mut Turn<'_>, run: Option<RunId>) -> Re
     }
     asking.requesters = requesters;
     asking.incident = run.incident;
-    asking.request(&plan, &sealed, run.id, Some(snag.step), ask::Show::Yes).await?;
+    asking.notes.extend(wanted.wish().map(text::plan::wished_because));
+    let show = if decides { ask::Show::Later } else { ask::Show::Yes };
+    let id = asking.request(&plan, &sealed, run.id, &wanted, show).await?;
+    if decides {
+        let (notes, requesters) = (std::mem::take(&mut asking.notes), asking.requesters.clone());
+        let (room, thread) = (asking.room.clone(), asking.thread.clone());
+        if own_words(turn, id, &speaker, &wanted).await? {
+            return Ok(());
+        }
+        // Others are needed too, or another proof.
+        let Some(request) = turn.tx.find_request(id).await? else { return Ok(()) };
+        let asked = turn.asked_now(&request).await?;
+        let mut asking = ask::Asking::of_line(turn);
+        (asking.room, asking.thread, asking.requesters, asking.notes) = (room, thread, requesters, notes);
+        asking.incident = run.incident;
+        asking.show(&plan, id, &asked).await?;
+    }
     if elsewhere {
         ask::say_where(turn, run.id, &run.room).await?;
     }
     Ok(())
+}
+
+/// Counts what somebody says as their own answer, in the same transaction. Returns whether that was all that was needed.
+async fn own_words(turn: &mut Turn<'_>, request: RequestId, person: &PersonId, wanted: &Wanted) -> Result<bool> {
+    let (in_use, account) = (turn.in_use.clone(), turn.incoming.account.clone());
+    // Said in a chat: no page asks for this with a passkey.
+    let proof = Proof::Chat;
+    let decide = Decide {
+        request,
+        person,
+        account: &account,
+        answer: Answer::Approve,
+        reason: wanted.wish().map(|wish| wish.why.clone()),
+        proof,
+        line: turn.line,
+        seen: Seen::OwnWords,
+    };
+    match approval::decide(&mut turn.tx, &in_use.catalog, decide).await? {
+        // Echoed from the ledger.
+        DecideOutcome::Granted | DecideOutcome::Denied => Ok(true),
+        // The request that is shown now says who is asked.
+        DecideOutcome::Counted { .. } | DecideOutcome::Refused(_) => Ok(false),
+    }
 }

@@ -45,7 +45,7 @@ pub(super) async fn tell(
 
 /// Who may countersign a version that waits; nobody if it does not wait any more.
 async fn asked(app: &App, access: AccessId) -> Result<approval::Countersigners, StoreError> {
-    let Some((current, waiting)) = approval::standing(&app.store).await? else { return Ok(Default::default()) };
+    let Some((current, waiting)) = approval::access_standing(&app.store).await? else { return Ok(Default::default()) };
     let waiting = waiting.filter(|waiting| waiting.id == access);
     let catalog = app.in_use().catalog.clone();
     Ok(waiting.map(|waiting| approval::countersigners(&current.access, &waiting, &catalog)).unwrap_or_default())

@@ -6,11 +6,13 @@
 //! Keeps I5: a change is a message like any other, made from a place in the ledger and unique by it. It waits for the
 //! message that it changes.
 
+use crate::approval;
 use crate::chat::Used;
 use crate::flow::App;
+use crate::model::approval::Because;
 use crate::model::chat::Message;
 use crate::model::event::{Event, Happened};
-use crate::model::id::Position;
+use crate::model::id::{Position, RequestId};
 use crate::model::plan::Plan;
 use crate::store::{NewMessage, Origin, Place, Run, Shown, ShownAs, StoreError};
 use crate::text;
@@ -86,6 +88,73 @@ pub(super) async fn tell(
     Ok(told)
 }
 
+/// The request whose waking an event tells of: who is asked, who looks and who comes next may have changed.
+pub(super) fn woke(what: &Happened) -> Option<RequestId> {
+    match what {
+        Happened::PeopleAsked { request, .. }
+        | Happened::RequestReminded { request, .. }
+        | Happened::RequestRung { request, .. }
+        | Happened::RingFailed { request, .. }
+        | Happened::RequestLookedAt { request, .. } => Some(*request),
+        _ => None,
+    }
+}
+
+/// The change of the line at the foot of a request that waits: who is asked now, and who is next. One message is changed and
+/// pings nobody.
+pub(super) async fn foot(
+    app: &App,
+    run: &Run,
+    plan: &Plan,
+    request: RequestId,
+    event: &Event,
+    position: Position,
+) -> Result<Vec<NewMessage>, StoreError> {
+    let stays = |shown: &Shown| match app.limits(&shown.room).used {
+        Used::Hidden => None,
+        Used::Stay { edited } => Some(edited),
+    };
+    let anywhere = app.adapters.iter().any(|adapter| adapter.limits().used != Used::Hidden);
+    // With the request itself its foot was said.
+    let begins = matches!(event.record.as_ref().map(|record| &record.what), Some(Happened::PeopleAsked { stage: 0, people, .. })
+        if people.is_empty() || people.iter().any(|asked| asked.because == Because::Stage));
+    if !anywhere || begins {
+        return Ok(Vec::new());
+    }
+    let Some(request) = app.store.find_request(request).await? else { return Ok(Vec::new()) };
+    let in_use = app.in_use();
+    let mut tx = app.store.begin().await?;
+    let standing = approval::standing(&mut tx, &in_use.catalog, &request).await?;
+    drop(tx);
+    let Some(standing) = standing else { return Ok(Vec::new()) };
+    let now = app.store.clock().now();
+    let approval::Standing { asked, looking, next } = &standing;
+    let foot = text::waking::Foot { asked, looking: looking.as_ref(), next: next.as_ref() };
+    let foot = text::waking::foot(&foot, &app.times, now);
+    let shown = app.store.list_shown(run.id).await?;
+    let mut told = Vec::new();
+    for (index, message) in shown.iter().enumerate().filter(|(_, message)| message.request == request.id) {
+        let Some(most) = stays(message) else { continue };
+        let Some(text) = text::plan::with_foot(&message.message.text, plan, request.digest, run.id, &foot) else {
+            continue;
+        };
+        if text == message.message.text || text.chars().count() > most {
+            continue;
+        }
+        told.push(NewMessage {
+            room: message.room.clone(),
+            place: Place::Instead(message.id),
+            origin: Origin::Event(position),
+            part: i32::try_from(index).map_or(i32::MAX, |index| PARTS_FROM.saturating_add(index)),
+            cause: event.cause,
+            role: None,
+            edits: true,
+            message: Message { ping: Vec::new(), text, ..message.message.clone() },
+        });
+    }
+    Ok(told)
+}
+
 /// What a message that shows a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -130,5 +199,6 @@ fn moves(what: &Happened) -> bool {
             | Happened::RunStopping { .. }
             | Happened::RunStopped { .. }
             | Happened::AttemptJudged { .. }
+            | Happened::AttemptSkipped { .. }
     )
 }

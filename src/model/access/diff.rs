@@ -62,6 +62,15 @@ pub enum What {
         /// Which.
         account: Account,
     },
+    /// Somebody reports to somebody else: who may agree in their place to what they denied before.
+    ReportsTo {
+        /// Who.
+        person: PersonId,
+        /// To whom they did.
+        was: Option<PersonId>,
+        /// To whom they do.
+        now: Option<PersonId>,
+    },
     /// A group was added.
     GroupCame {
         /// Which.
@@ -321,6 +330,14 @@ impl Changes<'_> {
                         self.add(Effect::Takes, What::AccountLeft { person, account });
                     }
                 }
+            }
+        }
+        let named: BTreeSet<&PersonId> = old.reports_to.keys().chain(new.reports_to.keys()).collect();
+        for person in named {
+            let (was, now) = (old.reports_to.get(person).cloned(), new.reports_to.get(person).cloned());
+            if was != now {
+                let effect = if now.is_some() { Effect::Gives } else { Effect::Takes };
+                self.add(effect, What::ReportsTo { person: person.clone(), was, now });
             }
         }
         for person in old.people.keys().filter(|person| !new.people.contains_key(person)) {

@@ -30,6 +30,11 @@ pub fn gainers(now: &Access, wanted: &Access, members: &BTreeMap<UserGroup, BTre
         let before = people(now, before);
         people(wanted, after).into_iter().filter(move |person| !before.contains(person)).collect::<Vec<_>>()
     };
+    for (person, above) in &wanted.reports_to {
+        if now.reports_to.get(person) != Some(above) {
+            gain.insert(above.clone());
+        }
+    }
     for (name, is) in &wanted.groups {
         let all = |members: &Members| match members {
             Members::Listed(people) => people.iter().cloned().map(Holder::Person).collect(),

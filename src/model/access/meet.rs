@@ -6,10 +6,16 @@ use super::{Access, Holder, Keepers, Members, Needs, Right, Rule, SystemAccess};
 use crate::model::catalog::{Policy, Stage, Subject};
 use crate::model::chat::Account;
 use crate::model::id::{GroupName, PersonId, PolicyName, RoomName};
+use crate::model::policy::{AfterDenial, BreakGlass, Repeat};
 
-/// Every subject that may approve somewhere in a policy.
+/// Every subject whose word lets something start under a policy, and whose word is wanted afterwards.
 pub(super) fn named(rule: &Rule) -> BTreeSet<Subject> {
-    rule.policy.iter().flat_map(Policy::subjects).cloned().collect()
+    let beside = |policy: &Policy| {
+        let broken = policy.break_glass.iter().flat_map(|glass| glass.by.iter().chain(&glass.reviewed_by));
+        let unasked = policy.unasked.iter().flat_map(|(_, rule)| &rule.by);
+        broken.chain(unasked).cloned().collect::<Vec<_>>()
+    };
+    rule.policy.iter().flat_map(|policy| policy.subjects().cloned().chain(beside(policy))).collect()
 }
 
 /// Whether a policy lets nothing pass that another would not: known to be so. Words and comments do not matter.
@@ -31,7 +37,11 @@ fn stricter(new: &Policy, old: &Policy) -> bool {
         relaxed,
         exclude_author,
         delegating,
+        after_denial,
+        repeat,
+        break_glass,
         automatic,
+        unasked,
         text: _,
         source: _,
     } = new;
@@ -46,7 +56,34 @@ fn stricter(new: &Policy, old: &Policy) -> bool {
         && relaxed.iter().all(|rule| old.relaxed.contains(rule))
         && (*exclude_author || !old.exclude_author)
         && (!delegating.is_allowed() || old.delegating.is_allowed())
+        && (*after_denial == AfterDenial::Denier || old.after_denial == AfterDenial::SamePeople)
+        && no_more(repeat.as_ref(), old.repeat.as_ref(), covers_no_more)
+        && no_more(break_glass.as_ref(), old.break_glass.as_ref(), breaks_no_more)
         && automatic.iter().all(|trigger| old.automatic.contains(trigger))
+        && unasked.iter().all(|rule| old.unasked.contains(rule))
+}
+
+/// Whether something that loosens is not there, or there was as much of it.
+fn no_more<T>(new: Option<&T>, old: Option<&T>, within: impl Fn(&T, &T) -> bool) -> bool {
+    match (new, old) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(new), Some(old)) => within(new, old),
+    }
+}
+
+fn covers_no_more(new: &Repeat, old: &Repeat) -> bool {
+    let Repeat { runs, within_ms } = new;
+    *runs <= old.runs && *within_ms <= old.within_ms
+}
+
+fn breaks_no_more(new: &BreakGlass, old: &BreakGlass) -> bool {
+    let BreakGlass { by, review_within_ms, reviewed_by, by_chat } = new;
+    by.iter().all(|subject| old.by.contains(subject))
+        && *review_within_ms <= old.review_within_ms
+        && !reviewed_by.is_empty()
+        && reviewed_by.iter().all(|subject| old.reviewed_by.contains(subject))
+        && (!by_chat || old.by_chat)
 }
 
 fn stricter_stage(new: &Stage, old: &Stage) -> bool {
@@ -82,6 +119,7 @@ fn stricter_stage(new: &Stage, old: &Stage) -> bool {
 pub fn in_force(approved: &Access, wanted: &Access) -> Access {
     let mut now = Access {
         people: meet_people(approved, wanted),
+        reports_to: BTreeMap::new(),
         groups: BTreeMap::new(),
         rotas: BTreeMap::new(),
         policies: BTreeMap::new(),
@@ -90,6 +128,12 @@ pub fn in_force(approved: &Access, wanted: &Access) -> Access {
         rooms: BTreeMap::new(),
         keepers: None,
     };
+    for (person, was) in &approved.reports_to {
+        // Whoever denied something is needed as long as nobody above them is.
+        if wanted.reports_to.contains_key(person) && [person, was].iter().all(|name| now.people.contains_key(*name)) {
+            now.reports_to.insert(person.clone(), was.clone());
+        }
+    }
     now.groups = meet_groups(approved, wanted, &now.people);
     for (name, was) in &approved.rotas {
         let both = wanted.rotas.get(name).into_iter().flatten().filter(|person| was.contains(*person));

@@ -20,6 +20,7 @@ impl Access {
             let own = self.people.get(name);
             person.accounts.retain(|account| own.is_some_and(|own| own.contains(account)));
         }
+        catalog.reports_to.clone_from(&self.reports_to);
         let wanted = std::mem::take(&mut catalog.groups);
         catalog.groups = self
             .groups

@@ -10,7 +10,7 @@ use crate::model::catalog::{Countersigners, Person, Room, Source, Stage, Step, S
 use crate::model::choice::When;
 use crate::model::group::{Blind, Group, Sight};
 use crate::model::id::Digest;
-use crate::model::policy::{Delegating, Escalation, Relaxed};
+use crate::model::policy::{AfterDenial, BreakGlass, Delegating, Escalation, Relaxed, Repeat};
 use crate::model::rota::{Rota, Turns};
 
 const PEOPLE: [&str; 4] = ["boss", "kim", "lin", "mei"];
@@ -74,6 +74,10 @@ pub(super) fn rule(name: &str, stages: Vec<Stage>, expires: u64, automatic: &[&s
         relaxed: Vec::new(),
         exclude_author: false,
         delegating: Delegating::Allowed,
+        after_denial: AfterDenial::Denier,
+        repeat: None,
+        break_glass: None,
+        unasked: Vec::new(),
         automatic,
         text,
         source: Source { path: format!("{name}.yaml"), sha256: Digest([0; 32]) },
@@ -137,6 +141,7 @@ fn access() -> impl Strategy<Value = Access> {
             let keepers = keepers.map(|(by, room)| Keepers { by, room: RoomName::new(room) });
             resolved(Access {
                 people: people.collect(),
+                reports_to: BTreeMap::new(),
                 groups: groups.collect(),
                 rotas: rotas.collect(),
                 policies,
@@ -455,6 +460,7 @@ fn small(change: impl FnOnce(&mut Access)) -> Access {
     ]);
     let ops = RoomName::new("ops");
     let mut access = Access {
+        reports_to: BTreeMap::new(),
         people: [("boss", "b1"), ("kim", "k1"), ("mei", "m1")]
             .map(|(name, at)| (PersonId::new(name), BTreeSet::from([account(at)])))
             .into(),
@@ -599,7 +605,7 @@ fn each_part_of_a_policy_that_loosens_it_waits() {
         rule("managers", vec![stage], 60, &["down"], "").policy.expect("it was made here")
     };
     type Edit = fn(&mut Policy);
-    let looser: [(&str, Edit); 9] = [
+    let looser: [(&str, Edit); 12] = [
         ("starts later", |it| it.starts_within = Duration::from_secs(61)),
         ("lasts longer", |it| it.valid_for = Duration::from_secs(61)),
         ("gives up a rule", |it| it.relaxed = vec![Relaxed::RequesterMayAgree]),
@@ -607,6 +613,13 @@ fn each_part_of_a_policy_that_loosens_it_waits() {
         ("more denials", |it| it.stages[0].denials = 3),
         ("waits longer", |it| it.stages[0].expires_ms = None),
         ("asks others sooner", |it| it.stages[0].escalate[0].after_ms = 400),
+        ("others after a denial", |it| it.after_denial = AfterDenial::SamePeople),
+        ("it covers several", |it| it.repeat = Some(Repeat { runs: 2, within_ms: 1 })),
+        ("the glass may be broken", |it| {
+            let by = vec![Subject::Person(PersonId::new("mei"))];
+            let reviewed_by = by.clone();
+            it.break_glass = Some(BreakGlass { by, review_within_ms: 1, reviewed_by, by_chat: false });
+        }),
         ("it applies by itself", |it| it.when = Some(When::default())),
         ("a trigger starts it", |it| it.automatic.push(crate::model::id::TriggerName::new("up"))),
     ];

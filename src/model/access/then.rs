@@ -72,6 +72,12 @@ pub struct RunbookThen {
     pub policy: Option<PolicyName>,
     /// The policy's stages, in order.
     pub stages: Vec<StageThen>,
+    /// Who could start it without agreement by breaking the glass.
+    #[serde(default)]
+    pub could_break_glass: BTreeSet<PersonId>,
+    /// Who could start it without asking, so often.
+    #[serde(default)]
+    pub could_unasked: BTreeSet<PersonId>,
     /// Rules of separation that the policy gave up.
     #[serde(default)]
     pub relaxed: Vec<Relaxed>,
@@ -155,6 +161,16 @@ impl Then {
                 could_ask: could_ask.collect(),
                 policy: needs.approval.clone(),
                 stages: stages.unwrap_or_default().iter().map(&stage).collect(),
+                could_break_glass: policy
+                    .and_then(|policy| policy.break_glass.as_ref())
+                    .map(|glass| people(&glass.by.iter().cloned().collect()))
+                    .unwrap_or_default(),
+                could_unasked: policy
+                    .into_iter()
+                    .flat_map(|policy| &policy.unasked)
+                    .filter(|(of, _)| of == name)
+                    .flat_map(|(_, rule)| people(&rule.by.iter().cloned().collect()))
+                    .collect(),
                 relaxed: policy.map(|policy| policy.relaxed.clone()).unwrap_or_default(),
                 text: rule.map(|rule| rule.text.clone()),
             }

@@ -83,8 +83,34 @@ impl Checker {
         ask
     }
 
+    /// To whom people report, once all of all files are known; circles are told once all of it is read.
+    fn reports(&mut self, input: &Input, raw: &raw::People) {
+        for (name, person) in raw.people.iter().flat_map(|people| &people.value.0) {
+            let Some(above) = &person.reports_to else { continue };
+            self.known(input, Kind::Person, above);
+            let (person, above_name) = (PersonId::new(&name.value), PersonId::new(&above.value));
+            // Up from there one must not come back.
+            let mut up = Some(above_name.clone());
+            let mut seen = BTreeSet::new();
+            while let Some(one) = up.filter(|one| seen.insert(one.clone())) {
+                up = self.catalog.reports_to.get(&one).cloned();
+            }
+            if seen.contains(&person) {
+                let message = match above_name == person {
+                    true => format!("{person} reports to themselves"),
+                    false => format!("by this {person} reports to themselves, by way of others"),
+                };
+                let hint = "somebody at the top reports to nobody: leave the key out there";
+                self.problem(input, Problem::new(above.place, message).hint(hint));
+                continue;
+            }
+            self.catalog.reports_to.insert(person, above_name);
+        }
+    }
+
     /// Members, once all people of all files are known.
     pub(super) fn groups(&mut self, input: &Input, raw: &raw::People) {
+        self.reports(input, raw);
         let Some(groups) = &raw.groups else { return };
         for (name, written) in &groups.value.0 {
             let group = match &written.value {

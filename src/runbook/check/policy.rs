@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::model::catalog::{Policy, Stage, Subject};
-use crate::model::id::{PolicyName, TriggerName};
-use crate::model::policy::{Delegating, Escalation, Relaxed};
+use crate::model::id::{PolicyName, RunbookName, TriggerName};
+use crate::model::policy::{AfterDenial, BreakGlass, Delegating, Escalation, Relaxed, Repeat, Unasked};
 
 use super::super::diagnostic::Problem;
 use super::super::raw;
@@ -16,6 +16,10 @@ use super::{Checker, DAY, HOUR, Input, Kind, MINUTE, SECOND};
 const MOST_STAGES: usize = 8;
 /// The greatest number of further askings of a stage.
 const MOST_ESCALATIONS: usize = 8;
+/// The most runs in a window that people may start unasked.
+const MOST_UNASKED: u32 = 20;
+/// The greatest number of runs that one approval covers.
+const MOST_REPEATS: u32 = 100;
 /// The one thing that `exclude` knows.
 const LAST_AUTHOR: &str = "last_author";
 
@@ -57,6 +61,10 @@ impl Checker {
         self.distinct(input, written, &stages, &relaxed);
         let automatic =
             raw.automatic.iter().flat_map(|list| &list.value).map(|it| TriggerName::new(&it.value)).collect();
+        let unasked = self.unasked(input, raw);
+        let repeat = raw.repeat.as_ref().map(|written| self.repeat(input, written));
+        let after_denial = self.after_denial(input, raw.after_denial.as_ref());
+        let break_glass = raw.break_glass.as_ref().and_then(|written| self.break_glass(input, written, &stages));
         let name = PolicyName::new(&name.value);
         let text = input.text.to_string();
         let source = input.source.clone();
@@ -72,11 +80,99 @@ impl Checker {
             relaxed,
             exclude_author,
             delegating,
+            after_denial,
+            repeat,
+            break_glass,
             automatic,
+            unasked,
             text,
             source,
         };
         self.catalog.policies.insert(name, policy);
+    }
+
+    /// People who may start a runbook unasked. That the runbook is there is looked at when all of them are known.
+    fn unasked(&mut self, input: &Input, raw: &raw::Policy) -> Vec<(RunbookName, Unasked)> {
+        let mut rules = Vec::new();
+        for written in raw.unasked.iter().flat_map(|list| &list.value) {
+            let whose = Place { start: written.place.start, end: written.place.start };
+            let hint = "say which runbook: `runbook: restart-web`";
+            let runbook = self.required(input, whose, "runbook", &written.value.runbook, hint);
+            let hint = "say who: `by: [group:support]`";
+            self.required(input, whose, "by", &written.value.by, hint);
+            let by = self.subjects(input, "by", &written.value.by);
+            let hint = "say how often: `at_most: {runs: 3, per: 1h}`";
+            let Some(at_most) = self.required(input, whose, "at_most", &written.value.at_most, hint) else { continue };
+            self.required(input, at_most.place, "runs", &at_most.value.runs, "say how many: `runs: 3`");
+            self.required(input, at_most.place, "per", &at_most.value.per, "say in how long: `per: 1h`");
+            let runs = self.number(input, at_most.value.runs.as_ref(), 1, 1..=MOST_UNASKED);
+            let per = self.duration(input, &at_most.value.per, HOUR, MINUTE..=7 * DAY);
+            let Some(runbook) = runbook else { continue };
+            rules.push((RunbookName::new(&runbook.value), Unasked { by, runs, per_ms: milliseconds(per) }));
+        }
+        rules
+    }
+
+    fn repeat(&mut self, input: &Input, raw: &At<raw::Repeat>) -> Repeat {
+        let whose = Place { start: raw.place.start, end: raw.place.start };
+        let raw = &raw.value;
+        let runs = self.required(input, whose, "runs", &raw.runs, "say how many, with the first: `runs: 5`");
+        let runs = runs.map_or(2, |runs| {
+            if !(2..=MOST_REPEATS).contains(&runs.value) {
+                let message = format!("one approval cannot cover {} runs", runs.value);
+                let problem = Problem::new(runs.place, message).label(format!("expected 2 to {MOST_REPEATS}"));
+                self.problem(input, problem);
+            }
+            runs.value
+        });
+        self.required(input, whose, "within", &raw.within, "say for how long: `within: 4h`");
+        let within = self.duration(input, &raw.within, HOUR, MINUTE..=DAY);
+        Repeat { runs, within_ms: milliseconds(within) }
+    }
+
+    fn after_denial(&mut self, input: &Input, written: Option<&At<String>>) -> AfterDenial {
+        let Some(written) = written else { return AfterDenial::default() };
+        let names = || AfterDenial::ALL.into_iter().map(|(_, name)| name);
+        if let Some((after, _)) = AfterDenial::ALL.into_iter().find(|(_, name)| *name == written.value) {
+            return after;
+        }
+        let message = format!("{} is not possible here", words::quoted(&written.value));
+        let problem = Problem::new(written.place, message)
+            .label(format!("expected {}", words::one_of(names())))
+            .nearest(&written.value, names());
+        self.problem(input, problem);
+        AfterDenial::default()
+    }
+
+    fn break_glass(&mut self, input: &Input, raw: &At<raw::BreakGlass>, stages: &[Stage]) -> Option<BreakGlass> {
+        let whose = Place { start: raw.place.start, end: raw.place.start };
+        let raw = &raw.value;
+        self.required(input, whose, "by", &raw.by, "say who may: `by: [group:managers]`")?;
+        let hint = "say who looks at it afterwards: `reviewed_by: [group:managers]`";
+        self.required(input, whose, "reviewed_by", &raw.reviewed_by, hint)?;
+        let by = self.subjects(input, "by", &raw.by);
+        let reviewed_by = self.subjects(input, "reviewed_by", &raw.reviewed_by);
+        let within = self.duration(input, &raw.review_within, DAY, MINUTE..=7 * DAY);
+        let by_chat = raw.by_chat.as_ref().is_some_and(|by_chat| by_chat.value);
+        if let Some(written) = raw.by_chat.as_ref().filter(|by_chat| by_chat.value)
+            && !stages.iter().any(|stage| stage.step_up)
+        {
+            let problem = Problem::new(written.place, "no stage of this policy wants a passkey");
+            self.problem(input, problem.hint("leave `by_chat` out: a chat account is enough here"));
+        }
+        // One who may break it alone and is alone in looking at it would look at their own deed.
+        let (may, look) = (self.catalog.people_in(&by), self.catalog.people_in(&reviewed_by));
+        let known = !self.catalog.is_kept_elsewhere(&by) && !self.catalog.is_kept_elsewhere(&reviewed_by);
+        if known
+            && look.len() == 1
+            && look.is_subset(&may)
+            && let Some(written) = &raw.reviewed_by
+        {
+            let problem =
+                Problem::new(written.place, "the only one who would look at it may break the glass themselves");
+            self.problem(input, problem.hint("name somebody else too: nobody reviews what they did themselves"));
+        }
+        Some(BreakGlass { by, review_within_ms: milliseconds(within), reviewed_by, by_chat })
     }
 
     fn stage(&mut self, input: &Input, raw: &At<raw::Stage>, whole: Duration) -> Stage {
@@ -164,7 +260,7 @@ impl Checker {
             other => {
                 let message = format!("{} is not possible here", words::quoted(other));
                 let problem = Problem::new(written.place, message).label("expected required or optional");
-                self.problem(input, problem.nearest(other, ["required", "optional"].into_iter()));
+                self.problem(input, problem.nearest(other, ["required", "optional"]));
                 false
             }
         }
@@ -234,7 +330,7 @@ impl Checker {
             let message = format!("{} is nobody who could be left out", words::quoted(&written.value));
             let problem = Problem::new(written.place, message)
                 .label(format!("expected {LAST_AUTHOR}"))
-                .nearest(&written.value, [LAST_AUTHOR].into_iter());
+                .nearest(&written.value, [LAST_AUTHOR]);
             self.problem(input, problem.hint("whoever asks never agrees: that needs no words"));
         }
         author

@@ -377,6 +377,11 @@ impl Checker {
 
     /// The triggers that a policy lets start: each exists, once, and starts what stands under this policy.
     pub(super) fn automatic(&mut self, input: &Input, raw: &raw::Policy) {
+        for rule in raw.unasked.iter().flat_map(|list| &list.value) {
+            if let Some(runbook) = &rule.value.runbook {
+                self.known(input, Kind::Runbook, runbook);
+            }
+        }
         let (Some(policy), Some(list)) = (&raw.policy, &raw.automatic) else { return };
         if list.value.is_empty() {
             let problem = Problem::new(list.place, "`automatic` is empty");

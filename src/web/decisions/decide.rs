@@ -83,7 +83,7 @@ impl Sheet {
             RequestState::ChangesRequested { by, .. } => {
                 return Some(format!("{code} was sent back by {by}, who wants something else."));
             }
-            RequestState::Superseded { .. } => return Some(format!("{code} was asked again with other content.")),
+            RequestState::Superseded { .. } => return Some(format!("{code} was asked again.")),
         }
         (pages.store.clock().now() >= self.link.expires_at)
             .then(|| format!("This page is over. Say `approve {code}` where you were asked for a new one."))
@@ -107,7 +107,7 @@ impl Sheet {
     }
 
     fn title(&self) -> String {
-        asked_deed(&self.plan, self.run.id, self.request.retry_step)
+        asked_deed(&self.plan, self.run.id, &self.request.wanted)
     }
 
     /// The plan, under a heading of its own.
@@ -209,7 +209,7 @@ pub(super) async fn look(State(door): State<Shared>, Path(secret): Path<String>)
                 button.no type="submit" { "Deny " (code) }
             }
         }
-        p.small { "Both ask for your passkey. This page works once, until " (at(pages, sheet.link.expires_at)) "." }
+        p.small { "Deciding here takes your passkey. This page works once, until " (at(pages, sheet.link.expires_at)) "." }
     };
     Ok(sheet.page(&sheet.title(), &main).into_response())
 }

@@ -83,6 +83,7 @@ pub(super) fn attempt_state(attempt: &AttemptState) -> Markup {
         AttemptState::Judged { by, verdict: Verdict::Failed } => {
             state(Tone::Bad, &format!("{by} judged: it did not work"))
         }
+        AttemptState::Skipped { by } => state(Tone::Bad, &format!("unknown, left out by {by}")),
     }
 }
 

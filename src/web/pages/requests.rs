@@ -17,7 +17,7 @@ use crate::model::code::Code;
 use crate::model::id::{PersonId, RequestId, RunId};
 use crate::model::plan::Plan;
 use crate::store::{Asking, Request, Run};
-use crate::text::plan::{asked_deed, effect, or};
+use crate::text::plan::{asked_deed, asked_effect, or};
 use crate::text::visible::visible;
 
 /// A plan with more steps than this is decided on its own page, where all of it stands.
@@ -70,9 +70,9 @@ impl Open {
         html! {
             li id={ "waits-" (code) } {
                 a href={ "/runs/" (self.run.id) "#request-" (code) } {
-                    strong.code { (code) } " " (asked_deed(&self.plan, self.run.id, self.request.retry_step))
+                    strong.code { (code) } " " (asked_deed(&self.plan, self.run.id, &self.request.wanted))
                 }
-                span.small { "on " (visible(&self.plan.host)) " · " (self.run.requester.as_str()) " asks " (or(&self.who)) " · " (effect(&self.plan)) " · until " (at(visitor, self.request.expires_at)) }
+                span.small { "on " (visible(&self.plan.host)) " · " (self.run.requester.as_str()) " asks " (or(&self.who)) " · " (asked_effect(&self.plan, &self.request.wanted)) " · until " (at(visitor, self.request.expires_at)) }
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{Page, Tab, Waiting, Wrong, ledger, show};
 use crate::model::chat::RoomAddress;
 use crate::model::id::{Digest, EventId, MessageId, PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, Sealed};
-use crate::model::request::{Answer, RequestState};
+use crate::model::request::{Answer, RequestState, Wanted};
 use crate::model::run::{AttemptState, RunState, Snag};
 use crate::store::{Attempt, AttemptKey, LedgerFilter, LedgerFrom, Request, Run, StoredDecision};
 use crate::text::answer::state_words;
@@ -167,7 +167,7 @@ impl Sheet {
         let waits = matches!(request.state, RequestState::Pending { .. });
         let code = request.code;
         let mine = visitor.person.as_ref().is_some_and(|person| who.contains(person));
-        let retry = request.retry_step.is_some().then(|| asked_deed(plan, self.run.id, request.retry_step));
+        let retry = (request.wanted != Wanted::Start).then(|| asked_deed(plan, self.run.id, &request.wanted));
         Ok(html! {
             section.request id={ "request-" (code) } aria-label={ "Request " (code) } {
                 p {
@@ -178,6 +178,7 @@ impl Sheet {
                         " until " (at(visitor, request.expires_at)) " · asked of " (or(who))
                     }
                 }
+                @if let Some(wish) = request.wanted.wish() { p.given { (wish.by) ": " (visible(&wish.why)) } }
                 @for given in answers { (given_answer(visitor, given)) }
                 @if let (RequestState::Granted, true, Some(trigger)) = (&request.state, answers.is_empty(), &self.run.trigger) {
                     p.given { "Nobody was asked: the policy lets " (visible(trigger.as_str())) " start by itself. "

@@ -1,0 +1,112 @@
+//! One approval for several runs of the same plan.
+//!
+//! Keeps I1: each run has a request and a grant of its own, derived from the decisions of the one that was approved. Keeps I7:
+//! whoever asked for either counts as having asked, so nobody who agreed can be who asks for a further run. Keeps I13: the very
+//! same plan, and whoever agreed still has the right.
+
+use super::decide::{File, event, illegal, open_plan, times};
+use super::signature::{Give, Why, give};
+use crate::model::approval::{Case, Rules, Tally, tally};
+use crate::model::catalog::Catalog;
+use crate::model::event::{Happened, RowMark, Under};
+use crate::model::id::{Digest, InboxId, PersonId, RequestId};
+use crate::model::request::{Answer, RequestState, Wanted};
+use crate::model::run::RunEvent;
+use crate::store::{Cover, Result, StoreError, StoredDecision, Tx};
+
+/// Takes one more run of an approval in force that covers this plan for these people, if there is one. What was taken is given
+/// back when the transaction is not committed.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn take_cover(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    digest: Digest,
+    requesters: &[PersonId],
+) -> Result<Option<Cover>> {
+    for cover in tx.list_covers(Some(digest)).await? {
+        let Some(request) = tx.find_request(cover.request).await? else { continue };
+        let Some(run) = tx.find_run(request.run).await? else { continue };
+        let file = File::read(tx, request, Vec::new(), run).await?;
+        let mut all = file.request.requesters.clone();
+        all.extend(requesters.iter().cloned());
+        let case = Case { requesters: &all, ..file.case() };
+        if file.request.state != RequestState::Granted || case.waits_for(tx.now(), catalog) != Tally::Agreed {
+            continue;
+        }
+        if let Some(taken) = tx.take_cover(cover.request, digest).await? {
+            return Ok(Some(taken));
+        }
+    }
+    Ok(None)
+}
+
+/// Grants a request at once, under an approval of which a run was taken.
+///
+/// # Errors
+/// When the database refuses, the stored plan is not the one that was asked for, or the request does not wait.
+pub async fn grant_under(tx: &mut Tx, request: RequestId, cover: &Cover, line: Option<InboxId>) -> Result<()> {
+    let request = tx.lock_request(request).await?;
+    let run = tx.lock_run(request.run).await?;
+    let plan = open_plan(&request, &run)?;
+    let original = tx.find_request(cover.request).await?;
+    let fits = original
+        .as_ref()
+        .is_some_and(|original| original.digest == request.digest && original.state == RequestState::Granted);
+    let (Some(policy), Some(original), true) = (plan.policy.as_ref(), original, fits) else {
+        return Err(StoreError::Refused(format!("request {} is not covered by what was approved", request.code)));
+    };
+    if request.state != (RequestState::Pending { stage: 0 }) || request.wanted != Wanted::Start {
+        return Err(StoreError::Moved { row: format!("request {}", request.code), expected: "pending".to_owned() });
+    }
+    let mut requesters = original.requesters.clone();
+    requesters.extend(request.requesters.iter().cloned());
+    let decisions = tx.list_decisions(original.id).await?;
+    let rules = Rules::new(policy, &requesters, plan.excluded());
+    let count = tally(&rules, decisions.iter().map(|stored| &stored.decision), |decision| {
+        decision.answer == Answer::Deny || !decision.person.as_str().is_empty()
+    });
+    if count.tally != Tally::Agreed {
+        return Err(StoreError::Refused(format!("request {} is not covered by what was approved", request.code)));
+    }
+    let granted = RequestState::Granted;
+    let version = tx.move_request(&request, &granted).await?;
+    let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
+    let (start_by, valid_until) = times(policy, tx.now())?;
+    let mut standing = decisions;
+    standing.retain(|stored| stored.decision.answer == Answer::Approve && count.by.contains(&stored.decision.person));
+    let agreeing: Vec<&StoredDecision> = standing.iter().collect();
+    let why = Why::Covered { by: original.id, decisions: &agreeing };
+    let (grant, signed) = give(tx, Give { request: &request, why, start_by, valid_until }).await?;
+    tx.set_grant_under(grant, cover.request, cover.used).await?;
+    rows.push(RowMark::grant(grant, "granted", 1));
+    let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
+    let version = tx.move_run(&run, &to, line).await?;
+    rows.push(RowMark::run(run.id, to.name(), version));
+    let what = Happened::RequestGranted {
+        request: request.id,
+        code: request.code,
+        run: run.id,
+        grant,
+        digest: request.digest,
+        by: count.by,
+        automatic: None,
+        valid_until,
+        start_by: Some(start_by),
+        relaxed: count.relaxed.into_iter().collect(),
+        broken: None,
+        unasked: None,
+        under: Some(Under {
+            request: original.id,
+            code: original.code,
+            number: cover.used,
+            of: cover.runs,
+            until: cover.until,
+        }),
+        covers: None,
+        signed: Some(signed),
+    };
+    tx.record(event(&run, line, what, rows));
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! Handing over what one has asked for: `handover to lin`, `taken`.
+//!
+//! Keeps I7: whoever takes a request over counts as having asked for it, beside whoever did; neither may agree to it.
+
+use super::super::handover::{FIRST_AGAIN, others};
+use super::super::turn::{Turn, accounts, plan_of};
+use crate::approval;
+use crate::model::chat::{Message, RoomAddress};
+use crate::model::code::Code;
+use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
+use crate::model::id::{HandoverId, PersonId, RequestId, RunId, ThreadId};
+use crate::store::{Handover, LineOutcome, NewHandover, NewMessage, Origin, Paused, Place, Result};
+use crate::text;
+use crate::text::duties::Thing;
+
+fn record(turn: &mut Turn<'_>, what: Happened, rows: Vec<RowMark>) {
+    turn.tx.record(NewEvent { scope: Scope::default(), cause: Some(turn.line), record: Record { what, rows } });
+}
+
+/// What somebody has open.
+struct Open {
+    requests: Vec<RequestId>,
+    codes: Vec<Code>,
+    /// Requests that ask whoever is to take over.
+    own: Vec<Code>,
+    runs: Vec<RunId>,
+    pause: bool,
+    things: Vec<Thing>,
+    /// The room of the first of them.
+    room: Option<RoomAddress>,
+}
+
+async fn open(turn: &mut Turn<'_>, giver: &PersonId, receiver: &PersonId) -> Result<Open> {
+    let now = turn.tx.now();
+    let times = turn.app.times;
+    let mut open = Open {
+        requests: Vec::new(),
+        codes: Vec::new(),
+        own: Vec::new(),
+        runs: turn.tx.list_runs_of(giver).await?,
+        pause: false,
+        things: Vec::new(),
+        room: None,
+    };
+    let mut waits = Vec::new();
+    for request in turn.tx.list_pending_of(giver).await? {
+        let Some(run) = turn.tx.find_run(request.run).await? else { continue };
+        let plan = plan_of(&run)?;
+        let asked = turn.asked_now(&request).await?;
+        let deed = text::plan::asked_deed(&plan, run.id, &request.wanted);
+        let deed = format!("{} · {deed}", text::plan::environment(&plan));
+        if asked.contains(receiver) {
+            open.own.push(request.code);
+        }
+        let until = times.until(request.expires_at, now);
+        open.things.push(Thing::Request { code: request.code, deed, asked, until });
+        open.requests.push(request.id);
+        open.codes.push(request.code);
+        waits.push(run.id);
+        open.room.get_or_insert(request.room);
+    }
+    for run in open.runs.clone() {
+        let Some(run) = turn.tx.find_run(run).await? else { continue };
+        open.room.get_or_insert(run.room.clone());
+        // Its request says it, unless the run is stuck as well.
+        if waits.contains(&run.id) && !run.state.waits_for_a_person() {
+            continue;
+        }
+        let plan = plan_of(&run)?;
+        let deed = format!("{} · {}", text::plan::environment(&plan), text::visible::visible(&plan.deed));
+        open.things.push(Thing::Run { run: run.id, deed, state: run.state });
+    }
+    let automation = turn.tx.lock_automation().await?;
+    if let Some(paused) = automation.paused.filter(|paused| paused.by == *giver) {
+        open.pause = true;
+        open.things.push(Thing::Pause { since: times.at(paused.at, now), why: paused.why });
+    }
+    for brake in turn.tx.lock_held_brakes().await? {
+        let owner = turn.catalog().triggers.get(&brake.trigger).map(|trigger| trigger.owner.clone());
+        if owner.as_ref() == Some(giver) {
+            open.things.push(Thing::Held { trigger: brake.trigger, service: brake.service });
+        }
+    }
+    Ok(open)
+}
+
+pub(super) async fn command_handover(turn: &mut Turn<'_>, to: PersonId, reason: Option<String>) -> Result<()> {
+    let giver = turn.person.clone();
+    if to == giver {
+        turn.refuse(text::duties::handover_to_oneself(&giver));
+        return Ok(());
+    }
+    // What was offered before is not offered any more: this takes its place.
+    let before = turn.tx.lock_handovers().await?;
+    let open = open(turn, &giver, &to).await?;
+    if open.things.is_empty() {
+        turn.refuse(text::duties::nothing_to_hand_over(&giver));
+        return Ok(());
+    }
+    for old in before.iter().filter(|old| old.giver == giver) {
+        let version = turn.tx.end_handover(old, None).await?;
+        let what = Happened::HandoverLapsed { handover: old.id, from: giver.clone(), to: old.receiver.clone() };
+        record(turn, what, vec![RowMark::handover(old.id, "lapsed", version)]);
+    }
+    let reason = reason.map(|reason| turn.in_use.secrets.redact(&reason));
+    let (room, thread): (RoomAddress, Option<ThreadId>) = match (turn.is_private(), open.room.clone()) {
+        // Whoever is to take it does not read what is said to the bot alone.
+        (true, Some(room)) => (room, None),
+        (true, None) => {
+            let first = turn.catalog().rooms.values().next().map(|room| room.address.clone());
+            (first.unwrap_or_else(|| turn.room().clone()), None)
+        }
+        (false, _) => (turn.answered.room.clone(), turn.answered.thread.clone()),
+    };
+    let new = NewHandover {
+        giver: &giver,
+        receiver: &to,
+        reason: reason.as_deref(),
+        requests: &open.requests,
+        runs: &open.runs,
+        pause: open.pause,
+        room: &room,
+        thread: thread.as_ref(),
+        line: turn.line,
+        remind_at: turn.tx.now() + FIRST_AGAIN,
+    };
+    let handover = turn.tx.insert_handover(new).await?;
+    let what = Happened::HandoverOffered {
+        handover,
+        from: giver.clone(),
+        to: to.clone(),
+        reason: reason.clone(),
+        requests: open.requests.clone(),
+        codes: open.codes.clone(),
+        runs: open.runs.clone(),
+        pause: open.pause,
+        room: room.clone(),
+    };
+    record(turn, what, vec![RowMark::handover(handover, "offered", 1)]);
+    let said = text::duties::offered(handover, &giver, &to, reason.as_deref(), &open.things, &open.own);
+    let origin = Origin::Line(turn.line);
+    for (index, text) in crate::chat::sender::split(&said, turn.app.limits(&room).text).into_iter().enumerate() {
+        let mut message = Message::to_room(text);
+        if index == 0 {
+            message.ping = accounts(turn.catalog(), std::slice::from_ref(&to), &room);
+        }
+        let part = turn.tx.next_part(origin);
+        turn.tx.say(NewMessage {
+            room: room.clone(),
+            place: thread.clone().map_or(Place::Room, Place::Thread),
+            origin,
+            part,
+            cause: Some(turn.line),
+            role: None,
+            edits: false,
+            message,
+        });
+    }
+    if room != turn.answered.room {
+        let name = turn.name_of(&room);
+        turn.answer(text::duties::offered_in(&to, &name));
+    }
+    Ok(())
+}
+
+pub(super) async fn command_taken(turn: &mut Turn<'_>, handover: Option<HandoverId>) -> Result<()> {
+    let person = turn.person.clone();
+    let all = turn.tx.lock_handovers().await?;
+    let Some(handover) = handover else {
+        let mine: Vec<Handover> = all.into_iter().filter(|one| one.receiver == person).collect();
+        return match mine.as_slice() {
+            // Said where nothing is offered it is talk.
+            [] if !turn.is_private() => {
+                turn.outcome = LineOutcome::Talk;
+                Ok(())
+            }
+            [] => {
+                turn.refuse(text::duties::nothing_to_take(&person));
+                Ok(())
+            }
+            [one] => take(turn, one).await,
+            several => {
+                let list: Vec<_> = several.iter().map(|one| (one.id, one.giver.clone())).collect();
+                turn.refuse(text::duties::which_handover(&list));
+                Ok(())
+            }
+        };
+    };
+    let Some(one) = all.into_iter().find(|one| one.id == handover) else {
+        turn.refuse(text::duties::nothing_to_take(&person));
+        return Ok(());
+    };
+    // Once nobody has taken it for a while, whoever was told of it as well may.
+    let may = one.receiver == person
+        || (one.reminded > 0
+            && one.giver != person
+            && others(&mut turn.tx, &turn.in_use.clone().catalog, &one).await?.contains(&person));
+    if !may {
+        turn.refuse(text::duties::not_offered_to(&person, one.id, &one.receiver, &one.giver));
+        return Ok(());
+    }
+    take(turn, &one).await
+}
+
+async fn take(turn: &mut Turn<'_>, one: &Handover) -> Result<()> {
+    let (from, by) = (one.giver.clone(), turn.person.clone());
+    // First, as `pause` takes it: it goes on to runs from there.
+    let read = turn.tx.lock_automation().await?;
+    let mut codes = Vec::new();
+    for request in &one.requests {
+        codes.extend(approval::hand_over(&mut turn.tx, *request, &from, &by, turn.line).await?);
+    }
+    let mut runs = Vec::new();
+    for run in &one.runs {
+        let run = turn.tx.lock_run(*run).await?;
+        // Somebody else may have taken it over in the meantime.
+        if run.state.is_over() || *run.concerns() != from {
+            continue;
+        }
+        turn.tx.set_run_handed_to(run.id, &by).await?;
+        let scope = Scope {
+            system: Some(run.system.clone()),
+            environment: Some(run.environment.clone()),
+            incident: run.incident,
+            run: Some(run.id),
+            ..Scope::default()
+        };
+        let what = Happened::RunHandedOver { run: run.id, from: from.clone(), to: by.clone() };
+        turn.tx.record(NewEvent { scope, cause: Some(turn.line), record: Record { what, rows: Vec::new() } });
+        runs.push(run.id);
+    }
+    let pause = read.paused.clone().filter(|paused| one.pause && paused.by == from);
+    if let Some(paused) = &pause {
+        turn.tx.put_automation(&read, Some(&Paused { by: by.clone(), ..paused.clone() })).await?;
+    }
+    let version = turn.tx.end_handover(one, Some(&by)).await?;
+    let what = Happened::HandoverTaken {
+        handover: one.id,
+        from: from.clone(),
+        by: by.clone(),
+        codes: codes.clone(),
+        runs: runs.clone(),
+        pause: pause.is_some(),
+    };
+    record(turn, what, vec![RowMark::handover(one.id, "taken", version)]);
+    turn.answer(text::duties::taken(&by, &from, &codes, &runs, pause.is_some()));
+    Ok(())
+}
