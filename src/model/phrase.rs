@@ -9,11 +9,13 @@ use super::catalog::{Param, ParamKind, Phrase, PhrasePart};
 
 /// The first words of the built-in commands, lower case, in alphabetical order.
 pub const BUILT_IN: &[&str] = &[
+    "access",
     "ack",
     "again",
     "approve",
     "approved",
     "break",
+    "countersign",
     "delegate",
     "delegations",
     "denied",
@@ -29,6 +31,7 @@ pub const BUILT_IN: &[&str] = &[
     "open",
     "pause",
     "ping",
+    "refuse",
     "reopen",
     "report",
     "request",
