@@ -1062,12 +1062,13 @@ impl Tx {
         Ok(requests_by_id(&mut *self.inner, &[id]).await?.pop())
     }
 
-    /// Holds back everybody else who is about to make a run of the same plan, until this transaction ends.
+    /// Holds back everybody else who is about to make a run of the same plan, until this transaction ends; not whoever gives a
+    /// grant or a cover for it, whose rows only refer to the plan.
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn lock_plan(&mut self, digest: Digest) -> Result<()> {
-        sqlx::query!("select digest from plan where digest = $1 for update", &digest.0)
+        sqlx::query!("select digest from plan where digest = $1 for no key update", &digest.0)
             .fetch_one(&mut *self.inner)
             .await?;
         Ok(())

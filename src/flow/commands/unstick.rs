@@ -186,6 +186,8 @@ async fn ask_about(
         turn.refuse_right(text::answer::not_allowed(&speaker, word, run.system.as_str(), &who), &subjects);
         return Ok(());
     }
+    // Grants before the run, as everybody locks them: own words count below, and that looks at both.
+    let _grants = turn.tx.lock_grants(&[run.id]).await?;
     let run = turn.tx.lock_run(run.id).await?;
     // Read under the lock that every asking for this run takes.
     let pending = turn.tx.find_pending_of_run(run.id).await?;
