@@ -868,7 +868,8 @@ impl Tx {
     }
 
     /// The requests to start a runbook of a system that were granted or denied since a moment, in whatever room; the newest
-    /// answer first.
+    /// answer first. Without those that nobody agreed to in the end: where the glass was broken, and whose approval was taken
+    /// away before anything began.
     ///
     /// # Errors
     /// As [`Tx::list_pending_in`].
@@ -885,6 +886,9 @@ impl Tx {
                 join lateral (select max(at) as at from decision where request = q.id and taken_back_at is null) d on true
             where r.runbook = $1 and r.created_at >= $4 and r.system = $2 and q.retry_step is null
                 and q.state in ('denied', 'granted') and d.at >= $3
+                and (q.state = 'denied' or (not exists (select from review v where v.request = q.id)
+                    and exists (select from run_grant g where g.request = q.id and (g.state <> 'revoked' or exists (
+                        select from attempt a where a.run = g.run and a.started_at >= g.granted_at)))))
             order by d.at desc, q.id desc
             "#,
             runbook.as_str(),
