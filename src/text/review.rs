@@ -24,6 +24,11 @@ pub fn needs_passkey(person: &PersonId, code: &Code) -> String {
     format!("{person}, the policy of {code} wants a passkey, and its `break_glass` does not say `by_chat: true`.")
 }
 
+/// To an answer that comes when the glass was broken.
+pub fn broken_already(code: &Code, by: &PersonId) -> String {
+    format!("{by} has broken the glass for {code}. Your answer changes nothing. `revoke {code}` ends it until it has begun.")
+}
+
 /// To `break glass` where nobody could review it afterwards.
 pub fn nobody_to_review(person: &PersonId, code: &Code, asked: &[PersonId]) -> String {
     format!(

@@ -11,7 +11,7 @@ use crate::model::catalog::Subject;
 use crate::model::id::{PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::request::{Answer, Freeing, Proof, Wanted, Wish};
-use crate::model::run::{RunState, Verdict};
+use crate::model::run::{AttemptState, RunState, Verdict};
 use crate::store::{Result, Run};
 use crate::text;
 
@@ -139,6 +139,13 @@ async fn command_free(turn: &mut Turn<'_>, run: Option<RunId>, how: Freeing, wor
         turn.refuse_right(text::answer::not_allowed(&turn.person, word, run.system.as_str(), &who), &subjects);
         return Ok(());
     }
+    // Whoever broke the glass for it decides nothing more of it alone, no less than whoever asked.
+    if turn.tx.list_breaks(run.id).await?.iter().any(|(_, breaker)| *breaker == turn.person) {
+        let others: Vec<PersonId> =
+            who.into_iter().filter(|person| !run.is_of(person) && *person != turn.person).collect();
+        turn.refuse(text::answer::own_judgement(&turn.person, &others));
+        return Ok(());
+    }
     match engine::judge(&mut turn.tx, run.id, &turn.person, how, &reason, turn.line).await? {
         // Echoed from the ledger.
         JudgeOutcome::Judged => {}
@@ -170,6 +177,12 @@ async fn ask_about(
     let speaker = turn.person.clone();
     let mut run_requesters = vec![run.requester.clone()];
     run_requesters.extend(run.handed_to.clone().filter(|person| *person != run.requester));
+    // Whoever started it without agreement decided alone once already.
+    for (_, breaker) in turn.tx.list_breaks(run.id).await? {
+        if !run_requesters.contains(&breaker) {
+            run_requesters.push(breaker);
+        }
+    }
     let is_asked = match &plan.policy {
         Some(policy) => {
             let delegations = turn.tx.list_delegations().await?;
@@ -202,6 +215,12 @@ async fn ask_about(
         return Ok(());
     }
     let wanted = wanted(snag.step, speaker.clone());
+    let attempts = turn.tx.list_attempts(run.id).await?;
+    let last = attempts.iter().filter(|attempt| attempt.key.step == snag.step).max_by_key(|attempt| attempt.key.number);
+    if wanted.wish().is_some() && last.is_none_or(|last| last.state != AttemptState::Unknown) {
+        turn.refuse(text::answer::nothing_unknown(run.id, snag.step));
+        return Ok(());
+    }
     let decides = is_asked && wanted.wish().is_some();
     let sealed = Sealed::from_stored(run.plan.clone());
     let mut requesters = run_requesters;
