@@ -172,7 +172,12 @@ pub fn reviewers(catalog: &Catalog, reviewed_by: &[Subject], review: &Review<'_>
     if !named.is_empty() {
         return named;
     }
-    review.accountable.filter(|person| may(person) && catalog.people.contains_key(*person)).cloned().into_iter().collect()
+    review
+        .accountable
+        .filter(|person| may(person) && catalog.people.contains_key(*person))
+        .cloned()
+        .into_iter()
+        .collect()
 }
 
 /// Whose answer is not waited for: whoever was asked and has not agreed, and all whom later stages would have asked.

@@ -3,12 +3,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::free::{Free, Freed, free};
-use crate::model::approval::{self as rules, Act, Asked, Case, Delegation, Given, Reason, Refusal, Ruling, Tally};
-use crate::model::catalog::Catalog;
+use crate::model::approval::{
+    self as rules, Act, Asked, Because, Case, Delegation, Given, Reason, Refusal, Ruling, Tally,
+};
+use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::Account;
 use crate::model::code::Code;
 use crate::model::event::{Covers, Happened, NewEvent, Record, RowMark, Scope, WhoAsked};
-use crate::model::id::{InboxId, PersonId, RequestId};
+use crate::model::id::{GroupName, InboxId, PersonId, RequestId};
 use crate::model::plan::{Plan, PlanPolicy, Sealed};
 use crate::model::policy::Relaxed;
 use crate::model::request::{Answer, Decision, GrantState, Last, Proof, RequestEvent, RequestState, Wanted};
@@ -281,6 +283,9 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
     let index = usize::try_from(stage).unwrap_or(usize::MAX);
     let wake_at = policy.stages.get(index).and_then(|stage| super::wake::first_look(stage, tx.now(), expires_at));
     tx.begin_stage(request, expires_at, wake_at).await?;
+    let approvers = policy.stages.get(index).map(|stage| stage.approvers.as_slice()).unwrap_or_default();
+    let unseen: Vec<GroupName> = catalog.unseen(approvers).into_iter().map(|unseen| unseen.name.clone()).collect();
+    tx.set_unseen(request, &unseen).await?;
     let delegations = tx.list_delegations().await?;
     let asked = rules::whom_to_ask(catalog, policy, stage, requesters, plan.excluded(), &delegations, tx.now());
     ask(tx, run, request, code, stage, &asked, expires_at, line, moved).await?;
@@ -290,25 +295,39 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
     Ok(people)
 }
 
-/// Asks those whom the stage of a request names, if nobody could be asked when it began: a group that a platform keeps may
-/// not have been seen then. Whoever came into a group that could be seen is not asked later (I13). Returns whether anybody is.
+/// Asks the members of the groups that nobody could see when the stage of a request began, for a platform keeps them, once they
+/// are seen. Whoever came into a group that could be seen is not asked later (I13). Returns whether anything was changed.
 ///
 /// # Errors
 /// When the database refuses, or the stored plan is not the one that was asked for.
 pub async fn ask_late(tx: &mut Tx, catalog: &Catalog, request: RequestId) -> Result<bool> {
     let file = File::lock(tx, request, Seen::Posted).await?;
     let RequestState::Pending { stage } = file.request.state else { return Ok(false) };
-    let asked = file.asked.as_deref().unwrap_or_default();
-    if asked.iter().any(|asked| asked.stage == stage) || tx.now() >= file.request.expires_at {
+    let before = tx.unseen_of(request).await?;
+    let still = |name: &GroupName| catalog.unseen(&[Subject::Group(name.clone())]).iter().any(|one| one.name == name);
+    let (unseen, seen): (Vec<GroupName>, Vec<GroupName>) = before.into_iter().partition(still);
+    if seen.is_empty() || tx.now() >= file.request.expires_at {
         return Ok(false);
     }
+    tx.set_unseen(request, &unseen).await?;
+    let groups: Vec<Subject> = seen.into_iter().map(Subject::Group).collect();
     let (requesters, excluded) = (&file.request.requesters, file.plan.excluded());
-    let people = rules::whom_to_ask(catalog, &file.policy, stage, requesters, excluded, &file.delegations, tx.now());
-    if people.is_empty() {
-        return Ok(false);
+    let mut people =
+        rules::whom_to_ask(catalog, &file.policy, stage, requesters, excluded, &file.delegations, tx.now());
+    let asked = file.asked.as_deref().unwrap_or_default();
+    people.retain(|one| {
+        let whose = match &one.because {
+            Because::Stage => &one.person,
+            Because::Delegate(giver) => giver,
+            // Whom the policy names itself was asked when the stage began.
+            Because::Escalation(_) | Because::Turn | Because::Needed => return false,
+        };
+        catalog.includes(&groups, whose) && !asked.contains(one)
+    });
+    if !people.is_empty() {
+        let Request { id, code, expires_at, .. } = file.request;
+        ask(tx, &file.run, id, code, stage, &people, expires_at, None, Vec::new()).await?;
     }
-    let Request { id, code, expires_at, .. } = file.request;
-    ask(tx, &file.run, id, code, stage, &people, expires_at, None, Vec::new()).await?;
     Ok(true)
 }
 
@@ -417,8 +436,14 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
         }
         Tally::Agreed => {
             let aside = file.set_aside(now, catalog);
-            grant(tx, &file, Agreement { by: count.by, aside, relaxed: count.relaxed.into_iter().collect() }, None, line)
-                .await?;
+            grant(
+                tx,
+                &file,
+                Agreement { by: count.by, aside, relaxed: count.relaxed.into_iter().collect() },
+                None,
+                line,
+            )
+            .await?;
             Ok(DecideOutcome::Granted)
         }
     }

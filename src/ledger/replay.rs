@@ -244,9 +244,8 @@ impl How<'_> {
     /// Whether an answer still counted then: it came in time, and its signature does not say that its giver had lost the right.
     fn counted(&self, told: &Told) -> bool {
         let Told { decision, in_time, line } = told;
-        let is_it = |one: &Counted| {
-            one.stage == decision.stage && one.person == decision.person && Some(one.line.0) == *line
-        };
+        let is_it =
+            |one: &Counted| one.stage == decision.stage && one.person == decision.person && Some(one.line.0) == *line;
         *in_time && !(decision.answer == Answer::Deny && self.set_aside.iter().any(is_it))
     }
 }

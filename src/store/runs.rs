@@ -12,7 +12,8 @@ use crate::model::approval::{Asked, Delegation};
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::code::Code;
 use crate::model::id::{
-    Digest, GrantId, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId, TriggerName,
+    Digest, GrantId, GroupName, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId,
+    TriggerName,
 };
 use crate::model::plan::Sealed;
 use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, RequestState, Wanted, Wish};
@@ -1094,21 +1095,40 @@ impl Tx {
         Ok(asked_of(&mut *self.inner, &[request.0]).await?.into_iter().map(|(_, asked)| asked).collect())
     }
 
-    /// Requests that wait in a stage in which nobody is asked: nobody could be, when it began.
+    /// Requests that wait in a stage of which some group could not be seen when it began, and the names of those groups.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn list_asking_nobody(&mut self) -> Result<Vec<RequestId>> {
-        let ids = sqlx::query_scalar!(
-            r#"
-            select id from request r where state = 'pending' and knows_asked
-                and not exists (select from asked a where a.request = r.id and a.stage = r.stage)
-            order by id
-            "#
+    pub async fn list_asking_unseen(&mut self) -> Result<Vec<(RequestId, Vec<GroupName>)>> {
+        let rows = sqlx::query!(
+            "select id, unseen from request where state = 'pending' and knows_asked and unseen <> '{}' order by id"
         )
         .fetch_all(&mut *self.inner)
         .await?;
-        Ok(ids.into_iter().map(RequestId).collect())
+        Ok(rows.into_iter().map(|row| (RequestId(row.id), group_names(row.unseen))).collect())
+    }
+
+    /// The groups of its stage that could not be seen when that began, and whose members have not been asked since.
+    ///
+    /// # Errors
+    /// When the database refuses, or there is no such request.
+    pub async fn unseen_of(&mut self, request: RequestId) -> Result<Vec<GroupName>> {
+        let names = sqlx::query_scalar!("select unseen from request where id = $1", request.0)
+            .fetch_one(&mut *self.inner)
+            .await?;
+        Ok(group_names(names))
+    }
+
+    /// Notes the groups of its stage that cannot be seen.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_unseen(&mut self, request: RequestId, unseen: &[GroupName]) -> Result<()> {
+        let names: Vec<String> = unseen.iter().map(ToString::to_string).collect();
+        sqlx::query!("update request set unseen = $2 where id = $1", request.0, &names)
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
     }
 
     /// Notes who is asked as well; whoever was asked for the same reason already is left as they were.
@@ -1420,4 +1440,8 @@ pub struct EarlierRuns {
 
 fn moved(row: String, expected: &str) -> StoreError {
     StoreError::Moved { row, expected: expected.to_owned() }
+}
+
+fn group_names(names: Vec<String>) -> Vec<GroupName> {
+    names.into_iter().map(GroupName::new).collect()
 }

@@ -26,7 +26,9 @@ pub fn needs_passkey(person: &PersonId, code: &Code) -> String {
 
 /// To an answer that comes when the glass was broken.
 pub fn broken_already(code: &Code, by: &PersonId) -> String {
-    format!("{by} has broken the glass for {code}. Your answer changes nothing. `revoke {code}` ends it until it has begun.")
+    format!(
+        "{by} has broken the glass for {code}. Your answer changes nothing. `revoke {code}` ends it until it has begun."
+    )
 }
 
 /// To `break glass` where nobody could review it afterwards.

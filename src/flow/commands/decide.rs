@@ -132,7 +132,9 @@ pub(super) async fn late(turn: &mut Turn<'_>, request: &Request) -> Result<()> {
         .collect();
     let expired = turn.app.times.until(request.expires_at, turn.tx.now());
     let breaks = turn.tx.list_breaks(request.run).await?;
-    if let Some((_, breaker)) = breaks.iter().find(|(of, _)| *of == request.id && request.state == RequestState::Granted) {
+    if let Some((_, breaker)) =
+        breaks.iter().find(|(of, _)| *of == request.id && request.state == RequestState::Granted)
+    {
         turn.refuse(text::review::broken_already(&request.code, breaker));
         return Ok(());
     }
