@@ -888,7 +888,7 @@ impl Tx {
             where r.runbook = $1 and r.created_at >= $4 and r.system = $2 and q.retry_step is null
                 and q.state in ('denied', 'granted') and d.at >= $3
                 and (q.state = 'denied' or (not exists (select from review v where v.request = q.id)
-                    and exists (select from run_grant g where g.request = q.id and (g.state <> 'revoked' or exists (
+                    and exists (select from run_grant g where g.run = q.run and g.request = q.id and (g.state <> 'revoked' or exists (
                         select from attempt a where a.run = g.run and a.started_at >= g.granted_at)))))
             order by d.at desc, q.id desc
             "#,
