@@ -23,7 +23,7 @@ pub use access::{
     Accepted, AccessAnswer, AccessOutcome, Because, Countersigners, Settled, Waits, accept, access_standing,
     countersign, countersigners, settle,
 };
-pub use break_glass::{Break, BreakOutcome, BreakRefusal, break_glass};
+pub use break_glass::{Break, BreakOutcome, BreakRefusal, Review, break_glass, reviewers};
 pub use decide::{
     BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen, StageOver, ask_late,
     begin_stage, decide, end, grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,

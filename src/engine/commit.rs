@@ -189,7 +189,9 @@ fn with_grant<'a>(
         }
         Needs::EndGrant => {
             if let Some(stored) = grants.next() {
-                let to = if *now >= stored.expires_at { GrantState::Lapsed } else { GrantState::Used };
+                // Its latest start is over, or its end: nothing can start under it any more.
+                let over = *now >= stored.expires_at || *now >= stored.start_by;
+                let to = if over { GrantState::Lapsed } else { GrantState::Used };
                 advance.grant_ends = Some((stored.id, stored.version, to));
                 if let Some(last) = advance.events.last_mut() {
                     last.record.rows.push(RowMark::grant(stored.id, to.name(), stored.version + 1));

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::App;
 use super::held::Held;
 use super::turn::{accounts, plan_of};
+use crate::approval;
 use crate::metrics::beats::{Loop, beat};
 use crate::model::approval::Because;
 use crate::model::chat::{Account, Message, RoomAddress};
@@ -599,8 +600,10 @@ impl Teller<'_> {
     fn reviewers(&self, breaker: &PersonId) -> Vec<PersonId> {
         let rules = self.plan.policy.as_ref().and_then(|policy| policy.break_glass.as_ref());
         let subjects = rules.map(|rules| rules.reviewed_by.as_slice()).unwrap_or_default();
-        let people = self.app.in_use().catalog.people_in(subjects);
-        people.into_iter().filter(|person| person != breaker && *person != self.run.requester).collect()
+        let catalog = &self.app.in_use().catalog;
+        let accountable = catalog.systems.get(&self.run.system).and_then(|system| system.accountable.as_ref());
+        let requesters = std::slice::from_ref(&self.run.requester);
+        approval::reviewers(catalog, subjects, &approval::Review { by: breaker, requesters, accountable })
     }
 
     /// A message of its own, or several when it does not fit into one.

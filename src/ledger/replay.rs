@@ -242,6 +242,27 @@ struct How<'a> {
     broken: Option<&'a PersonId>,
     under: Option<&'a Under>,
     unasked: Option<&'a StartedUnasked>,
+    /// Denials that no longer counted, as it was signed.
+    set_aside: &'a [Counted],
+}
+
+impl How<'_> {
+    /// Whether an answer still counted then: it came in time, and its signature does not say that its giver had lost the right.
+    fn counted(&self, told: &Told) -> bool {
+        let Told { decision, in_time, line } = told;
+        let is_it =
+            |one: &Counted| one.stage == decision.stage && one.person == decision.person && Some(one.line.0) == *line;
+        *in_time && !(decision.answer == Answer::Deny && self.set_aside.iter().any(is_it))
+    }
+}
+
+/// The denials that a grant was signed to set aside. What the signature is worth is judged elsewhere.
+fn set_aside(signed: Option<&Signed>) -> Vec<Counted> {
+    let some = signed.filter(|signed| signed.statement.contains("\"set_aside\""));
+    match some.and_then(|signed| signed.verify().ok()).map(|statement| statement.basis) {
+        Some(Basis::Decisions { set_aside, .. }) => set_aside,
+        Some(Basis::Rule { .. }) | None => Vec::new(),
+    }
 }
 
 /// An approval that covers further runs, by the last event that says something of it.
@@ -949,7 +970,9 @@ impl Replay {
                 covers,
                 signed,
             } => {
+                let set_aside = set_aside(signed.as_ref());
                 let how = How {
+                    set_aside: &set_aside,
                     automatic: automatic.as_ref(),
                     broken: broken.as_ref(),
                     under: under.as_ref(),
@@ -1160,7 +1183,7 @@ impl Replay {
         how: How<'_>,
         when: DateTime<Utc>,
     ) -> Vec<String> {
-        let How { automatic, broken, under, unasked } = how;
+        let How { automatic, broken, under, unasked, set_aside: _ } = how;
         let Some(asked) = self.requests.get(&request) else {
             if self.blind.contains_key(&run) {
                 self.not_compared += 1;
@@ -1188,7 +1211,7 @@ impl Replay {
                 self.not_compared += 1;
                 return wrong;
             }
-            wrong.extend(self.wrong_with_under(asked, digest, under, when));
+            wrong.extend(self.wrong_with_under(asked, digest, under, how, when));
             return wrong;
         }
         if let Some(own) = by.iter().find(|person| asked.requesters.contains(person) && !may) {
@@ -1223,7 +1246,7 @@ impl Replay {
             wrong.push("its plan names no policy".to_owned());
             return wrong;
         };
-        let in_time = asked.decisions.iter().filter(|told| told.in_time).map(|told| &told.decision);
+        let in_time = asked.decisions.iter().filter(|told| how.counted(told)).map(|told| &told.decision);
         let counts = |decision: &Decision| {
             let Some(stage) = policy.stage_of(decision.stage) else { return false };
             if decision.answer == Answer::Approve && stage.step_up && decision.proof.is_chat() {
@@ -1287,6 +1310,7 @@ impl Replay {
         asked: &RequestFacts,
         digest: Digest,
         under: &Under,
+        how: How<'_>,
         when: DateTime<Utc>,
     ) -> Vec<String> {
         let name = request_name(under.request);
@@ -1322,7 +1346,7 @@ impl Replay {
             Some(all) => all.iter().any(|one| was_asked(one, decision)),
             None => true,
         };
-        let decisions = original.decisions.iter().filter(|told| told.in_time).map(|told| &told.decision);
+        let decisions = original.decisions.iter().filter(|told| how.counted(told)).map(|told| &told.decision);
         if tally(&rules, decisions, counts).tally != Tally::Agreed {
             wrong.push(format!("those who agreed to {name} do not suffice when these people ask"));
         }
@@ -1382,7 +1406,7 @@ impl Replay {
                     ));
                 }
             }
-            Basis::Decisions { counted, evidence: signed_for } => {
+            Basis::Decisions { counted, evidence: signed_for, set_aside: _ } => {
                 let named: BTreeSet<&PersonId> = counted.iter().map(|counted| &counted.person).collect();
                 if rule.is_some() || named != by.iter().collect() {
                     wrong.push("its signature names others than those who agreed".to_owned());

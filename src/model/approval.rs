@@ -204,7 +204,8 @@ pub enum Ruling {
         /// All of them.
         count: Count,
     },
-    /// They have given this very answer, and since then something else has changed: all answers come to a decision now.
+    /// They have given this very answer, and since then something else has changed: all answers come to that decision now, or
+    /// complete the stage.
     Settles {
         /// All of them.
         count: Count,
@@ -439,6 +440,11 @@ impl Case<'_> {
         }
     }
 
+    /// Whether the request waits in an earlier stage than this.
+    fn is_before(&self, at: u32) -> bool {
+        matches!(*self.state, RequestState::Pending { stage } if stage < at)
+    }
+
     /// By which rights a person was asked in a stage.
     fn rights_of(&self, person: &PersonId, stage: u32) -> impl Iterator<Item = Asked> {
         let recorded: Vec<Asked> = match self.asked {
@@ -470,6 +476,11 @@ impl Case<'_> {
         let alive: Vec<&Decision> =
             self.given.iter().filter(|given| self.counts(given, now, rights)).map(|given| &given.decision).collect();
         tally(&self.rules(), alive.into_iter().chain(more), |_| true)
+    }
+
+    /// Whether an answer is a denial that stands and no longer counts, since its giver has lost the right.
+    pub fn sets_aside(&self, given: &Given, now: DateTime<Utc>, rights: &impl Rights) -> bool {
+        given.decision.answer == Answer::Deny && !self.counts(given, now, rights)
     }
 
     /// For what the request waits now: usually its stage; an earlier one if somebody who agreed there has lost the right
@@ -592,10 +603,13 @@ fn rule_or_refuse(
     match unspent(case, &decision) {
         Err(Refusal::AlreadyDecided) => {
             let count = case.count(None, now, rights);
-            return match count.tally {
-                Tally::Agreed | Tally::Denied => Ok(Ruling::Settles { count }),
-                Tally::Waiting { .. } => Err(Refusal::AlreadyDecided),
+            // Nothing is decided in the name of somebody who says the opposite.
+            let settles = match count.tally {
+                Tally::Agreed => answer == Answer::Approve,
+                Tally::Denied => answer == Answer::Deny,
+                Tally::Waiting { stage: at, .. } => answer == Answer::Approve && case.is_before(at),
             };
+            return if settles { Ok(Ruling::Settles { count }) } else { Err(Refusal::AlreadyDecided) };
         }
         other => other?,
     }
