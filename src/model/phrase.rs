@@ -269,7 +269,6 @@ pub fn shadows(phrase: &Phrase, params: &[Param]) -> Option<&'static str> {
         "end" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "delegation"),
         "send" | "take" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "back"),
         "break" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "glass"),
-        "end" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "delegation"),
         "request" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "change" && word != "changes"),
         _ => false,
     };

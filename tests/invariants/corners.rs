@@ -56,11 +56,9 @@ async fn drive(house: &House, asked: Asked) -> RunState {
 
 #[tokio::test]
 async fn i13_a_denial_of_somebody_who_left_stops_neither_the_grant_nor_what_it_covers() {
-    let house = house(
-        "stages: [{approvers: [group:managers], quorum: 1, denials: 2}]\nrepeat: {runs: 2, within: 4h}\n",
-        NOTE,
-    )
-    .await;
+    let house =
+        house("stages: [{approvers: [group:managers], quorum: 1, denials: 2}]\nrepeat: {runs: 2, within: 4h}\n", NOTE)
+            .await;
     let asked = house.ask("mei", "turn it").await;
     house.say("kim", &format!("deny {} because not now", asked.code)).await;
     managers(&house, "ann, boss, lin").await;
@@ -77,11 +75,9 @@ async fn i13_a_denial_of_somebody_who_left_stops_neither_the_grant_nor_what_it_c
 
 #[tokio::test]
 async fn i13_a_right_that_comes_back_completes_the_stage_when_its_holder_says_so() {
-    let house = house(
-        "stages: [{approvers: [group:managers], quorum: 2}, {approvers: [group:leads], quorum: 1}]\n",
-        NOTE,
-    )
-    .await;
+    let house =
+        house("stages: [{approvers: [group:managers], quorum: 2}, {approvers: [group:leads], quorum: 1}]\n", NOTE)
+            .await;
     let asked = house.ask("mei", "turn it").await;
     house.say("boss", &format!("approve {}", asked.code)).await;
     managers(&house, "ann, lin, kim").await;

@@ -141,8 +141,9 @@ async fn command_free(turn: &mut Turn<'_>, run: Option<RunId>, how: Freeing, wor
     }
     // Whoever broke the glass for it decides nothing more of it alone, no less than whoever asked.
     if turn.tx.list_breaks(run.id).await?.iter().any(|(_, breaker)| *breaker == turn.person) {
+        let holders = turn.tx.list_holders(&run).await?;
         let others: Vec<PersonId> =
-            who.into_iter().filter(|person| !run.is_of(person) && *person != turn.person).collect();
+            who.into_iter().filter(|person| !holders.contains(person) && *person != turn.person).collect();
         turn.refuse(text::answer::own_judgement(&turn.person, &others));
         return Ok(());
     }
