@@ -34,6 +34,7 @@
 mod ack;
 mod again;
 mod approve;
+mod at;
 mod break_glass;
 mod delegate;
 mod deny;
@@ -250,6 +251,7 @@ fn built_in(line: &Line<'_>) -> Reading {
         "ack" => ack::read(line),
         "again" => again::read(line),
         "approve" | "approved" => approve::read(line),
+        "at" => at::read(line),
         "break" => break_glass::read(line),
         "delegate" => delegate::read(line),
         "delegations" => delegate::list(line),
@@ -320,6 +322,7 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Handover { reason: Some(_), .. }
         | Command::Show { .. }
         | Command::Run { .. }
+        | Command::At { .. }
         | Command::Approve { .. }
         | Command::Deny { .. }
         | Command::SendBack { .. }

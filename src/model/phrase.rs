@@ -13,6 +13,7 @@ pub const BUILT_IN: &[&str] = &[
     "again",
     "approve",
     "approved",
+    "at",
     "delegate",
     "delegations",
     "denied",

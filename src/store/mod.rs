@@ -18,6 +18,7 @@ mod hub;
 mod incident;
 mod incident_room;
 mod keys;
+pub(crate) mod later;
 mod lease;
 mod ledger;
 mod look;
