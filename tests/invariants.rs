@@ -10,6 +10,8 @@ mod support;
 mod anew;
 #[path = "invariants/break_glass.rs"]
 mod break_glass;
+#[path = "invariants/corners.rs"]
+mod corners;
 #[path = "invariants/denied.rs"]
 mod denied;
 #[path = "invariants/duties.rs"]

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::decide::{File, Seen, event, grant, illegal, span, who};
+use super::decide::{Agreement, File, Seen, event, grant, illegal, span, who};
 use crate::model::approval::whom_to_ask;
-use crate::model::catalog::Catalog;
+use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::Account;
 use crate::model::event::{Happened, RowMark};
 use crate::model::id::{InboxId, PersonId, RequestId};
@@ -64,6 +64,8 @@ pub enum BreakRefusal {
     },
     /// A stage wants a passkey, and so does this.
     StepUpNeeded,
+    /// Nobody would be left who may review it.
+    NobodyToReview,
     /// It is about a stuck step: what becomes of that is never decided by one alone (I3).
     NotForThis,
 }
@@ -117,7 +119,7 @@ pub async fn break_glass(tx: &mut Tx, catalog: &Catalog, wanted: Break<'_>) -> R
     if *stage == to {
         return Err(illegal("a request that was granted was granted again"));
     }
-    grant(tx, &file, Vec::new(), Vec::new(), Some(person.clone()), line).await?;
+    grant(tx, &file, Agreement::default(), Some(person.clone()), line).await?;
     Ok(BreakOutcome::Broken)
 }
 
@@ -144,7 +146,38 @@ fn refusal(
     if file.request.posted_at.is_none() {
         return Some(BreakRefusal::NotPosted);
     }
-    (!rules.accepts(&file.policy.stages, proof)).then_some(BreakRefusal::StepUpNeeded)
+    if !rules.accepts(&file.policy.stages, proof) {
+        return Some(BreakRefusal::StepUpNeeded);
+    }
+    let review = Review { by: person, requesters: &file.request.requesters, accountable: None };
+    reviewers(catalog, &rules.reviewed_by, &review).is_empty().then_some(BreakRefusal::NobodyToReview)
+}
+
+/// A review that is owed.
+#[derive(Debug)]
+pub struct Review<'a> {
+    /// Who broke the glass.
+    pub by: &'a PersonId,
+    /// Who had asked.
+    pub requesters: &'a [PersonId],
+    /// Who answers for the system, if anybody does.
+    pub accountable: Option<&'a PersonId>,
+}
+
+/// Who may review that the glass was broken, by name: those whom the frozen policy names, but for whoever broke it and whoever
+/// asked. If those come to nobody any more, whoever is accountable for the system, so that what is owed can still be given.
+pub fn reviewers(catalog: &Catalog, reviewed_by: &[Subject], review: &Review<'_>) -> Vec<PersonId> {
+    let may = |person: &PersonId| person != review.by && !review.requesters.contains(person);
+    let named: Vec<PersonId> = catalog.people_in(reviewed_by).into_iter().filter(may).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    review
+        .accountable
+        .filter(|person| may(person) && catalog.people.contains_key(*person))
+        .cloned()
+        .into_iter()
+        .collect()
 }
 
 /// Whose answer is not waited for: whoever was asked and has not agreed, and all whom later stages would have asked.

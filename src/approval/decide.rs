@@ -3,12 +3,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::free::{Free, Freed, free};
-use crate::model::approval::{self as rules, Act, Asked, Case, Delegation, Given, Reason, Refusal, Ruling, Tally};
-use crate::model::catalog::Catalog;
+use crate::model::approval::{
+    self as rules, Act, Asked, Because, Case, Delegation, Given, Reason, Refusal, Ruling, Tally,
+};
+use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::Account;
 use crate::model::code::Code;
 use crate::model::event::{Covers, Happened, NewEvent, Record, RowMark, Scope, WhoAsked};
-use crate::model::id::{InboxId, PersonId, RequestId};
+use crate::model::id::{GroupName, InboxId, PersonId, RequestId};
 use crate::model::plan::{Plan, PlanPolicy, Sealed};
 use crate::model::policy::Relaxed;
 use crate::model::request::{Answer, Decision, GrantState, Last, Proof, RequestEvent, RequestState, Wanted};
@@ -150,6 +152,7 @@ impl File {
         let Some(policy) = plan.policy.clone() else {
             return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
         };
+        let policy = if request.wanted == Wanted::Start { policy } else { policy.over_stuck_steps() };
         let asked = if request.knows_asked { Some(tx.list_asked(request.id).await?) } else { None };
         let stored = tx.list_decisions(request.id).await?;
         let given = stored
@@ -187,6 +190,14 @@ impl File {
             return Ruling::Refused(Refusal::Late);
         }
         rules::rule(&self.case(), person, act, now, catalog)
+    }
+
+    /// The denials that stand and no longer count: so a grant says of itself, for whoever looks at it later does not know who
+    /// was where by then.
+    pub(super) fn set_aside(&self, now: DateTime<Utc>, catalog: &Catalog) -> Vec<StoredDecision> {
+        let case = self.case();
+        let aside = |(_, given): &(&StoredDecision, &Given)| case.sets_aside(given, now, catalog);
+        self.stored.iter().zip(&self.given).filter(aside).map(|(stored, _)| stored.clone()).collect()
     }
 
     fn refused(self, why: Refusal, now: DateTime<Utc>, catalog: &Catalog) -> Box<Refused> {
@@ -249,6 +260,8 @@ pub struct Begin<'a> {
     pub request_expires_at: DateTime<Utc>,
     /// By which line, if by one.
     pub line: Option<InboxId>,
+    /// The request's move into the stage, if no other event tells of it.
+    pub moved: Vec<RowMark>,
 }
 
 /// Until when a stage that begins now waits: as long as the request does, or less if it says so itself.
@@ -271,7 +284,7 @@ pub fn until(plan: &Plan, expires_at: DateTime<Utc>, wanted: &Wanted) -> DateTim
 /// # Errors
 /// When the database refuses.
 pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Result<Vec<PersonId>> {
-    let Begin { request, code, run, plan, requesters, stage, request_expires_at, line } = begin;
+    let Begin { request, code, run, plan, requesters, stage, request_expires_at, line, moved } = begin;
     let Some(policy) = &plan.policy else {
         return Err(StoreError::Refused(format!("the plan of request {code} names no policy")));
     };
@@ -279,34 +292,51 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
     let index = usize::try_from(stage).unwrap_or(usize::MAX);
     let wake_at = policy.stages.get(index).and_then(|stage| super::wake::first_look(stage, tx.now(), expires_at));
     tx.begin_stage(request, expires_at, wake_at).await?;
+    let approvers = policy.stages.get(index).map(|stage| stage.approvers.as_slice()).unwrap_or_default();
+    let unseen: Vec<GroupName> = catalog.unseen(approvers).into_iter().map(|unseen| unseen.name.clone()).collect();
+    tx.set_unseen(request, &unseen).await?;
     let delegations = tx.list_delegations().await?;
     let asked = rules::whom_to_ask(catalog, policy, stage, requesters, plan.excluded(), &delegations, tx.now());
-    ask(tx, run, request, code, stage, &asked, expires_at, line).await?;
+    ask(tx, run, request, code, stage, &asked, expires_at, line, moved).await?;
     let mut people: Vec<PersonId> = asked.into_iter().map(|asked| asked.person).collect();
     people.sort();
     people.dedup();
     Ok(people)
 }
 
-/// Asks those whom the stage of a request names, if nobody could be asked when it began: a group that a platform keeps may
-/// not have been seen then. Whoever came into a group that could be seen is not asked later (I13). Returns whether anybody is.
+/// Asks the members of the groups that nobody could see when the stage of a request began, for a platform keeps them, once they
+/// are seen. Whoever came into a group that could be seen is not asked later (I13). Returns whether anything was changed.
 ///
 /// # Errors
 /// When the database refuses, or the stored plan is not the one that was asked for.
 pub async fn ask_late(tx: &mut Tx, catalog: &Catalog, request: RequestId) -> Result<bool> {
     let file = File::lock(tx, request, Seen::Posted).await?;
     let RequestState::Pending { stage } = file.request.state else { return Ok(false) };
-    let asked = file.asked.as_deref().unwrap_or_default();
-    if asked.iter().any(|asked| asked.stage == stage) || tx.now() >= file.request.expires_at {
+    let before = tx.unseen_of(request).await?;
+    let still = |name: &GroupName| catalog.unseen(&[Subject::Group(name.clone())]).iter().any(|one| one.name == name);
+    let (unseen, seen): (Vec<GroupName>, Vec<GroupName>) = before.into_iter().partition(still);
+    if seen.is_empty() || tx.now() >= file.request.expires_at {
         return Ok(false);
     }
+    tx.set_unseen(request, &unseen).await?;
+    let groups: Vec<Subject> = seen.into_iter().map(Subject::Group).collect();
     let (requesters, excluded) = (&file.request.requesters, file.plan.excluded());
-    let people = rules::whom_to_ask(catalog, &file.policy, stage, requesters, excluded, &file.delegations, tx.now());
-    if people.is_empty() {
-        return Ok(false);
+    let mut people =
+        rules::whom_to_ask(catalog, &file.policy, stage, requesters, excluded, &file.delegations, tx.now());
+    let asked = file.asked.as_deref().unwrap_or_default();
+    people.retain(|one| {
+        let whose = match &one.because {
+            Because::Stage => &one.person,
+            Because::Delegate(giver) => giver,
+            // Whom the policy names itself was asked when the stage began.
+            Because::Escalation(_) | Because::Turn | Because::Needed => return false,
+        };
+        catalog.includes(&groups, whose) && !asked.contains(one)
+    });
+    if !people.is_empty() {
+        let Request { id, code, expires_at, .. } = file.request;
+        ask(tx, &file.run, id, code, stage, &people, expires_at, None, Vec::new()).await?;
     }
-    let Request { id, code, expires_at, .. } = file.request;
-    ask(tx, &file.run, id, code, stage, &people, expires_at, None).await?;
     Ok(true)
 }
 
@@ -321,12 +351,13 @@ pub(super) async fn ask(
     asked: &[Asked],
     expires_at: DateTime<Utc>,
     line: Option<InboxId>,
+    rows: Vec<RowMark>,
 ) -> Result<()> {
     tx.insert_asked(request, asked).await?;
     let people =
         asked.iter().map(|asked| WhoAsked { person: asked.person.clone(), because: asked.because.clone() }).collect();
     let what = Happened::PeopleAsked { request, code, run: run.id, stage, people, expires_at };
-    tx.record(event(run, line, what, Vec::new()));
+    tx.record(event(run, line, what, rows));
     Ok(())
 }
 
@@ -368,6 +399,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
         let version = tx.move_request(&file.request, &to).await?;
         rows.push(RowMark::request(file.request.id, to.name(), version));
     }
+    let mut moved = Vec::new();
     if let Some(Decision { person, stage, answer, on_behalf_of, proof }) = decision {
         let what = Happened::Decided {
             request: file.request.id,
@@ -381,6 +413,9 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
             proof,
         };
         tx.record(event(&file.run, Some(line), what, rows));
+    } else {
+        // An answer that was given before, and counts again, completes the stage: those who are asked next tell of that.
+        moved = rows;
     }
     match count.tally {
         Tally::Denied => {
@@ -399,6 +434,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
                     stage,
                     request_expires_at: until(&file.plan, file.request.asked_at + whole, &file.request.wanted),
                     line: Some(line),
+                    moved,
                 };
                 begin_stage(tx, catalog, begin).await?;
                 StageOver::Yes
@@ -408,7 +444,15 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
             Ok(DecideOutcome::Counted { request: Box::new(file.request), tally: count.tally, stage: over })
         }
         Tally::Agreed => {
-            grant(tx, &file, count.by, count.relaxed.into_iter().collect(), None, line).await?;
+            let aside = file.set_aside(now, catalog);
+            grant(
+                tx,
+                &file,
+                Agreement { by: count.by, aside, relaxed: count.relaxed.into_iter().collect() },
+                None,
+                line,
+            )
+            .await?;
             Ok(DecideOutcome::Granted)
         }
     }
@@ -428,15 +472,26 @@ async fn deny(tx: &mut Tx, file: &File, by: &PersonId, why: Option<String>, line
     Ok(())
 }
 
+/// By whose answers a request is granted.
+#[derive(Debug, Default)]
+pub(super) struct Agreement {
+    /// Who agreed and counts.
+    pub(super) by: Vec<PersonId>,
+    /// Denials that stand and no longer count.
+    pub(super) aside: Vec<StoredDecision>,
+    /// Rules of separation without which fewer would have counted.
+    pub(super) relaxed: Vec<Relaxed>,
+}
+
 /// Grants a request that has all the agreement it needs, or does without because somebody broke the glass.
 pub(super) async fn grant(
     tx: &mut Tx,
     file: &File,
-    by: Vec<PersonId>,
-    relaxed: Vec<Relaxed>,
+    agreement: Agreement,
     broken: Option<PersonId>,
     line: InboxId,
 ) -> Result<()> {
+    let Agreement { by, aside, relaxed } = agreement;
     let File { request, grants, run, plan, policy, .. } = file;
     let to = request.state.clone().next(RequestEvent::StageComplete { last: Last::Yes }).map_err(illegal)?;
     let version = tx.move_request(request, &to).await?;
@@ -450,7 +505,7 @@ pub(super) async fn grant(
     let (start_by, valid_until) = times(plan, policy, tx.now())?;
     let mut standing = tx.list_decisions(request.id).await?;
     standing.retain(|stored| stored.decision.answer == Answer::Approve && by.contains(&stored.decision.person));
-    let agreeing: Vec<&StoredDecision> = standing.iter().collect();
+    let agreeing: Vec<&StoredDecision> = standing.iter().chain(&aside).collect();
     let why = match &broken {
         Some(person) => Why::Rule(break_rule(person, line)),
         None => Why::Agreed(&agreeing),

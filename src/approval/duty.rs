@@ -54,7 +54,7 @@ pub async fn ask_delegates(
     if new.is_empty() {
         return Ok(Delegated::Nothing);
     }
-    ask(tx, &file.run, request, code, stage, &new, file.request.expires_at, Some(line)).await?;
+    ask(tx, &file.run, request, code, stage, &new, file.request.expires_at, Some(line), Vec::new()).await?;
     Ok(Delegated::Asked(code))
 }
 

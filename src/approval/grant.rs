@@ -120,7 +120,7 @@ pub fn derive(
         return Err(GrantError::Early(not_before));
     }
     let policy = plan.policy.as_ref().ok_or(GrantError::NoPolicy)?;
-    let counted = signature::check(stored, trust, policy)?;
+    let signed_for = signature::check(stored, trust, policy)?;
     if starts_by_itself(stored, policy) || starts_unasked(stored, policy) {
         return Ok((grant(stored, &plan), plan));
     }
@@ -145,14 +145,21 @@ pub fn derive(
     // Whether each person was asked, and still belonged, was checked with the live catalog when the decision was made and
     // when the grant was: a row of `decision` is the record of the first, the grant's row of the second. What can be seen
     // without a catalog is seen again: that a stage which wants a passkey has one.
+    let narrowed = stored.retry_step.map(|_| policy.over_stuck_steps());
+    let policy = narrowed.as_ref().unwrap_or(policy);
     let rules = Rules::new(policy, &stored.requesters, plan.excluded());
     let proved = |decision: &Decision| {
-        let stage = usize::try_from(decision.stage).ok().and_then(|stage| policy.stages.get(stage));
+        let stage = policy.stage_of(decision.stage);
         stage.is_some_and(|stage| decision.answer == Answer::Deny || !stage.step_up || !decision.proof.is_chat())
     };
-    // Approvals that were not signed for do not count; whatever speaks against it does.
-    let against = stored.decisions.iter().map(|stored| &stored.decision).filter(|d| d.answer == Answer::Deny);
-    let decisions = counted.iter().chain(against);
+    // Approvals that were not signed for do not count; whatever speaks against it does, unless the signature says that its giver
+    // had lost the right by then.
+    let against = stored
+        .decisions
+        .iter()
+        .filter(|stored| stored.decision.answer == Answer::Deny && !signed_for.sets_aside(stored))
+        .map(|stored| &stored.decision);
+    let decisions = signed_for.counted.iter().chain(against);
     if tally(&rules, decisions, proved).tally != Tally::Agreed {
         return Err(GrantError::NotAgreed);
     }
@@ -246,7 +253,7 @@ pub(super) mod tests {
     use chrono::{DateTime, TimeDelta};
 
     use super::*;
-    use crate::approval::signature::tests::{sign, trust};
+    use crate::approval::signature::tests::{sign, sign_setting_aside, trust};
     use crate::model::catalog::{Stage, Subject};
     use crate::model::id::{InboxId, PersonId, PolicyName, RunbookName, SystemName, TriggerName};
     use crate::model::plan::{PLAN_VERSION, Telling};
@@ -407,6 +414,17 @@ pub(super) mod tests {
         assert!(derives(&with(vec![said("boss", Answer::Approve)])));
         assert!(!derives(&with(vec![said("boss", Answer::Deny)])));
         assert!(!derives(&with(vec![said("mei", Answer::Approve)])), "the trigger's owner");
+    }
+
+    #[test]
+    fn i13_a_denial_that_no_longer_counted_when_it_was_granted_does_not_count_afterwards() {
+        let with = |set_aside: bool| {
+            let mut stored = granted(None, &[]);
+            stored.decisions = vec![said("boss", Answer::Approve), said("kim", Answer::Deny)];
+            let signed = if set_aside { sign_setting_aside(stored) } else { sign(stored) };
+            derive(&signed, &trust(), DateTime::UNIX_EPOCH).is_ok()
+        };
+        assert!(with(true) && !with(false));
     }
 
     #[test]

@@ -46,7 +46,13 @@ pub async fn take_cover(
 ///
 /// # Errors
 /// When the database refuses, the stored plan is not the one that was asked for, or the request does not wait.
-pub async fn grant_under(tx: &mut Tx, request: RequestId, cover: &Cover, line: Option<InboxId>) -> Result<()> {
+pub async fn grant_under(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    request: RequestId,
+    cover: &Cover,
+    line: Option<InboxId>,
+) -> Result<()> {
     let request = tx.lock_request(request).await?;
     let run = tx.lock_run(request.run).await?;
     let plan = open_plan(&request, &run)?;
@@ -62,7 +68,12 @@ pub async fn grant_under(tx: &mut Tx, request: RequestId, cover: &Cover, line: O
     }
     let mut requesters = original.requesters.clone();
     requesters.extend(request.requesters.iter().cloned());
-    let decisions = tx.list_decisions(original.id).await?;
+    let Some(earlier) = tx.find_run(original.run).await? else {
+        return Err(StoreError::Refused(format!("request {} is not covered by what was approved", request.code)));
+    };
+    let aside = File::read(tx, original.clone(), Vec::new(), earlier).await?.set_aside(tx.now(), catalog);
+    let mut decisions = tx.list_decisions(original.id).await?;
+    decisions.retain(|stored| !aside.contains(stored));
     let rules = Rules::new(policy, &requesters, plan.excluded());
     let count = tally(&rules, decisions.iter().map(|stored| &stored.decision), |decision| {
         decision.answer == Answer::Deny || !decision.person.as_str().is_empty()
@@ -76,7 +87,7 @@ pub async fn grant_under(tx: &mut Tx, request: RequestId, cover: &Cover, line: O
     let (start_by, valid_until) = times(&plan, policy, tx.now())?;
     let mut standing = decisions;
     standing.retain(|stored| stored.decision.answer == Answer::Approve && count.by.contains(&stored.decision.person));
-    let agreeing: Vec<&StoredDecision> = standing.iter().collect();
+    let agreeing: Vec<&StoredDecision> = standing.iter().chain(&aside).collect();
     let why = Why::Covered { by: original.id, decisions: &agreeing };
     let (grant, signed) = give(tx, Give { request: &request, why, start_by, valid_until }).await?;
     tx.set_grant_under(grant, cover.request, cover.used).await?;

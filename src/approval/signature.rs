@@ -31,13 +31,13 @@ pub struct Give<'a> {
 /// Why a grant is given.
 #[derive(Debug)]
 pub enum Why<'a> {
-    /// These decisions agree; all of them, and no others, are approvals that count.
+    /// These decisions agree: the approvals among them, and no others, count; the denials among them stand and count no longer.
     Agreed(&'a [&'a StoredDecision]),
     /// These decisions of an earlier request agree, and that approval covers this run too.
     Covered {
         /// The earlier request.
         by: RequestId,
-        /// Its decisions that count.
+        /// Its decisions, as in [`Why::Agreed`].
         decisions: &'a [&'a StoredDecision],
     },
     /// A rule of the frozen policy lets it ([`rule_of`], [`break_rule`]).
@@ -125,12 +125,33 @@ pub async fn give(tx: &mut Tx, give: Give<'_>) -> Result<(GrantId, Signed)> {
     Ok((id, signed))
 }
 
+/// What a signature says of the decisions that stand beside it.
+#[derive(Debug, Default)]
+pub(super) struct SignedFor {
+    /// The approvals that count; nobody's where a rule lets it start.
+    pub(super) counted: Vec<Decision>,
+    /// The denials that no longer counted.
+    set_aside: Vec<Counted>,
+}
+
+impl SignedFor {
+    /// Whether a denial no longer counted when the grant was given.
+    pub(super) fn sets_aside(&self, stored: &StoredDecision) -> bool {
+        self.set_aside.iter().any(|one| is_it(one, stored))
+    }
+}
+
+fn is_it(one: &Counted, stored: &StoredDecision) -> bool {
+    let Decision { stage, person, .. } = &stored.decision;
+    one.stage == *stage && one.person == *person && one.line == stored.line
+}
+
 /// Judges the signature of a stored grant against everything beside it, and returns why it was given: the decisions that
 /// count, or nobody's.
 ///
 /// # Errors
 /// Whenever anything does not fit: then nothing may start.
-pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) -> Result<Vec<Decision>, NotSigned> {
+pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) -> Result<SignedFor, NotSigned> {
     let StoredSignature { signed, known, start_by } = stored.signature.as_ref().ok_or(NotSigned::Unsigned)?;
     let key = signed.key;
     if trust.keys.as_ref().is_some_and(|keys| !keys.contains(&key)) {
@@ -149,7 +170,7 @@ pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) ->
             // Somebody broke the glass: whether the policy lets them is judged where the Grant is derived.
             if let Some(broken) = &stored.broken {
                 let same = *rule == break_rule(&broken.person, broken.line) && stored.retry_step.is_none();
-                return if same { Ok(Vec::new()) } else { Err(NotSigned::Rule) };
+                return if same { Ok(SignedFor::default()) } else { Err(NotSigned::Rule) };
             }
             // A further attempt of a step is never by itself (I3), and once somebody has decided, decisions are what counts.
             let by_itself = stored.retry_step.is_none() && stored.decisions.is_empty();
@@ -160,24 +181,27 @@ pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) ->
                 (trigger, _) => rule_of(trigger, policy),
             };
             match whoever {
-                Some(expected) if by_itself && expected == *rule => Ok(Vec::new()),
+                Some(expected) if by_itself && expected == *rule => Ok(SignedFor::default()),
                 Some(_) | None => Err(NotSigned::Rule),
             }
         }
-        Basis::Decisions { counted, .. } => {
-            let named = |stored: &&StoredDecision| {
-                let Decision { stage, person, .. } = &stored.decision;
-                let same = |one: &Counted| one.stage == *stage && one.person == *person && one.line == stored.line;
-                counted.iter().any(same)
-            };
+        Basis::Decisions { counted, set_aside, evidence } => {
+            let set_aside = set_aside.clone();
+            let named = |stored: &&StoredDecision| counted.iter().any(|one| is_it(one, stored));
             let there: Vec<&StoredDecision> = stored.decisions.iter().filter(named).collect();
             let all_agree = there.iter().all(|stored| stored.decision.answer == Answer::Approve);
             // What an earlier approval covers was decided there.
             let decided = stored.under.map_or(stored.request, |under| under.request);
-            if !all_agree || agreed(decided, &there) != statement.basis {
+            let same = match agreed(decided, &there) {
+                Basis::Decisions { counted: names, evidence: hash, set_aside: _ } => {
+                    names == *counted && hash == *evidence
+                }
+                Basis::Rule { .. } => false,
+            };
+            if !all_agree || !same {
                 return Err(NotSigned::Decisions);
             }
-            Ok(there.into_iter().map(|stored| stored.decision.clone()).collect())
+            Ok(SignedFor { counted: there.into_iter().map(|stored| stored.decision.clone()).collect(), set_aside })
         }
     }
 }
@@ -225,8 +249,17 @@ pub(super) mod tests {
 
     /// The grant signed as [`give`] does: for the approvals that stand beside it, else for the rule of its trigger.
     pub(in crate::approval) fn sign(stored: StoredGrant) -> StoredGrant {
+        sign_for(stored, |answer| answer == Answer::Approve)
+    }
+
+    /// The same, with every denial that stands beside it set aside.
+    pub(in crate::approval) fn sign_setting_aside(stored: StoredGrant) -> StoredGrant {
+        sign_for(stored, |_| true)
+    }
+
+    fn sign_for(stored: StoredGrant, named: fn(Answer) -> bool) -> StoredGrant {
         let approvals: Vec<&StoredDecision> =
-            stored.decisions.iter().filter(|stored| stored.decision.answer == Answer::Approve).collect();
+            stored.decisions.iter().filter(|stored| named(stored.decision.answer)).collect();
         let decided = stored.under.map_or(stored.request, |under| under.request);
         let basis = match (&stored.trigger, &stored.broken) {
             (_, Some(broken)) => Basis::Rule { rule: break_rule(&broken.person, broken.line) },

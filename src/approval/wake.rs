@@ -119,7 +119,7 @@ pub async fn wake(tx: &mut Tx, catalog: &Catalog, request: RequestId, rings: Rin
     let could: Vec<PersonId> = file.case().could_answer(now, catalog).into_iter().collect();
     let fresh: BTreeSet<PersonId> = new.iter().map(|asked| asked.person.clone()).collect();
     if !new.is_empty() {
-        ask(tx, run, request.id, request.code, number, &new, request.expires_at, None).await?;
+        ask(tx, run, request.id, request.code, number, &new, request.expires_at, None, Vec::new()).await?;
     }
     if remind && !could.is_empty() {
         let people = could.clone();

@@ -171,6 +171,7 @@ fn with_grant<'a>(
             let stored = grants.next().ok_or(GrantError::NotInForce("not in force"))?;
             if let Some(paused) = paused.as_ref().filter(|_| matches!(job.needs, Needs::CoverUnlessPaused(_)))
                 && stored.decisions.is_empty()
+                && stored.broken.is_none()
             {
                 return Err(GrantError::Paused(paused.by.clone()).into());
             }
@@ -188,7 +189,9 @@ fn with_grant<'a>(
         }
         Needs::EndGrant => {
             if let Some(stored) = grants.next() {
-                let to = if *now >= stored.expires_at { GrantState::Lapsed } else { GrantState::Used };
+                // Its latest start is over, or its end: nothing can start under it any more.
+                let over = *now >= stored.expires_at || *now >= stored.start_by;
+                let to = if over { GrantState::Lapsed } else { GrantState::Used };
                 advance.grant_ends = Some((stored.id, stored.version, to));
                 if let Some(last) = advance.events.last_mut() {
                     last.record.rows.push(RowMark::grant(stored.id, to.name(), stored.version + 1));

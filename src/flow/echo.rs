@@ -3,6 +3,7 @@
 //! Every message comes from a place in the ledger and is unique by it: told twice after a crash, it is one message. The
 //! sink's cursor moves in the transaction that puts the messages into the outbox.
 
+mod access;
 mod automation;
 mod life;
 
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use super::App;
 use super::held::Held;
 use super::turn::{accounts, plan_of};
+use crate::approval;
 use crate::metrics::beats::{Loop, beat};
 use crate::model::approval::Because;
 use crate::model::chat::{Account, Message, RoomAddress};
@@ -189,6 +191,15 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         Happened::IncidentRoomMade { .. }
         | Happened::IncidentRoomInvited { .. }
         | Happened::IncidentRoomRefused { .. } => super::incident_rooms::tell(app, event, position, &record.what).await,
+        Happened::AccessBegun { .. }
+        | Happened::AccessTaken { .. }
+        | Happened::AccessProposed { .. }
+        | Happened::AccessCountersigned { .. }
+        | Happened::AccessAccepted { .. }
+        | Happened::AccessRefused { .. }
+        | Happened::AccessExpired { .. }
+        | Happened::AccessSuperseded { .. }
+        | Happened::AccessAuthors { .. } => access::tell(app, event, position, &record.what).await,
         Happened::HandoverReminded { .. } | Happened::HandoverLapsed { .. } => {
             super::handover::tell(app, position, &record.what).await
         }
@@ -523,6 +534,15 @@ impl Teller<'_> {
             | Happened::AutomationResumed { .. }
             | Happened::GroupSeen { .. }
             | Happened::GroupUnseen { .. }
+            | Happened::AccessBegun { .. }
+            | Happened::AccessTaken { .. }
+            | Happened::AccessProposed { .. }
+            | Happened::AccessCountersigned { .. }
+            | Happened::AccessAccepted { .. }
+            | Happened::AccessRefused { .. }
+            | Happened::AccessExpired { .. }
+            | Happened::AccessSuperseded { .. }
+            | Happened::AccessAuthors { .. }
             | Happened::WasAway { .. }
             | Happened::RoomChanged { .. }
             | Happened::KeyAdded { .. }
@@ -602,8 +622,10 @@ impl Teller<'_> {
     fn reviewers(&self, breaker: &PersonId) -> Vec<PersonId> {
         let rules = self.plan.policy.as_ref().and_then(|policy| policy.break_glass.as_ref());
         let subjects = rules.map(|rules| rules.reviewed_by.as_slice()).unwrap_or_default();
-        let people = self.app.in_use().catalog.people_in(subjects);
-        people.into_iter().filter(|person| person != breaker && *person != self.run.requester).collect()
+        let catalog = &self.app.in_use().catalog;
+        let accountable = catalog.systems.get(&self.run.system).and_then(|system| system.accountable.as_ref());
+        let requesters = std::slice::from_ref(&self.run.requester);
+        approval::reviewers(catalog, subjects, &approval::Review { by: breaker, requesters, accountable })
     }
 
     /// A message of its own, or several when it does not fit into one.

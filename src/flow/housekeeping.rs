@@ -10,7 +10,7 @@ use super::turn::accounts;
 use crate::approval::{self, End, Ending};
 use crate::engine::bury_the_dead;
 use crate::metrics::beats::{Loop, beat};
-use crate::model::catalog::Ask;
+use crate::model::catalog::{Ask, Subject};
 use crate::model::chat::{Account, Message, RoomAddress};
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
 use crate::model::id::{OutboxId, RequestId};
@@ -84,10 +84,14 @@ async fn tell_overdue(app: &App, request: RequestId) -> Result<(), StoreError> {
     tx.commit().await
 }
 
-/// Asks for what waits and has asked nobody yet.
+/// Asks those who could not be seen when their stage began.
 async fn ask_late(app: &App) -> Result<(), StoreError> {
-    let waiting = app.store.begin().await?.list_asking_nobody().await?;
-    for request in waiting {
+    let waiting = app.store.begin().await?.list_asking_unseen().await?;
+    for (request, groups) in waiting {
+        let subjects: Vec<Subject> = groups.iter().cloned().map(Subject::Group).collect();
+        if app.in_use().catalog.unseen(&subjects).len() == groups.len() {
+            continue;
+        }
         let mut tx = app.store.begin().await?;
         match approval::ask_late(&mut tx, &app.in_use().catalog, request).await {
             Ok(true) => tx.commit().await?,

@@ -166,6 +166,9 @@ pub enum Basis {
         counted: Vec<Counted>,
         /// The hash over those decisions ([`evidence`]).
         evidence: Digest,
+        /// Denials that stood and no longer counted, since their givers had lost the right by then.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        set_aside: Vec<Counted>,
     },
     /// Nobody was asked: a rule of the frozen policy let it.
     Rule {
@@ -237,10 +240,15 @@ impl SignedDecision {
 }
 
 impl Basis {
-    /// Agreement by these decisions, all of which count.
+    /// Agreement by these decisions: the approvals among them count, the denials are set aside.
     pub fn agreed(decisions: &[SignedDecision]) -> Self {
-        let counted: BTreeSet<Counted> = decisions.iter().map(SignedDecision::counted).collect();
-        Self::Decisions { counted: counted.into_iter().collect(), evidence: evidence(decisions) }
+        let (yes, no): (Vec<SignedDecision>, Vec<SignedDecision>) =
+            decisions.iter().cloned().partition(|decision| decision.answer == Answer::Approve);
+        let names = |decisions: &[SignedDecision]| {
+            let sorted: BTreeSet<Counted> = decisions.iter().map(SignedDecision::counted).collect();
+            sorted.into_iter().collect()
+        };
+        Self::Decisions { counted: names(&yes), evidence: evidence(&yes), set_aside: names(&no) }
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::rows::Inconsistent;
 use super::{Result, Tx};
+use crate::model::chat::RoomAddress;
 use crate::model::id::{Digest, GrantId, PersonId, RequestId, RunbookName};
 
 /// An approval that covers further runs.
@@ -103,6 +104,23 @@ impl Tx {
         .fetch_optional(&mut *self.inner)
         .await?;
         Ok(row.map(Cover::try_from).transpose()?)
+    }
+
+    /// Whether a run that was started under an approval stands in a room.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn covers_run_in(&mut self, request: RequestId, room: &RoomAddress) -> Result<bool> {
+        let there = sqlx::query_scalar!(
+            r#"
+            select exists (select from run_grant g join run r on r.id = g.run where g.under = $1 and r.room = $2) as "there!"
+            "#,
+            request.0,
+            room.to_string(),
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        Ok(there)
     }
 
     /// Ends an approval for further runs. Returns it as it is then; `None`: it was not in force.

@@ -185,6 +185,17 @@ impl Tx {
         Ok(row.map(Review::try_from).transpose()?)
     }
 
+    /// Who broke the glass for a run, and for which of its requests.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn list_breaks(&mut self, run: RunId) -> Result<Vec<(RequestId, PersonId)>> {
+        let rows = sqlx::query!("select request, by from review where run = $1 order by request", run.0)
+            .fetch_all(&mut *self.inner)
+            .await?;
+        Ok(rows.into_iter().map(|row| (RequestId(row.request), PersonId::new(row.by))).collect())
+    }
+
     /// The reviews that are owed, longest first.
     ///
     /// # Errors

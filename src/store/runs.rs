@@ -12,7 +12,8 @@ use crate::model::approval::{Asked, Delegation};
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::code::Code;
 use crate::model::id::{
-    Digest, GrantId, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId, TriggerName,
+    Digest, GrantId, GroupName, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId,
+    TriggerName,
 };
 use crate::model::plan::Sealed;
 use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, RequestState, Wanted, Wish};
@@ -445,7 +446,8 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
     let locked = sqlx::query!(
         r#"
         select g.id, g.version, g.run, g.request, g.digest, g.state, g.granted_at, g.expires_at, g.start_by,
-            exists (select from attempt a where a.run = g.run and a.started_at >= g.granted_at) as "begun!",
+            exists (select from attempt a where a.run = g.run and a.started_at >= g.granted_at
+                and (g.start_by is null or a.started_at < g.start_by)) as "begun!",
             r.requesters, case when r.wanted is null then r.retry_step end as retry_step,
             run.trigger, p.bytes, g.signed_by, g.statement, g.signature,
             (k.public is not null) as "key_known!", k.retired_at as "key_retired_at?",
@@ -871,7 +873,8 @@ impl Tx {
     }
 
     /// The requests to start a runbook of a system that were granted or denied since a moment, in whatever room; the newest
-    /// answer first.
+    /// answer first. Without those that nobody agreed to in the end: where the glass was broken, and whose approval was taken
+    /// away before anything began.
     ///
     /// # Errors
     /// As [`Tx::list_pending_in`].
@@ -888,6 +891,9 @@ impl Tx {
                 join lateral (select max(at) as at from decision where request = q.id and taken_back_at is null) d on true
             where r.runbook = $1 and r.created_at >= $4 and r.system = $2 and q.retry_step is null
                 and q.state in ('denied', 'granted') and d.at >= $3
+                and (q.state = 'denied' or (not exists (select from review v where v.request = q.id)
+                    and exists (select from run_grant g where g.run = q.run and g.request = q.id and (g.state <> 'revoked' or exists (
+                        select from attempt a where a.run = g.run and a.started_at >= g.granted_at)))))
             order by d.at desc, q.id desc
             "#,
             runbook.as_str(),
@@ -954,6 +960,26 @@ impl Tx {
     /// As [`Tx::list_pending_in`].
     pub async fn find_request(&mut self, id: RequestId) -> Result<Option<Request>> {
         Ok(requests_by_id(&mut *self.inner, &[id.0]).await?.pop())
+    }
+
+    /// Everybody who asked for a run or ever took it over, in that order: none of them agrees to more of it alone (I3, I7).
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn list_holders(&mut self, run: &Run) -> Result<Vec<PersonId>> {
+        let takers = sqlx::query_scalar!(
+            r#"select taken_by as "by!" from handover where state = 'taken' and $1 = any(runs) order by id"#,
+            run.id.0
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let mut holders = vec![run.requester.clone()];
+        for person in takers.into_iter().map(PersonId::new).chain(run.handed_to.clone()) {
+            if !holders.contains(&person) {
+                holders.push(person);
+            }
+        }
+        Ok(holders)
     }
 
     /// Locks a request and reads it: a decision locks its request before it counts.
@@ -1065,12 +1091,13 @@ impl Tx {
         Ok(requests_by_id(&mut *self.inner, &[id]).await?.pop())
     }
 
-    /// Holds back everybody else who is about to make a run of the same plan, until this transaction ends.
+    /// Holds back everybody else who is about to make a run of the same plan, until this transaction ends; not whoever gives a
+    /// grant or a cover for it, whose rows only refer to the plan.
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn lock_plan(&mut self, digest: Digest) -> Result<()> {
-        sqlx::query!("select digest from plan where digest = $1 for update", &digest.0)
+        sqlx::query!("select digest from plan where digest = $1 for no key update", &digest.0)
             .fetch_one(&mut *self.inner)
             .await?;
         Ok(())
@@ -1092,21 +1119,40 @@ impl Tx {
         Ok(asked_of(&mut *self.inner, &[request.0]).await?.into_iter().map(|(_, asked)| asked).collect())
     }
 
-    /// Requests that wait in a stage in which nobody is asked: nobody could be, when it began.
+    /// Requests that wait in a stage of which some group could not be seen when it began, and the names of those groups.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn list_asking_nobody(&mut self) -> Result<Vec<RequestId>> {
-        let ids = sqlx::query_scalar!(
-            r#"
-            select id from request r where state = 'pending' and knows_asked
-                and not exists (select from asked a where a.request = r.id and a.stage = r.stage)
-            order by id
-            "#
+    pub async fn list_asking_unseen(&mut self) -> Result<Vec<(RequestId, Vec<GroupName>)>> {
+        let rows = sqlx::query!(
+            "select id, unseen from request where state = 'pending' and knows_asked and unseen <> '{}' order by id"
         )
         .fetch_all(&mut *self.inner)
         .await?;
-        Ok(ids.into_iter().map(RequestId).collect())
+        Ok(rows.into_iter().map(|row| (RequestId(row.id), group_names(row.unseen))).collect())
+    }
+
+    /// The groups of its stage that could not be seen when that began, and whose members have not been asked since.
+    ///
+    /// # Errors
+    /// When the database refuses, or there is no such request.
+    pub async fn unseen_of(&mut self, request: RequestId) -> Result<Vec<GroupName>> {
+        let names = sqlx::query_scalar!("select unseen from request where id = $1", request.0)
+            .fetch_one(&mut *self.inner)
+            .await?;
+        Ok(group_names(names))
+    }
+
+    /// Notes the groups of its stage that cannot be seen.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn set_unseen(&mut self, request: RequestId, unseen: &[GroupName]) -> Result<()> {
+        let names: Vec<String> = unseen.iter().map(ToString::to_string).collect();
+        sqlx::query!("update request set unseen = $2 where id = $1", request.0, &names)
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
     }
 
     /// Notes who is asked as well; whoever was asked for the same reason already is left as they were.
@@ -1418,4 +1464,8 @@ pub struct EarlierRuns {
 
 fn moved(row: String, expected: &str) -> StoreError {
     StoreError::Moved { row, expected: expected.to_owned() }
+}
+
+fn group_names(names: Vec<String>) -> Vec<GroupName> {
+    names.into_iter().map(GroupName::new).collect()
 }

@@ -397,6 +397,14 @@ pub fn not_stuck(run: RunId, state: &RunState) -> String {
     format!("Run {run} is {}, not stuck: there is nothing to judge, skip or retry.", state_words(state))
 }
 
+/// To `judge` or `skip` where it is known what became of the step.
+pub fn nothing_unknown(run: RunId, step: u32) -> String {
+    format!(
+        "It is known what became of step {step} of run {run}: there is nothing to judge or skip. `retry run {run}` asks for \
+         another attempt, `stop run {run}` ends it."
+    )
+}
+
 /// To somebody who judges their own run.
 pub fn own_judgement(person: &PersonId, who: &[PersonId]) -> String {
     format!("{person}, it is your own run: someone else must judge. {} may.", capital(&or(who)))

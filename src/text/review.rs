@@ -24,6 +24,21 @@ pub fn needs_passkey(person: &PersonId, code: &Code) -> String {
     format!("{person}, the policy of {code} wants a passkey, and its `break_glass` does not say `by_chat: true`.")
 }
 
+/// To an answer that comes when the glass was broken.
+pub fn broken_already(code: &Code, by: &PersonId) -> String {
+    format!(
+        "{by} has broken the glass for {code}. Your answer changes nothing. `revoke {code}` ends it until it has begun."
+    )
+}
+
+/// To `break glass` where nobody could review it afterwards.
+pub fn nobody_to_review(person: &PersonId, code: &Code, asked: &[PersonId]) -> String {
+    format!(
+        "{person}, nobody but you or whoever asked could review {code} afterwards, so nobody may break the glass. Asked: {}.",
+        and(asked)
+    )
+}
+
 /// To `break glass` for a stuck step.
 pub fn not_for_this(code: &Code, asked: &[PersonId]) -> String {
     format!("{code} is about a stuck step: nobody decides that alone. Asked: {}.", and(asked))

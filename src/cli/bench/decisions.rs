@@ -195,6 +195,7 @@ impl Bench {
                     stage: 0,
                     request_expires_at: expires_at,
                     line: Some(by),
+                    moved: Vec::new(),
                 };
                 approval::begin_stage(&mut tx, &self.catalog, begin).await?;
                 asked.push(request);

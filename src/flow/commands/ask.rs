@@ -435,6 +435,7 @@ impl<'a> Asking<'a> {
                     stage: 0,
                     request_expires_at: expires_at,
                     line: self.cause,
+                    moved: Vec::new(),
                 };
                 let asked = approval::begin_stage(self.tx, &self.in_use.catalog, begin).await?;
                 if show == Show::Yes {
@@ -674,7 +675,8 @@ async fn start(turn: &mut Turn<'_>, mut plan: Plan, anew: Anew) -> Result<()> {
         }
     }
     if let (Some(cover), Some(request)) = (&cover, made.request) {
-        approval::grant_under(asking.tx, request, cover, asking.cause).await?;
+        let in_use = asking.in_use.clone();
+        approval::grant_under(asking.tx, &in_use.catalog, request, cover, asking.cause).await?;
         asking.show_covered(&plan, request, cover).await?;
     }
     asking.supersede(&older, &made).await?;

@@ -5,7 +5,6 @@ use super::{decide, look};
 use crate::approval::{self, Break, BreakOutcome, BreakRefusal};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
-use crate::model::id::PersonId;
 use crate::model::request::{Proof, ReviewVerdict};
 use crate::store::{Result, ReviewState};
 use crate::text;
@@ -28,6 +27,7 @@ pub(super) async fn command_break_glass(turn: &mut Turn<'_>, code: Option<Code>,
                 turn.refuse(text::review::may_not_break(&person, &request.code, &who, &asked))
             }
             BreakRefusal::StepUpNeeded => turn.refuse(text::review::needs_passkey(&person, &request.code)),
+            BreakRefusal::NobodyToReview => turn.refuse(text::review::nobody_to_review(&person, &request.code, &asked)),
             BreakRefusal::NotForThis => turn.refuse(text::review::not_for_this(&request.code, &asked)),
         },
     }
@@ -55,8 +55,9 @@ pub(super) async fn command_review(
     };
     let plan = plan_of(&run)?;
     let subjects = plan.policy.and_then(|policy| policy.break_glass).map(|rules| rules.reviewed_by).unwrap_or_default();
-    let barred = |person: &PersonId| *person == review.by || request.requesters.contains(person);
-    let who: Vec<PersonId> = turn.catalog().people_in(&subjects).into_iter().filter(|person| !barred(person)).collect();
+    let accountable = turn.system_of(&run).and_then(|system| system.accountable.clone());
+    let owed = approval::Review { by: &review.by, requesters: &request.requesters, accountable: accountable.as_ref() };
+    let who = approval::reviewers(turn.catalog(), &subjects, &owed);
     if review.state == ReviewState::Done {
         turn.refuse(text::review::done_already(code));
         return Ok(());

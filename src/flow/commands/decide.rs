@@ -131,6 +131,13 @@ pub(super) async fn late(turn: &mut Turn<'_>, request: &Request) -> Result<()> {
         .map(|stored| stored.decision.person)
         .collect();
     let expired = turn.app.times.until(request.expires_at, turn.tx.now());
+    let breaks = turn.tx.list_breaks(request.run).await?;
+    if let Some((_, breaker)) =
+        breaks.iter().find(|(of, _)| *of == request.id && request.state == RequestState::Granted)
+    {
+        turn.refuse(text::review::broken_already(&request.code, breaker));
+        return Ok(());
+    }
     let newer = match request.state {
         RequestState::Superseded { by } => turn.tx.find_request(by).await?.map(|newer| newer.code),
         _ => None,
@@ -314,10 +321,14 @@ pub(super) async fn command_send_back(turn: &mut Turn<'_>, code: Option<Code>, r
 pub(super) async fn command_revoke(turn: &mut Turn<'_>, code: Option<Code>, reason: Option<String>) -> Result<()> {
     let Some(request) = find_granted(turn, code).await? else { return Ok(()) };
     let run = turn.tx.find_run(request.run).await?;
-    let Some(run) = run.filter(|run| run.state == RunState::Approved && request.state == RequestState::Granted) else {
+    let Some(run) = run.filter(|_| request.state == RequestState::Granted) else {
         turn.refuse(text::answer::nothing_to_revoke(&request.code, &request.state, request.run));
         return Ok(());
     };
+    if run.state != RunState::Approved {
+        turn.refuse(text::answer::begun_already(&request.code, run.id, &run.state));
+        return Ok(());
+    }
     let who = who_may_revoke(turn, &request, &run).await?;
     if !who.contains(&turn.person) {
         let who: Vec<PersonId> = who.into_iter().collect();
@@ -336,13 +347,23 @@ pub(super) async fn command_revoke(turn: &mut Turn<'_>, code: Option<Code>, reas
     Ok(())
 }
 
-/// Who may take an approval away: whoever agreed, and whoever was asked and still may agree.
+/// Who may take an approval away: whoever agreed, and whoever was asked and still may agree; of the approval that covers the
+/// run, if it is an earlier one. Where nobody was asked, whoever would have been first.
 async fn who_may_revoke(turn: &mut Turn<'_>, request: &Request, run: &Run) -> Result<BTreeSet<PersonId>> {
     let plan = plan_of(run)?;
     let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
-    let mut who: BTreeSet<PersonId> =
-        turn.tx.list_decisions(request.id).await?.into_iter().map(|stored| stored.decision.person).collect();
-    for asked in turn.tx.list_asked(request.id).await? {
+    let grants = turn.tx.lock_grants(&[run.id]).await?;
+    let of_this = grants.iter().find(|grant| grant.request == request.id);
+    let decided = of_this.and_then(|grant| grant.under.as_ref()).map_or(request.id, |under| under.request);
+    let asked = turn.tx.list_asked(decided).await?;
+    let decisions = turn.tx.list_decisions(decided).await?;
+    if asked.is_empty() && decisions.is_empty() {
+        let mut who = stages.first().map(|stage| turn.catalog().people_in(&stage.approvers)).unwrap_or_default();
+        who.retain(|person| !request.requesters.contains(person));
+        return Ok(who);
+    }
+    let mut who: BTreeSet<PersonId> = decisions.into_iter().map(|stored| stored.decision.person).collect();
+    for asked in asked {
         let stage = usize::try_from(asked.stage).ok().and_then(|stage| stages.get(stage));
         if stage.is_some_and(|stage| turn.catalog().includes(&stage.approvers, &asked.person)) {
             who.insert(asked.person);
@@ -353,7 +374,20 @@ async fn who_may_revoke(turn: &mut Turn<'_>, request: &Request, run: &Run) -> Re
 
 /// Ends an approval that covers further runs. What has started under it goes on.
 pub(super) async fn command_take_back(turn: &mut Turn<'_>, code: &Code) -> Result<()> {
-    let Some(id) = bind(turn, Some(*code), "take back").await? else { return Ok(()) };
+    let found = turn.tx.find_request_by_code(code).await?;
+    let room = turn.room().clone();
+    // It is offered wherever a run stands that it covers.
+    let here = match found {
+        Some(request) if turn.tx.covers_run_in(request.id, &room).await? => Some(request.id),
+        Some(_) | None => None,
+    };
+    let id = match here {
+        Some(id) => id,
+        None => match bind(turn, Some(*code), "take back").await? {
+            Some(id) => id,
+            None => return Ok(()),
+        },
+    };
     let request = turn.tx.lock_request(id).await?;
     let Some(run) = turn.tx.find_run(request.run).await? else { return Ok(()) };
     let who = who_may_revoke(turn, &request, &run).await?;

@@ -9,9 +9,9 @@ use crate::model::allowed::{Verb, allowed};
 use crate::model::approval::whom_to_ask;
 use crate::model::catalog::Subject;
 use crate::model::id::{PersonId, RequestId, RunId};
-use crate::model::plan::{Plan, Sealed};
+use crate::model::plan::{Plan, PlanPolicy, Sealed};
 use crate::model::request::{Answer, Freeing, Proof, Wanted, Wish};
-use crate::model::run::{RunState, Verdict};
+use crate::model::run::{AttemptState, RunState, Verdict};
 use crate::store::{Result, Run};
 use crate::text;
 
@@ -139,11 +139,19 @@ async fn command_free(turn: &mut Turn<'_>, run: Option<RunId>, how: Freeing, wor
         turn.refuse_right(text::answer::not_allowed(&turn.person, word, run.system.as_str(), &who), &subjects);
         return Ok(());
     }
+    // Whoever broke the glass for it decides nothing more of it alone, no less than whoever asked.
+    if turn.tx.list_breaks(run.id).await?.iter().any(|(_, breaker)| *breaker == turn.person) {
+        let others: Vec<PersonId> =
+            who.into_iter().filter(|person| !run.is_of(person) && *person != turn.person).collect();
+        turn.refuse(text::answer::own_judgement(&turn.person, &others));
+        return Ok(());
+    }
     match engine::judge(&mut turn.tx, run.id, &turn.person, how, &reason, turn.line).await? {
         // Echoed from the ledger.
         JudgeOutcome::Judged => {}
         JudgeOutcome::OwnRun(run) => {
-            let others: Vec<PersonId> = who.into_iter().filter(|person| !run.is_of(person)).collect();
+            let holders = turn.tx.list_holders(&run).await?;
+            let others: Vec<PersonId> = who.into_iter().filter(|person| !holders.contains(person)).collect();
             turn.refuse(text::answer::own_judgement(&turn.person, &others));
         }
         JudgeOutcome::NotStuck(run) => turn.refuse(text::answer::not_stuck(run.id, &run.state)),
@@ -168,10 +176,16 @@ async fn ask_about(
 ) -> Result<()> {
     let plan = plan_of(run)?;
     let speaker = turn.person.clone();
-    let mut run_requesters = vec![run.requester.clone()];
-    run_requesters.extend(run.handed_to.clone().filter(|person| *person != run.requester));
-    let is_asked = match &plan.policy {
+    let mut run_requesters = turn.tx.list_holders(run).await?;
+    // Whoever started it without agreement decided alone once already.
+    for (_, breaker) in turn.tx.list_breaks(run.id).await? {
+        if !run_requesters.contains(&breaker) {
+            run_requesters.push(breaker);
+        }
+    }
+    let is_asked = match plan.policy.as_ref().map(PlanPolicy::over_stuck_steps) {
         Some(policy) => {
+            let policy = &policy;
             let delegations = turn.tx.list_delegations().await?;
             let (catalog, now) = (turn.catalog(), turn.tx.now());
             whom_to_ask(catalog, policy, 0, &run_requesters, plan.excluded(), &delegations, now)
@@ -186,6 +200,8 @@ async fn ask_about(
         turn.refuse_right(text::answer::not_allowed(&speaker, word, run.system.as_str(), &who), &subjects);
         return Ok(());
     }
+    // Grants before the run, as everybody locks them: own words count below, and that looks at both.
+    let _grants = turn.tx.lock_grants(&[run.id]).await?;
     let run = turn.tx.lock_run(run.id).await?;
     // Read under the lock that every asking for this run takes.
     let pending = turn.tx.find_pending_of_run(run.id).await?;
@@ -200,6 +216,12 @@ async fn ask_about(
         return Ok(());
     }
     let wanted = wanted(snag.step, speaker.clone());
+    let attempts = turn.tx.list_attempts(run.id).await?;
+    let last = attempts.iter().filter(|attempt| attempt.key.step == snag.step).max_by_key(|attempt| attempt.key.number);
+    if wanted.wish().is_some() && last.is_none_or(|last| last.state != AttemptState::Unknown) {
+        turn.refuse(text::answer::nothing_unknown(run.id, snag.step));
+        return Ok(());
+    }
     let decides = is_asked && wanted.wish().is_some();
     let sealed = Sealed::from_stored(run.plan.clone());
     let mut requesters = run_requesters;

@@ -1,0 +1,190 @@
+//! Where two rules meet: a right that is lost and comes back, glass that is broken, an approval that covers more than one run.
+
+use countersign::model::run::RunState;
+
+use super::house::{Asked, House, LEASE};
+use super::i13::reload;
+use super::retry::sound;
+use super::support::until;
+
+fn people(managers: &str, support: &str) -> String {
+    format!(
+        "people:
+  mei: {{accounts: ['local:trial:mei']}}
+  ann: {{accounts: ['local:trial:ann']}}
+  boss: {{accounts: ['local:trial:boss']}}
+  lin: {{accounts: ['local:trial:lin']}}
+  kim: {{accounts: ['local:trial:kim']}}
+  vic: {{accounts: ['local:trial:vic']}}
+groups:
+  support: [{support}]
+  managers: [{managers}]
+  leads: [vic]
+"
+    )
+}
+
+const ALL: &str = "ann, boss, lin, kim";
+
+async fn house(policy: &str, command: &str) -> House {
+    let policy = format!("policy: corner\ntitle: Corner\nexpires: 10m\nvalid_for: 1h\n{policy}");
+    let runbook = format!(
+        "runbook: turn-it\ntitle: Turn\nsay: ['turn it']\nsystem: shop\napproval: corner\n\
+         steps: [{{name: Note, run: {{command: [{command}]}}}}]\n"
+    );
+    let people = people(ALL, "mei, ann");
+    House::with(&[("people.yaml", &people), ("corner.yaml", &policy), ("turn-it.yaml", &runbook)]).await
+}
+
+const NOTE: &str = "./note.sh, SIDE/done, one";
+
+async fn managers(house: &House, managers: &str) {
+    house.write("people.yaml", &people(managers, "mei, ann"));
+    reload(house).await;
+}
+
+async fn state(house: &House, asked: &Asked) -> &'static str {
+    house.store().find_request(asked.request).await.expect("read").expect("there").state.name()
+}
+
+async fn drive(house: &House, asked: Asked) -> RunState {
+    let engine = house.engine();
+    let state = house.settled(asked.run).await;
+    engine.stop().await;
+    state
+}
+
+#[tokio::test]
+async fn i13_a_denial_of_somebody_who_left_stops_neither_the_grant_nor_what_it_covers() {
+    let house = house(
+        "stages: [{approvers: [group:managers], quorum: 1, denials: 2}]\nrepeat: {runs: 2, within: 4h}\n",
+        NOTE,
+    )
+    .await;
+    let asked = house.ask("mei", "turn it").await;
+    house.say("kim", &format!("deny {} because not now", asked.code)).await;
+    managers(&house, "ann, boss, lin").await;
+    house.say("boss", &format!("deny {} because not now", asked.code)).await;
+    assert_eq!(state(&house, &asked).await, "pending");
+    house.say("lin", &format!("approve {}", asked.code)).await;
+    assert_eq!(state(&house, &asked).await, "granted");
+    assert_eq!(drive(&house, asked).await, RunState::Succeeded);
+    let second = house.ask("mei", "turn it").await;
+    assert_eq!(state(&house, &second).await, "granted");
+    assert_eq!(drive(&house, second).await, RunState::Succeeded);
+    sound(&house).await;
+}
+
+#[tokio::test]
+async fn i13_a_right_that_comes_back_completes_the_stage_when_its_holder_says_so() {
+    let house = house(
+        "stages: [{approvers: [group:managers], quorum: 2}, {approvers: [group:leads], quorum: 1}]\n",
+        NOTE,
+    )
+    .await;
+    let asked = house.ask("mei", "turn it").await;
+    house.say("boss", &format!("approve {}", asked.code)).await;
+    managers(&house, "ann, lin, kim").await;
+    house.say("lin", &format!("approve {}", asked.code)).await;
+    managers(&house, ALL).await;
+    assert_eq!(house.count("asked where stage = 1").await, 0);
+    house.say("boss", &format!("approve {}", asked.code)).await;
+    assert_eq!(house.count("asked where stage = 1 and person = 'vic'").await, 1);
+    house.tell().await;
+    house.post().await;
+    sound(&house).await;
+    house.say("vic", &format!("approve {}", asked.code)).await;
+    assert_eq!(drive(&house, asked).await, RunState::Succeeded);
+    sound(&house).await;
+}
+
+#[tokio::test]
+async fn i7_nobodys_yes_settles_a_denial() {
+    let house = house("stages: [{approvers: [group:managers], quorum: 2, denials: 2}]\n", NOTE).await;
+    let asked = house.ask("mei", "turn it").await;
+    house.say("boss", &format!("approve {}", asked.code)).await;
+    house.say("kim", &format!("deny {} because not now", asked.code)).await;
+    managers(&house, "ann, boss, lin").await;
+    house.say("lin", &format!("deny {} because not now", asked.code)).await;
+    managers(&house, ALL).await;
+    let said = house.say("boss", &format!("approve {}", asked.code)).await;
+    assert_eq!(state(&house, &asked).await, "pending", "{said}");
+    house.say("kim", &format!("deny {} because not now", asked.code)).await;
+    assert_eq!(state(&house, &asked).await, "denied");
+    sound(&house).await;
+}
+
+#[tokio::test]
+async fn i13_the_glass_is_not_broken_where_nobody_could_review_it() {
+    let house = house(
+        "stages: [{approvers: [group:managers], quorum: 1}]\n\
+         break_glass: {by: [group:support], reviewed_by: [group:support]}\n",
+        NOTE,
+    )
+    .await;
+    let asked = house.ask("ann", "turn it").await;
+    let said = house.say("mei", &format!("break glass {} because it burns", asked.code)).await;
+    assert!(said.contains("nobody but you or whoever asked could review"), "{said}");
+    assert_eq!(state(&house, &asked).await, "pending");
+    house.say("ann", &format!("break glass {} because it burns", asked.code)).await;
+    assert_eq!(state(&house, &asked).await, "granted");
+    let said = house.say("lin", &format!("approve {}", asked.code)).await;
+    assert!(said.contains("ann has broken the glass"), "{said}");
+    // Whoever would review it leaves: whoever is accountable may then, and nobody else.
+    let shop = std::fs::read_to_string(house.catalog_folder().join("shop.yaml")).expect("read");
+    house.write("shop.yaml", &format!("{shop}accountable: kim\n"));
+    house.write("people.yaml", &people(ALL, "ann"));
+    reload(&house).await;
+    let said = house.say("lin", &format!("review {} fine because I saw it", asked.code)).await;
+    assert!(said.contains("Kim may"), "{said}");
+    house.say("kim", &format!("review {} fine because I saw it", asked.code)).await;
+    assert_eq!(house.count("review where state = 'done'").await, 1);
+    // What nobody agreed to makes no denial forgotten.
+    sound(&house).await;
+}
+
+#[tokio::test]
+async fn i3_who_broke_the_glass_frees_nothing_of_it_alone() {
+    let house = house(
+        "stages: [{approvers: [group:managers], quorum: 1}]\n\
+         break_glass: {by: [person:lin], reviewed_by: [group:managers]}\n",
+        "./hang.sh, SIDE/done, hang",
+    )
+    .await;
+    let asked = house.ask("mei", "turn it").await;
+    house.say("lin", &format!("break glass {} because it burns", asked.code)).await;
+    let engine = house.engine();
+    until("the step runs", async || (house.done().len() == 1).then_some(())).await;
+    engine.kill().await;
+    house.forget_worker().await;
+    let engine = house.engine_of(house.store().clone(), house.another_worker().await, LEASE);
+    assert_eq!(house.settled(asked.run).await.name(), "stuck");
+    engine.stop().await;
+    house.say("lin", &format!("judge run {} failed because I looked", asked.run)).await;
+    assert_eq!(house.run(asked.run).await.state.name(), "stuck");
+    house.post().await;
+    let code = house.texts("select code from request where state = 'pending'".to_owned()).await.remove(0);
+    let said = house.say("lin", &format!("approve {code}")).await;
+    assert!(said.starts_with("lin, it is your own request"), "{said}");
+    house.say("boss", &format!("approve {code}")).await;
+    assert_eq!(house.run(asked.run).await.state.name(), "failed");
+    sound(&house).await;
+}
+
+#[tokio::test]
+async fn i13_a_covered_run_can_be_revoked_before_it_begins() {
+    let house =
+        house("stages: [{approvers: [group:managers], quorum: 1}]\nrepeat: {runs: 3, within: 4h}\n", NOTE).await;
+    let first = house.ask("mei", "turn it").await;
+    house.say("boss", &format!("approve {}", first.code)).await;
+    assert_eq!(drive(&house, first).await, RunState::Succeeded);
+    let second = house.ask("mei", "turn it").await;
+    assert_eq!(state(&house, &second).await, "granted");
+    let said = house.say("vic", &format!("revoke {}", second.code)).await;
+    assert!(said.contains("not yours to revoke"), "{said}");
+    house.say("lin", &format!("revoke {}", second.code)).await;
+    assert_eq!(house.run(second.run).await.state.name(), "stopped");
+    let said = house.say("lin", &format!("revoke {}", second.code)).await;
+    assert!(said.contains("is over: there is nothing to revoke"), "{said}");
+    sound(&house).await;
+}
