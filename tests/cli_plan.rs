@@ -95,6 +95,7 @@ async fn ask(store: &Store, sealed: &Sealed, line: &str) -> RunId {
         cause: Some(line),
         trigger: None,
         incident: None,
+        not_before: None,
     };
     let run = tx.insert_run(run).await.expect("a run");
     tx.commit().await.expect("committed");

@@ -42,6 +42,8 @@ mod i10;
 mod i11;
 #[path = "invariants/i13.rs"]
 mod i13;
+#[path = "invariants/later.rs"]
+mod later;
 #[path = "invariants/peers.rs"]
 mod peers;
 #[path = "invariants/races.rs"]

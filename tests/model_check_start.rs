@@ -174,6 +174,7 @@ fn sealed(argument: &str) -> Sealed {
         policy: Some(policy),
         author: None,
         steps: vec![step],
+        not_before: None,
         telling: Telling::Steps,
     };
     Sealed::seal(&plan).expect("a plan")

@@ -619,6 +619,7 @@ impl Scripted {
                     cause: Some(line),
                     trigger: None,
                     incident: None,
+                    not_before: None,
                 })
                 .await?;
             }

@@ -127,7 +127,7 @@ pub(super) fn span(duration: std::time::Duration) -> Result<TimeDelta> {
 /// Everything that an answer to a request depends on, read under its locks.
 pub(super) struct File {
     pub(super) request: Request,
-    grants: Vec<StoredGrant>,
+    pub(super) grants: Vec<StoredGrant>,
     pub(super) run: Run,
     pub(super) plan: Plan,
     pub(super) policy: PlanPolicy,
@@ -269,6 +269,14 @@ pub fn stage_expires_at(policy: &PlanPolicy, stage: u32, request: DateTime<Utc>,
     let own = usize::try_from(stage).ok().and_then(|stage| policy.stages.get(stage)).and_then(|stage| stage.expires());
     let own = own.and_then(|own| TimeDelta::from_std(own).ok()).and_then(|own| now.checked_add_signed(own));
     own.map_or(request, |own| own.min(request))
+}
+
+/// Until when a request waits at most: what starts later is decided before it does.
+pub fn until(plan: &Plan, expires_at: DateTime<Utc>, wanted: &Wanted) -> DateTime<Utc> {
+    match (plan.not_before, wanted) {
+        (Some(not_before), Wanted::Start) => expires_at.min(not_before),
+        (Some(_), Wanted::Retry { .. } | Wanted::Free { .. }) | (None, _) => expires_at,
+    }
 }
 
 /// Begins a stage: writes down whom it asks and until when, with the event that says so. Returns who is asked, by name.
@@ -424,7 +432,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
                     plan: &file.plan,
                     requesters: &file.request.requesters,
                     stage,
-                    request_expires_at: file.request.asked_at + whole,
+                    request_expires_at: until(&file.plan, file.request.asked_at + whole, &file.request.wanted),
                     line: Some(line),
                     moved,
                 };
@@ -484,7 +492,7 @@ pub(super) async fn grant(
     line: InboxId,
 ) -> Result<()> {
     let Agreement { by, aside, relaxed } = agreement;
-    let File { request, grants, run, policy, .. } = file;
+    let File { request, grants, run, plan, policy, .. } = file;
     let to = request.state.clone().next(RequestEvent::StageComplete { last: Last::Yes }).map_err(illegal)?;
     let version = tx.move_request(request, &to).await?;
     let mut rows = vec![RowMark::request(request.id, to.name(), version)];
@@ -494,7 +502,7 @@ pub(super) async fn grant(
         let what = Happened::GrantEnded { grant: earlier.id, run: run.id, state: "revoked".to_owned() };
         tx.record(event(run, Some(line), what, vec![RowMark::grant(earlier.id, "revoked", version)]));
     }
-    let (start_by, valid_until) = times(policy, tx.now())?;
+    let (start_by, valid_until) = times(plan, policy, tx.now())?;
     let mut standing = tx.list_decisions(request.id).await?;
     standing.retain(|stored| stored.decision.answer == Answer::Approve && by.contains(&stored.decision.person));
     let agreeing: Vec<&StoredDecision> = standing.iter().chain(&aside).collect();
@@ -553,8 +561,9 @@ pub(super) async fn grant(
     Ok(())
 }
 
-/// The latest start and the latest end of what is granted now.
-pub(super) fn times(policy: &PlanPolicy, now: DateTime<Utc>) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
+/// The latest start and the latest end of what is granted now; of what starts later they count from then.
+pub(super) fn times(plan: &Plan, policy: &PlanPolicy, now: DateTime<Utc>) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
+    let now = plan.not_before.map_or(now, |at| at.max(now));
     let valid_until = now + span(policy.valid_for())?;
     Ok(((now + span(policy.starts_within())?).min(valid_until), valid_until))
 }
@@ -579,7 +588,7 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
     }
     let version = tx.move_request(&request, &granted).await?;
     let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
-    let (start_by, valid_until) = times(policy, tx.now())?;
+    let (start_by, valid_until) = times(&plan, policy, tx.now())?;
     let Some(rule) = rule_of(Some(&trigger), policy) else { return Ok(false) };
     let give_it = Give { request: &request, why: Why::Rule(rule), start_by, valid_until };
     let (grant, signed) = give(tx, give_it).await?;

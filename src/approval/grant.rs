@@ -84,6 +84,9 @@ pub enum GrantError {
     /// Its time is over.
     #[error("the approval has lapsed")]
     Lapsed,
+    /// Its time has not come.
+    #[error("it was approved to start at {}, and not before", .0.format("%Y-%m-%d %H:%M UTC"))]
+    Early(chrono::DateTime<chrono::Utc>),
     /// Nobody was asked, and automation is paused.
     #[error("{0} has paused all automation")]
     Paused(PersonId),
@@ -113,6 +116,9 @@ pub fn derive(
         return Err(GrantError::Lapsed);
     }
     let plan = sealed.open()?;
+    if let Some(not_before) = plan.not_before.filter(|at| now < *at) {
+        return Err(GrantError::Early(not_before));
+    }
     let policy = plan.policy.as_ref().ok_or(GrantError::NoPolicy)?;
     let signed_for = signature::check(stored, trust, policy)?;
     if starts_by_itself(stored, policy) || starts_unasked(stored, policy) {
@@ -296,6 +302,7 @@ pub(super) mod tests {
             policy: Some(policy),
             author: None,
             steps: Vec::new(),
+            not_before: None,
             telling: Telling::Steps,
         };
         let sealed = Sealed::seal(&plan).expect("a plan");

@@ -14,6 +14,7 @@ mod decide;
 mod duty;
 mod free;
 mod grant;
+mod later;
 mod repeat;
 mod signature;
 mod unasked;
@@ -26,11 +27,13 @@ pub use access::{
 pub use break_glass::{Break, BreakOutcome, BreakRefusal, Review, break_glass, reviewers};
 pub use decide::{
     BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen, StageOver, ask_late,
-    begin_stage, decide, end, grant_automatic, send_back, stage_expires_at, take_back, waits_for, who_could_answer,
+    begin_stage, decide, end, grant_automatic, send_back, stage_expires_at, take_back, until, waits_for,
+    who_could_answer,
 };
 pub use duty::{Delegated, ask_delegates, hand_over};
 pub use free::{Free, Freed, free};
 pub use grant::{After, Grant, GrantError, Step, derive};
+pub use later::{Cleared, NowMade, clear};
 pub use repeat::{grant_under, take_cover};
 pub use signature::{Give, NotSigned, Why, give, rule_of};
 pub use unasked::{grant_unasked, may_start_unasked};

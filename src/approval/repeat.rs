@@ -84,7 +84,7 @@ pub async fn grant_under(
     let granted = RequestState::Granted;
     let version = tx.move_request(&request, &granted).await?;
     let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
-    let (start_by, valid_until) = times(policy, tx.now())?;
+    let (start_by, valid_until) = times(&plan, policy, tx.now())?;
     let mut standing = decisions;
     standing.retain(|stored| stored.decision.answer == Answer::Approve && count.by.contains(&stored.decision.person));
     let agreeing: Vec<&StoredDecision> = standing.iter().chain(&aside).collect();

@@ -29,7 +29,9 @@ pub async fn may_start_unasked(
     plan: &Plan,
     person: &PersonId,
 ) -> Result<Option<StartedUnasked>> {
-    let Some(policy) = plan.policy.as_ref().filter(|policy| !policy.unasked.is_empty()) else { return Ok(None) };
+    // What starts later never starts unasked.
+    let policy = plan.policy.as_ref().filter(|policy| !policy.unasked.is_empty() && plan.not_before.is_none());
+    let Some(policy) = policy else { return Ok(None) };
     if policy.denied_before.is_some() || plan.excluded().contains(person) {
         return Ok(None);
     }
@@ -72,7 +74,7 @@ pub async fn grant_unasked(
     let granted = RequestState::Granted;
     let version = tx.move_request(&request, &granted).await?;
     let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
-    let (start_by, valid_until) = times(policy, tx.now())?;
+    let (start_by, valid_until) = times(&plan, policy, tx.now())?;
     let why = Why::Rule(unasked_rule(&started.person));
     let (grant, signed) = give(tx, Give { request: &request, why, start_by, valid_until }).await?;
     tx.set_grant_unasked(grant).await?;

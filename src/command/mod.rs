@@ -35,6 +35,7 @@ mod access;
 mod ack;
 mod again;
 mod approve;
+mod at;
 mod break_glass;
 mod countersign;
 mod delegate;
@@ -254,6 +255,7 @@ fn built_in(line: &Line<'_>) -> Reading {
         "ack" => ack::read(line),
         "again" => again::read(line),
         "approve" | "approved" => approve::read(line),
+        "at" => at::read(line),
         "break" => break_glass::read(line),
         "countersign" => countersign::read(line),
         "delegate" => delegate::read(line),
@@ -326,6 +328,7 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Handover { reason: Some(_), .. }
         | Command::Show { .. }
         | Command::Run { .. }
+        | Command::At { .. }
         | Command::Approve { .. }
         | Command::Deny { .. }
         | Command::SendBack { .. }

@@ -1167,6 +1167,7 @@ fn help_names_what_one_may_run_and_every_built_in() {
     start {service}   Start a service
 
     run RUNBOOK KEY=VALUE   Ask for a runbook by its name
+    at TIME WHAT   Ask now for what is to start later
     is SERVICE ok   Ask a service's checks
     status   How the systems of this room are, and what is under way
     what happened [INC-7]   What failed, what was tried, where it stands

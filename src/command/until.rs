@@ -17,7 +17,12 @@ pub(super) fn read(words: &[Word<'_>]) -> Option<Until> {
     if !first.is("until") {
         return None;
     }
-    match rest {
+    moment(rest)
+}
+
+/// `friday`, `18:00`, `2026-11-25 09:00`: a moment, as words. `None`: nothing of that kind.
+pub(super) fn moment(words: &[Word<'_>]) -> Option<Until> {
+    match words {
         [one] => match (time(one), weekday(one), day(one)) {
             (Some(time), ..) => Some(Until::Clock(time)),
             (_, Some(weekday), _) => Some(Until::Weekday(weekday, None)),

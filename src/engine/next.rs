@@ -159,6 +159,7 @@ mod tests {
             policy: None,
             author: None,
             steps,
+            not_before: None,
             telling: Telling::Steps,
         }
     }

@@ -331,6 +331,7 @@ pub fn plan(
         policy,
         author: runbook.author.clone(),
         steps,
+        not_before: None,
         telling: Telling::Steps,
     })
 }
@@ -448,6 +449,7 @@ pub fn plan_is(
             retry: None,
             action: Action::Check { checks, until: None },
         }],
+        not_before: None,
         telling: Telling::Answer,
     })
 }

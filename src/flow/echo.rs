@@ -219,6 +219,7 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::IncidentReopened { .. } => super::echo_incident::tell(app, event, position, &record.what).await,
         Happened::GlassBroken { .. }
         | Happened::CoverEnded { .. }
+        | Happened::LaterRefused { .. }
         | Happened::ReviewOverdue { .. }
         | Happened::Reviewed { .. }
         | Happened::RequestGranted { .. }
@@ -468,9 +469,10 @@ impl Teller<'_> {
             Happened::RunSucceeded { millis, .. } => {
                 (text::echo::succeeded(&self.plan, requester, *millis, &place), vec![requester.clone()])
             }
-            Happened::RunFailed { step, why, .. } => {
-                (text::echo::failed(&self.plan, requester, *step, why, &place), vec![requester.clone()])
-            }
+            Happened::RunFailed { step, why, .. } => match self.not_started(why, &place).await? {
+                Some(said) => said,
+                None => (text::echo::failed(&self.plan, requester, *step, why, &place), vec![requester.clone()]),
+            },
             Happened::RunStuck { step, why, .. } => {
                 let in_use = self.app.in_use();
                 let subjects = in_use.catalog.systems.get(&self.run.system).map(|system| system.may_unstick.clone());
@@ -495,6 +497,8 @@ impl Teller<'_> {
             | Happened::CatalogLoaded { .. }
             | Happened::CatalogRefused { .. }
             | Happened::RunPlanned { .. }
+            // Told as the end of its run.
+            | Happened::LaterRefused { .. }
             | Happened::RequestAsked { .. }
             | Happened::Decided { .. }
             | Happened::DecisionTakenBack { .. }
@@ -553,6 +557,24 @@ impl Teller<'_> {
         };
         let (text, ping) = said;
         Ok(self.plain(&text, &ping))
+    }
+
+    /// What is told of a run that was to start later and never did, and to whom: whoever asked, and whoever agreed.
+    async fn not_started(&self, why: &str, place: &str) -> Result<Option<(String, Vec<PersonId>)>, StoreError> {
+        let Some(not_before) = self.plan.not_before else { return Ok(None) };
+        let events = self.app.store.list_run_events(self.run.id, self.position).await?;
+        let mut told = vec![self.run.concerns().clone()];
+        for what in events.iter().filter_map(|event| Some(&event.record.as_ref()?.what)) {
+            match what {
+                Happened::AttemptStarted { .. } => return Ok(None),
+                Happened::RequestGranted { by, .. } => {
+                    told.extend(by.iter().filter(|person| *person != self.run.concerns()).cloned());
+                }
+                _ => {}
+            }
+        }
+        let at = self.app.times.at(not_before, self.at);
+        Ok(Some((text::later::not_started(&self.plan, self.run.concerns(), why, &at, place), told)))
     }
 
     /// By which accounts people are pinged in the run's room.
@@ -734,7 +756,10 @@ impl Teller<'_> {
             _ => None,
         });
         let wanted = wanted.unwrap_or(Wanted::Start);
-        let text = text::echo::progress(&self.plan, since, &wanted, self.app.limits(&self.run.room).text);
+        let granted_at = since.first().map_or(self.at, |event| event.at);
+        let starts = text::later::starts(&self.plan, &self.app.times, granted_at);
+        let text =
+            text::echo::progress(&self.plan, since, &wanted, starts.as_deref(), self.app.limits(&self.run.room).text);
         let mut message = self.message(Message::to_room(text), Some(format!("run:{}:{grant}", self.run.id)), edits);
         let first = since.first().and_then(|event| event.record.as_ref()).map(|record| &record.what);
         if let Some(Happened::RequestGranted { automatic: Some(_), .. }) = first {

@@ -328,6 +328,7 @@ impl App {
                     Command::OnCall { .. }
                     | Command::Is { .. }
                     | Command::Run { .. }
+                    | Command::At { .. }
                     | Command::Again
                     | Command::Approve { .. }
                     | Command::Deny { .. }

@@ -144,6 +144,7 @@ async fn round(app: &App, me: WorkerId, rounds: u32) -> Result<Duration, StoreEr
             tracing::error!(error = %text::chain(&error), %request, "a request could not be ended");
         }
     }
+    super::later::clear_all(app).await?;
     let told_before = app.store.clock().now() - TOLD_AGAIN;
     for request in app.store.list_reviews_to_tell(told_before).await? {
         if let Err(error) = tell_overdue(app, request).await {
@@ -170,6 +171,7 @@ async fn round(app: &App, me: WorkerId, rounds: u32) -> Result<Duration, StoreEr
     if rounds.is_multiple_of(10) {
         app.store.forget_links().await?;
     }
-    let next = app.store.next_expiry().await?.map_or(EVERY, |at| app.store.clock().until(at));
+    let next = [app.store.next_expiry().await?, app.store.next_to_clear().await?].into_iter().flatten().min();
+    let next = next.map_or(EVERY, |at| app.store.clock().until(at));
     Ok(next.clamp(Duration::from_millis(10), EVERY))
 }

@@ -282,6 +282,8 @@ async fn compare(app: &App, request: &Request, now: Option<Option<Digest>>) -> R
 fn made_now(app: &App, asked: &Plan, at: DateTime<Utc>, trigger: Option<&TriggerName>) -> Option<Digest> {
     let in_use = app.in_use();
     let runbook = in_use.catalog.runbooks.get(&asked.runbook)?;
+    // What starts later stands under the policy of that moment.
+    let at = asked.not_before.unwrap_or(at);
     let plan = plan(&in_use.catalog, runbook, &asked.params, PlanFor { at, trigger }, &app.world).ok()?.as_asked(asked);
     Some(Sealed::seal(&plan).ok()?.digest())
 }

@@ -1022,6 +1022,15 @@ impl Replay {
                     (cover.ended, cover.at, cover.turn) = (Some((by, when)), at, turn);
                 }
             }
+            Happened::LaterRefused { request, code: _, run, not_before: _, why: _ } => {
+                // It belongs to an approval that was given, of a run of which nothing was started.
+                let given = self.grants.values().any(|grant| grant.request == request && grant.run == run);
+                let begun = self.attempts.keys().any(|key| key.run == run);
+                if begun || !given {
+                    let why = "it was said not to be started, and was never approved or had begun".to_owned();
+                    findings.push(Finding::Grant { request, at, why });
+                }
+            }
             Happened::GlassBroken { request, person, account, proof, reason, review_by, .. } => {
                 let line = row.cause.map(|line| line.0);
                 let account = account.to_string();

@@ -625,6 +625,10 @@ impl Projection {
                 found.except("reviewed", text);
             }
             Happened::CoverEnded { .. } => {}
+            Happened::LaterRefused { code, run, why, .. } => {
+                let Some(found) = self.runs.get_mut(&run) else { return };
+                found.except("later_refused", format!("Approved as {code} to start later, and not started: {why}."));
+            }
             Happened::AttemptSkipped { run, step, number, by, why: _, request: _ } => {
                 let Some(found) = self.runs.get_mut(&run) else { return };
                 let text = format!("Attempt {number} of step {step} was left out, as {by} wanted.");

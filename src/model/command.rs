@@ -156,6 +156,17 @@ pub enum Command {
     },
     /// Which runs were started without agreement and wait to be looked at.
     Reviews,
+    /// Ask for a runbook to be run later.
+    At {
+        /// When it starts.
+        when: Until,
+        /// Which.
+        runbook: RunbookName,
+        /// As of [`Command::Run`].
+        params: BTreeMap<String, String>,
+        /// As of [`Command::Run`].
+        anew: Anew,
+    },
     /// End an approval that covers further runs.
     TakeBack {
         /// Which request's.
@@ -539,6 +550,13 @@ pub enum ParseError {
         /// What was said.
         said: String,
     },
+    /// Something that stands where the time of a start should.
+    NotAStart {
+        /// It.
+        at: Span,
+        /// What was said.
+        said: String,
+    },
     /// Something that stands where an incident's number should.
     NotAnIncident {
         /// It.
@@ -585,6 +603,7 @@ impl ParseError {
             | Self::UnknownOnCall { at, .. }
             | Self::UnknownPerson { at, .. }
             | Self::NotATime { at, .. }
+            | Self::NotAStart { at, .. }
             | Self::NotAnIncident { at, .. }
             | Self::Usage { at, .. } => at,
         }

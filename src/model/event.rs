@@ -596,6 +596,19 @@ pub enum Happened {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signed: Option<Signed>,
     },
+    /// A run that was approved to start later was not started: something that it was approved on does not hold any more.
+    LaterRefused {
+        /// The request that was approved.
+        request: RequestId,
+        /// Its code.
+        code: Code,
+        /// Its run.
+        run: RunId,
+        /// When it was to start.
+        not_before: DateTime<Utc>,
+        /// What has changed.
+        why: String,
+    },
     /// Somebody took an approval back that covers further runs: it covers none any more.
     CoverEnded {
         /// The request that was approved.
@@ -1340,6 +1353,7 @@ impl Happened {
             Self::Decided { .. } => "decided",
             Self::DecisionTakenBack { .. } => "decision_taken_back",
             Self::CoverEnded { .. } => "cover_ended",
+            Self::LaterRefused { .. } => "later_refused",
             Self::GlassBroken { .. } => "glass_broken",
             Self::ReviewOverdue { .. } => "review_overdue",
             Self::Reviewed { .. } => "reviewed",

@@ -14,6 +14,7 @@ pub const BUILT_IN: &[&str] = &[
     "again",
     "approve",
     "approved",
+    "at",
     "break",
     "countersign",
     "delegate",

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -57,6 +58,9 @@ pub struct Plan {
     /// Who made the runbook's last change, as its file says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<PersonId>,
+    /// When it starts, if not as soon as everybody needed has agreed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<DateTime<Utc>>,
     /// The steps.
     pub steps: Vec<PlanStep>,
     /// How much of it is said aloud.
@@ -395,8 +399,23 @@ impl Plan {
         if excludes { self.author.as_slice() } else { &[] }
     }
 
+    /// The same, to start at a moment and not before. Everybody who is needed agrees to each run of it: what starts at once,
+    /// under an earlier approval or without anybody's answer, does not start later.
+    pub fn later(mut self, not_before: DateTime<Utc>) -> Self {
+        self.not_before = Some(not_before);
+        if let Some(policy) = &mut self.policy {
+            policy.repeat = None;
+            policy.unasked.clear();
+            policy.automatic.clear();
+        }
+        self
+    }
+
     /// Takes over what was true of a request when it was asked and stands in no file of the catalog.
     pub fn as_asked(mut self, asked: &Plan) -> Self {
+        if let Some(not_before) = asked.not_before {
+            self = self.later(not_before);
+        }
         if let (Some(policy), Some(before)) = (&mut self.policy, &asked.policy) {
             policy.denied_before.clone_from(&before.denied_before);
             policy.needs.clone_from(&before.needs);

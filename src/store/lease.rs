@@ -151,6 +151,10 @@ impl Store {
                 where state in ('planned', 'approved', 'running', 'stopping')
                     and (holder is null or lease_until <= $2 or holder = $1)
                     and id <> all($5)
+                    -- What starts later begins once it was seen, a moment ago, that it still may.
+                    and (not_before is null or state <> 'approved'
+                        or (not_before <= $2 and cleared_at > $6)
+                        or exists (select from attempt where attempt.run = run.id))
                 order by id limit $4 for update skip locked)
             returning id, fence
             "#,
@@ -159,6 +163,7 @@ impl Store {
             end(now, length),
             limit,
             &mine,
+            now - super::later::CLEARED_FOR,
         )
         .fetch_all(&self.loops)
         .await?;

@@ -19,6 +19,7 @@ mod hub;
 mod incident;
 mod incident_room;
 mod keys;
+pub(crate) mod later;
 mod lease;
 mod ledger;
 mod look;

@@ -48,6 +48,8 @@ pub struct NewRun<'a> {
     pub trigger: Option<&'a TriggerName>,
     /// The incident that it belongs to.
     pub incident: Option<IncidentId>,
+    /// Before which it must not start; `None`: at once.
+    pub not_before: Option<DateTime<Utc>>,
 }
 
 /// A request about to be inserted.
@@ -711,8 +713,8 @@ impl Tx {
         let id = sqlx::query_scalar!(
             r#"
             insert into run (state, runbook, system, environment, plan, room, thread, requester, requester_account,
-                cause, trigger, incident, created_at, updated_at, trace)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $13, $11, $11, $14) returning id
+                cause, trigger, incident, created_at, updated_at, trace, not_before)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $13, $11, $11, $14, $15) returning id
             "#,
             run.state.name(),
             run.runbook.as_str(),
@@ -728,6 +730,7 @@ impl Tx {
             run.trigger.map(TriggerName::as_str),
             run.incident.map(|incident| incident.0),
             trace.to_string(),
+            run.not_before,
         )
         .fetch_one(&mut *self.inner)
         .await?;

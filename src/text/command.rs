@@ -118,6 +118,12 @@ pub fn wrong(error: &ParseError) -> String {
             };
             format!("{what} Say `until friday`, `until 18:00`, `until 2026-11-25 09:00` or `for 2 days`.")
         }
+        ParseError::NotAStart { said, .. } => {
+            format!(
+                "\"{}\" is no time that I know, so nothing was done. Say `at 02:00` or `at 2026-11-25 02:00` before it.",
+                echo(said)
+            )
+        }
         ParseError::NotAnIncident { said, command, .. } => {
             let command = if *command == "what" { "what happened" } else { command };
             format!("\"{}\" is no incident's number, so nothing was done. Say it as `{command} INC-7`.", echo(said))
@@ -286,6 +292,13 @@ fn topic(command: &Command) -> Topic {
             does: "Ask for a runbook by its name",
             forms: "`run RUNBOOK KEY=VALUE KEY=\"VALUE WITH SPACES\"`",
             more: "What changes something waits for approval first. `again` at the end asks anew although the same waits.",
+        },
+        Command::At { when: _, runbook: _, params: _, anew: Anew::No | Anew::Yes } => Topic {
+            word: "at",
+            usage: "at TIME WHAT",
+            does: "Ask now for what is to start later",
+            forms: "`at 02:00 LINE`, `at friday 02:00 LINE` or `at 2026-11-25 02:00 LINE`, LINE as for a start at once",
+            more: "At most 7 days ahead, and only what needs approval. At its time everything is checked again; `revoke` takes it away.",
         },
         Command::Again => Topic {
             word: "again",
@@ -550,7 +563,11 @@ fn following(command: Option<&Command>) -> Option<Command> {
     let run = Some(RunId(12));
     Some(match command {
         None => Command::Run { runbook: RunbookName::new("x"), params: [].into(), anew: Anew::No },
-        Some(Command::Run { .. }) => Command::Is { service: ServiceName::new("x"), check: None },
+        Some(Command::Run { .. }) => {
+            let when = Until::For(std::time::Duration::ZERO);
+            Command::At { when, runbook: RunbookName::new("x"), params: [].into(), anew: Anew::No }
+        }
+        Some(Command::At { .. }) => Command::Is { service: ServiceName::new("x"), check: None },
         Some(Command::Is { .. }) => Command::Status,
         Some(Command::Status) => Command::Happened { incident: None },
         Some(Command::Happened { .. }) => Command::OnCall { of: None },

@@ -26,7 +26,8 @@ const SHOWN_OF_COMMAND: usize = 120;
 
 /// The progress message of a run, from its events since what was wanted was granted: at most so many characters. When there are more lines than fit,
 /// the newest are shown, and how many are not.
-pub fn progress(plan: &Plan, events: &[Event], wanted: &Wanted, limit: usize) -> String {
+pub fn progress(plan: &Plan, events: &[Event], wanted: &Wanted, later: Option<&str>, limit: usize) -> String {
+    // Of a run that starts later `later` says when.
     let mut header = None;
     // One line for each attempt, in the order started; changed in place.
     let mut lines: Vec<((u32, u32), String)> = Vec::new();
@@ -56,8 +57,10 @@ pub fn progress(plan: &Plan, events: &[Event], wanted: &Wanted, limit: usize) ->
             }
             Happened::RequestGranted { code, broken: Some(by), .. } => {
                 let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
+                let then = later.map_or_else(String::new, |later| format!(" {later}"));
+                let starts = if later.is_some() { "Nobody has to agree." } else { "Starting without agreement." };
                 header = Some(format!(
-                    "{by} broke the glass for {} ({code}). Starting without agreement. {}",
+                    "{by} broke the glass for {} ({code}). {starts}{then} {}",
                     visible(&plan.deed),
                     place.unwrap_or_default()
                 ));
@@ -67,7 +70,8 @@ pub fn progress(plan: &Plan, events: &[Event], wanted: &Wanted, limit: usize) ->
                 let place = place.unwrap_or_default();
                 header = Some(match wanted {
                     Wanted::Start | Wanted::Retry { .. } => {
-                        format!("{} approved {} ({code}). Starting. {place}", and(by), visible(&plan.deed))
+                        let then = later.filter(|_| *wanted == Wanted::Start).unwrap_or("Starting.");
+                        format!("{} approved {} ({code}). {then} {place}", and(by), visible(&plan.deed))
                     }
                     Wanted::Free { wish, .. } => {
                         let then = match wish.what {

@@ -802,7 +802,7 @@ pub struct UnderWay {
     /// Incidents that are not resolved.
     pub incidents: Vec<Incident>,
     /// Runs that are not over and wait for nobody's approval: number, deed, state.
-    pub runs: Vec<(RunId, String, &'static str)>,
+    pub runs: Vec<(RunId, String, String)>,
     /// Requests that wait: code, deed, who is asked, until when.
     pub requests: Vec<(Code, String, Vec<PersonId>, String)>,
     /// Who paused all automation, since when, and why.

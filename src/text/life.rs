@@ -109,6 +109,7 @@ pub fn run(plan: Option<&Plan>, events: &[Event], times: &Times, now: DateTime<U
             Happened::RunStuck { step, .. } => {
                 line = Some(format!("Stuck at step {step}{}: somebody has to look.", name(*step)));
             }
+            Happened::LaterRefused { why, .. } => line = Some(format!("Not started: {}.", visible(why))),
             Happened::RunStopping { by, .. } => line = Some(format!("Being stopped by {by}.")),
             Happened::RunStopped { by, revoked: Some(_), .. } => {
                 line = Some(format!("Approval revoked by {by}. Nothing was done."));

@@ -16,6 +16,7 @@ pub mod echo;
 pub mod flaps;
 pub mod incident;
 pub mod incident_room;
+pub mod later;
 pub mod life;
 pub mod on_call;
 pub mod passkey;

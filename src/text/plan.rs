@@ -53,10 +53,11 @@ pub fn request(text: &RequestText<'_>) -> String {
     let deed = asked_deed(plan, text.run, text.wanted);
     let mut lines = vec![
         format!(
-            "{} · {} asks: {deed} on {} · {} · until {} · {}",
+            "{} · {} asks: {deed} on {}{} · {} · until {} · {}",
             environment(plan),
             asker(text.requester, text.trigger),
             visible(&plan.host),
+            super::later::at(plan, text.wanted, &text.times, text.now),
             asked_effect(plan, text.wanted),
             text.times.until(text.expires_at, text.now),
             text.code,

@@ -271,6 +271,9 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 digest.short()
             ))
         }
+        Happened::LaterRefused { request: _, code, run, not_before: _, why } => {
+            bot(format!("did not start run {run} at its time, although {code} was approved: {}", stop(&shown(why))))
+        }
         Happened::CoverEnded { request: _, code, run: _, by, used } => told(
             by,
             format!("took {code} back: it covers no further runs ({} started under it).", counted(*used, "run")),

@@ -128,6 +128,7 @@ fn plan(stages: &[Stage]) -> Sealed {
         policy: privileged.then_some(policy),
         author: None,
         steps: vec![step("Start", "start", privileged), step("Look", "status", false)],
+        not_before: None,
         telling: Telling::Steps,
     };
     Sealed::seal(&plan).expect("a plan")
@@ -222,6 +223,7 @@ impl Scene {
                 cause: Some(line),
                 trigger: None,
                 incident: None,
+                not_before: None,
             })
             .await
             .expect("a run");

@@ -167,6 +167,7 @@ impl Bench {
                         cause: Some(by),
                         trigger: None,
                         incident: None,
+                        not_before: None,
                     })
                     .await?;
                 self.asked += 1;

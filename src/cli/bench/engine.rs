@@ -222,6 +222,7 @@ pub(super) async fn leave_waiting(database: PgConnectOptions) -> anyhow::Result<
             cause: Some(asked),
             trigger: None,
             incident: None,
+            not_before: None,
         })
         .await?;
     let request = NewRequest {
@@ -274,6 +275,7 @@ async fn insert(
             cause: Some(asked),
             trigger: None,
             incident: None,
+            not_before: None,
         })
         .await?;
     if what == Steps::Nothing {
@@ -359,6 +361,7 @@ pub(super) fn plan(steps: usize, what: Steps<'_>) -> Plan {
         policy: privileged.then_some(policy),
         author: None,
         steps: (1..=steps).map(step).collect(),
+        not_before: None,
         telling: Telling::Steps,
     }
 }

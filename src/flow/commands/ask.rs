@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::super::turn::{Answered, Turn, accounts, is_known, plan_of};
 use super::super::{App, InUse};
 use super::decide::shown_directly;
@@ -23,6 +25,7 @@ use crate::model::plan::{Plan, Sealed, Telling};
 use crate::model::policy::DeniedBefore;
 use crate::model::request::{RequestState, Wanted};
 use crate::model::run::RunState;
+use crate::model::until::{Until, moment};
 use crate::store::{
     Cover, DIRECT, EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
 };
@@ -31,6 +34,8 @@ use crate::text::plan::RequestText;
 
 /// How many codes are tried before giving up: with so many requests waiting, something else is wrong.
 const CODES: usize = 20;
+/// For how many days ahead something can be asked for.
+const MOST_DAYS_AHEAD: i64 = 7;
 /// For how long it is said of a request what became of the one before it.
 const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
@@ -63,7 +68,37 @@ pub(super) async fn command_run(
         turn.refuse(text::answer::no_plan(&format!("there is no runbook {name} in the catalog any more")));
         return Ok(());
     };
-    ask(turn, runbook, params, anew).await
+    ask(turn, runbook, params, anew, None).await
+}
+
+/// `at 02:00 …`: asked now, started then.
+pub(super) async fn command_at(
+    turn: &mut Turn<'_>,
+    when: Until,
+    name: &RunbookName,
+    params: &BTreeMap<String, String>,
+    anew: Anew,
+) -> Result<()> {
+    let (times, now) = (turn.app.times, turn.tx.now());
+    let most = now + chrono::TimeDelta::days(MOST_DAYS_AHEAD);
+    let at = match moment(when, times.zone(), now) {
+        Some(at) if at <= now => {
+            turn.refuse(text::later::past(&times.at(at, now)));
+            return Ok(());
+        }
+        Some(at) if at <= most => at,
+        far => {
+            let far = far.map_or_else(|| "That".to_owned(), |far| times.at(far, now));
+            turn.refuse(text::later::too_far(&far, MOST_DAYS_AHEAD));
+            return Ok(());
+        }
+    };
+    let in_use = turn.in_use.clone();
+    let Some(runbook) = in_use.catalog.runbooks.get(name) else {
+        turn.refuse(text::answer::no_plan(&format!("there is no runbook {name} in the catalog any more")));
+        return Ok(());
+    };
+    ask(turn, runbook, params, anew, Some(at)).await
 }
 
 /// `again`: the last request of this place, planned anew from the catalog as it is now.
@@ -93,9 +128,16 @@ pub(super) async fn command_again(turn: &mut Turn<'_>) -> Result<()> {
     command_run(turn, &plan.runbook, &plan.params, Anew::Yes).await
 }
 
-async fn ask(turn: &mut Turn<'_>, runbook: &Runbook, params: &BTreeMap<String, String>, anew: Anew) -> Result<()> {
+async fn ask(
+    turn: &mut Turn<'_>,
+    runbook: &Runbook,
+    params: &BTreeMap<String, String>,
+    anew: Anew,
+    not_before: Option<DateTime<Utc>>,
+) -> Result<()> {
     let in_use = turn.in_use.clone();
-    let asked = PlanFor::at(turn.tx.now());
+    // What starts later stands under the policy of that moment.
+    let asked = PlanFor::at(not_before.unwrap_or_else(|| turn.tx.now()));
     let planned = match plan(&in_use.catalog, runbook, params, asked, &turn.app.world) {
         Ok(planned) => planned,
         Err(PlanRefusal::Refused(by)) => {
@@ -116,7 +158,14 @@ async fn ask(turn: &mut Turn<'_>, runbook: &Runbook, params: &BTreeMap<String, S
     if !may(turn, verb, system, &planned.deed) {
         return Ok(());
     }
-    start(turn, planned, anew).await
+    match not_before {
+        Some(_) if !planned.privileged() => {
+            turn.refuse(text::later::only_reads(&planned.deed));
+            Ok(())
+        }
+        Some(not_before) => start(turn, planned.later(not_before), anew).await,
+        None => start(turn, planned, anew).await,
+    }
 }
 
 fn may(turn: &mut Turn<'_>, verb: Verb, system: &System, deed: &str) -> bool {
@@ -287,6 +336,7 @@ impl<'a> Asking<'a> {
                 cause: self.cause,
                 trigger: self.trigger.as_ref(),
                 incident: self.incident,
+                not_before: plan.not_before,
             })
             .await?;
         let planned = Happened::RunPlanned {
@@ -331,7 +381,7 @@ impl<'a> Asking<'a> {
         };
         let expires =
             chrono::TimeDelta::from_std(policy.expires()).map_err(|error| StoreError::Refused(error.to_string()))?;
-        let expires_at = self.tx.now() + expires;
+        let expires_at = approval::until(plan, self.tx.now() + expires, wanted);
         // A retry hangs in the thread of its run.
         if self.thread.is_none() && *wanted != Wanted::Start {
             self.thread = self.tx.find_root(run).await?;
@@ -611,7 +661,7 @@ async fn start(turn: &mut Turn<'_>, mut plan: Plan, anew: Anew) -> Result<()> {
             Some(_) | None => asking.tx.find_unresolved_incident_of(&plan.system, &services).await?,
         };
     }
-    let cover = match plan.privileged() && unasked.is_none() {
+    let cover = match plan.privileged() && unasked.is_none() && plan.not_before.is_none() {
         true => approval::take_cover(asking.tx, &in_use.catalog, sealed.digest(), &asking.requesters).await?,
         false => None,
     };

@@ -18,6 +18,7 @@ use crate::model::catalog::{
 use crate::model::event::{Happened, Health};
 use crate::model::id::{CheckName, IncidentId, PersonId, ServiceName, SystemName};
 use crate::model::incident::Incident;
+use crate::model::run::RunState;
 use crate::store::{CheckKnown, Result};
 use crate::text;
 use crate::text::incident::{Brakes, CheckStatus, Known, Standing, Story, UnderWay, Where};
@@ -456,7 +457,9 @@ pub(super) async fn command_status(turn: &mut Turn<'_>) -> Result<()> {
         }
         let plan = plan_of(&run)?;
         let Some(request) = pending.iter().find(|request| request.run == run.id) else {
-            under_way.runs.push((run.id, plan.deed, run.state.name()));
+            let waits = plan.not_before.filter(|at| run.state == RunState::Approved && *at > now);
+            let state = waits.map_or_else(|| run.state.name().to_owned(), |at| text::later::waits(&times.at(at, now)));
+            under_way.runs.push((run.id, plan.deed, state));
             continue;
         };
         let asked = turn.asked_now(request).await?;

@@ -148,7 +148,8 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
         true => text::answer::no_requests_anywhere(),
         false => text::answer::requests(&list),
     };
-    let in_force = in_force(turn).await?;
+    let mut in_force = in_force(turn).await?;
+    in_force.extend(later(turn).await?);
     if !in_force.is_empty() {
         said = format!("{said}\n{}", in_force.join("\n"));
     }
@@ -157,6 +158,21 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
     }
     turn.answer_list("requests", said);
     Ok(())
+}
+
+/// What is approved and starts later, each a line.
+async fn later(turn: &mut Turn<'_>) -> Result<Vec<String>> {
+    let mut list = Vec::new();
+    for room in turn.rooms() {
+        for request in turn.tx.list_later_in(&room).await? {
+            let Some(run) = turn.tx.find_run(request.run).await?.filter(|run| may_see(turn, run)) else { continue };
+            let plan = plan_of(&run)?;
+            let Some(not_before) = plan.not_before else { continue };
+            let at = turn.app.times.at(not_before, turn.tx.now());
+            list.push(text::later::approved(&request.code, &plan.deed, &at));
+        }
+    }
+    Ok(list)
 }
 
 /// Who may look at a run: whoever may look at its system.
@@ -195,7 +211,10 @@ pub(super) async fn command_show(turn: &mut Turn<'_>, what: Shown) -> Result<()>
             .to_owned()
         })
         .collect();
-    turn.answer(text::answer::show_run(run.id, &plan, &run.state, &attempts, &run.digest.to_string()));
+    let said = text::answer::show_run(run.id, &plan, &run.state, &attempts, &run.digest.to_string());
+    let begun = !attempts.is_empty() || run.state.is_over();
+    let starts = text::later::starts(&plan, &turn.app.times, turn.tx.now()).filter(|_| !begun);
+    turn.answer(starts.map_or_else(|| said.clone(), |starts| format!("{said}\n{starts}")));
     Ok(())
 }
 

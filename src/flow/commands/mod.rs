@@ -39,6 +39,7 @@ pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
         Command::OnCall { of } => look::command_on_call(turn, of.as_ref()),
         Command::Is { service, check } => ask::command_is(turn, &service, check.as_ref()).await?,
         Command::Run { runbook, params, anew } => ask::command_run(turn, &runbook, &params, anew).await?,
+        Command::At { when, runbook, params, anew } => ask::command_at(turn, when, &runbook, &params, anew).await?,
         Command::Again => ask::command_again(turn).await?,
         Command::Approve { code, reason } => decide::command_approve(turn, code, reason).await?,
         Command::Deny { code, reason } => decide::command_deny(turn, code, reason).await?,

@@ -195,6 +195,7 @@ fn moves(what: &Happened) -> bool {
         what,
         Happened::RunSucceeded { .. }
             | Happened::RunFailed { .. }
+            | Happened::LaterRefused { .. }
             | Happened::RunStuck { .. }
             | Happened::RunStopping { .. }
             | Happened::RunStopped { .. }

@@ -120,7 +120,9 @@ impl Sheet {
                 Heading::Second => h2 { (self.title()) " " span.where { "on " (visible(&plan.host)) } },
             }
             p { b { (request.code) } " · " (visible(asker))
-                @if !self.who.is_empty() { " asks " (or(&self.who)) } @else { " asked" } " · " (effect(plan)) " · until "
+                @if !self.who.is_empty() { " asks " (or(&self.who)) } @else { " asked" } " · "
+                @if let (Some(at_time), crate::model::request::Wanted::Start) = (plan.not_before, &request.wanted) { "starts at " (at(pages, at_time)) " · " }
+                (effect(plan)) " · until "
                 (at(pages, request.expires_at)) }
             @if let Some(why) = plan.why.as_deref() { p { "Why: " (visible(why)) } }
             @if request.differs.is_some() {

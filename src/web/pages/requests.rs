@@ -72,7 +72,9 @@ impl Open {
                 a href={ "/runs/" (self.run.id) "#request-" (code) } {
                     strong.code { (code) } " " (asked_deed(&self.plan, self.run.id, &self.request.wanted))
                 }
-                span.small { "on " (visible(&self.plan.host)) " · " (self.run.requester.as_str()) " asks " (or(&self.who)) " · " (asked_effect(&self.plan, &self.request.wanted)) " · until " (at(visitor, self.request.expires_at)) }
+                span.small { "on " (visible(&self.plan.host)) " · " (self.run.requester.as_str()) " asks " (or(&self.who)) " · "
+                    @if let (Some(at_time), crate::model::request::Wanted::Start) = (self.plan.not_before, &self.request.wanted) { "starts at " (at(visitor, at_time)) " · " }
+                    (asked_effect(&self.plan, &self.request.wanted)) " · until " (at(visitor, self.request.expires_at)) }
             }
         }
     }

@@ -125,7 +125,9 @@ impl Sheet {
                 header {
                     p.over { strong.env { (environment) } " · run " (run.id) " · " (visible(&plan.system_title)) }
                     h2 { a href={ "/runs/" (run.id) } { (deed) } " " span.where { "on " (visible(&plan.host)) } }
-                    p { (asker(run)) " asked at " (at(visitor, run.created_at)) " · " (effect(plan)) " · "
+                    p { (asker(run)) " asked at " (at(visitor, run.created_at)) " · "
+                        @if let Some(at_time) = plan.not_before { "to start at " (at(visitor, at_time)) " · " }
+                        (effect(plan)) " · "
                         (state(run_tone(&run.state), &state_words(&run.state))) }
                     @if let (Extent::Whole, Some(why)) = (extent, plan.why.as_deref()) { p { "Why: " (visible(why)) } }
                 }
