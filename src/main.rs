@@ -74,6 +74,12 @@ enum Command {
         after_help = "Example: countersign audit verify --server http://127.0.0.1:7373 --head 20:6f28de09178d"
     )]
     Audit(cli::audit::Command),
+    #[command(
+        hide = true,
+        subcommand,
+        after_help = "Example: countersign access accept 7K3F --as mei --because \"boss has left\" --data ./data"
+    )]
+    Access(cli::access::Command),
     #[command(hide = true, subcommand, after_help = "Example: countersign keys rotate --server http://127.0.0.1:7373")]
     Keys(cli::keys::Command),
     #[command(hide = true, subcommand, after_help = "Example: countersign slack manifest > slack-app.yaml")]
@@ -162,6 +168,7 @@ async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Policy(command) => cli::policy::run(command),
         Command::Report(args) => cli::report::run(args).await,
         Command::Audit(command) => cli::audit::run(command).await,
+        Command::Access(command) => cli::access::run(command).await,
         Command::Keys(command) => cli::keys::run(command).await,
         Command::Slack(command) => cli::slack::run(&command),
         Command::Passkey(command) => cli::passkey::run(command).await,

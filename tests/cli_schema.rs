@@ -263,6 +263,10 @@ automatic: [web-down]
 exclude: [last_author]
 relax: [requester_may_agree]
 may_delegate: false
+unasked: [{runbook: work, by: [group:ops], at_most: {runs: 2, per: 1h}}]
+break_glass: {by: [person:boss], by_chat: true, review_within: 24h, reviewed_by: [group:ops]}
+repeat: {runs: 3, within: 4h}
+after_denial: same_people
 "#,
     ),
     (
@@ -296,7 +300,7 @@ brakes: {cooldown: 10m, at_most: {runs: 3, per: 1h}, flapping: {changes: 4, per:
         "people.yaml",
         r#"
 people:
-  mei: {accounts: ["local:trial:mei"]}
+  mei: {accounts: ["local:trial:mei"], reports_to: boss}
   boss: {accounts: ["local:trial:boss", "slack:T0ACME:U0BOSS"], ask: both}
 groups: {ops: [mei, boss], elsewhere: {members_of: "slack:T0ACME:S0ELSEWHERE"}}
 rotas:

@@ -272,7 +272,8 @@ impl World {
         let (requesters, excluded) = (self.requesters(bug), self.excluded(bug));
         let lets = delegations(state);
         let asked = whom_to_ask(&catalog, &policy, u32::from(stage), &requesters, &excluded, &lets, now);
-        state.asked.extend(asked.into_iter().map(|one| (number(&one.person), stage, one.because)));
+        let of = |stage: u32| u8::try_from(stage).expect("few stages");
+        state.asked.extend(asked.into_iter().map(|one| (number(&one.person), of(one.stage), one.because)));
     }
 
     /// What the production rule says of an act, through the world as it is.
@@ -468,7 +469,8 @@ impl World {
         };
         // An answer is worth something if its giver, and the one whose right it is, may be counted on now.
         let worth = |said: &&Said| {
-            let stage = &self.policy.stages[usize::from(said.stage)];
+            let last = self.policy.stages.len() - 1;
+            let stage = &self.policy.stages[usize::from(said.stage).min(last)];
             let own = |who: u8| {
                 let named =
                     holds(&stage.approvers, who) && was_asked(who, said.stage, &|because| *because == Because::Stage);
@@ -514,6 +516,9 @@ impl World {
                 return Some(format!("stage {number} was granted with {here} of {}", stage.quorum));
             }
         }
+        // Whom no stage asks stands beside the last, and fills no place.
+        let beside = after.said.iter().filter(|said| usize::from(said.stage) == self.policy.stages.len()).filter(worth);
+        agreed.extend(beside.map(|said| said.person));
         let needed = &self.policy.needs;
         (!needed.is_empty() && !needed.iter().any(|person| agreed.contains(&number(person))))
             .then(|| "nobody of those who are needed agreed".to_owned())

@@ -369,7 +369,10 @@ async fn of_two_deciders_in_the_same_instant_one_counts() {
 
 #[tokio::test]
 async fn of_a_yes_and_a_no_in_the_same_instant_one_counts() {
-    let bot = Bot::start(rolling_out()).await;
+    // What was denied is denied for that time alone: each round is to be the same.
+    let policy = "policy: managers\ntitle: A manager agrees\nstages:\n  - approvers: [group:managers]\n    quorum: 1\n\
+                  expires: 30m\nvalid_for: 1h\nafter_denial: same_people\n";
+    let bot = Bot::start(rolling_out().file("managers.yaml", policy)).await;
     let mut expected = 0;
     for _ in 0..12 {
         let asked = bot.say("mei", "roll out").await.waiting();

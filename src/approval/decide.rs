@@ -152,6 +152,7 @@ impl File {
         let Some(policy) = plan.policy.clone() else {
             return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
         };
+        let policy = if request.wanted == Wanted::Start { policy } else { policy.over_stuck_steps() };
         let asked = if request.knows_asked { Some(tx.list_asked(request.id).await?) } else { None };
         let stored = tx.list_decisions(request.id).await?;
         let given = stored

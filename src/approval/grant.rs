@@ -139,9 +139,11 @@ pub fn derive(
     // Whether each person was asked, and still belonged, was checked with the live catalog when the decision was made and
     // when the grant was: a row of `decision` is the record of the first, the grant's row of the second. What can be seen
     // without a catalog is seen again: that a stage which wants a passkey has one.
+    let narrowed = stored.retry_step.map(|_| policy.over_stuck_steps());
+    let policy = narrowed.as_ref().unwrap_or(policy);
     let rules = Rules::new(policy, &stored.requesters, plan.excluded());
     let proved = |decision: &Decision| {
-        let stage = usize::try_from(decision.stage).ok().and_then(|stage| policy.stages.get(stage));
+        let stage = policy.stage_of(decision.stage);
         stage.is_some_and(|stage| decision.answer == Answer::Deny || !stage.step_up || !decision.proof.is_chat())
     };
     // Approvals that were not signed for do not count; whatever speaks against it does, unless the signature says that its giver

@@ -1,12 +1,14 @@
 //! Who has agreed to what: the only maker of a [`Grant`].
 //!
-//! What lives here: asking people, deciding a request, ending one, and deriving the proof that a run may start an attempt. What does not:
+//! What lives here: asking people, deciding a request, ending one, countersigning a change of who may do what (`access`),
+//! and deriving the proof that a run may start an attempt. What does not:
 //! wording (`text`), finding out which request a line means (`flow`), starting anything (`engine`).
 //!
 //! Keeps I1 (a Grant is derived from the decisions inside the transaction that uses it, after the digest was computed anew
 //! from the stored bytes), I7 (a requester never counts) and I13 (the policy is the plan's, frozen; what is live may only
 //! narrow it).
 
+mod access;
 mod break_glass;
 mod decide;
 mod duty;
@@ -17,6 +19,10 @@ mod signature;
 mod unasked;
 mod wake;
 
+pub use access::{
+    Accepted, AccessAnswer, AccessOutcome, Because, Countersigners, Settled, Waits, accept, access_standing,
+    countersign, countersigners, settle,
+};
 pub use break_glass::{Break, BreakOutcome, BreakRefusal, Review, break_glass, reviewers};
 pub use decide::{
     BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen, StageOver, ask_late,

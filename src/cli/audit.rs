@@ -1,20 +1,24 @@
-//! `countersign audit`: verify the ledger, list who did what, or write it all out.
+//! `countersign audit`: verify the ledger, list who did what, say who could do what at a moment, or write it all out.
 //!
 //! With `--server` a running bot answers; with `--database` or `--data` the database is read directly, which does not take
 //! the bot's word for anything.
 
 use std::io::Write;
+use std::str::FromStr;
 
 use anyhow::Context;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 use reqwest::Method;
 
 use super::place::{Place, PlaceArgs};
 use crate::ledger::{self, Head, Segregation};
-use crate::model::id::Position;
-use crate::web::wire::Verified;
+use crate::model::access::Then;
+use crate::model::id::{Position, RunbookName};
+use crate::text;
+use crate::text::time::Times;
+use crate::web::wire::{AccessTold, Verified};
 
-/// Verify the ledger, list who did what, or write it all out.
+/// Verify the ledger, list who did what, say who could do what at a moment, or write it all out.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Recompute the whole chain, replay the decisions and compare every request, grant, run and attempt with them.
@@ -24,6 +28,11 @@ pub enum Command {
     Sod(SodArgs),
     /// Write every event as one line of JSON, with all that is needed to recompute the chain.
     Export(ExportArgs),
+    /// Say who could ask for what and who could approve it at a moment, from the ledger alone.
+    #[command(
+        after_help = "Example: countersign audit access --at 2026-12-24T03:00Z --runbook start-service --data ./data"
+    )]
+    Access(AccessArgs),
 }
 
 /// Arguments of `audit verify`.
@@ -44,6 +53,23 @@ pub struct ExportArgs {
     place: PlaceArgs,
 }
 
+/// Arguments of `audit access`.
+#[derive(Debug, clap::Args)]
+pub struct AccessArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// The moment: `2026-12-24T03:00Z`, with another offset, or `2026-12-24` for the first moment of a day in UTC
+    /// [default: now].
+    #[arg(long, value_name = "DATE")]
+    at: Option<Moment>,
+    /// Only this runbook.
+    #[arg(long, value_name = "RUNBOOK")]
+    runbook: Option<String>,
+    /// As one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Arguments of `audit sod`.
 #[derive(Debug, clap::Args)]
 pub struct SodArgs {
@@ -59,6 +85,29 @@ pub struct SodArgs {
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
+}
+
+/// A moment as people write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moment(DateTime<Utc>);
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let day = || {
+            let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+            Some(day.and_time(NaiveTime::MIN).and_utc())
+        };
+        let whole = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
+        let minute = || DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z").ok().map(|at| at.to_utc());
+        let zulu = || {
+            let text = text.strip_suffix(['Z', 'z'])?;
+            NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M").ok().map(|at| at.and_utc())
+        };
+        let moment = whole().or_else(minute).or_else(zulu).or_else(day);
+        moment.map(Self).ok_or_else(|| "write it as 2026-12-24T03:00Z, 2026-12-24T03:00+08:00 or 2026-12-24".to_owned())
+    }
 }
 
 /// Reads a day or a time with its zone.
@@ -77,6 +126,7 @@ pub async fn run(command: Command) -> anyhow::Result<u8> {
         Command::Verify(args) => verify(args).await,
         Command::Sod(args) => sod(args).await,
         Command::Export(args) => export(args).await,
+        Command::Access(args) => access(args).await,
     }
 }
 
@@ -163,4 +213,62 @@ async fn export(args: ExportArgs) -> anyhow::Result<u8> {
     };
     place.close().await?;
     written.map(|()| 0)
+}
+
+async fn access(args: AccessArgs) -> anyhow::Result<u8> {
+    let place = args.place.open().await?;
+    let runbook = args.runbook.as_deref().map(RunbookName::new);
+    let then: anyhow::Result<Option<Then>> = match &place {
+        Place::Server(client) => {
+            let mut query: Vec<(&str, String)> = Vec::new();
+            query.extend(args.at.map(|Moment(at)| ("at", at.to_rfc3339_opts(SecondsFormat::AutoSi, true))));
+            query.extend(args.runbook.clone().map(|runbook| ("runbook", runbook)));
+            let request = client.request(Method::GET, &["api", "v1", "audit", "access"]).query(&query);
+            let response = client.send(request).await?;
+            let told: anyhow::Result<AccessTold> =
+                response.json().await.context("the server speaks another version of this API");
+            told.map(|told| told.then)
+        }
+        Place::Store(store, _) => {
+            let at = args.at.map_or_else(|| store.clock().now(), |Moment(at)| at);
+            ledger::access_at(store, at, runbook.as_ref()).await.context("the ledger cannot be read")
+        }
+    };
+    place.close().await?;
+    let then = then?;
+    let mut out = std::io::stdout().lock();
+    let Some(then) = then else {
+        drop(out);
+        writeln!(std::io::stderr(), "countersign: {}", text::access::not_kept())?;
+        return Ok(1);
+    };
+    if let (Some(runbook), true) = (&runbook, then.runbooks.is_empty()) {
+        drop(out);
+        writeln!(std::io::stderr(), "countersign: {}", text::access::no_such_runbook(runbook))?;
+        return Ok(1);
+    }
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&then)?)?;
+    } else {
+        writeln!(out, "{}", text::access::then(&then, &Times::in_zone(chrono_tz::UTC)))?;
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_read_as_people_write_it() {
+        let read = |text: &str| text.parse::<Moment>().map(|Moment(at)| at.to_rfc3339());
+        for text in ["2026-12-24T03:00:00Z", "2026-12-24T03:00Z", "2026-12-24T11:00+08:00", "2026-12-24T11:00:00+08:00"]
+        {
+            assert_eq!(read(text).as_deref(), Ok("2026-12-24T03:00:00+00:00"), "{text}");
+        }
+        assert_eq!(read("2026-12-24").as_deref(), Ok("2026-12-24T00:00:00+00:00"));
+        for wrong in ["", "yesterday", "2026-13-01", "2026-12-24 03:00", "24.12.2026"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 }

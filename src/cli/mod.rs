@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand. The only place that prints.
 
+pub mod access;
 pub mod audit;
 pub mod bench;
 pub mod client;

@@ -19,14 +19,15 @@ use tokio::task::JoinHandle;
 use super::LogFormat;
 use super::place::local_world;
 use super::workspaces::{self, Workspace};
+use crate::approval::Because;
 use crate::chat::room::LocalRoom;
 use crate::chat::{Adapter, sender};
 use crate::config::{Database, Flags, RingSettings, Settings};
 use crate::engine::probe::Asker;
 use crate::engine::{Engine, Surroundings, WorkerSettings, bury_the_dead};
 use crate::flow::{
-    App, CurrentSecrets, Membership, Reload, Ringer, UserGroupTimes, escalation, housekeeping, incident_rooms,
-    make_plan, mending_line, room_sink, watch, watch_catalog,
+    App, Countersigning, CurrentSecrets, Membership, Reload, Ringer, UserGroupTimes, escalation, housekeeping,
+    incident_rooms, make_plan, mending_line, room_sink, watch, watch_catalog,
 };
 use crate::ledger::{self, Trial, keys};
 use crate::model::catalog::{Catalog, Probe, StepAction};
@@ -403,12 +404,19 @@ impl Bot {
         let app = App::new(store.clone(), times, world, adapters.clone(), loaded, own_secrets).asking_for_user_groups(
             UserGroupTimes { every: settings.user_groups_every, good_for: settings.user_groups_good_for },
         );
+        let countersigning = match trial {
+            Trial::Yes => Countersigning::AtOnce,
+            Trial::No => Countersigning::Needed,
+        };
         let decisions = settings.decisions.as_ref();
-        let app = Arc::new(app.deciding_at(decisions.map(|decisions| decisions.origin.clone())));
+        let app = Arc::new(
+            app.countersigning(countersigning).deciding_at(decisions.map(|decisions| decisions.origin.clone())),
+        );
         let unserved = app.unserved(&app.in_use().catalog);
         if !unserved.is_empty() {
             bail!("the catalog in {} does not fit the settings:\n{}", settings.catalog.display(), unserved.join("\n"));
         }
+        app.settle(Because::Read).await?;
         let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
         store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
         app.warn_at_start().await?;

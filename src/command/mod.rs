@@ -31,10 +31,12 @@
 
 #![expect(clippy::result_large_err, reason = "a reading is made once a line and read at once: boxing it buys nothing")]
 
+mod access;
 mod ack;
 mod again;
 mod approve;
 mod break_glass;
+mod countersign;
 mod delegate;
 mod deny;
 mod handover;
@@ -54,6 +56,7 @@ mod pause;
 mod phrase;
 mod ping;
 mod reason;
+mod refuse;
 mod reopen;
 mod report;
 mod requests;
@@ -79,7 +82,7 @@ mod words;
 mod tests;
 
 pub use crate::model::command::{
-    Anew, Command, OnCallFor, ParseError, Parsed, Shown, Span, ValueError, Verdict, Wants,
+    AccessShown, Anew, Command, OnCallFor, ParseError, Parsed, Shown, Span, ValueError, Verdict, Wants,
 };
 pub use crate::model::phrase::{clash, first_words, shadows};
 pub use run::named_run;
@@ -247,10 +250,12 @@ fn read(line: &Line<'_>) -> Reading {
 fn built_in(line: &Line<'_>) -> Reading {
     let Some(first) = line.words.first() else { return Reading::NotMine };
     let reading = match first.text.to_lowercase().as_str() {
+        "access" => access::read(line),
         "ack" => ack::read(line),
         "again" => again::read(line),
         "approve" | "approved" => approve::read(line),
         "break" => break_glass::read(line),
+        "countersign" => countersign::read(line),
         "delegate" => delegate::read(line),
         "delegations" => delegate::list(line),
         "deny" | "denied" => deny::read(line),
@@ -265,6 +270,7 @@ fn built_in(line: &Line<'_>) -> Reading {
         "open" => open::read(line),
         "pause" => pause::read(line),
         "ping" => ping::read(line),
+        "refuse" => refuse::read(line),
         "reopen" => reopen::read(line),
         "report" => report::read(line),
         "requests" => requests::read(line),
@@ -334,6 +340,9 @@ fn asked_means_doubt(command: &Command) -> bool {
         | Command::Note { .. }
         | Command::Happened { .. }
         | Command::Status
+        | Command::Countersign { .. }
+        | Command::Refuse { .. }
+        | Command::Access { .. }
         | Command::Report { .. }
         | Command::Pause { reason: Some(_) }
         | Command::Resolve { reason: Some(_), .. }

@@ -255,6 +255,38 @@ fn simple_commands() {
 }
 
 #[test]
+fn changes_of_who_may_do_what() {
+    for (text, expected) in [
+        ("access", Command::Access { shown: AccessShown::Short }),
+        ("Access?", Command::Access { shown: AccessShown::Short }),
+        ("access changes", Command::Access { shown: AccessShown::Changes }),
+        ("countersign 7K3F", Command::Countersign { code: code("7K3F") }),
+        ("Countersign 7k3f, thanks", Command::Countersign { code: code("7K3F") }),
+        (
+            "refuse 7K3F because: lin is a trainee?",
+            Command::Refuse { code: code("7K3F"), reason: "lin is a trainee?".into() },
+        ),
+    ] {
+        assert_eq!(command(text), expected, "{text}");
+    }
+    // A decision is the whole line, and names what it is about.
+    for text in [
+        "countersign",
+        "countersign 7K3F?",
+        "countersign 7K3F please",
+        "countersign it",
+        "refuse",
+        "refuse 7K3F",
+        "refuse to do that",
+        "refuse 7K3F because",
+        "access to the building is closed",
+    ] {
+        let parsed = in_room(text);
+        assert!(!matches!(parsed, Parsed::Command(_)), "{text}: {parsed:?}");
+    }
+}
+
+#[test]
 fn incidents() {
     let seven = Some(IncidentId(7));
     let system_a = Some(OnCallFor::System(SystemName::new("system-a")));
@@ -1127,7 +1159,7 @@ fn sentences() {
 fn help_names_what_one_may_run_and_every_built_in() {
     let world = world();
     let may = |runbook: &Runbook| runbook.name.as_str() != "announce";
-    insta::assert_snapshot!(crate::text::command::help(&world, &may), @r#"
+    insta::assert_snapshot!(crate::text::command::help(&world, &may), @"
     run deploy service={service} version={version} [mode={mode}] [flags={flags}]   Deploy
     flush cache   Flush the cache
     run {system} health check   Look at everything
@@ -1164,12 +1196,15 @@ fn help_names_what_one_may_run_and_every_built_in() {
     pause [because REASON]   Stop everything that starts by itself
     resume [TRIGGER]   Let automation go on
     report [INC-7]   Where the whole record of an incident is
+    access [changes]   Who countersigns changes of who may do what, and what waits
+    countersign CODE   Agree to a change of who may do what
+    refuse CODE because REASON   Refuse a change of who may do what
     whoami   Who I think you are
     ping   Ask whether I am here
     help [TOPIC]   What you can say, or what one thing does
 
     `help TOPIC` explains one of them.
-    "#);
+    ");
     let help = crate::text::command::help(&world, &|_| false);
     assert!(help.starts_with("There is no runbook that you may run.\n"));
     for word in first_words() {

@@ -171,6 +171,7 @@ fn with_grant<'a>(
             let stored = grants.next().ok_or(GrantError::NotInForce("not in force"))?;
             if let Some(paused) = paused.as_ref().filter(|_| matches!(job.needs, Needs::CoverUnlessPaused(_)))
                 && stored.decisions.is_empty()
+                && stored.broken.is_none()
             {
                 return Err(GrantError::Paused(paused.by.clone()).into());
             }

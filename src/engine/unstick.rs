@@ -138,6 +138,13 @@ pub async fn revoke(tx: &mut Tx, revoke: Revoke<'_>, line: InboxId) -> Result<Re
         let what = Happened::GrantEnded { grant: grant.id, run: run.id, state: "revoked".to_owned() };
         tx.record(event(&run, line, what, vec![RowMark::grant(grant.id, "revoked", version)]));
     }
+    for grant in &grants {
+        // What was approved for several runs is approved for none of them any more.
+        if let Some(cover) = tx.end_cover(grant.request, by).await? {
+            let (request, by, used) = (grant.request, by.clone(), cover.used);
+            tx.record(event(&run, line, Happened::CoverEnded { request, code, run: run.id, by, used }, Vec::new()));
+        }
+    }
     let version = tx.move_run(&run, &to, Some(line)).await?;
     let mut what = stopped(run.id, by.clone(), &plan, &attempts);
     if let Happened::RunStopped { revoked, .. } = &mut what {
@@ -182,7 +189,7 @@ pub async fn judge(
     if changes_something(&open_plan(&run)?, &snag) {
         return Err(StoreError::Refused(format!("step {} of run {} needs a request", snag.step, run.id)));
     }
-    if run.is_of(by) {
+    if tx.list_holders(&run).await?.contains(by) {
         return Ok(JudgeOutcome::OwnRun(Box::new(run)));
     }
     match approval::free(tx, Free { run: &run, how, by, why, request: None, line }).await? {

@@ -3,6 +3,7 @@
 //! Every message comes from a place in the ledger and is unique by it: told twice after a crash, it is one message. The
 //! sink's cursor moves in the transaction that puts the messages into the outbox.
 
+mod access;
 mod automation;
 mod life;
 
@@ -190,6 +191,15 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         Happened::IncidentRoomMade { .. }
         | Happened::IncidentRoomInvited { .. }
         | Happened::IncidentRoomRefused { .. } => super::incident_rooms::tell(app, event, position, &record.what).await,
+        Happened::AccessBegun { .. }
+        | Happened::AccessTaken { .. }
+        | Happened::AccessProposed { .. }
+        | Happened::AccessCountersigned { .. }
+        | Happened::AccessAccepted { .. }
+        | Happened::AccessRefused { .. }
+        | Happened::AccessExpired { .. }
+        | Happened::AccessSuperseded { .. }
+        | Happened::AccessAuthors { .. } => access::tell(app, event, position, &record.what).await,
         Happened::HandoverReminded { .. } | Happened::HandoverLapsed { .. } => {
             super::handover::tell(app, position, &record.what).await
         }
@@ -520,6 +530,15 @@ impl Teller<'_> {
             | Happened::AutomationResumed { .. }
             | Happened::GroupSeen { .. }
             | Happened::GroupUnseen { .. }
+            | Happened::AccessBegun { .. }
+            | Happened::AccessTaken { .. }
+            | Happened::AccessProposed { .. }
+            | Happened::AccessCountersigned { .. }
+            | Happened::AccessAccepted { .. }
+            | Happened::AccessRefused { .. }
+            | Happened::AccessExpired { .. }
+            | Happened::AccessSuperseded { .. }
+            | Happened::AccessAuthors { .. }
             | Happened::WasAway { .. }
             | Happened::RoomChanged { .. }
             | Happened::KeyAdded { .. }

@@ -218,6 +218,8 @@ impl App {
             drop(tx);
             return self.again(incoming).await;
         };
+        let decides_access =
+            matches!(parsed, Reading::Said(Parsed::Command(Command::Countersign { .. } | Command::Refuse { .. })));
         let (mut tx, outcome) = match person.clone() {
             Some(person) => self.act(tx, in_use, incoming, line, person, own, parsed, text.as_deref()).await?,
             None => {
@@ -235,6 +237,10 @@ impl App {
         let record = said(incoming, heard, person, text, outcome, tx.answers());
         tx.record(NewEvent { scope: Scope::default(), cause: Some(line), record });
         tx.commit().await?;
+        // Whoever is answered finds it in force. Where this fails, the catalog's watch does it within seconds.
+        if decides_access && let Err(error) = self.follow_access().await {
+            tracing::error!(error = %text::chain(&error), "what was countersigned could not be taken into use");
+        }
         Ok(Taken::first(line, outcome))
     }
 
@@ -354,6 +360,9 @@ impl App {
                     | Command::Note { .. }
                     | Command::Happened { .. }
                     | Command::Status
+                    | Command::Countersign { .. }
+                    | Command::Refuse { .. }
+                    | Command::Access { .. }
                     | Command::Report { .. } => return None,
                 };
                 Some((LineOutcome::Answered, aloud(&answer)))

@@ -4,6 +4,7 @@
 //! other housekeeping; reloading the catalog. What does not: SQL (`store`), words (`text`), who agreed (`approval`), what
 //! runs (`engine`).
 
+mod access;
 mod away;
 mod commands;
 mod echo;
@@ -31,13 +32,14 @@ use crate::engine::{Secrets, SecretsSource};
 use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::{Account, RoomAddress, UserGroup};
 use crate::model::group::{Kept, Sightings};
-use crate::model::id::{Digest, SecretName, ServiceName, SystemName};
+use crate::model::id::{AccessId, Digest, SecretName, ServiceName, SystemName};
 use crate::model::plan::Sealed;
 use crate::runbook::Loaded;
-use crate::store::{Clock, Store};
+use crate::store::{AccessRow, Clock, Store};
 use crate::text;
 use crate::text::time::Times;
 
+pub use access::Countersigning;
 pub use echo::room_sink;
 pub use escalation::escalation;
 pub use housekeeping::housekeeping;
@@ -55,8 +57,12 @@ pub fn mending_line(catalog: &Catalog, system: &SystemName, service: &ServiceNam
 /// A catalog in use, with its secrets.
 #[derive(Debug)]
 pub struct InUse {
-    /// The catalog. Shared: pages keep the one that they began with.
+    /// The catalog: what of it is in force. Shared: pages keep the one that they began with.
     pub catalog: Arc<Catalog>,
+    /// The catalog as it was read, without who is in platforms' groups.
+    read: Arc<Catalog>,
+    /// The version of who may do what that it was narrowed to; `None`: to none.
+    access: Option<AccessId>,
     /// The hash over its files.
     pub fingerprint: Digest,
     /// Its secrets' values.
@@ -73,7 +79,9 @@ impl InUse {
         for problem in problems {
             tracing::warn!("{problem}");
         }
-        Self { catalog: Arc::new(loaded.catalog), fingerprint: loaded.fingerprint, secrets, members_until: None }
+        let catalog = Arc::new(loaded.catalog);
+        let read = catalog.clone();
+        Self { catalog, read, access: None, fingerprint: loaded.fingerprint, secrets, members_until: None }
     }
 }
 
@@ -93,6 +101,8 @@ pub struct App {
     /// What platforms have said of their user groups. Locked after `in_use`.
     sightings: Mutex<Sightings>,
     user_groups: UserGroupTimes,
+    /// Whether a change of who may do what needs a second person.
+    countersigning: Countersigning,
     /// Under which address people decide with a passkey; `None`: there are no such pages.
     decisions: Option<String>,
     /// What was last said to be looked at in the catalog in use.
@@ -114,8 +124,28 @@ impl App {
         let in_use = RwLock::new(Arc::new(InUse::new(loaded, &own_secrets)));
         let steady = Clock::starting_at(store.clock().now());
         let (sightings, user_groups) = (Mutex::default(), UserGroupTimes::default());
-        let (decisions, warned) = (None, Mutex::default());
-        Self { store, times, world, adapters, own_secrets, in_use, sightings, user_groups, decisions, warned, steady }
+        let (countersigning, decisions, warned) = (Countersigning::AtOnce, None, Mutex::default());
+        Self {
+            store,
+            times,
+            world,
+            adapters,
+            own_secrets,
+            in_use,
+            sightings,
+            user_groups,
+            countersigning,
+            decisions,
+            warned,
+            steady,
+        }
+    }
+
+    /// Uses of a catalog only what was countersigned, or not. [`App::settle`] has to follow before anything else does.
+    #[must_use]
+    pub fn countersigning(mut self, countersigning: Countersigning) -> Self {
+        self.countersigning = countersigning;
+        self
     }
 
     /// Sends people to pages under this address where a decision wants a passkey.
@@ -142,8 +172,13 @@ impl App {
         }
     }
 
-    fn replace(&self, with: Loaded) {
-        let with = InUse::new(with, &self.own_secrets);
+    /// Takes another catalog into use: of it only what is in force, if that is kept.
+    fn replace(&self, with: Loaded, in_force: Option<&AccessRow>) {
+        let mut with = InUse::new(with, &self.own_secrets);
+        if let Some(row) = in_force {
+            with.catalog = Arc::new(access::narrowed(&with.read, row));
+            with.access = Some(row.id);
+        }
         let mut in_use = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
         *in_use = Arc::new(self.with_members(&with, |_| ()));
     }
@@ -166,6 +201,8 @@ impl App {
         InUse {
             members_until: catalog.members_good_until(),
             catalog: Arc::new(catalog),
+            read: of.read.clone(),
+            access: of.access,
             fingerprint: of.fingerprint,
             secrets: of.secrets.clone(),
         }

@@ -2,7 +2,7 @@
 //!
 //! Keeps I10 (a catalog that does not validate is not loaded, the one before keeps serving, and rooms and operator are told
 //! where and why) and I13 (a request that waits means what it meant; when the new catalog would make another plan of it,
-//! its thread says so).
+//! its thread says so). Outside a trial what a change of the catalog would give waits for a second person (`access`).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,19 +13,23 @@ use chrono::{DateTime, Utc};
 use notify::Watcher;
 use tokio::sync::{mpsc, watch};
 
-use super::App;
 use super::turn::plan_of;
+use super::{App, Countersigning};
+use crate::approval::Because;
 use crate::engine::plan::{PlanFor, plan};
 use crate::metrics::beats::{Loop, beat};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{Digest, PersonId, RequestId, TriggerName};
 use crate::model::plan::{Plan, Sealed};
-use crate::runbook::{self, Loaded};
+use crate::runbook::{self, Diagnostics, Loaded};
 use crate::store::{Request, StoreError};
 use crate::text;
 
 /// An editor saves in several strokes: after the first, wait for the last.
 const SETTLE: Duration = Duration::from_millis(100);
+/// What takes rights away does so for good: files must have stood still for so long before they are believed, for a
+/// checkout writes them one after the other.
+const STAND_FOR: Duration = Duration::from_millis(300);
 /// Where no file events arrive (network file systems), look now and then.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Requests that are compared without reading more.
@@ -90,22 +94,26 @@ pub async fn watch_catalog(
 }
 
 async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<String>>) -> Result<(), StoreError> {
-    let path = root.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || runbook::load(&path))
-        .await
-        .map_err(|error| StoreError::Refused(format!("reading the catalog ended badly: {error}")))?;
-    match loaded {
+    match load(root).await? {
         Ok(loaded) => {
             let was_refused = refused.is_some();
             if loaded.fingerprint == app.in_use().fingerprint && !was_refused && why == Reload::Perhaps {
+                app.follow_access().await?;
                 // The same catalog may name a script whose content is another now: that too makes another plan.
                 return tell_what_differs(app).await;
+            }
+            if app.countersigning == Countersigning::Needed && why == Reload::Perhaps {
+                tokio::time::sleep(STAND_FOR).await;
+                // What is being written is looked at again when it has been.
+                if !load(root).await?.is_ok_and(|again| again.fingerprint == loaded.fingerprint) {
+                    return Ok(());
+                }
             }
             let unserved = app.unserved(&loaded.catalog);
             if !unserved.is_empty() {
                 return refuse(app, &unserved.join("\n"), unserved, refused).await;
             }
-            take(app, loaded, was_refused).await?;
+            take(app, loaded, was_refused, why).await?;
             *refused = None;
             Ok(())
         }
@@ -113,10 +121,27 @@ async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<Stri
     }
 }
 
-async fn take(app: &App, loaded: Loaded, was_refused: bool) -> Result<(), StoreError> {
+async fn load(root: &Path) -> Result<Result<Loaded, Diagnostics>, StoreError> {
+    let path = root.to_owned();
+    tokio::task::spawn_blocking(move || runbook::load(&path))
+        .await
+        .map_err(|error| StoreError::Refused(format!("reading the catalog ended badly: {error}")))
+}
+
+async fn take(app: &App, loaded: Loaded, was_refused: bool, why: Reload) -> Result<(), StoreError> {
     let runbooks = loaded.catalog.runbooks.len();
     let fingerprint = loaded.fingerprint;
-    app.replace(loaded);
+    let in_force = match app.countersigning {
+        Countersigning::AtOnce => None,
+        Countersigning::Needed => {
+            let because = match why {
+                Reload::Asked => Because::Asked,
+                Reload::Perhaps => Because::Read,
+            };
+            Some(app.compare(&loaded.catalog, because).await?.in_force)
+        }
+    };
+    app.replace(loaded, in_force.as_ref());
     tracing::info!(runbooks, fingerprint = %fingerprint.short(), "catalog loaded");
     let scope = Scope { audience: was_refused.then(|| "rooms".to_owned()), ..Scope::default() };
     let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };

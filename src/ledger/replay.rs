@@ -17,14 +17,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use sha2::{Digest as _, Sha256};
 
 use super::report::{At, Finding, Findings};
 use crate::model::approval::{Asked, Because, Rules, Tally, tally};
 use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Brake, Covers, Happened, Record, RowMark, Scope, StartedUnasked, Under};
 use crate::model::id::{
-    DelegationId, Digest, GrantId, HandoverId, InboxId, IncidentId, PasskeyId, PersonId, RequestId, RunId, ServiceName,
-    TriggerName,
+    AccessId, DelegationId, Digest, GrantId, HandoverId, InboxId, IncidentId, PasskeyId, PersonId, RequestId, RunId,
+    ServiceName, TriggerName,
 };
 use crate::model::plan::PlanPolicy;
 use crate::model::plan::{Plan, PlanStep, Sealed};
@@ -35,8 +36,9 @@ use crate::model::signature::{
     Basis, Counted, PublicKey, Signed, SignedDecision, break_rule, evidence, trigger_rule, unasked_rule,
 };
 use crate::store::{
-    AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, CoverCheck, DecisionCheck, DelegationCheck,
-    FiringCheck, GrantCheck, HandoverCheck, IncidentCheck, KeyCheck, PasskeyCheck, RequestCheck, ReviewCheck, RunCheck,
+    AccessCheck, AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, CoverCheck, DecisionCheck,
+    DelegationCheck, FiringCheck, GrantCheck, HandoverCheck, IncidentCheck, KeyCheck, PasskeyCheck, RequestCheck,
+    ReviewCheck, RunCheck,
 };
 
 /// Kinds that change no state row: erasing their bodies hides nothing that is compared.
@@ -116,6 +118,10 @@ pub(super) struct Replay {
     /// Whether automation is paused; `None` before the ledger began.
     automation: Option<AutomationFacts>,
     brakes: BTreeMap<(String, String), BrakeFacts>,
+    /// Versions of who may do what.
+    access: BTreeMap<AccessId, AccessFacts>,
+    /// The last erased event that told of such a version.
+    blind_access: Option<u64>,
     /// What each trigger did for each service, with the event that says so.
     firings: BTreeMap<(String, String), Vec<FiringFacts>>,
     passkeys: BTreeMap<PasskeyId, PasskeyFacts>,
@@ -358,6 +364,28 @@ struct IncidentFacts {
     resolved: Option<(PersonId, DateTime<Utc>, Option<String>)>,
 }
 
+/// What the events say of a version of who may do what.
+#[derive(Debug)]
+struct AccessFacts {
+    at: At,
+    when: DateTime<Utc>,
+    fingerprint: Digest,
+    sha256: Digest,
+    /// Its code and until when it waits, if it waited.
+    waits: Option<(String, DateTime<Utc>)>,
+    /// Who is named as having written it, by the last event that says so.
+    changed_by: (u64, Vec<PersonId>),
+    /// What was agreed to, and by which event.
+    agreed: Option<(At, Digest)>,
+    refused: Option<(PersonId, String)>,
+}
+
+impl AccessFacts {
+    fn new(at: At, when: DateTime<Utc>, fingerprint: Digest, sha256: Digest) -> Self {
+        Self { at, when, fingerprint, sha256, waits: None, changed_by: (0, Vec::new()), agreed: None, refused: None }
+    }
+}
+
 #[derive(Debug)]
 struct DelegationFacts {
     at: At,
@@ -473,7 +501,10 @@ fn was_asked(asked: &Asked, decision: &Decision) -> bool {
         Because::Delegate(giver) => decision.on_behalf_of.as_ref() == Some(giver),
         Because::Stage | Because::Escalation(_) | Because::Turn | Because::Needed => decision.on_behalf_of.is_none(),
     };
-    whose && asked.person == decision.person && asked.stage == decision.stage
+    // Who is needed in particular is asked with the last stage and answers beside it.
+    let beside = matches!(asked.because, Because::Needed | Because::Delegate(_)) && asked.stage + 1 == decision.stage;
+    let there = asked.stage == decision.stage && asked.because != Because::Needed;
+    whose && asked.person == decision.person && (there || beside)
 }
 
 /// One row being compared.
@@ -574,6 +605,10 @@ impl Replay {
         }
         if OF_AUTOMATION.contains(&row.kind.as_str()) {
             self.blind_automation = Some(self.turn);
+            return;
+        }
+        if row.kind.starts_with("access_") {
+            self.blind_access = Some(self.turn);
             return;
         }
         if OF_DUTIES.contains(&row.kind.as_str()) {
@@ -702,6 +737,39 @@ impl Replay {
                 let facts = self.brake_facts(&trigger, &service, at);
                 (facts.at, facts.turn, facts.held, facts.released) = (at, turn, None, Some(when));
             }
+            Happened::AccessBegun { access, fingerprint, sha256, .. } => {
+                self.access.insert(access, AccessFacts::new(at, when, fingerprint, sha256));
+            }
+            Happened::AccessTaken { access, fingerprint, sha256, changed_by, .. } => {
+                let changed_by = (turn, changed_by);
+                self.access
+                    .insert(access, AccessFacts { changed_by, ..AccessFacts::new(at, when, fingerprint, sha256) });
+            }
+            Happened::AccessProposed { access, code, fingerprint, sha256, changed_by, expires_at, .. } => {
+                let facts = AccessFacts {
+                    waits: Some((code.to_string(), expires_at)),
+                    changed_by: (turn, changed_by),
+                    ..AccessFacts::new(at, when, fingerprint, sha256)
+                };
+                self.access.insert(access, facts);
+            }
+            // What was countersigned is what was proposed.
+            Happened::AccessCountersigned { access, fingerprint, .. }
+            | Happened::AccessAccepted { access, fingerprint, .. } => {
+                if let Some(facts) = self.access.get_mut(&access) {
+                    facts.agreed = Some((at, fingerprint));
+                }
+            }
+            Happened::AccessRefused { access, by, why, .. } => {
+                if let Some(facts) = self.access.get_mut(&access) {
+                    facts.refused = Some((by, why));
+                }
+            }
+            Happened::AccessAuthors { access, changed_by } => {
+                if let Some(facts) = self.access.get_mut(&access) {
+                    facts.changed_by = (turn, changed_by);
+                }
+            }
             Happened::TriggerFired { trigger, service, run, .. } => {
                 let fired = self.firings.entry((trigger.to_string(), service.to_string())).or_default();
                 fired.push(FiringFacts { at, when, run });
@@ -728,6 +796,8 @@ impl Replay {
             | Happened::IncidentRoomArchived { .. }
             | Happened::GroupSeen { .. }
             | Happened::GroupUnseen { .. }
+            | Happened::AccessExpired { .. }
+            | Happened::AccessSuperseded { .. }
             | Happened::WasAway { .. }
             | Happened::RoomChanged { .. }
             | Happened::CatalogWarned { .. }
@@ -865,7 +935,8 @@ impl Replay {
                 let run = asked.as_ref().map(|asked| asked.run).or(row.scope.run);
                 if let Some(asked) = asked {
                     let relaxed = self.plans.get(&asked.digest).and_then(|plan| plan.policy.as_ref());
-                    let may = relaxed.is_some_and(|policy| policy.relaxed.contains(&Relaxed::RequesterMayAgree));
+                    let may = asked.retry_step.is_none()
+                        && relaxed.is_some_and(|policy| policy.relaxed.contains(&Relaxed::RequesterMayAgree));
                     if answer == Answer::Approve && asked.requesters.contains(&person) && !may {
                         findings.push(Finding::OwnApproval { request, person: person.clone(), at });
                     }
@@ -1131,7 +1202,8 @@ impl Replay {
             wrong.push(format!("it had expired at {}", moment(asked.expires_at)));
         }
         let policy = self.plans.get(&digest).and_then(|plan| plan.policy.as_ref());
-        let may = policy.is_some_and(|policy| policy.relaxed.contains(&Relaxed::RequesterMayAgree));
+        let may = asked.retry_step.is_none()
+            && policy.is_some_and(|policy| policy.relaxed.contains(&Relaxed::RequesterMayAgree));
         if let Some(under) = under {
             if self.blind.contains_key(&run)
                 || self.requests.get(&under.request).is_none_or(|o| self.blind.contains_key(&o.run))
@@ -1176,8 +1248,7 @@ impl Replay {
         };
         let in_time = asked.decisions.iter().filter(|told| how.counted(told)).map(|told| &told.decision);
         let counts = |decision: &Decision| {
-            let stage = usize::try_from(decision.stage).ok().and_then(|stage| policy.stages.get(stage));
-            let Some(stage) = stage else { return false };
+            let Some(stage) = policy.stage_of(decision.stage) else { return false };
             if decision.answer == Answer::Approve && stage.step_up && decision.proof.is_chat() {
                 return false;
             }
@@ -1538,7 +1609,9 @@ impl Replay {
         if when >= granted.valid_until {
             return Some(format!("it names grant/{grant}, which had ended at {}", moment(granted.valid_until)));
         }
-        let begun = self.attempts.iter().any(|(other, facts)| other.run == run && facts.when >= granted.when);
+        let in_time = |when: DateTime<Utc>| granted.start_by.is_none_or(|start_by| when < start_by);
+        let mut earlier = self.attempts.iter().filter(|(other, _)| other.run == run).map(|(_, facts)| facts.when);
+        let begun = earlier.any(|at| at >= granted.when && in_time(at));
         if let Some(start_by) = granted.start_by.filter(|start_by| when >= *start_by && !begun) {
             return Some(format!("it names grant/{grant}, under which it had to begin by {}", moment(start_by)));
         }
@@ -2053,6 +2126,38 @@ impl Replay {
         self.not_compared += row.not_compared;
     }
 
+    /// Compares a version of who may do what: the value of the row itself too, for it decides who may.
+    pub(super) fn access(&mut self, table: AccessCheck, findings: &mut Findings) {
+        let id = AccessId(table.id);
+        let facts = self.access.remove(&id);
+        let blind = self.blind_access;
+        let mut row = self.row_of(access_name(id), blind, &table.state, table.version, findings);
+        let Some(facts) = facts else {
+            row.untold(Some("access_begun`, `access_taken` or `access_proposed"));
+            self.not_compared += row.not_compared;
+            return;
+        };
+        let at = facts.at;
+        row.same("fingerprint", Some(hex(&table.fingerprint)), Some(facts.fingerprint.to_string()), at);
+        let held = Digest(Sha256::digest(&table.snapshot).into());
+        row.same("snapshot", Some(held.to_string()), Some(facts.sha256.to_string()), at);
+        if let Some((at, agreed)) = facts.agreed {
+            row.same("fingerprint", Some(hex(&table.fingerprint)), Some(agreed.to_string()), at);
+        }
+        row.same("made_at", Some(moment(table.made_at)), Some(moment(facts.when)), at);
+        let (code, expires_at) = facts.waits.unzip();
+        row.same("code", table.code, code, at);
+        row.same("expires_at", table.expires_at.map(moment), expires_at.map(moment), at);
+        let (turn, changed_by) = facts.changed_by;
+        let table_by = table.changed_by.iter().map(|by| by.as_deref().unwrap_or_default());
+        let names = changed_by.iter().map(PersonId::as_str);
+        row.same_since(turn, "changed_by", Some(listed(table_by)), Some(listed(names)), at);
+        let (by, why) = facts.refused.map(|(by, why)| (by.to_string(), why)).unzip();
+        row.same("state_by", table.state_by, by, at);
+        row.same("state_why", table.state_why, why, at);
+        self.not_compared += row.not_compared;
+    }
+
     /// Compares one time that a trigger fired: what its brakes count.
     pub(super) fn firing(&mut self, table: FiringCheck, findings: &mut Findings) {
         let of = (table.trigger, table.service);
@@ -2110,6 +2215,7 @@ impl Replay {
         missing.extend(self.delegations.iter().map(|(id, facts)| (delegation_name(*id), facts.at)));
         missing.extend(self.handovers.iter().map(|(id, facts)| (handover_name(*id), facts.at)));
         missing.extend(self.automation.iter().map(|facts| (AUTOMATION.to_owned(), facts.at)));
+        missing.extend(self.access.iter().map(|(id, facts)| (access_name(*id), facts.at)));
         missing.extend(self.passkeys.iter().map(|(id, facts)| (passkey_name(*id), facts.at)));
         missing.extend(self.brakes.iter().map(|(of, facts)| (brake_name(of), facts.at)));
         for (of, told) in &self.firings {
@@ -2141,6 +2247,10 @@ const AUTOMATION: &str = "automation";
 
 fn brake_name((trigger, service): &(String, String)) -> String {
     format!("brakes of {trigger} for {service}")
+}
+
+fn access_name(access: AccessId) -> String {
+    format!("access/{access}")
 }
 
 fn passkey_name(passkey: PasskeyId) -> String {

@@ -687,6 +687,15 @@ impl Projection {
             | Happened::TriggerReleased { .. }
             | Happened::AutomationPaused { .. }
             | Happened::AutomationResumed { .. }
+            | Happened::AccessBegun { .. }
+            | Happened::AccessTaken { .. }
+            | Happened::AccessProposed { .. }
+            | Happened::AccessCountersigned { .. }
+            | Happened::AccessAccepted { .. }
+            | Happened::AccessRefused { .. }
+            | Happened::AccessExpired { .. }
+            | Happened::AccessSuperseded { .. }
+            | Happened::AccessAuthors { .. }
             | Happened::RequestReminded { .. }
             | Happened::RequestRung { .. }
             | Happened::RingFailed { .. }

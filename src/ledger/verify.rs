@@ -294,6 +294,13 @@ impl Walk {
         }
         let mut after = i64::MIN;
         loop {
+            let page = snapshot.list_access(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            page.into_iter().for_each(|row| replay.access(row, findings));
+        }
+        let mut after = i64::MIN;
+        loop {
             let page = snapshot.list_delegations(after).await?;
             let Some(last) = page.last() else { break };
             after = last.id;

@@ -378,7 +378,21 @@ pub fn tally<'d>(
         }
         spent.extend(now);
         let is_last = usize::try_from(index).is_ok_and(|index| index + 1 == rules.stages.len());
-        let needed = is_last && !rules.needs.is_empty() && !rules.needs.iter().any(|name| spent.contains(name));
+        let mut needed = is_last && !rules.needs.is_empty() && !rules.needs.iter().any(|name| spent.contains(name));
+        if is_last {
+            // Those who are needed in particular and whom no stage asks: they fill no place of one.
+            let beside = || decisions.iter().copied().filter(|decision| decision.stage == index + 1);
+            if beside().any(|decision| decision.answer == Answer::Deny) {
+                count.tally = Tally::Denied;
+                return count;
+            }
+            if let Some(one) = beside().find(|decision| rules.needs.contains(decision.holder())) {
+                if needed {
+                    count.by.push(one.person.clone());
+                }
+                needed = false;
+            }
+        }
         if agreed < stage.quorum || needed {
             count.tally = Tally::Waiting { stage: index, agreed, of: stage.quorum, needed };
             return count;
@@ -400,7 +414,7 @@ impl Case<'_> {
     }
 
     fn stage(&self, stage: u32) -> Option<&Stage> {
-        usize::try_from(stage).ok().and_then(|stage| self.policy.stages.get(stage))
+        self.policy.stage_of(stage)
     }
 
     /// Whether somebody who was asked still holds the right by which they were.
@@ -519,7 +533,8 @@ pub fn whom_to_ask(
     let mut all: Vec<Asked> = first.into_iter().map(|person| asked(person, Because::Stage)).collect();
     if index + 1 == policy.stages.len() {
         let needed = policy.needs.iter().filter(|person| catalog.people.contains_key(*person));
-        all.extend(needed.map(|person| asked(person.clone(), Because::Needed)));
+        let stage = policy.needed_stage();
+        all.extend(needed.map(|person| Asked { person: person.clone(), stage, because: Because::Needed }));
     }
     all.retain(|asked| !rules.bars(&asked.person));
     let receivers = delegates(catalog, policy, &all, delegations, now);
@@ -579,7 +594,7 @@ fn rule_or_refuse(
     if !case.posted {
         return Err(Refusal::NotPosted);
     }
-    let on_behalf_of = right(case, person, stage, now, rights)?;
+    let (stage, on_behalf_of) = right(case, person, stage, now, rights)?;
     let (answer, reason, proof) = match act {
         Act::Answer { answer, reason, proof } => (*answer, *reason, proof.clone()),
         Act::TakeBack | Act::WantChange => return Ok(Ruling::SentBack),
@@ -616,7 +631,7 @@ fn right(
     stage: u32,
     now: DateTime<Utc>,
     rights: &impl Rights,
-) -> Result<Option<PersonId>, Refusal> {
+) -> Result<(u32, Option<PersonId>), Refusal> {
     let rules = case.rules();
     if case.excluded.contains(person) {
         return Err(Refusal::Author);
@@ -627,13 +642,17 @@ fn right(
     let mut was_asked = false;
     let mut used = None;
     let mut all: Vec<Asked> = case.rights_of(person, stage).collect();
+    // Beside the last stage those answer who are needed in particular; a place in the stage comes first.
+    if case.policy.needed_stage() == stage + 1 && case.asked.is_some() {
+        all.extend(case.rights_of(person, stage + 1));
+    }
     all.sort_by_key(|asked| matches!(asked.because, Because::Delegate(_)));
     for asked in all {
         let holds = case.holds(&asked, now, rights);
         let Because::Delegate(giver) = asked.because else {
             was_asked = true;
             if holds {
-                return Ok(None);
+                return Ok((asked.stage, None));
             }
             continue;
         };
@@ -648,7 +667,7 @@ fn right(
         // Of several who let them answer, one whose right is still there.
         match case.given.iter().find(|given| given.decision.person != *person && given.decision.involves(&giver)) {
             Some(given) => used = Some(given.decision.person.clone()),
-            None => return Ok(Some(giver)),
+            None => return Ok((asked.stage, Some(giver))),
         }
     }
     Err(match used {

@@ -48,10 +48,23 @@ pub struct Catalog {
     pub secrets: BTreeMap<SecretName, SecretSource>,
     /// The file in which each secret is declared: part of every plan that uses the secret.
     pub secret_sources: BTreeMap<SecretName, Source>,
+    /// Who countersigns a change of who may ask, see and approve; `None`: nobody is named.
+    pub access: Option<Countersigners>,
+}
+
+/// Who countersigns a change of who may ask, see and approve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Countersigners {
+    /// They, one of whom is enough.
+    pub by: Vec<Subject>,
+    /// The room that is told.
+    pub room: RoomName,
+    /// Who wrote the catalog as it stands, as far as it says so: they do not countersign it (I7).
+    pub changed_by: BTreeSet<PersonId>,
 }
 
 /// The file that a thing was read from: part of every plan that uses the thing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Source {
     /// Path below the catalog's root, with forward slashes.
     pub path: String,
@@ -457,7 +470,7 @@ pub struct Until {
 }
 
 /// Who must agree, in which order, until when.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Policy {
     /// Its name.
     pub name: PolicyName,

@@ -33,7 +33,8 @@ use super::policy::Relaxed;
 use super::rota::moment_in;
 
 /// How much can go wrong when a runbook runs, as its author says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Risk {
     /// Little.
     Low,
@@ -59,7 +60,7 @@ impl Risk {
 }
 
 /// When a policy applies to runbooks that do not name it: when all conditions that it has hold. One that is empty holds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct When {
     /// One of these runbooks.
     pub runbooks: Vec<RunbookName>,
@@ -76,7 +77,8 @@ pub struct When {
 }
 
 /// A time that comes once or every week, by the clocks of a zone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Window {
     /// Hours of the day.
     Hours {
@@ -87,6 +89,7 @@ pub enum Window {
         /// When they end; on the next day if that is not later than `from`.
         until: NaiveTime,
         /// By whose clocks.
+        #[serde(with = "zone_name")]
         zone: Tz,
     },
     /// Once.
@@ -96,8 +99,23 @@ pub enum Window {
         /// Its end, which is no longer part of it.
         until: DateTime<Utc>,
         /// The zone in which it was written, and in which its end is said.
+        #[serde(with = "zone_name")]
         zone: Tz,
     },
+}
+
+/// A zone as its IANA name, where a policy is kept beside the catalog.
+mod zone_name {
+    use chrono_tz::Tz;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(zone: &Tz, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(zone.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 impl Window {

@@ -253,6 +253,23 @@ pub enum Command {
     },
     /// How the room's systems are, and what is under way.
     Status,
+    /// Agree to a change of who may do what.
+    Countersign {
+        /// Which.
+        code: Code,
+    },
+    /// Refuse a change of who may do what.
+    Refuse {
+        /// Which.
+        code: Code,
+        /// Why; as said, never empty.
+        reason: String,
+    },
+    /// Who may change who may do what, and what waits.
+    Access {
+        /// How much of what waits.
+        shown: AccessShown,
+    },
     /// Where the whole record of an incident is.
     Report {
         /// Which.
@@ -268,6 +285,16 @@ pub enum Anew {
     No,
     /// Make a new one: the line ended with `again`.
     Yes,
+}
+
+/// How much is told of a change of who may do what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessShown {
+    /// That it waits, for whom.
+    Short,
+    /// Every line of it.
+    Changes,
 }
 
 /// What can be shown.

@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::access::{Access, Change};
 use super::approval::Because;
 use super::catalog::{Stage, TriggerMode};
 use super::chat::{Account, RoomAddress, RoomChange, UserGroup};
 use super::code::Code;
 use super::id::{
-    CheckName, DelegationId, Digest, EventId, GrantId, GroupName, HandoverId, InboxId, IncidentId, MessageId,
+    AccessId, CheckName, DelegationId, Digest, EventId, GrantId, GroupName, HandoverId, InboxId, IncidentId, MessageId,
     PasskeyId, PersonId, Position, RequestId, RingId, RunId, RunbookName, ServiceName, SystemName, ThreadId,
     TriggerName,
 };
@@ -66,7 +67,7 @@ pub struct Record {
 /// A state row as it is after an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowMark {
-    /// `run/12`, `request/7`, `grant/3`, `incident/7` or `attempt/12/1/2`.
+    /// `run/12`, `request/7`, `grant/3`, `incident/7`, `access/2` or `attempt/12/1/2`.
     pub row: String,
     /// Its state.
     pub state: String,
@@ -93,6 +94,11 @@ impl RowMark {
     /// The mark of an incident.
     pub fn incident(id: IncidentId, state: &str, version: i64) -> Self {
         Self { row: format!("incident/{id}"), state: state.to_owned(), version }
+    }
+
+    /// The mark of a version of who may do what.
+    pub fn access(id: AccessId, state: &str, version: i64) -> Self {
+        Self { row: format!("access/{id}"), state: state.to_owned(), version }
     }
 
     /// The mark of a delegation.
@@ -1078,6 +1084,123 @@ pub enum Happened {
         /// What the platform answers instead, if it answers.
         why: Option<String>,
     },
+    /// The first version of who may ask, see and approve: the catalog as it stood when it was first kept.
+    AccessBegun {
+        /// The version.
+        access: AccessId,
+        /// Its fingerprint.
+        fingerprint: Digest,
+        /// SHA-256 of the bytes that are kept of it.
+        sha256: Digest,
+        /// The whole of it.
+        snapshot: Box<Access>,
+    },
+    /// Rights were taken away in the catalog, which holds at once: a version is in force without anybody's word.
+    AccessTaken {
+        /// The version.
+        access: AccessId,
+        /// Its fingerprint.
+        fingerprint: Digest,
+        /// SHA-256 of the bytes that are kept of it.
+        sha256: Digest,
+        /// What is different from the version before.
+        changes: Vec<Change>,
+        /// Whether the rest of what the same files say waits: then what shows that tells of this as well.
+        waits: bool,
+        /// Who is named as having written it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changed_by: Vec<PersonId>,
+        /// The whole of it.
+        snapshot: Box<Access>,
+    },
+    /// The catalog would give rights: that waits for a second person.
+    AccessProposed {
+        /// The version that waits.
+        access: AccessId,
+        /// Its code.
+        code: Code,
+        /// Its fingerprint.
+        fingerprint: Digest,
+        /// SHA-256 of the bytes that are kept of it.
+        sha256: Digest,
+        /// What would be different from what is in force.
+        changes: Vec<Change>,
+        /// What was changed by the same files and holds already.
+        held: Vec<Change>,
+        /// Who is named as having written it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changed_by: Vec<PersonId>,
+        /// Until when.
+        expires_at: DateTime<Utc>,
+    },
+    /// A second person agreed: a version that waited is in force.
+    AccessCountersigned {
+        /// The version.
+        access: AccessId,
+        /// Its code.
+        code: Code,
+        /// Who.
+        by: PersonId,
+        /// By which account.
+        account: Account,
+        /// Its fingerprint.
+        fingerprint: Digest,
+        /// What is different from the version before.
+        changes: Vec<Change>,
+        /// The whole of it.
+        snapshot: Box<Access>,
+    },
+    /// An operator put a version that waited in force on the host, without a second person: an exception.
+    AccessAccepted {
+        /// The version.
+        access: AccessId,
+        /// Its code.
+        code: Code,
+        /// Who, as they named themselves.
+        operator: String,
+        /// Why.
+        why: String,
+        /// Its fingerprint.
+        fingerprint: Digest,
+        /// What is different from the version before.
+        changes: Vec<Change>,
+        /// The whole of it.
+        snapshot: Box<Access>,
+    },
+    /// A version that waited was refused.
+    AccessRefused {
+        /// The version.
+        access: AccessId,
+        /// Its code.
+        code: Code,
+        /// Who.
+        by: PersonId,
+        /// By which account.
+        account: Account,
+        /// Why.
+        why: String,
+    },
+    /// Nobody answered in time.
+    AccessExpired {
+        /// The version.
+        access: AccessId,
+        /// Its code.
+        code: Code,
+    },
+    /// A version that waited is not what the files say any more.
+    AccessSuperseded {
+        /// The version.
+        access: AccessId,
+        /// Its code.
+        code: Code,
+    },
+    /// Somebody is named as having written a version that waits, who was not named before.
+    AccessAuthors {
+        /// The version.
+        access: AccessId,
+        /// All who are.
+        changed_by: Vec<PersonId>,
+    },
     /// The bot did not hear a room for a while, and has read what was said there meanwhile; or found in its history what
     /// it should have heard before.
     WasAway {
@@ -1260,6 +1383,15 @@ impl Happened {
             Self::AutomationResumed { .. } => "automation_resumed",
             Self::GroupSeen { .. } => "group_seen",
             Self::GroupUnseen { .. } => "group_unseen",
+            Self::AccessBegun { .. } => "access_begun",
+            Self::AccessTaken { .. } => "access_taken",
+            Self::AccessProposed { .. } => "access_proposed",
+            Self::AccessCountersigned { .. } => "access_countersigned",
+            Self::AccessAccepted { .. } => "access_accepted",
+            Self::AccessRefused { .. } => "access_refused",
+            Self::AccessExpired { .. } => "access_expired",
+            Self::AccessSuperseded { .. } => "access_superseded",
+            Self::AccessAuthors { .. } => "access_authors",
             Self::WasAway { .. } => "was_away",
             Self::RoomChanged { .. } => "room_changed",
             Self::CatalogWarned { .. } => "catalog_warned",

@@ -100,6 +100,8 @@ numbers! {
     OutboxId,
     /// One thing that happened. Increasing per subject, not gapless.
     EventId,
+    /// A version of everything that decides who may ask, see and approve.
+    AccessId,
     /// A place in the ledger: 1 is the first event, no gaps.
     Position,
     /// A passkey of a person.

@@ -1,5 +1,6 @@
 //! Nouns, transitions and rights: no I/O, no clock, no SQL. Imports nothing of ours.
 
+pub mod access;
 pub mod allowed;
 pub mod approval;
 pub mod catalog;

@@ -9,14 +9,16 @@ use super::catalog::{Param, ParamKind, Phrase, PhrasePart};
 
 /// The first words of the built-in commands, lower case, in alphabetical order.
 pub const BUILT_IN: &[&str] = &[
+    "access",
     "ack",
     "again",
     "approve",
     "approved",
+    "break",
+    "countersign",
     "delegate",
     "delegations",
     "denied",
-    "break",
     "deny",
     "end",
     "handover",
@@ -29,6 +31,7 @@ pub const BUILT_IN: &[&str] = &[
     "open",
     "pause",
     "ping",
+    "refuse",
     "reopen",
     "report",
     "request",
@@ -229,7 +232,8 @@ pub fn first_words() -> &'static [&'static str] {
 /// - `stop`, if a service's or system's name comes second or a fixed word that is neither `run` nor a number: the
 ///   built-in is followed by a run's number.
 /// - `end`, if a fixed word comes second that is not `delegation`.
-/// - `send` and `request`, if a fixed word comes second that does not make the built-in of it (`send back`, `request change`).
+/// - `send`, `take`, `break`, `end` and `request`, if a fixed word comes second that does not make the built-in of it (`send
+///   back`, `take back`, `break glass`, `end delegation`, `request change`).
 ///
 /// A line that is both a phrase and the general form all the same is refused by the parser, unless both mean the same.
 /// A phrase that begins with a parameter shadows everything; `help` is named.
@@ -263,7 +267,9 @@ pub fn shadows(phrase: &Phrase, params: &[Param]) -> Option<&'static str> {
             }),
         },
         "end" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "delegation"),
-        "send" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "back"),
+        "send" | "take" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "back"),
+        "break" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "glass"),
+        "end" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "delegation"),
         "request" => matches!(rest.first(), Some(PhrasePart::Word(word)) if word != "change" && word != "changes"),
         _ => false,
     };

@@ -120,6 +120,27 @@ pub struct PlanPolicy {
 }
 
 impl PlanPolicy {
+    /// The stage under which those answer who are needed in particular: after all others. Their answers fill no place of a stage.
+    pub fn needed_stage(&self) -> u32 {
+        u32::try_from(self.stages.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What a stage wants of an answer; of those who are needed in particular what the last one does. `None`: there is none.
+    pub fn stage_of(&self, stage: u32) -> Option<&Stage> {
+        if !self.needs.is_empty() && stage == self.needed_stage() {
+            return self.stages.last();
+        }
+        usize::try_from(stage).ok().and_then(|stage| self.stages.get(stage))
+    }
+
+    /// The policy as it stands over what becomes of a stuck step: there whoever asked never agrees, whatever it gives up (I3).
+    #[must_use]
+    pub fn over_stuck_steps(&self) -> Self {
+        let mut policy = self.clone();
+        policy.relaxed.retain(|rule| *rule != Relaxed::RequesterMayAgree);
+        policy
+    }
+
     /// How long a request waits.
     pub fn expires(&self) -> Duration {
         Duration::from_millis(self.expires_ms)

@@ -200,7 +200,8 @@ pub struct DeniedBefore {
 }
 
 /// Who has to agree when the same is asked again soon after it was denied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AfterDenial {
     /// Whoever denied it, or whom they report to, must be among those who agree.
     #[default]

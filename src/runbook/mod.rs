@@ -144,7 +144,7 @@ enum FileKind {
 }
 
 /// The keys that name a kind.
-const KINDS: [(&str, FileKind); 9] = [
+const KINDS: [(&str, FileKind); 10] = [
     ("runbook", FileKind::Runbook),
     ("system", FileKind::System),
     ("trigger", FileKind::Trigger),
@@ -152,6 +152,7 @@ const KINDS: [(&str, FileKind); 9] = [
     ("people", FileKind::People),
     ("groups", FileKind::People),
     ("rotas", FileKind::People),
+    ("access", FileKind::People),
     ("rooms", FileKind::Rooms),
     ("secrets", FileKind::Secrets),
 ];
@@ -184,7 +185,8 @@ impl FileKind {
     }
 }
 
-/// The kind that the top keys name. In a runbook `system` is an ordinary key; people, groups and rotas may share a file.
+/// The kind that the top keys name. In a runbook `system` is an ordinary key; people, groups, rotas and who countersigns may
+/// share a file.
 fn kind_of(keys: &[At<String>]) -> Result<FileKind, Problem> {
     let named: Vec<(&At<String>, FileKind)> = keys
         .iter()

@@ -77,7 +77,9 @@ impl Unread {
                 (FileKind::Secrets, _) => self.names(file, Kind::Secret, Some(value)),
                 (FileKind::People, "people") => self.names(file, Kind::Person, Some(value)),
                 (FileKind::People, "rotas") => self.names(file, Kind::Rota, Some(value)),
-                (FileKind::People, _) => self.names(file, Kind::Group, Some(value)),
+                (FileKind::People, "groups") => self.names(file, Kind::Group, Some(value)),
+                // It names things and declares none.
+                (FileKind::People, _) => {}
             }
             // The other half of such a file may stand under a misspelt key.
             if kind == FileKind::People && pairs.iter().any(|(key, _)| kind_of(&key.value).is_none()) {

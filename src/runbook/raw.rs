@@ -28,7 +28,7 @@ pub(super) enum Document {
     Trigger(Trigger),
     /// `policy:`
     Policy(Policy),
-    /// `people:`, `groups:` and `rotas:`
+    /// `people:`, `groups:`, `rotas:` and `access:`
     People(People),
     /// `rooms:`
     Rooms(Rooms),
@@ -144,9 +144,10 @@ raw! {
     AtMost { runs: Option<At<u64>>, per: Word }
     /// So many changes in a window.
     Flapping { changes: Option<At<u64>>, per: Word }
-    /// People, groups and rotas.
+    /// People, groups, rotas and who countersigns.
     People {
         people: Option<At<Pairs<Person>>>, groups: Option<At<Pairs<At<Members>>>>, rotas: Option<At<Pairs<Rota>>>,
+        access: Option<At<Access>>,
     }
     /// A rota.
     Rota {
@@ -155,6 +156,8 @@ raw! {
     }
     /// Somebody stands in.
     Override { person: Word, from: Word, until: Word, zone: Word }
+    /// Who countersigns.
+    Access { countersigned_by: Words, room: Word, changed_by: Words }
     /// A group that a chat platform keeps.
     MembersOf { members_of: Word }
     /// A person.

@@ -246,6 +246,12 @@ const WORDS: &[Words] = &[
         ("people", May, Named, "People by name."),
         ("groups", May, Named, "The members of each group: people of this catalog, or whoever is in a user group."),
         ("rotas", May, Named, "Who takes turns at being on call: rotas by name."),
+        ("access", May, Nothing, "Who countersigns a change of who may ask, see and approve. Stands once in a catalog."),
+    ]),
+    words("Access", "Who countersigns a change of who may ask, see and approve.", &[
+        ("countersigned_by", Must, Filled, "They, one of whom is enough: `group:NAME` and `person:NAME`. Who gains by a change does not countersign it."),
+        ("room", Must, Nothing, "The room that is told: a room of the catalog."),
+        ("changed_by", May, Filled, "The people who wrote the catalog as it stands: they do not countersign it."),
     ]),
     words("Rota", "People who take turns at being on call. Turns say who is asked first; deciding is for everybody in it.", &[
         ("members", Must, Filled, "Who takes turns, in order: people of this catalog."),

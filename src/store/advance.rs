@@ -279,7 +279,8 @@ async fn write(
                 where g.id = i."grant" and g.run = i.run and g.digest = i.digest and g.state = 'granted'
                     and g.expires_at > $1
                     and (g.start_by is null or g.start_by > $1 or exists (
-                        select from attempt a where a.run = g.run and a.started_at >= g.granted_at))
+                        select from attempt a
+                        where a.run = g.run and a.started_at >= g.granted_at and a.started_at < g.start_by))
                 returning g.id
             ), moved as (
                 update run r set state = i."to", state_by = i.by, state_step = i.at_step, state_why = i.why,

@@ -4,8 +4,9 @@
 //! and messages of its changes and writes them with the same commit, or not at all. Every change of a state row names
 //! the state and version that it expects, and says so loudly when it is not met.
 //!
-//! Locks are taken in one order everywhere: incident, request, grant, run, attempt.
+//! Locks are taken in one order everywhere: access, incident, request, grant, run, attempt.
 
+mod access;
 mod advance;
 mod append;
 mod away;
@@ -40,6 +41,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+pub use access::{AccessRow, NewAccess, access_subject};
 pub use advance::{Advance, AdvanceError, AdvanceTx, Ended, Started};
 pub(crate) use append::commitment;
 pub use append::{DIRECT, NewMessage, Origin, Place};
@@ -70,9 +72,9 @@ pub use rows::{
 pub use runs::{CauseStatus, CausedRun, EarlierRuns, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
-    AttemptCheck, AutomationCheck, BrakeCheck, CoverCheck, DecisionCheck, DelegationCheck, EventCheck, FiringCheck,
-    GrantCheck, HandoverCheck, IncidentCheck, KeyCheck, Loose, PasskeyCheck, RequestCheck, ReviewCheck, RunCheck,
-    Snapshot,
+    AccessCheck, AttemptCheck, AutomationCheck, BrakeCheck, CoverCheck, DecisionCheck, DelegationCheck, EventCheck,
+    FiringCheck, GrantCheck, HandoverCheck, IncidentCheck, KeyCheck, Loose, PasskeyCheck, RequestCheck, ReviewCheck,
+    RunCheck, Snapshot,
 };
 pub use wake::{NewWaking, Ring, RingEnd, WaitingRing};
 pub use watch::{Automation, BrakeRow, CheckFound, CheckRow, ChecksKnown, FiringRow, Paused};

@@ -78,11 +78,6 @@ impl Run {
         self.handed_to.as_ref().unwrap_or(&self.requester)
     }
 
-    /// Whether somebody asked for it, or took it over: then they cannot agree to more of it.
-    pub fn is_of(&self, person: &PersonId) -> bool {
-        self.requester == *person || self.handed_to.as_ref() == Some(person)
-    }
-
     /// The name under which its messages are kept.
     pub fn subject(&self) -> String {
         subject(self.id)

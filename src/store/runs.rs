@@ -444,7 +444,8 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
     let locked = sqlx::query!(
         r#"
         select g.id, g.version, g.run, g.request, g.digest, g.state, g.granted_at, g.expires_at, g.start_by,
-            exists (select from attempt a where a.run = g.run and a.started_at >= g.granted_at) as "begun!",
+            exists (select from attempt a where a.run = g.run and a.started_at >= g.granted_at
+                and (g.start_by is null or a.started_at < g.start_by)) as "begun!",
             r.requesters, case when r.wanted is null then r.retry_step end as retry_step,
             run.trigger, p.bytes, g.signed_by, g.statement, g.signature,
             (k.public is not null) as "key_known!", k.retired_at as "key_retired_at?",
@@ -956,6 +957,26 @@ impl Tx {
     /// As [`Tx::list_pending_in`].
     pub async fn find_request(&mut self, id: RequestId) -> Result<Option<Request>> {
         Ok(requests_by_id(&mut *self.inner, &[id.0]).await?.pop())
+    }
+
+    /// Everybody who asked for a run or ever took it over, in that order: none of them agrees to more of it alone (I3, I7).
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn list_holders(&mut self, run: &Run) -> Result<Vec<PersonId>> {
+        let takers = sqlx::query_scalar!(
+            r#"select taken_by as "by!" from handover where state = 'taken' and $1 = any(runs) order by id"#,
+            run.id.0
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let mut holders = vec![run.requester.clone()];
+        for person in takers.into_iter().map(PersonId::new).chain(run.handed_to.clone()) {
+            if !holders.contains(&person) {
+                holders.push(person);
+            }
+        }
+        Ok(holders)
     }
 
     /// Locks a request and reads it: a decision locks its request before it counts.

@@ -142,6 +142,22 @@ pub(crate) struct AttemptCheck {
     pub(crate) kept_sha256: Option<Vec<u8>>,
 }
 
+/// A version of who may do what.
+#[derive(Debug)]
+pub(crate) struct AccessCheck {
+    pub(crate) id: i64,
+    pub(crate) version: i64,
+    pub(crate) state: String,
+    pub(crate) code: Option<String>,
+    pub(crate) fingerprint: Vec<u8>,
+    pub(crate) snapshot: Vec<u8>,
+    pub(crate) changed_by: Vec<Option<String>>,
+    pub(crate) made_at: DateTime<Utc>,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    pub(crate) state_by: Option<String>,
+    pub(crate) state_why: Option<String>,
+}
+
 /// The row that says whether automation is paused.
 #[derive(Debug)]
 pub(crate) struct AutomationCheck {
@@ -691,6 +707,27 @@ impl Snapshot {
             after.0,
             after.1,
             after.2,
+            PAGE
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows)
+    }
+
+    /// A page of versions of who may do what after a number.
+    pub(crate) async fn list_access(&mut self, after: i64) -> Result<Vec<AccessCheck>> {
+        let rows = sqlx::query_as!(
+            AccessCheck,
+            r#"
+            select id, version, state, code, fingerprint, snapshot, changed_by as "changed_by!: Vec<Option<String>>",
+                greatest(least(made_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "made_at!",
+                case when expires_at is not null then
+                    greatest(least(expires_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz)
+                end as "expires_at?",
+                state_by, state_why
+            from access_version where id > $1 order by id limit $2
+            "#,
+            after,
             PAGE
         )
         .fetch_all(&mut *self.inner)

@@ -5,7 +5,7 @@
 
 use crate::model::catalog::{Catalog, Param, Phrase, Runbook};
 use crate::model::code::Code;
-use crate::model::command::{Anew, Command, ParseError, ReviewVerdict, Shown, ValueError, Verdict, Wants};
+use crate::model::command::{AccessShown, Anew, Command, ParseError, ReviewVerdict, Shown, ValueError, Verdict, Wants};
 use crate::model::id::{PersonId, PolicyName, RunId, RunbookName, ServiceName};
 use crate::model::phrase::BUILT_IN;
 use crate::model::until::Until;
@@ -507,6 +507,27 @@ fn topic(command: &Command) -> Topic {
             forms: "`reopen`, `reopen INC-7` or `reopen INC-7 because …`",
             more: "Only while its service has no newer incident.",
         },
+        Command::Countersign { code: _ } => Topic {
+            word: "countersign",
+            usage: "countersign CODE",
+            does: "Agree to a change of who may do what",
+            forms: "`countersign 7K3F`",
+            more: "It must be the whole line. Nobody countersigns what they wrote or gain by.",
+        },
+        Command::Refuse { code: _, reason: _ } => Topic {
+            word: "refuse",
+            usage: "refuse CODE because REASON",
+            does: "Refuse a change of who may do what",
+            forms: "`refuse 7K3F because …`",
+            more: "It stays without effect until the catalog's files are changed. What takes rights away holds all the same.",
+        },
+        Command::Access { shown: AccessShown::Short | AccessShown::Changes } => Topic {
+            word: "access",
+            usage: "access [changes]",
+            does: "Who countersigns changes of who may do what, and what waits",
+            forms: "`access` or `access changes`",
+            more: "It only reads.",
+        },
         Command::Report { incident: _ } => Topic {
             word: "report",
             usage: "report [INC-7]",
@@ -569,7 +590,10 @@ fn following(command: Option<&Command>) -> Option<Command> {
         Some(Command::Reopen { .. }) => Command::Pause { reason: None },
         Some(Command::Pause { .. }) => Command::Resume { trigger: None },
         Some(Command::Resume { .. }) => Command::Report { incident: None },
-        Some(Command::Report { .. }) => Command::WhoAmI,
+        Some(Command::Report { .. }) => Command::Access { shown: AccessShown::Short },
+        Some(Command::Access { .. }) => Command::Countersign { code: Code::from_entropy(0) },
+        Some(Command::Countersign { .. }) => Command::Refuse { code: Code::from_entropy(0), reason: String::new() },
+        Some(Command::Refuse { .. }) => Command::WhoAmI,
         Some(Command::WhoAmI) => Command::Ping,
         Some(Command::Ping) => Command::Help { topic: None },
         Some(Command::Help { .. }) => return None,

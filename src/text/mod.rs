@@ -4,6 +4,7 @@
 //! what is said to whom (`flow`). Sentences are read on a lock screen at three in the morning: environment and deed first,
 //! who must act named once, times absolute with zone, every refusal with what to do next.
 
+pub mod access;
 pub mod answer;
 pub mod automation;
 pub mod away;

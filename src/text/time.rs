@@ -69,6 +69,11 @@ impl Times {
         moment.with_timezone(&self.zone).format("%a %Y-%m-%d %Z").to_string()
     }
 
+    /// `2026-12-24 03:00:00 UTC`: for records, in which no day goes without saying.
+    pub fn exactly(&self, moment: DateTime<Utc>) -> String {
+        moment.with_timezone(&self.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string()
+    }
+
     fn say(&self, moment: DateTime<Utc>, now: DateTime<Utc>, clock: &str) -> String {
         let today = self.is_today(moment, now);
         let moment = moment.with_timezone(&self.zone);

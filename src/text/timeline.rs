@@ -55,6 +55,11 @@ pub fn entry(event: &Event, times: &Times, now: DateTime<Utc>) -> Entry {
     }
 }
 
+/// Who wrote a change, where they are named.
+fn written(by: &[PersonId]) -> String {
+    if by.is_empty() { String::new() } else { format!(", written by {}", and(by)) }
+}
+
 /// Somebody who was asked, with the reason if it is not that the stage names them.
 fn who_asked(asked: &WhoAsked) -> String {
     match &asked.because {
@@ -493,6 +498,42 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             told(by, format!("paused all automation{}", because(reason.as_deref())))
         }
         Happened::AutomationResumed { by } => told(by, "let automation go on.".to_owned()),
+        Happened::AccessBegun { fingerprint, snapshot, .. } => bot(format!(
+            "keeps who may do what from now on, {}: {}, {}.",
+            fingerprint.short(),
+            counted(snapshot.people.len(), "person"),
+            counted(snapshot.runbooks.len(), "runbook")
+        )),
+        Happened::AccessTaken { changes, changed_by, .. } => bot(format!(
+            "took rights away at once, as the catalog says{}: {}",
+            written(changed_by),
+            shown(&super::access::changes(changes).replace('\n', "; "))
+        )),
+        Happened::AccessProposed { code, changes, changed_by, expires_at, .. } => bot(format!(
+            "asks for a countersignature of {code}{} until {}: {}",
+            written(changed_by),
+            times.until(*expires_at, now),
+            shown(&super::access::changes(changes).replace('\n', "; "))
+        )),
+        Happened::AccessCountersigned { code, by, fingerprint, .. } => {
+            told(by, format!("countersigned {code}: who may do what is {} from now on.", fingerprint.short()))
+        }
+        Happened::AccessAccepted { code, operator, why, fingerprint, .. } => Entry {
+            actor: shown(operator),
+            words: format!(
+                "put {code} in force on the host without a second person, who may do what is {} from now on: {}",
+                fingerprint.short(),
+                stop(&shown(why))
+            ),
+        },
+        Happened::AccessRefused { code, by, why, .. } => told(by, format!("refused {code}: {}", stop(&shown(why)))),
+        Happened::AccessExpired { code, .. } => bot(format!("closed {code}: nobody countersigned it in time.")),
+        Happened::AccessSuperseded { code, .. } => {
+            bot(format!("closed {code}: the catalog's files or the rights in force say something else since."))
+        }
+        Happened::AccessAuthors { changed_by, .. } => {
+            bot(format!("notes that {} wrote what waits to be countersigned.", and(changed_by)))
+        }
         Happened::GroupSeen { group, user_group, members, came, left } => {
             let (id, members) = (visible(&user_group.to_string()), and(members));
             let changed = |word: &str, people: &[PersonId]| match people {

@@ -1,4 +1,4 @@
-//! Routes that only read: verifying and exporting the ledger, looking at a plan.
+//! Routes that only read: verifying and exporting the ledger, who could do what, looking at a plan.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -6,14 +6,14 @@ use axum::extract::{Query, State};
 use axum::http::{Request, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::wire::{PlanAsked, PlanTold, Verified};
+use super::wire::{AccessTold, PlanAsked, PlanTold, Verified};
 use super::{Refusal, Shared, read_json};
 use crate::ledger::{self, Head, parse_head};
-use crate::model::id::Position;
+use crate::model::id::{Position, RunbookName};
 
 /// Lines of an export on their way.
 const EXPORT_AHEAD: usize = 64;
@@ -23,6 +23,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/api/v1/audit/verify", get(verify))
         .route("/api/v1/audit/sod", get(sod))
         .route("/api/v1/audit/export", get(export))
+        .route("/api/v1/audit/access", get(access))
         .route("/api/v1/plan", post(plan))
 }
 
@@ -43,6 +44,24 @@ async fn verify(State(web): State<Shared>, query: Query<VerifyQuery>) -> Result<
         .collect::<Result<_, _>>()?;
     let report = ledger::verify(&web.state.store, &heads).await.map_err(|error| Refusal::failed(&error))?;
     Ok(Json(Verified { sound: report.is_sound(), report: report.to_string() }).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccessQuery {
+    /// The moment; now if it is not said.
+    #[serde(default)]
+    at: Option<DateTime<Utc>>,
+    /// Only this runbook.
+    #[serde(default)]
+    runbook: Option<RunbookName>,
+}
+
+async fn access(State(web): State<Shared>, query: Query<AccessQuery>) -> Result<Response, Refusal> {
+    let store = &web.state.store;
+    let at = query.at.unwrap_or_else(|| store.clock().now());
+    let then = ledger::access_at(store, at, query.runbook.as_ref()).await.map_err(|error| Refusal::failed(&error))?;
+    Ok(Json(AccessTold { then }).into_response())
 }
 
 #[derive(Debug, Deserialize)]

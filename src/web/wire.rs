@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::model::access::Then;
 use crate::model::chat::{Account, Button, Message};
 use crate::model::event::{Event, Happened, Record, Scope};
 use crate::model::id::{
@@ -281,6 +282,13 @@ pub struct Verified {
     pub sound: bool,
     /// How far it was verified and what was found, for people.
     pub report: String,
+}
+
+/// The answer of `GET /api/v1/audit/access`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessTold {
+    /// Who could do what; `None`: the ledger did not keep it at that moment.
+    pub then: Option<Then>,
 }
 
 /// An incident in the answer of `GET /api/v1/incidents`.

@@ -6,6 +6,7 @@ use countersign::ledger::{sequencer, verify};
 use countersign::model::run::RunState;
 
 use super::house::{Asked, House, Working};
+use super::i13::reload;
 use super::retry::sound;
 use super::support::until;
 
@@ -100,8 +101,7 @@ async fn i13_nobody_else_breaks_it_and_nobody_without_a_reason() {
     let people = house.catalog_folder().join("people.yaml");
     let text = std::fs::read_to_string(people).expect("read").replace("support: [mei, ann]", "support: [ann]");
     house.write("people.yaml", &text);
-    // Once it is in use, and not before: until then mei may.
-    super::i13::reload(&house).await;
+    reload(&house).await;
     let said = house.say("mei", &format!("break glass {code} because it burns")).await;
     assert!(said.starts_with(&format!("mei, for {code} only ann may break the glass.")), "{said}");
     assert_eq!(house.count("review").await + house.count("run_grant").await, 0);

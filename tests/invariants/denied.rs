@@ -176,3 +176,19 @@ fn circles_of_who_reports_to_whom_are_no_catalog() {
         assert!(wrong.contains(words), "{wrong}");
     }
 }
+
+/// Whoever is needed in particular stands beside the people whom the policy asks, and not in their place.
+#[tokio::test]
+async fn i7_who_is_needed_because_of_a_denial_fills_no_place_of_a_stage() {
+    let house = house().await;
+    let first = house.ask("mei", "mark it").await;
+    house.say("boss", &format!("deny {} because not at noon", first.code)).await;
+    let second = house.ask("mei", "mark it").await;
+    // kim leads boss, and is no manager.
+    let said = house.say("kim", &format!("approve {}", second.code)).await;
+    assert!(said.contains("counts: 0 of 1"), "{said}");
+    assert_eq!(state(&house, &second).await, "pending");
+    house.say("lin", &format!("approve {}", second.code)).await;
+    assert_eq!(state(&house, &second).await, "granted");
+    sound(&house).await;
+}

@@ -278,3 +278,19 @@ async fn i1_a_grant_that_lapses_while_a_run_waits_starts_nothing() {
 async fn state_of_grant(house: &House, asked: Asked) -> String {
     house.texts(format!("select state from run_grant where run = {}", asked.run)).await.join(" ")
 }
+
+/// A step that only reads starts without a grant, and does not make a late start an early one.
+#[tokio::test]
+async fn i1_reading_first_does_not_outlast_the_latest_start() {
+    let runbook = "runbook: look-first\ntitle: Look\nsay: ['look first']\nsystem: shop\napproval: one\n\
+        steps: [{name: Look, check: web}, {name: Note, run: {command: [./note.sh, SIDE/done, one]}}]\n";
+    let house = House::with(&[("look-first.yaml", runbook)]).await;
+    let asked = house.granted("mei", "look first", "boss").await;
+    // Beyond the latest start, which is a quarter of an hour, and within what the grant lasts.
+    house.shift(TimeDelta::minutes(20));
+    let engine = house.engine();
+    let why = house.failure(asked.run).await;
+    engine.stop().await;
+    assert!(why.contains("lapsed"), "{why}");
+    assert_eq!(house.done(), [""; 0]);
+}

@@ -137,6 +137,23 @@ async fn peer_07_what_was_approved_for_one_thing_let_another_run() {
 }
 
 #[tokio::test]
+async fn peer_08_breaking_the_glass_wanted_no_reason_and_told_nobody() {
+    let urgent = "policy: one\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\nexpires: 10m\n\
+        valid_for: 1h\nbreak_glass: {by: [person:mei], review_within: 2h, reviewed_by: [group:managers]}\n";
+    let house = House::with(&[("one.yaml", urgent)]).await;
+    let asked = house.ask("mei", "mark it").await;
+    let said = house.say("mei", &format!("break glass {}", asked.code)).await;
+    assert!(said.contains("because"), "{said}");
+    no_grant(&house, asked).await;
+    house.say("mei", &format!("break glass {} because the shop burns", asked.code)).await;
+    house.tell().await;
+    let told = house.said().await.join("\n");
+    assert!(told.contains("GLASS BROKEN: mei starts mark it") && told.contains("the shop burns"), "{told}");
+    assert!(told.contains("Not waited for: ann, boss, kim and lin."), "{told}");
+    assert_eq!(house.count("review where state = 'owed'").await, 1, "somebody has to look at it afterwards");
+}
+
+#[tokio::test]
 async fn peer_09_requests_hung_for_ever_and_a_timeout_was_called_a_no() {
     let house = House::new().await;
     let asked = house.ask("mei", "mark it").await;

@@ -168,3 +168,15 @@ async fn i1_two_at_once_never_take_more_than_there_are() {
     sequencer::drain(house.store(), house.me).await.expect("sequenced");
     assert!(!verify(house.store(), &[]).await.expect("it can be read").is_sound());
 }
+
+#[tokio::test]
+async fn i1_an_approval_that_is_revoked_covers_nothing_more() {
+    let house = house().await;
+    let first = house.ask("mei", "mark often").await;
+    house.say("boss", &format!("approve {}", first.code)).await;
+    house.say("boss", &format!("revoke {} because the wrong host", first.code)).await;
+    let next = house.ask("mei", "mark often").await;
+    assert_eq!(state(&house, &next).await, "pending", "somebody has to agree anew");
+    assert_eq!(house.count("run_grant where state = 'granted'").await, 0);
+    sound(&house).await;
+}

@@ -70,6 +70,11 @@ people:
         names(&answers.askers),
         names(&answers.approvers)
     ));
+    text.push_str(&format!(
+        "\n# Outside a trial a change that gives somebody a right waits until one of these countersigns it; who gains by it \
+         does\n# not count. Taking a right away holds at once.\naccess:\n  countersigned_by: [group:approvers]\n  room: {}\n",
+        quoted(&answers.system_name())
+    ));
     text
 }
 

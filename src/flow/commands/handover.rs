@@ -207,7 +207,14 @@ async fn take(turn: &mut Turn<'_>, one: &Handover) -> Result<()> {
     // First, as `pause` takes it: it goes on to runs from there.
     let read = turn.tx.lock_automation().await?;
     let mut codes = Vec::new();
-    for request in &one.requests {
+    // Also what has been asked about the runs since they were offered: whoever takes a run over agrees to nothing of it.
+    let mut requests = one.requests.clone();
+    for run in &one.runs {
+        requests.extend(turn.tx.find_pending_of_run(*run).await?.map(|request| request.id));
+    }
+    requests.sort();
+    requests.dedup();
+    for request in &requests {
         codes.extend(approval::hand_over(&mut turn.tx, *request, &from, &by, turn.line).await?);
     }
     let mut runs = Vec::new();

@@ -1,5 +1,6 @@
 //! One handler for each command: rights, then the deed, then the answer.
 
+mod access;
 pub(super) mod ask;
 mod automation;
 mod break_glass;
@@ -18,6 +19,7 @@ use crate::model::chat::Said;
 use crate::store::{LineOutcome, Result};
 use crate::text;
 
+pub(super) use access::who;
 pub(super) use decide::{Near, near};
 pub(super) use incident::offer;
 pub(super) use look::{help, whoami};
@@ -71,6 +73,9 @@ pub(super) async fn run(turn: &mut Turn<'_>, command: Command) -> Result<()> {
         Command::Note { incident, text } => incident::command_note(turn, incident, &text).await?,
         Command::Happened { incident } => incident::command_happened(turn, incident).await?,
         Command::Status => incident::command_status(turn).await?,
+        Command::Countersign { code } => access::command_countersign(turn, code).await?,
+        Command::Refuse { code, reason } => access::command_refuse(turn, code, &reason).await?,
+        Command::Access { shown } => access::command_access(turn, shown).await?,
         Command::Report { incident } => incident::command_report(turn, incident).await?,
     }
     // Whoever speaks to the bot alone does not see what another room is told. A button says it by itself: its message is

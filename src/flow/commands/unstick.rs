@@ -9,7 +9,7 @@ use crate::model::allowed::{Verb, allowed};
 use crate::model::approval::whom_to_ask;
 use crate::model::catalog::Subject;
 use crate::model::id::{PersonId, RequestId, RunId};
-use crate::model::plan::{Plan, Sealed};
+use crate::model::plan::{Plan, PlanPolicy, Sealed};
 use crate::model::request::{Answer, Freeing, Proof, Wanted, Wish};
 use crate::model::run::{AttemptState, RunState, Verdict};
 use crate::store::{Result, Run};
@@ -150,7 +150,8 @@ async fn command_free(turn: &mut Turn<'_>, run: Option<RunId>, how: Freeing, wor
         // Echoed from the ledger.
         JudgeOutcome::Judged => {}
         JudgeOutcome::OwnRun(run) => {
-            let others: Vec<PersonId> = who.into_iter().filter(|person| !run.is_of(person)).collect();
+            let holders = turn.tx.list_holders(&run).await?;
+            let others: Vec<PersonId> = who.into_iter().filter(|person| !holders.contains(person)).collect();
             turn.refuse(text::answer::own_judgement(&turn.person, &others));
         }
         JudgeOutcome::NotStuck(run) => turn.refuse(text::answer::not_stuck(run.id, &run.state)),
@@ -175,16 +176,16 @@ async fn ask_about(
 ) -> Result<()> {
     let plan = plan_of(run)?;
     let speaker = turn.person.clone();
-    let mut run_requesters = vec![run.requester.clone()];
-    run_requesters.extend(run.handed_to.clone().filter(|person| *person != run.requester));
+    let mut run_requesters = turn.tx.list_holders(run).await?;
     // Whoever started it without agreement decided alone once already.
     for (_, breaker) in turn.tx.list_breaks(run.id).await? {
         if !run_requesters.contains(&breaker) {
             run_requesters.push(breaker);
         }
     }
-    let is_asked = match &plan.policy {
+    let is_asked = match plan.policy.as_ref().map(PlanPolicy::over_stuck_steps) {
         Some(policy) => {
+            let policy = &policy;
             let delegations = turn.tx.list_delegations().await?;
             let (catalog, now) = (turn.catalog(), turn.tx.now());
             whom_to_ask(catalog, policy, 0, &run_requesters, plan.excluded(), &delegations, now)

@@ -103,7 +103,8 @@ pub(super) struct Checked {
 pub(super) fn check(catalog: Catalog, inputs: &[Input], unread: Unread) -> Checked {
     let Unread { contents: broken, nameless, names: declared, probably } = unread;
     let names = BTreeMap::new();
-    let mut checker = Checker { catalog, broken, nameless, probably, names, problems: Vec::new() };
+    let access = None;
+    let mut checker = Checker { catalog, broken, nameless, probably, names, access, problems: Vec::new() };
     for (file, kind, name) in &declared {
         checker.enter(*file, *kind, name);
     }
@@ -120,6 +121,11 @@ pub(super) fn check(catalog: Catalog, inputs: &[Input], unread: Unread) -> Check
         if let Document::People(people) = &input.document {
             checker.groups(input, people);
             checker.rotas(input, people);
+        }
+    }
+    for input in inputs {
+        if let Document::People(people) = &input.document {
+            checker.access(input, people);
         }
     }
     for input in inputs {
@@ -165,6 +171,8 @@ struct Checker {
     probably: BTreeSet<(Kind, String)>,
     /// Where each name was declared.
     names: BTreeMap<(Kind, String), (usize, Place)>,
+    /// Where `access:` stands.
+    access: Option<(usize, Place)>,
     problems: Vec<(usize, Problem)>,
 }
 

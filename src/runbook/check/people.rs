@@ -1,9 +1,9 @@
-//! People, groups, rooms and secrets.
+//! People, groups, who countersigns, rooms and secrets.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::model::catalog::{Ask, Person, Room, SecretSource};
+use crate::model::catalog::{Ask, Countersigners, Person, Room, SecretSource};
 use crate::model::chat::{Account, RoomAddress, UserGroup};
 use crate::model::group::{Blind, Group, Kept, Sight};
 use crate::model::id::{GroupName, PersonId, RoomName, SecretName};
@@ -124,6 +124,35 @@ impl Checker {
                 self.catalog.groups.entry(GroupName::new(&name.value)).or_insert(group);
             }
         }
+    }
+
+    /// Who countersigns, once everybody is known.
+    pub(super) fn access(&mut self, input: &Input, raw: &raw::People) {
+        let Some(At { value: raw, place }) = &raw.access else { return };
+        if let Some((file, before)) = self.access.replace((input.file, *place)) {
+            let problem = Problem::new(*place, "there is another `access`").hint("keep one of the two");
+            self.problem(input, problem.elsewhere(file, before, "the other is at"));
+            return;
+        }
+        let whose = Place { start: place.start, end: place.start };
+        let hint = "say who agrees to a change of who may do what: `countersigned_by: [group:managers]`";
+        self.required(input, whose, "countersigned_by", &raw.countersigned_by, hint);
+        let by = self.subjects(input, "countersigned_by", &raw.countersigned_by);
+        let mut changed_by = BTreeSet::new();
+        if let Some(written) = &raw.changed_by {
+            if written.value.is_empty() {
+                let problem = Problem::new(written.place, "`changed_by` is empty");
+                self.problem(input, problem.hint("name who wrote the change, or leave the key out"));
+            }
+            for person in &written.value {
+                self.known(input, Kind::Person, person);
+                changed_by.insert(PersonId::new(&person.value));
+            }
+        }
+        let hint = "say which room is told: `room: ops`";
+        let Some(room) = self.required(input, whose, "room", &raw.room, hint) else { return };
+        self.known(input, Kind::Room, room);
+        self.catalog.access = Some(Countersigners { by, room: RoomName::new(&room.value), changed_by });
     }
 
     fn listed(&mut self, input: &Input, name: &At<String>, place: Place, people: &[At<String>]) -> BTreeSet<PersonId> {

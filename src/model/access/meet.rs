@@ -1,0 +1,340 @@
+//! What holds while a difference waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Access, Holder, Keepers, Members, Needs, Right, Rule, SystemAccess};
+use crate::model::catalog::{Policy, Stage, Subject};
+use crate::model::chat::Account;
+use crate::model::id::{GroupName, PersonId, PolicyName, RoomName};
+use crate::model::policy::{AfterDenial, BreakGlass, Repeat};
+
+/// Every subject whose word lets something start under a policy, and whose word is wanted afterwards.
+pub(super) fn named(rule: &Rule) -> BTreeSet<Subject> {
+    let beside = |policy: &Policy| {
+        let broken = policy.break_glass.iter().flat_map(|glass| glass.by.iter().chain(&glass.reviewed_by));
+        let unasked = policy.unasked.iter().flat_map(|(_, rule)| &rule.by);
+        broken.chain(unasked).cloned().collect::<Vec<_>>()
+    };
+    rule.policy.iter().flat_map(|policy| policy.subjects().cloned().chain(beside(policy))).collect()
+}
+
+/// Whether a policy lets nothing pass that another would not: known to be so. Words and comments do not matter.
+pub(super) fn is_as_strict(new: &Rule, old: &Rule) -> bool {
+    new == old || new.policy.as_ref().zip(old.policy.as_ref()).is_some_and(|(new, old)| stricter(new, old))
+}
+
+/// Each part is named, so that a further one does not compile until it is known what it loosens.
+fn stricter(new: &Policy, old: &Policy) -> bool {
+    let Policy {
+        name: _,
+        title: _,
+        when,
+        refuse,
+        stages,
+        expires,
+        starts_within,
+        valid_for,
+        relaxed,
+        exclude_author,
+        delegating,
+        after_denial,
+        repeat,
+        break_glass,
+        automatic,
+        unasked,
+        text: _,
+        source: _,
+    } = new;
+    // A policy that applies to more takes the place of others, and one that applies to less gives it up.
+    *when == old.when
+        && (refuse.is_some() || old.refuse.is_none())
+        && stages.len() >= old.stages.len()
+        && stages.iter().zip(&old.stages).all(|(new, old)| stricter_stage(new, old))
+        && *expires <= old.expires
+        && *starts_within <= old.starts_within
+        && *valid_for <= old.valid_for
+        && relaxed.iter().all(|rule| old.relaxed.contains(rule))
+        && (*exclude_author || !old.exclude_author)
+        && (!delegating.is_allowed() || old.delegating.is_allowed())
+        && (*after_denial == AfterDenial::Denier || old.after_denial == AfterDenial::SamePeople)
+        && no_more(repeat.as_ref(), old.repeat.as_ref(), covers_no_more)
+        && no_more(break_glass.as_ref(), old.break_glass.as_ref(), breaks_no_more)
+        && automatic.iter().all(|trigger| old.automatic.contains(trigger))
+        && unasked.iter().all(|rule| old.unasked.contains(rule))
+}
+
+/// Whether something that loosens is not there, or there was as much of it.
+fn no_more<T>(new: Option<&T>, old: Option<&T>, within: impl Fn(&T, &T) -> bool) -> bool {
+    match (new, old) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(new), Some(old)) => within(new, old),
+    }
+}
+
+fn covers_no_more(new: &Repeat, old: &Repeat) -> bool {
+    let Repeat { runs, within_ms } = new;
+    *runs <= old.runs && *within_ms <= old.within_ms
+}
+
+fn breaks_no_more(new: &BreakGlass, old: &BreakGlass) -> bool {
+    let BreakGlass { by, review_within_ms, reviewed_by, by_chat } = new;
+    by.iter().all(|subject| old.by.contains(subject))
+        && *review_within_ms <= old.review_within_ms
+        && !reviewed_by.is_empty()
+        && reviewed_by.iter().all(|subject| old.reviewed_by.contains(subject))
+        && (!by_chat || old.by_chat)
+}
+
+fn stricter_stage(new: &Stage, old: &Stage) -> bool {
+    let Stage {
+        approvers,
+        quorum,
+        denials,
+        reason_required,
+        step_up,
+        expires_ms,
+        // Nobody agrees by being called again.
+        remind_after_ms: _,
+        ring_after_ms: _,
+        escalate,
+    } = new;
+    let ends_no_later = match (expires_ms, old.expires_ms) {
+        (_, None) => true,
+        (Some(new), Some(old)) => *new <= old,
+        (None, Some(_)) => false,
+    };
+    !approvers.is_empty()
+        && approvers.iter().all(|subject| old.approvers.contains(subject))
+        && *quorum >= old.quorum
+        && *denials <= old.denials
+        && (*reason_required || !old.reason_required)
+        && (*step_up || !old.step_up)
+        && ends_no_later
+        && escalate.iter().all(|others| old.escalate.contains(others))
+}
+
+/// What is in force while `wanted` waits to be countersigned over `approved`: all that was taken away is gone, nothing that
+/// was given is there yet.
+pub fn in_force(approved: &Access, wanted: &Access) -> Access {
+    let mut now = Access {
+        people: meet_people(approved, wanted),
+        reports_to: BTreeMap::new(),
+        groups: BTreeMap::new(),
+        rotas: BTreeMap::new(),
+        policies: BTreeMap::new(),
+        runbooks: BTreeMap::new(),
+        systems: BTreeMap::new(),
+        rooms: BTreeMap::new(),
+        keepers: None,
+    };
+    for (person, was) in &approved.reports_to {
+        // Whoever denied something is needed as long as nobody above them is.
+        if wanted.reports_to.contains_key(person) && [person, was].iter().all(|name| now.people.contains_key(*name)) {
+            now.reports_to.insert(person.clone(), was.clone());
+        }
+    }
+    now.groups = meet_groups(approved, wanted, &now.people);
+    for (name, was) in &approved.rotas {
+        let both = wanted.rotas.get(name).into_iter().flatten().filter(|person| was.contains(*person));
+        let both: BTreeSet<PersonId> = both.filter(|person| now.people.contains_key(*person)).cloned().collect();
+        // Nobody is on call in a rota without anybody.
+        if !both.is_empty() {
+            now.rotas.insert(name.clone(), both);
+        }
+    }
+    for (name, was) in &approved.systems {
+        let Some(is) = wanted.systems.get(name) else { continue };
+        let rights = Right::ALL.into_iter().map(|right| {
+            let (was, is) = (approved.right(name, right), wanted.right(name, right));
+            (right, meet_subjects(approved, &was, wanted, &is, &now))
+        });
+        let rights = rights.filter(|(_, who)| !who.is_empty()).collect();
+        // Where it is shown, and as which environment it is judged, is not known to give or to take: both stay until
+        // somebody has looked at it.
+        // Somebody answers for it until it is agreed that somebody else does; that nobody does holds at once.
+        let accountable =
+            was.accountable.clone().filter(|person| is.accountable.is_some() && now.people.contains_key(person));
+        let (environment, room) = (was.environment.clone(), was.room.clone());
+        let access = SystemAccess { environment, room, accountable, rights };
+        now.systems.insert(name.clone(), access);
+    }
+    meet_runbooks(approved, wanted, &mut now);
+    now.keepers = meet_keepers(approved, wanted, &now);
+    keep_groups(approved, wanted, &mut now);
+    meet_rooms(approved, wanted, &mut now);
+    now
+}
+
+fn meet_people(approved: &Access, wanted: &Access) -> BTreeMap<PersonId, BTreeSet<Account>> {
+    let both = approved.people.iter().filter_map(|(name, was)| {
+        let is = wanted.people.get(name)?;
+        Some((name.clone(), was.intersection(is).cloned().collect()))
+    });
+    both.collect()
+}
+
+fn meet_groups(
+    approved: &Access,
+    wanted: &Access,
+    people: &BTreeMap<PersonId, BTreeSet<Account>>,
+) -> BTreeMap<GroupName, Members> {
+    let mut groups = BTreeMap::new();
+    for (name, was) in &approved.groups {
+        let Some(is) = wanted.groups.get(name) else { continue };
+        let members = match (was, is) {
+            (Members::Listed(was), Members::Listed(is)) => Members::Listed(was.intersection(is).cloned().collect()),
+            // Whether the one is more than the other cannot be told.
+            (was, _) => was.clone(),
+        };
+        groups.insert(name.clone(), still_there(members, people));
+    }
+    groups
+}
+
+fn still_there(members: Members, people: &BTreeMap<PersonId, BTreeSet<Account>>) -> Members {
+    match members {
+        Members::Listed(mut members) => {
+            members.retain(|person| people.contains_key(person));
+            Members::Listed(members)
+        }
+        Members::Of(user_group) => Members::Of(user_group),
+    }
+}
+
+/// Who is meant by both lists: the subjects that stand in both, and the people whom both mean otherwise. `now` knows the
+/// people and groups that are in force.
+fn meet_subjects(
+    approved: &Access,
+    was: &BTreeSet<Subject>,
+    wanted: &Access,
+    is: &BTreeSet<Subject>,
+    now: &Access,
+) -> BTreeSet<Subject> {
+    let in_force = |subject: &Subject| match subject {
+        Subject::Person(person) => now.people.contains_key(person),
+        Subject::Group(group) => now.groups.contains_key(group),
+        Subject::Rota(rota) => now.rotas.contains_key(rota),
+        Subject::Accountable => true,
+    };
+    let mut both: BTreeSet<Subject> = was.intersection(is).filter(|subject| in_force(subject)).cloned().collect();
+    let there = now.holders(&both);
+    let (before, after) = (approved.holders(was), wanted.holders(is));
+    for holder in before.intersection(&after).filter(|holder| !there.contains(holder)) {
+        if let Holder::Person(person) = holder {
+            both.insert(Subject::Person(person.clone()));
+        }
+    }
+    both
+}
+
+fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
+    // The policy of this name as it is in force for whoever names it.
+    let rule = |name: &PolicyName| match (approved.policies.get(name), wanted.policies.get(name)) {
+        (Some(was), Some(is)) => Some(if is_as_strict(is, was) { is } else { was }),
+        (Some(only), None) | (None, Some(only)) => Some(only),
+        (None, None) => None,
+    };
+    // One that is new and applies by itself would take the place of others.
+    let takes_over =
+        |name: &PolicyName| !approved.policies.contains_key(name) && wanted.policies.get(name).is_some_and(applies);
+    for (name, is) in &wanted.runbooks {
+        let before = approved.runbooks.get(name);
+        let asked_by_more = before.is_some_and(|was| !now.askers(is).is_subset(&now.askers(was)));
+        if asked_by_more || !is.systems.iter().all(|system| now.systems.contains_key(system)) {
+            continue;
+        }
+        let approval = match (before.map(|was| (&was.approval, was.on_its_word)), &is.approval) {
+            // It had to be agreed to, and must be still: by whom, changes only to who is at least as strict.
+            (Some((Some(was), _)), Some(is)) if was != is => match (approved.policies.get(was), rule(is)) {
+                (Some(before), Some(after)) if is_as_strict(after, before) && !takes_over(is) => Some(is.clone()),
+                _ => Some(was.clone()),
+            },
+            (Some((Some(was), _)), Some(_)) => Some(was.clone()),
+            // What needs nobody and acts all the same waits, unless that was countersigned.
+            (Some((None, true)), None) => None,
+            (_, None) if is.on_its_word => continue,
+            (_, None) => None,
+            // Nobody had to agree, or there was no such runbook. Under a policy that is in force nobody comes to agree who
+            // does not already.
+            (Some((None, _)) | None, Some(is)) if approved.policies.contains_key(is) => Some(is.clone()),
+            (Some((None, _)) | None, Some(_)) => continue,
+        };
+        let on_its_word = is.on_its_word;
+        let risk = before.map_or(is.risk, |was| was.risk);
+        now.runbooks.insert(name.clone(), Needs { approval, on_its_word, risk, systems: is.systems.clone() });
+    }
+    let needed: BTreeSet<PolicyName> = now.runbooks.values().filter_map(|needs| needs.approval.clone()).collect();
+    for (name, was) in &approved.policies {
+        // One that nothing names gives nobody a right; naming it needs no countersignature, as it is in force.
+        // One that applies by itself stands in the way of others, and does so until it is agreed that it goes.
+        if wanted.policies.contains_key(name) || needed.contains(name) || applies(was) {
+            now.policies.insert(name.clone(), rule(name).unwrap_or(was).clone());
+        }
+    }
+    // What only refuses gives nobody anything.
+    for (name, is) in &wanted.policies {
+        if !approved.policies.contains_key(name) && is.policy.as_ref().is_some_and(|policy| policy.refuse.is_some()) {
+            now.policies.insert(name.clone(), is.clone());
+        }
+    }
+    for name in needed {
+        if let (false, Some(rule)) = (now.policies.contains_key(&name), rule(&name)) {
+            now.policies.insert(name, rule.clone());
+        }
+    }
+}
+
+/// Whether it applies to runbooks that do not name it. What cannot be read may.
+fn applies(rule: &Rule) -> bool {
+    rule.policy.as_ref().is_none_or(|policy| policy.when.is_some())
+}
+
+fn meet_keepers(approved: &Access, wanted: &Access, now: &Access) -> Option<Keepers> {
+    let was = approved.keepers.as_ref()?;
+    let Some(is) = &wanted.keepers else { return Some(was.clone()) };
+    let both = meet_subjects(approved, &was.by, wanted, &is.by, now);
+    // Nobody would be left who can agree to the others: then the old ones have to.
+    let by = if now.holders(&both).is_empty() { was.by.clone() } else { both };
+    Some(Keepers { by, room: was.room.clone() })
+}
+
+/// Groups that are no more, and that something which waits still names: those of their people stay who have the same by
+/// what is wanted.
+fn keep_groups(approved: &Access, wanted: &Access, now: &mut Access) {
+    let mut left: BTreeMap<GroupName, BTreeSet<PersonId>> = BTreeMap::new();
+    let mut limit = |subjects: &BTreeSet<Subject>, by: Option<&BTreeSet<Holder>>| {
+        for subject in subjects {
+            let Subject::Group(name) = subject else { continue };
+            let (Some(Members::Listed(was)), None) = (approved.groups.get(name), wanted.groups.get(name)) else {
+                continue;
+            };
+            let members = left.entry(name.clone()).or_insert_with(|| was.clone());
+            if let Some(by) = by {
+                members.retain(|person| by.contains(&Holder::Person(person.clone())));
+            }
+        }
+    };
+    for (name, rule) in &now.policies {
+        limit(&named(rule), Some(&wanted.approvers(name)));
+    }
+    // They stand there only if the old ones have to agree.
+    if let Some(keepers) = &now.keepers {
+        limit(&keepers.by, None);
+    }
+    for (name, members) in left {
+        let members = still_there(Members::Listed(members), &now.people);
+        now.groups.insert(name, members);
+    }
+}
+
+fn meet_rooms(approved: &Access, wanted: &Access, now: &mut Access) {
+    let needed: BTreeSet<&RoomName> = now
+        .systems
+        .values()
+        .map(|system| &system.room)
+        .chain(now.keepers.as_ref().map(|keepers| &keepers.room))
+        .collect();
+    let kept = approved.rooms.iter().filter(|(name, _)| wanted.rooms.contains_key(name) || needed.contains(name));
+    now.rooms = kept.map(|(name, address)| (name.clone(), address.clone())).collect();
+}

@@ -1,0 +1,673 @@
+//! The rule, held against many small worlds: what is in force never gives what was not countersigned.
+
+use std::time::Duration;
+
+use proptest::collection::{btree_map, btree_set};
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::catalog::{Countersigners, Person, Room, Source, Stage, Step, System};
+use crate::model::choice::When;
+use crate::model::group::{Blind, Group, Sight};
+use crate::model::id::Digest;
+use crate::model::policy::{AfterDenial, BreakGlass, Delegating, Escalation, Relaxed, Repeat};
+use crate::model::rota::{Rota, Turns};
+
+const PEOPLE: [&str; 4] = ["boss", "kim", "lin", "mei"];
+const ACCOUNTS: [&str; 6] = ["b1", "b2", "k1", "l1", "m1", "x1"];
+const GROUPS: [&str; 3] = ["leads", "managers", "support"];
+const POLICIES: [&str; 3] = ["any", "managers", "two"];
+const RUNBOOKS: [&str; 3] = ["look", "restart", "start"];
+const ROTAS: [&str; 2] = ["nights", "primary"];
+const SYSTEMS: [&str; 2] = ["system-a", "system-b"];
+const ROOMS: [&str; 2] = ["ops", "war"];
+
+fn one(of: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(of)
+}
+
+fn account(name: &str) -> Account {
+    format!("slack:T1:{name}").parse().expect("an account")
+}
+
+fn address(name: &str) -> RoomAddress {
+    format!("slack:T1:{name}").parse().expect("an address")
+}
+
+fn user_group() -> UserGroup {
+    "slack:T1:S1".parse().expect("a user group")
+}
+
+fn subject() -> impl Strategy<Value = Subject> {
+    prop_oneof![
+        one(&PEOPLE).prop_map(|name| Subject::Person(PersonId::new(name))),
+        one(&GROUPS).prop_map(|name| Subject::Group(GroupName::new(name))),
+        one(&ROTAS).prop_map(|name| Subject::Rota(RotaName::new(name))),
+    ]
+}
+
+fn subjects() -> impl Strategy<Value = BTreeSet<Subject>> {
+    btree_set(subject(), 0..3)
+}
+
+fn members() -> impl Strategy<Value = Members> {
+    prop_oneof![
+        5 => btree_set(one(&PEOPLE), 1..4)
+            .prop_map(|people| Members::Listed(people.into_iter().map(PersonId::new).collect())),
+        1 => Just(Members::Of(user_group())),
+    ]
+}
+
+pub(super) fn rule(name: &str, stages: Vec<Stage>, expires: u64, automatic: &[&str], comment: &str) -> Rule {
+    let automatic: Vec<_> = automatic.iter().map(|name| crate::model::id::TriggerName::new(*name)).collect();
+    let text =
+        format!("policy: {name}\n# {comment}\nstages: {stages:?}\nexpires: {expires}\nautomatic: {automatic:?}\n");
+    Rule::from(Policy {
+        when: None,
+        refuse: None,
+        name: PolicyName::new(name),
+        title: name.to_owned(),
+        stages,
+        expires: Duration::from_secs(expires),
+        valid_for: Duration::from_secs(60),
+        starts_within: Duration::from_secs(60),
+        relaxed: Vec::new(),
+        exclude_author: false,
+        delegating: Delegating::Allowed,
+        after_denial: AfterDenial::Denier,
+        repeat: None,
+        break_glass: None,
+        unasked: Vec::new(),
+        automatic,
+        text,
+        source: Source { path: format!("{name}.yaml"), sha256: Digest([0; 32]) },
+    })
+}
+
+fn rules() -> impl Strategy<Value = BTreeMap<PolicyName, Rule>> {
+    let stage = (btree_set(subject(), 1..3), 1_u32..3)
+        .prop_map(|(approvers, quorum)| Stage::new(approvers.into_iter().collect(), quorum));
+    let parts = (proptest::collection::vec(stage, 1..3), 1_u64..3, proptest::bool::ANY, one(&["old", "new"]));
+    btree_map(one(&POLICIES), parts, 0..4).prop_map(|rules| {
+        let rule = |(name, (stages, expires, automatic, comment)): (&str, (Vec<Stage>, u64, bool, &str))| {
+            let automatic: &[&str] = if automatic { &["down"] } else { &[] };
+            (PolicyName::new(name), rule(name, stages, expires, automatic, comment))
+        };
+        rules.into_iter().map(rule).collect()
+    })
+}
+
+/// One in which names resolve, as those of a catalog do.
+fn access() -> impl Strategy<Value = Access> {
+    let people = btree_map(one(&PEOPLE), btree_set(one(&ACCOUNTS), 1..3), 0..5);
+    let groups = btree_map(one(&GROUPS), members(), 0..4);
+    let needs = (proptest::option::of(one(&POLICIES)), proptest::bool::ANY, btree_set(one(&SYSTEMS), 0..2));
+    let runbooks = btree_map(one(&RUNBOOKS), needs, 0..4);
+    let rights = btree_map(proptest::sample::select(&Right::ALL[..5]), subjects(), 0..4);
+    let systems = btree_map(
+        one(&SYSTEMS),
+        (one(&["production", "scratch"]), one(&ROOMS), rights, proptest::option::of(one(&PEOPLE))),
+        0..3,
+    );
+    let rotas = btree_map(one(&ROTAS), btree_set(one(&PEOPLE), 1..4), 0..3);
+    let rooms = btree_map(one(&ROOMS), one(&["C1", "C2"]), 0..3);
+    let keepers = proptest::option::of((subjects(), one(&ROOMS)));
+    (people, (groups, rotas), rules(), runbooks, systems, rooms, keepers).prop_map(
+        |(people, (groups, rotas), policies, runbooks, systems, rooms, keepers)| {
+            let rotas =
+                rotas.into_iter().map(|(name, of)| (RotaName::new(name), of.into_iter().map(PersonId::new).collect()));
+            let people =
+                people.into_iter().map(|(name, own)| (PersonId::new(name), own.into_iter().map(account).collect()));
+            let groups = groups.into_iter().map(|(name, members)| (GroupName::new(name), members));
+            let systems = systems.into_iter().map(|(name, (environment, room, rights, accountable))| {
+                let accountable = accountable.map(PersonId::new);
+                let access = SystemAccess {
+                    environment: environment.to_owned(),
+                    room: RoomName::new(room),
+                    accountable,
+                    rights,
+                };
+                (SystemName::new(name), access)
+            });
+            let runbooks = runbooks.into_iter().map(|(name, (approval, on_its_word, systems))| {
+                let approval = approval.map(PolicyName::new);
+                let systems = systems.into_iter().map(SystemName::new).collect();
+                (
+                    RunbookName::new(name),
+                    Needs { on_its_word: on_its_word && approval.is_none(), approval, risk: Risk::default(), systems },
+                )
+            });
+            let rooms = rooms.into_iter().map(|(name, at)| (RoomName::new(name), address(at)));
+            let keepers = keepers.map(|(by, room)| Keepers { by, room: RoomName::new(room) });
+            resolved(Access {
+                people: people.collect(),
+                reports_to: BTreeMap::new(),
+                groups: groups.collect(),
+                rotas: rotas.collect(),
+                policies,
+                runbooks: runbooks.collect(),
+                systems: systems.collect(),
+                rooms: rooms.collect(),
+                keepers,
+            })
+        },
+    )
+}
+
+/// Takes out what names something that is not there.
+fn resolved(mut it: Access) -> Access {
+    let mut owned = BTreeSet::new();
+    for accounts in it.people.values_mut() {
+        // An account is one person's.
+        accounts.retain(|account| owned.insert(account.clone()));
+    }
+    let people = it.people.clone();
+    for members in it.groups.values_mut() {
+        if let Members::Listed(members) = members {
+            members.retain(|person| people.contains_key(person));
+        }
+    }
+    for people_of in it.rotas.values_mut() {
+        people_of.retain(|person| people.contains_key(person));
+    }
+    it.rotas.retain(|_, of| !of.is_empty());
+    let (groups, rotas) = (it.groups.clone(), it.rotas.clone());
+    let known = |subject: &Subject| match subject {
+        Subject::Person(person) => people.contains_key(person),
+        Subject::Group(group) => groups.contains_key(group),
+        Subject::Rota(rota) => rotas.contains_key(rota),
+        Subject::Accountable => true,
+    };
+    it.policies.retain(|_, rule| named(rule).iter().all(known));
+    it.rooms.entry(RoomName::new("ops")).or_insert_with(|| address("C1"));
+    let rooms = it.rooms.clone();
+    for system in it.systems.values_mut() {
+        if !rooms.contains_key(&system.room) {
+            system.room = RoomName::new("ops");
+        }
+        system.accountable = system.accountable.take().filter(|person| people.contains_key(person));
+        for who in system.rights.values_mut() {
+            who.retain(known);
+        }
+        system.rights.retain(|_, who| !who.is_empty());
+    }
+    let (policies, systems) = (it.policies.clone(), it.systems.clone());
+    it.runbooks.retain(|_, needs| {
+        needs.approval.as_ref().is_none_or(|policy| policies.contains_key(policy))
+            && needs.systems.iter().all(|system| systems.contains_key(system))
+    });
+    if let Some(keepers) = &mut it.keepers {
+        keepers.by.retain(known);
+        if !rooms.contains_key(&keepers.room) {
+            keepers.room = RoomName::new("ops");
+        }
+    }
+    it.keepers = it.keepers.filter(|keepers| !keepers.by.is_empty());
+    it
+}
+
+fn named(rule: &Rule) -> BTreeSet<Subject> {
+    meet::named(rule)
+}
+
+/// A catalog that says exactly this.
+fn catalog(access: &Access) -> Catalog {
+    let mut catalog = Catalog::default();
+    let source = || Source { path: "x.yaml".to_owned(), sha256: Digest([0; 32]) };
+    for (name, accounts) in &access.people {
+        let accounts = accounts.iter().cloned().collect();
+        catalog.people.insert(name.clone(), Person { name: name.clone(), accounts, ask: Default::default() });
+    }
+    for (name, members) in &access.groups {
+        let group = match members {
+            Members::Listed(members) => Group { members: members.clone(), kept: Kept::Catalog },
+            Members::Of(user_group) => {
+                let sight = Sight::Blind(Blind::NotAsked);
+                Group { members: BTreeSet::new(), kept: Kept::Platform { user_group: user_group.clone(), sight } }
+            }
+        };
+        catalog.groups.insert(name.clone(), group);
+    }
+    for (name, people) in &access.rotas {
+        let rota = Rota {
+            name: name.clone(),
+            members: people.iter().cloned().collect(),
+            stand_ins: Vec::new(),
+            turns: Turns::Daily,
+            from: chrono::NaiveDate::MIN,
+            at: chrono::NaiveTime::MIN,
+            zone: chrono_tz::UTC,
+            overrides: Vec::new(),
+            source: source(),
+        };
+        catalog.rotas.insert(name.clone(), rota);
+    }
+    for (name, rule) in &access.policies {
+        catalog.policies.insert(name.clone(), rule.policy.clone().expect("it was made here"));
+    }
+    for (name, it) in &access.systems {
+        let who = |right| it.rights.get(&right).into_iter().flatten().cloned().collect();
+        let system = System {
+            name: name.clone(),
+            title: name.to_string(),
+            environment: it.environment.clone(),
+            room: it.room.clone(),
+            may_run: who(Right::Run),
+            may_see: who(Right::See),
+            may_unstick: who(Right::Unstick),
+            may_resolve: who(Right::Resolve),
+            may_pause: who(Right::Pause),
+            accountable: it.accountable.clone(),
+            incident_channel: None,
+            services: BTreeMap::new(),
+            source: source(),
+        };
+        catalog.systems.insert(name.clone(), system);
+    }
+    for (name, needs) in &access.runbooks {
+        let action = match needs.on_its_word {
+            true => StepAction::Run { command: vec!["true".to_owned()], env: Vec::new() },
+            false => StepAction::Wait(Duration::from_secs(1)),
+        };
+        let step = Step {
+            name: "one".to_owned(),
+            action,
+            timeout: Duration::from_secs(1),
+            idempotent: false,
+            read_only: true,
+            retry: None,
+        };
+        let mut systems = needs.systems.iter();
+        let runbook = Runbook {
+            name: name.clone(),
+            title: name.to_string(),
+            why: None,
+            say: Vec::new(),
+            params: Vec::new(),
+            system: systems.next().cloned(),
+            approval: needs.approval.clone(),
+            author: None,
+            risk: needs.risk,
+            steps: vec![step],
+            source: source(),
+        };
+        catalog.runbooks.insert(name.clone(), runbook);
+    }
+    for (name, at) in &access.rooms {
+        catalog.rooms.insert(name.clone(), Room { name: name.clone(), address: at.clone() });
+    }
+    catalog.access = access.keepers.as_ref().map(|keepers| Countersigners {
+        by: keepers.by.iter().cloned().collect(),
+        room: keepers.room.clone(),
+        changed_by: BTreeSet::new(),
+    });
+    catalog
+}
+
+/// What somebody may do, one by one.
+fn rights(access: &Access, before: &Access) -> BTreeSet<String> {
+    let mut rights = BTreeSet::new();
+    for (person, accounts) in &access.people {
+        rights.extend(accounts.iter().map(|account| format!("{account} is {person}")));
+    }
+    for system in access.systems.keys() {
+        for right in Right::ALL {
+            let holders = access.holders(&access.right(system, right));
+            rights.extend(holders.iter().map(|holder| format!("{holder:?} may {right:?} {system}")));
+        }
+    }
+    // One that is new is asked for by who may ask on its systems.
+    for (runbook, needs) in access.runbooks.iter().filter(|(name, _)| before.runbooks.contains_key(*name)) {
+        let asked = access.askers(needs);
+        rights.extend(asked.iter().map(|holder| format!("{holder:?} may ask for {runbook}")));
+    }
+    rights.extend(access.keepers().iter().map(|holder| format!("{holder:?} may countersign")));
+    rights
+}
+
+/// Whether somebody could get a runbook agreed to by one access, and not by the other.
+fn loosens(runbook: &RunbookName, after: &Access, before: &Access) -> Option<String> {
+    let is = after.runbooks.get(runbook)?;
+    let Some(policy) = &is.approval else {
+        return match before.runbooks.get(runbook) {
+            Some(was) if was.approval.is_some() && is.on_its_word => Some(format!("{runbook} needed agreement")),
+            Some(was) if is.on_its_word && !was.on_its_word => Some(format!("{runbook} acts")),
+            None if is.on_its_word => Some(format!("{runbook} acts and is new")),
+            Some(_) | None => None,
+        };
+    };
+    let was = before.runbooks.get(runbook).and_then(|was| was.approval.as_ref()).unwrap_or(policy);
+    let (Some(rule), Some(old)) = (after.policies.get(policy), before.policies.get(was)) else {
+        return Some(format!("{runbook} has a policy that is new"));
+    };
+    if !meet::is_as_strict(rule, old) {
+        return Some(format!("{runbook}: {policy} is less than {was}"));
+    }
+    let more = !after.approvers(policy).is_subset(&before.approvers(was));
+    more.then(|| format!("{runbook}: others approve"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn nothing_is_given_before_it_is_countersigned(approved in access(), wanted in access()) {
+        let now = in_force(&approved, &wanted);
+        let more: Vec<_> = rights(&now, &approved).difference(&rights(&approved, &approved)).cloned().collect();
+        prop_assert!(more.is_empty(), "{more:?}\n{now:#?}");
+        for runbook in now.runbooks.keys() {
+            prop_assert_eq!(loosens(runbook, &now, &approved), None);
+        }
+        prop_assert!(diff(&approved, &now).iter().all(|change| change.effect != Effect::Gives), "{:?}", diff(&approved, &now));
+    }
+
+    #[test]
+    fn what_is_taken_is_gone_at_once(approved in access(), wanted in access()) {
+        let now = in_force(&approved, &wanted);
+        for (person, accounts) in &now.people {
+            prop_assert!(accounts.is_subset(&wanted.people[person]));
+        }
+        for (system, access) in &now.systems {
+            for right in access.rights.keys() {
+                // What a group is that somebody else keeps now cannot be compared.
+                let kept: BTreeSet<_> = now.groups.iter()
+                    .filter(|(name, members)| match (members, wanted.groups.get(*name)) {
+                        (Members::Listed(_), Some(Members::Listed(_))) => false,
+                        (Members::Of(one), Some(Members::Of(other))) => one != other,
+                        _ => true,
+                    })
+                    .map(|(name, _)| Subject::Group(name.clone()))
+                    .collect();
+                let clear: BTreeSet<Subject> = now.right(system, *right).difference(&kept).cloned().collect();
+                let (have, want) = (now.holders(&clear), wanted.holders(&wanted.right(system, *right)));
+                prop_assert!(have.is_subset(&want), "{have:?} {want:?}");
+            }
+        }
+        for runbook in now.runbooks.keys() {
+            prop_assert!(wanted.runbooks.contains_key(runbook));
+        }
+    }
+
+    #[test]
+    fn countersigned_it_holds_as_written(approved in access(), wanted in access()) {
+        prop_assert_eq!(&in_force(&wanted, &wanted), &wanted);
+        prop_assert!(diff(&wanted, &wanted).is_empty());
+        let now = in_force(&approved, &wanted);
+        prop_assert_eq!(diff(&now, &wanted).is_empty(), now == wanted);
+        prop_assert_eq!(diff(&approved, &wanted).is_empty(), approved == wanted);
+    }
+
+    #[test]
+    fn looking_again_gives_nothing_more(approved in access(), wanted in access()) {
+        let now = in_force(&approved, &wanted);
+        prop_assert_eq!(&in_force(&now, &wanted), &now);
+    }
+
+    #[test]
+    fn nobody_has_anything_when_everything_is_removed(approved in access()) {
+        let now = in_force(&approved, &Access::default());
+        prop_assert!(rights(&now, &approved).is_empty());
+        prop_assert!(now.runbooks.is_empty() && now.systems.is_empty() && now.people.is_empty());
+    }
+
+    #[test]
+    fn the_catalog_in_use_says_what_is_in_force(approved in access(), wanted in access()) {
+        let mut catalog = catalog(&wanted);
+        prop_assert_eq!(&Access::of(&catalog), &wanted);
+        let now = in_force(&approved, &wanted);
+        now.narrow(&mut catalog);
+        prop_assert_eq!(Access::of(&catalog), now);
+    }
+
+    #[test]
+    fn it_is_the_same_after_it_was_stored(access in access(), other in access()) {
+        let json = serde_json::to_string(&access).expect("JSON");
+        let read: Access = serde_json::from_str(&json).expect("it reads back");
+        prop_assert_eq!(&read, &access);
+        prop_assert_eq!(read.fingerprint().expect("JSON"), access.fingerprint().expect("JSON"));
+        let same = access.fingerprint().expect("JSON") == other.fingerprint().expect("JSON");
+        prop_assert_eq!(same, access == other);
+    }
+
+    #[test]
+    fn whoever_has_more_gains(approved in access(), wanted in access()) {
+        let now = in_force(&approved, &wanted);
+        let gain = gainers(&now, &wanted, &BTreeMap::new());
+        prop_assert!(gainers(&wanted, &wanted, &BTreeMap::new()).is_empty());
+        for person in &gain {
+            prop_assert!(wanted.people.contains_key(person));
+        }
+        for (system, access) in &wanted.systems {
+            for right in access.rights.keys().filter(|_| now.systems.contains_key(system)) {
+                let before = now.holders(&now.right(system, *right));
+                for holder in wanted.holders(&wanted.right(system, *right)).difference(&before) {
+                    if let Holder::Person(person) = holder {
+                        prop_assert!(gain.contains(person), "{person} gains {right:?} on {system}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn small(change: impl FnOnce(&mut Access)) -> Access {
+    let set = |names: &[&str]| names.iter().map(|name| PersonId::new(*name)).collect::<BTreeSet<_>>();
+    let group = |name: &str| Subject::Group(GroupName::new(name));
+    let stage = |names: &[&str], quorum| Stage::new(names.iter().map(|it| group(it)).collect(), quorum);
+    let rights = BTreeMap::from([
+        (Right::Run, BTreeSet::from([group("support")])),
+        (Right::Pause, BTreeSet::from([group("managers")])),
+    ]);
+    let ops = RoomName::new("ops");
+    let mut access = Access {
+        reports_to: BTreeMap::new(),
+        people: [("boss", "b1"), ("kim", "k1"), ("mei", "m1")]
+            .map(|(name, at)| (PersonId::new(name), BTreeSet::from([account(at)])))
+            .into(),
+        rotas: BTreeMap::new(),
+        groups: BTreeMap::from([
+            (GroupName::new("managers"), Members::Listed(set(&["boss", "kim"]))),
+            (GroupName::new("support"), Members::Listed(set(&["mei"]))),
+        ]),
+        policies: BTreeMap::from([(
+            PolicyName::new("managers"),
+            rule("managers", vec![stage(&["managers"], 1)], 60, &[], ""),
+        )]),
+        runbooks: BTreeMap::from([(
+            RunbookName::new("start"),
+            Needs {
+                approval: Some(PolicyName::new("managers")),
+                on_its_word: false,
+                risk: Risk::default(),
+                systems: BTreeSet::new(),
+            },
+        )]),
+        systems: BTreeMap::from([(
+            SystemName::new("system-a"),
+            SystemAccess { environment: "production".to_owned(), room: ops.clone(), accountable: None, rights },
+        )]),
+        rooms: BTreeMap::from([(ops.clone(), address("C1"))]),
+        keepers: Some(Keepers { by: BTreeSet::from([group("managers")]), room: ops }),
+    };
+    change(&mut access);
+    access
+}
+
+fn people(access: &Access, subjects: &BTreeSet<Subject>) -> String {
+    let people = access.people_of(subjects, &BTreeMap::new());
+    people.iter().map(PersonId::as_str).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn one_comes_and_one_goes() {
+    let lin = PersonId::new("lin");
+    let wanted = small(|it| {
+        it.people.insert(lin.clone(), BTreeSet::from([account("l1")]));
+        let members = ["boss", "lin"].map(PersonId::new).into();
+        it.groups.insert(GroupName::new("managers"), Members::Listed(members));
+    });
+    let now = in_force(&small(|_| ()), &wanted);
+    let managers = BTreeSet::from([Subject::Group(GroupName::new("managers"))]);
+    assert_eq!(people(&now, &managers), "boss", "kim is gone at once, lin is not there yet");
+    assert!(!now.people.contains_key(&lin), "whoever is new is not known");
+    assert_eq!(gainers(&now, &wanted, &BTreeMap::new()), BTreeSet::from([lin]));
+    assert_eq!(people(&now, &now.keepers.as_ref().expect("named").by), "boss");
+}
+
+#[test]
+fn a_group_that_gets_another_name_keeps_its_people() {
+    let (leads, managers) = (Subject::Group(GroupName::new("leads")), Subject::Group(GroupName::new("managers")));
+    let wanted = small(|it| {
+        it.groups.remove(&GroupName::new("managers"));
+        it.groups.insert(GroupName::new("leads"), Members::Listed(["boss", "mei"].map(PersonId::new).into()));
+        let stages = vec![Stage::new(vec![leads.clone()], 1)];
+        it.policies.insert(PolicyName::new("managers"), rule("managers", stages, 60, &[], ""));
+        let system = it.systems.get_mut(&SystemName::new("system-a")).expect("there");
+        system.rights.insert(Right::Pause, BTreeSet::from([leads.clone()]));
+        it.keepers.as_mut().expect("named").by = BTreeSet::from([leads.clone()]);
+    });
+    let now = in_force(&small(|_| ()), &wanted);
+    let policy = PolicyName::new("managers");
+    assert_eq!(now.policies[&policy], small(|_| ()).policies[&policy], "its text waits");
+    assert_eq!(people(&now, &BTreeSet::from([managers])), "boss", "who is in both by either name");
+    assert_eq!(people(&now, &now.right(&SystemName::new("system-a"), Right::Pause)), "boss");
+    assert_eq!(people(&now, &now.keepers.as_ref().expect("named").by), "boss");
+}
+
+#[test]
+fn those_who_countersign_are_not_replaced_without_their_word() {
+    let mei = Subject::Person(PersonId::new("mei"));
+    let wanted = small(|it| it.keepers.as_mut().expect("named").by = BTreeSet::from([mei.clone()]));
+    let now = in_force(&small(|_| ()), &wanted);
+    assert_eq!(people(&now, &now.keepers.as_ref().expect("named").by), "boss kim", "mei is not among them yet");
+    let nobody = small(|it| it.keepers = None);
+    let now = in_force(&small(|_| ()), &nobody);
+    assert_eq!(people(&now, &now.keepers.as_ref().expect("named").by), "boss kim", "nor is the key taken away");
+    let first = in_force(&nobody, &wanted);
+    assert_eq!(first.keepers, None, "and the first of them are not their own");
+}
+
+#[test]
+fn a_policy_becomes_stricter_at_once_and_looser_later() {
+    let policy = PolicyName::new("managers");
+    let with = |quorum, expires| {
+        small(|it| {
+            let approvers = vec![Subject::Group(GroupName::new("managers"))];
+            let stages = vec![Stage::new(approvers, quorum)];
+            it.policies.insert(policy.clone(), rule("managers", stages, expires, &[], "another"));
+        })
+    };
+    let quorum = |access: &Access| access.policies[&policy].policy.as_ref().expect("it was made here").stages[0].quorum;
+    assert_eq!(quorum(&in_force(&small(|_| ()), &with(2, 60))), 2);
+    assert_eq!(quorum(&in_force(&with(2, 60), &with(1, 60))), 2);
+    assert_eq!(quorum(&in_force(&small(|_| ()), &with(2, 61))), 1, "more of one and less of the other waits");
+    assert_eq!(in_force(&small(|_| ()), &with(1, 60)), with(1, 60), "other words alone are nothing to countersign");
+}
+
+#[test]
+fn a_runbook_waits_where_it_would_loosen() {
+    let (start, new) = (RunbookName::new("start"), RunbookName::new("new"));
+    let needs = |approval: Option<&str>, on_its_word| Needs {
+        approval: approval.map(PolicyName::new),
+        on_its_word,
+        risk: Risk::default(),
+        systems: BTreeSet::new(),
+    };
+    let lax = || rule("lax", vec![Stage::new(vec![Subject::Group(GroupName::new("support"))], 1)], 60, &[], "");
+    let wanted = small(|it| {
+        it.policies.insert(PolicyName::new("lax"), lax());
+        it.runbooks.insert(start.clone(), needs(Some("lax"), false));
+        it.runbooks.insert(new.clone(), needs(Some("managers"), false));
+        it.runbooks.insert(RunbookName::new("laxer"), needs(Some("lax"), false));
+        it.runbooks.insert(RunbookName::new("free"), needs(None, true));
+        it.runbooks.insert(RunbookName::new("look"), needs(None, false));
+    });
+    let now = in_force(&small(|_| ()), &wanted);
+    let list: Vec<String> = now.runbooks.iter().map(|(name, needs)| format!("{name}: {:?}", needs.approval)).collect();
+    assert_eq!(list, ["look: None", "new: Some(PolicyName(\"managers\"))", "start: Some(PolicyName(\"managers\"))",]);
+    assert!(!now.policies.contains_key(&PolicyName::new("lax")));
+    let without = |on_its_word| {
+        small(|it| {
+            it.runbooks.insert(start.clone(), needs(None, on_its_word));
+        })
+    };
+    assert!(in_force(&small(|_| ()), &without(true)).runbooks.is_empty(), "nobody would have to agree any more");
+    assert_eq!(in_force(&small(|_| ()), &without(false)), without(false), "what only looks needs nobody");
+}
+
+#[test]
+fn each_part_of_a_policy_that_loosens_it_waits() {
+    let group = |name: &str| Subject::Group(GroupName::new(name));
+    let escalation = |after_ms| Escalation { after_ms, to: vec![group("support")] };
+    let base = || {
+        let mut stage = Stage::new(vec![group("managers")], 1);
+        (stage.denials, stage.expires_ms, stage.escalate) = (2, Some(1_000), vec![escalation(500)]);
+        rule("managers", vec![stage], 60, &["down"], "").policy.expect("it was made here")
+    };
+    type Edit = fn(&mut Policy);
+    let looser: [(&str, Edit); 12] = [
+        ("starts later", |it| it.starts_within = Duration::from_secs(61)),
+        ("lasts longer", |it| it.valid_for = Duration::from_secs(61)),
+        ("gives up a rule", |it| it.relaxed = vec![Relaxed::RequesterMayAgree]),
+        ("more people", |it| it.stages[0].approvers.push(Subject::Person(PersonId::new("mei")))),
+        ("more denials", |it| it.stages[0].denials = 3),
+        ("waits longer", |it| it.stages[0].expires_ms = None),
+        ("asks others sooner", |it| it.stages[0].escalate[0].after_ms = 400),
+        ("others after a denial", |it| it.after_denial = AfterDenial::SamePeople),
+        ("it covers several", |it| it.repeat = Some(Repeat { runs: 2, within_ms: 1 })),
+        ("the glass may be broken", |it| {
+            let by = vec![Subject::Person(PersonId::new("mei"))];
+            let reviewed_by = by.clone();
+            it.break_glass = Some(BreakGlass { by, review_within_ms: 1, reviewed_by, by_chat: false });
+        }),
+        ("it applies by itself", |it| it.when = Some(When::default())),
+        ("a trigger starts it", |it| it.automatic.push(crate::model::id::TriggerName::new("up"))),
+    ];
+    let stricter: [(&str, Edit); 9] = [
+        ("the author does not count", |it| it.exclude_author = true),
+        ("nobody delegates", |it| it.delegating = Delegating::Refused),
+        ("a reason", |it| it.stages[0].reason_required = true),
+        ("a passkey", |it| it.stages[0].step_up = true),
+        ("one denial", |it| it.stages[0].denials = 1),
+        ("nobody else", |it| it.stages[0].escalate.clear()),
+        ("one stage more", |it| it.stages.push(Stage::new(vec![Subject::Person(PersonId::new("mei"))], 1))),
+        ("it refuses", |it| it.refuse = Some("freeze".to_owned())),
+        ("nothing by itself", |it| it.automatic.clear()),
+    ];
+    let edited = |(name, edit): (&str, Edit)| {
+        let mut policy = base();
+        edit(&mut policy);
+        policy.text = name.to_owned();
+        Rule::from(policy)
+    };
+    let base = Rule::from(base());
+    for (name, edit) in looser {
+        assert!(!meet::is_as_strict(&edited((name, edit)), &base), "{name}");
+    }
+    for (name, edit) in stricter {
+        let edited = edited((name, edit));
+        assert!(meet::is_as_strict(&edited, &base), "{name}");
+        assert!(!meet::is_as_strict(&base, &edited), "and back, {name} is looser");
+    }
+}
+
+#[test]
+fn a_policy_that_applies_by_itself_comes_and_goes_by_a_second_person_unless_it_refuses() {
+    let (strict, freeze) = (PolicyName::new("strict"), PolicyName::new("freeze"));
+    let by_itself = |name: &str, refuse: Option<&str>| {
+        let stages = vec![Stage::new(vec![Subject::Person(PersonId::new("mei"))], 1)];
+        let mut policy = rule(name, stages, 60, &[], "").policy.expect("it was made here");
+        (policy.when, policy.refuse) = (Some(When::default()), refuse.map(str::to_owned));
+        Rule::from(policy)
+    };
+    let with = small(|it| {
+        it.policies.insert(strict.clone(), by_itself("strict", None));
+        it.policies.insert(freeze.clone(), by_itself("freeze", Some("year's end")));
+    });
+    let now = in_force(&small(|_| ()), &with);
+    assert!(!now.policies.contains_key(&strict), "it would let mei agree in the managers' place");
+    assert!(now.policies.contains_key(&freeze), "it lets nobody do anything");
+    let now = in_force(&with, &small(|_| ()));
+    assert!(now.policies.contains_key(&strict) && now.policies.contains_key(&freeze), "without it less is asked");
+    assert_eq!(gainers(&small(|_| ()), &with, &BTreeMap::new()), BTreeSet::from([PersonId::new("mei")]));
+}
