@@ -78,10 +78,7 @@ pub async fn break_glass(tx: &mut Tx, catalog: &Catalog, wanted: Break<'_>) -> R
     let Break { request, person, account, reason, proof, line } = wanted;
     let file = File::lock(tx, request, Seen::Posted).await?;
     let now = tx.now();
-    let why = match refusal(&file, catalog, person, account, &proof, now) {
-        None => None,
-        Some(why) => Some(why),
-    };
+    let why = refusal(&file, catalog, person, account, &proof, now);
     let rules = match (&file.policy.break_glass, why) {
         (Some(rules), None) => rules.clone(),
         (_, why) => {

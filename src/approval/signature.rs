@@ -321,7 +321,8 @@ pub(super) mod tests {
     fn i1_a_grant_of_which_anything_was_changed_lets_nothing_start() {
         let more = chrono::TimeDelta::days(1);
         let mut found = Vec::new();
-        let changes: [(&str, fn(&mut StoredGrant)); 9] = [
+        type Change = (&'static str, fn(&mut StoredGrant));
+        let changes: [Change; 9] = [
             ("id", |stored| stored.id = GrantId(2)),
             ("run", |stored| stored.run = RunId(2)),
             ("request", |stored| stored.request = RequestId(2)),

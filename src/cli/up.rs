@@ -189,8 +189,11 @@ fn own_secrets(settings: &Settings, token: &Token, managed: Option<&Managed>) ->
     secrets
 }
 
+/// Secrets by name, for redaction.
+type OwnSecrets = Vec<(SecretName, Vec<u8>)>;
+
 /// The webhook that rings people, with its secrets.
-fn open_ring(settings: Option<&RingSettings>) -> anyhow::Result<(Option<Ringer>, Vec<(SecretName, Vec<u8>)>)> {
+fn open_ring(settings: Option<&RingSettings>) -> anyhow::Result<(Option<Ringer>, OwnSecrets)> {
     let Some(RingSettings { url, secret }) = settings else { return Ok((None, Vec::new())) };
     let secret = secret.read("the secret of `ring`", "")?;
     let ringer = Ringer::new(url, secret.clone())?;
@@ -361,6 +364,7 @@ fn part(
 }
 
 impl Bot {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one bot, each opened before it")]
     async fn start(
         settings: &Settings,
         loaded: runbook::Loaded,

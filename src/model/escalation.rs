@@ -76,7 +76,7 @@ pub fn ladder(stage: &Stage) -> Vec<(Duration, Deed)> {
     let escalations = (0_u32..)
         .zip(&stage.escalate)
         .map(|(number, step)| (Duration::from_millis(step.after_ms), Deed::Ask(Others::Escalation(number))));
-    let turns = if by_turns(stage) { 1..=MOST_TURNS } else { 1..=0 };
+    let turns = (1..=MOST_TURNS).filter(|_| by_turns(stage));
     let turns = turns.map(|turn| (NEXT_AFTER * turn, Deed::Ask(Others::Turn(turn))));
     let mut steps: Vec<_> = remind.into_iter().chain(ring).chain(escalations).chain(turns).collect();
     steps.sort();

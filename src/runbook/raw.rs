@@ -19,6 +19,7 @@ pub(super) type Words = Option<At<Vec<At<String>>>>;
 
 /// One file, by kind.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a file is read once, checked and dropped")]
 pub(super) enum Document {
     /// `system:`
     System(System),
