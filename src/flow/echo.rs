@@ -666,7 +666,7 @@ impl Teller<'_> {
         }
         let now = self.app.store.clock().now();
         let until = self.app.times.until(expires_at, now);
-        let names: Vec<PersonId> = people.iter().map(|asked| asked.person.clone()).collect();
+        let mut names: Vec<PersonId> = people.iter().map(|asked| asked.person.clone()).collect();
         let stages = self.plan.policy.as_ref().map_or(0, |policy| policy.stages.len());
         let text = if begins {
             let before = self.app.store.list_decisions_of(request).await?;
@@ -676,6 +676,8 @@ impl Teller<'_> {
                     && stored.decision.answer == Answer::Approve
             };
             let by: Vec<PersonId> = before.into_iter().filter(agreed).map(|stored| stored.decision.person).collect();
+            // Whoever has agreed needs nobody to tell them that they cannot do so twice.
+            names.retain(|person| !by.contains(person));
             text::echo::next_stage(&self.plan, code, stage, stages, &by, &names, &until)
         } else {
             text::echo::also_asked(code, people, &until)
