@@ -390,7 +390,7 @@ fn a_room_is_told_one_line_a_problem() {
     let told = load(root.path()).expect_err("wrong").lines().collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(told,  @r#"
     forged.yaml:1: `mei\u{a}rooms.yaml:1: all is well\u{202e}` is not an absolute path. A secret lies outside the catalog: give its path from `/` on.
-    people.yaml:1: `acounts` is not a key that can stand here (expected `accounts` or `ask`). Did you mean `accounts`?
+    people.yaml:1: `acounts` is not a key that can stand here (expected `accounts`, `ask` or `reports_to`). Did you mean `accounts`?
     rooms.yaml:3: room `ops` has this address already (the other is at rooms.yaml:2). A place has one name here: use that one.
     "#);
 }

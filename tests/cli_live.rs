@@ -230,12 +230,13 @@ async fn tail_tells_the_ledger_and_goes_on_after_a_restart() {
     hear("mei in system-a: whoami").await;
     following.start_kill().expect("killed");
     following.wait().await.expect("its end");
-    insta::assert_snapshot!(support::bot::plain(&without_places(&told.join("\n"))), @r"
+    insta::assert_snapshot!(support::bot::plain(&without_places(&told.join("\n"))), @"
     DIGEST  TIME  mei asked for roll out in system-a: run 1, runbook roll-out, plan DIGEST.
     DIGEST  TIME  countersign asked managers to approve run 1 for mei: CODE, until TIME.
+    DIGEST  TIME  countersign asked boss, lin in stage 1 of CODE, until TIME.
     DIGEST  TIME  mei in system-a: roll out
     DIGEST  TIME  boss approved CODE.
-    DIGEST  TIME  countersign granted CODE: boss agreed. Run 1 may start plan DIGEST until TIME.
+    DIGEST  TIME  countersign granted CODE: boss agreed. Run 1 may start plan DIGEST until TIME. It must begin by TIME.
     DIGEST  TIME  boss in system-a: approved
     DIGEST  TIME  countersign started step 1 of run 1.
     DIGEST  TIME  countersign saw step 1 of run 1 succeed in LASTED: copy ok.

@@ -20,17 +20,17 @@ approval: managers
 steps:
   - name: Start
     run: {command: [web-ctl, start, "{{ service }}"]}
-"#)]), @r#"
-    error: `titel` is not a key that can stand here
-     --> start.yaml:2:1
-      |
-    2 | titel: Start a service
-      | ^^^^^ expected `runbook`, `title`, `why`, `say`, `params`, `approval`, `system` or `steps`
-      |
-      = help: did you mean `title`?
+"#)]), @"
+        error: `titel` is not a key that can stand here
+         --> start.yaml:2:1
+          |
+        2 | titel: Start a service
+          | ^^^^^ expected `runbook`, `title`, `why`, `say`, `params`, `risk`, `approval`, `author`, `system` or `steps`
+          |
+          = help: did you mean `title`?
 
-    1 problem in 1 file; the catalog is not loaded
-    "#);
+        1 problem in 1 file; the catalog is not loaded
+        ");
     }
 
     #[test]
@@ -61,17 +61,17 @@ services:
     #[test]
     fn a_kind_that_a_later_release_brings() {
         insta::assert_snapshot!(told(&[("hosts.yaml", r#"hosts: {app-1: {}}
-"#)]), @r#"
-    error: no key says what this file declares
-     --> hosts.yaml:1:1
-      |
-    1 | hosts: {app-1: {}}
-      | ^^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rotas`, `rooms` or `secrets`
-      |
-      = help: `hosts` is not yet in this release: leave the file out
+"#)]), @"
+        error: no key says what this file declares
+         --> hosts.yaml:1:1
+          |
+        1 | hosts: {app-1: {}}
+          | ^^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rotas`, `access` or 2 more
+          |
+          = help: `hosts` is not yet in this release: leave the file out
 
-    1 problem in 1 file; the catalog is not loaded
-    "#);
+        1 problem in 1 file; the catalog is not loaded
+        ");
     }
 
     #[test]
@@ -147,32 +147,32 @@ groups:
     fn a_file_of_no_kind() {
         insta::assert_snapshot!(told(&[("x.yaml", r#"name: start
 steps: []
-"#)]), @r#"
-    error: no key says what this file declares
-     --> x.yaml:1:1
-      |
-    1 | name: start
-      | ^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rotas`, `rooms` or `secrets`
+"#)]), @"
+        error: no key says what this file declares
+         --> x.yaml:1:1
+          |
+        1 | name: start
+          | ^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rotas`, `access` or 2 more
 
-    1 problem in 1 file; the catalog is not loaded
-    "#);
+        1 problem in 1 file; the catalog is not loaded
+        ");
     }
 
     #[test]
     fn a_kind_misspelt() {
         insta::assert_snapshot!(told(&[("x.yaml", r#"runbok: x
 title: X
-"#)]), @r#"
-    error: no key says what this file declares
-     --> x.yaml:1:1
-      |
-    1 | runbok: x
-      | ^^^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rotas`, `rooms` or `secrets`
-      |
-      = help: did you mean `runbook`?
+"#)]), @"
+        error: no key says what this file declares
+         --> x.yaml:1:1
+          |
+        1 | runbok: x
+          | ^^^^^^ expected one of the keys `runbook`, `system`, `trigger`, `policy`, `people`, `groups`, `rotas`, `access` or 2 more
+          |
+          = help: did you mean `runbook`?
 
-    1 problem in 1 file; the catalog is not loaded
-    "#);
+        1 problem in 1 file; the catalog is not loaded
+        ");
     }
 
     #[test]

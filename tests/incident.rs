@@ -426,25 +426,25 @@ async fn i11_changes_of_incidents_are_found() {
     }
     bot.db().restore().await;
     insta::assert_snapshot!(shown, @"
-    incident/2 has nothing in `mitigated_at`; position 11 (event 11) says `TIME`
-    incident/2 has `open` in `state`; position 11 (event 11) says `mitigated`.
-    incident/2 has `9` in `version`; position 11 (event 11) says `2`.
-    incident/1 has `nothing` in `title`; position 3 (event 3) says `service-b is not well`.
-    incident/1 has nothing in `service`; position 3 (event 3) says `service-b`.
-    incident/1 has `system-z` in `system`; position 3 (event 3) says `system-a`.
-    incident/1 has `scratch` in `environment`; position 3 (event 3) says `production`.
-    incident/1 has `local:trial:system-z` in `room`; position 3 (event 3) says `local:trial:system-a`.
-    incident/1 has `TIME` in `opened_at`; position 3 (event 3) says `TIME`
-    incident/1 has `lin` in `opened_by`; position 3 (event 3) says nothing.
-    incident/2 has `TIME` in `failed_at`; position 11 (event 11) says `TIME`
-    incident/1 has `lin` in `acknowledged_by`; position 9 (event 9) says `mei`.
-    incident/1 has nothing in `acknowledged_at`; position 9 (event 9) says `TIME`
-    incident/2 has `TIME` in `mitigated_at`; position 11 (event 11) says `TIME`
-    incident/1 has `boss` in `resolved_by`; position 9 (event 9) says `mei`.
-    incident/1 has `TIME` in `resolved_at`; position 9 (event 9) says `TIME`
-    incident/1 has nothing in `resolved_why`; position 9 (event 9) says `it is a drill`.
-    incident/1 has `1` in `cause`; position 3 (event 3) says nothing.
-    incident/2 is missing from its table; position 11 (event 11) tells of it.
+    incident/2 has nothing in `mitigated_at`; position 12 (event 12) says `TIME`
+    incident/2 has `open` in `state`; position 12 (event 12) says `mitigated`.
+    incident/2 has `9` in `version`; position 12 (event 12) says `2`.
+    incident/1 has `nothing` in `title`; position 4 (event 4) says `service-b is not well`.
+    incident/1 has nothing in `service`; position 4 (event 4) says `service-b`.
+    incident/1 has `system-z` in `system`; position 4 (event 4) says `system-a`.
+    incident/1 has `scratch` in `environment`; position 4 (event 4) says `production`.
+    incident/1 has `local:trial:system-z` in `room`; position 4 (event 4) says `local:trial:system-a`.
+    incident/1 has `TIME` in `opened_at`; position 4 (event 4) says `TIME`
+    incident/1 has `lin` in `opened_by`; position 4 (event 4) says nothing.
+    incident/2 has `TIME` in `failed_at`; position 12 (event 12) says `TIME`
+    incident/1 has `lin` in `acknowledged_by`; position 10 (event 10) says `mei`.
+    incident/1 has nothing in `acknowledged_at`; position 10 (event 10) says `TIME`
+    incident/2 has `TIME` in `mitigated_at`; position 12 (event 12) says `TIME`
+    incident/1 has `boss` in `resolved_by`; position 10 (event 10) says `mei`.
+    incident/1 has `TIME` in `resolved_at`; position 10 (event 10) says `TIME`
+    incident/1 has nothing in `resolved_why`; position 10 (event 10) says `it is a drill`.
+    incident/1 has `1` in `cause`; position 4 (event 4) says nothing.
+    incident/2 is missing from its table; position 12 (event 12) tells of it.
     incident/3 stands in its table, and no event tells of it.
     incident/3 stands in its table without the `incident_opened` event that would tell of it.
     ");

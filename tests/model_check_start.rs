@@ -49,8 +49,6 @@ enum Bug {
     NoProof,
     /// What is lost is tried again by itself.
     TriesAgain,
-    /// A run whose grant has ended waits for ever.
-    WaitsForEver,
 }
 
 /// A worker: what it believes of the run.
@@ -479,7 +477,7 @@ fn next(state: &State, digest: Digest, bug: Bug) -> Vec<Next> {
                     state.version += 1;
                     state.workers[usize::from(number)] = Worker { alive: false, stalled: false, view: None };
                 });
-            } else if bug != Bug::WaitsForEver {
+            } else {
                 step(format!("worker {number} may not start"), Did::Other, &|state| {
                     let lost = state.attempts.last() == Some(&Attempt::Unknown);
                     let event = match lost {

@@ -539,7 +539,7 @@ async fn a_broken_catalog_is_refused_and_the_old_one_serves() {
     let refused = bot.hear("is not loaded").await;
     insta::assert_snapshot!(support::bot::plain(&refused.text), @"
     The catalog was changed and is not loaded; the one before keeps serving:
-    roll-out.yaml:6: `aproval` is not a key that can stand here (expected `runbook`, `title`, `why`, `say`, `params`, `approval`, `system` or `steps`). Did you mean `approval`?
+    roll-out.yaml:6: `aproval` is not a key that can stand here (expected `runbook`, `title`, `why`, `say`, `params`, `risk`, `approval`, `author`, `system` or `steps`). Did you mean `approval`?
     ");
     let asked = bot.say("mei", "roll out").await.waiting();
     bot.say("boss", "approved").thread(asked.thread()).await.done();

@@ -200,7 +200,7 @@ async fn settings_and_catalog() {
     practice.settings("app_token: {file: DIR/app}", "user_groups: {every: 10m}\n");
     page.push(practice.finds().await);
     insta::assert_snapshot!(page.join("\n\n"), @"
-    wrong  settings: DIR/countersign.yaml: unknown field `colour`, expected one of catalog, data, database, listen, beyond_loopback, names, time_zone, lease, slack, user_groups at line 1, column 1
+    wrong  settings: DIR/countersign.yaml: unknown field `colour`, expected one of catalog, data, database, listen, beyond_loopback, names, time_zone, lease, slack, user_groups, ring, trusted_keys, decisions at line 1, column 1
     0 ok, 1 wrong.
 
     wrong  catalog: 1 problem in 1 file, the first: /nowhere: the catalog cannot be read: No such file or directory (os error 2). Give the catalog's folder with --catalog. `countersign validate /nowhere` shows all

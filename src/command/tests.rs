@@ -1175,6 +1175,12 @@ fn help_names_what_one_may_run_and_every_built_in() {
     requests   What waits for approval here
     approve [CODE] [because REASON]   Agree to what was asked
     deny [CODE] [because REASON]   Refuse what was asked
+    looking [CODE]   Say that you look at a request, so that nobody else is woken
+    delegate to NAME until TIME   Let somebody else answer requests for you, for a while
+    delegations   Who lets whom answer, until when
+    end delegation [to NAME]   No longer let somebody else answer for you
+    handover to NAME [because REASON]   Hand over what you have asked for
+    taken [NUMBER]   Take over what somebody hands over to you
     withdraw [CODE]   Take your own request or your own answer back
     send back [CODE] because REASON   Want something else than what was asked
     break glass [CODE] because REASON   Start a run at once, when it cannot wait for agreement
@@ -1243,9 +1249,9 @@ fn help_on_one_runbook() {
     1 ! Do
     Approval: none.
     "#);
-    insta::assert_snapshot!(crate::text::command::help_on(&world, &|_| false, "judge"), @r#"
+    insta::assert_snapshot!(crate::text::command::help_on(&world, &|_| false, "judge"), @"
     judge [run NUMBER] worked|failed because REASON   Say what came of a step that nobody knows about
     Say `judge run 12 worked because …` or `judge run 12 failed because …`.
-    For a stuck run. Look first: the run goes on from what you say.
-    "#);
+    For a stuck run. Look first. Of a step that changes something the approvers decide.
+    ");
 }

@@ -557,12 +557,13 @@ mod tests {
                 }
             }
         }
-        insta::assert_snapshot!(table, @r"
+        insta::assert_snapshot!(table, @"
         started + succeeded -> succeeded
         started + failed -> failed
         started + timed out -> timed_out
         started + lost -> unknown
         unknown + judged -> judged
+        unknown + skipped -> skipped
         ");
     }
 

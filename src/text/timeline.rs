@@ -1019,7 +1019,7 @@ mod tests {
         boss looks at 7K3F: nobody else is woken before 06:33 +08.
         boss lets lin answer requests until 06:33 +08.
         boss no longer lets lin answer requests.
-        mei offered lin in system-a to take over 7K3F, run 12 and the pause, handover 3: my shift ends
+        mei offered lin in system-a to take over 7K3F, run 12 and the pause, handover 3: my shift ends.
         countersign said again to lin and boss that mei wants to hand over, handover 3.
         lin took over 7K3F from mei, handover 3.
         countersign left everything with mei, as lin did not take over, handover 3.
