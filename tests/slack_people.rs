@@ -92,41 +92,24 @@ async fn whoever_is_in_the_user_group_approves() {
     bot.reply("lin", asked.ts, "approved");
     page.push(bot.rest().await);
 
-    // Between asking and deciding boss is taken out, and lin comes: the policy names the group, whoever is in it.
+    // Between asking and deciding boss is taken out, and lin comes: who comes later is asked of what comes later.
     bot.slack.group("managers", &["lin"]);
     seen(&bot, 2).await;
     page.push(newest(&bot).await);
-    bot.reply("boss", asked.ts, "approved");
-    bot.calm().await;
+    let known = page.join("\n");
+    assert!(known.contains("lin, ") && known.contains("is not for you to decide. Asked: boss."), "{known}");
+    assert!(known.contains(r#""left":["boss"]"#), "{known}");
     // The other account of the same person, which never was in it.
-    bot.reply("boss2", asked.ts, "approved");
-    bot.calm().await;
-    bot.reply("lin", asked.ts, "approved");
-    bot.bot.until_run(asked.run, "succeeded").await;
+    for who in ["boss", "boss2", "lin"] {
+        bot.reply(who, asked.ts, "approved");
+        bot.calm().await;
+    }
     let said = bot.rest().await;
-    page.extend(said.split(". Starting").next().map(str::to_owned));
-    insta::assert_snapshot!(page.join("\n\n"), @r#"
-    {"came":[],"group":"managers","kind":"group_seen","left":[],"members":["boss"],"user_group":"slack:T0ACME:S0MANAGERS"}
-
-    only zed >: U0ZED (slack:T0ACME:U0ZED) is not known here. Ask an operator to add you to people.yaml.
-    system-a >: lin, CODE is not for you to decide. Asked: boss.
-
-    {"came":["lin"],"group":"managers","kind":"group_seen","left":["boss"],"members":["lin"],"user_group":"slack:T0ACME:S0MANAGERS"}
-
-    system-a: Done in LASTED, approved by lin.
-    PRODUCTION · mei asks: start service-b on HOST · 1 change, no undo · until TIME · CODE
-    approved or deny because … here, boss.
-    Why: Brings a stopped service back; users see errors until then. It has not run before.
-    1 ! run    countersign demo-ctl start service-b   on HOST, at most 1 min
-               (is BIN/countersign; gets COUNTERSIGN_DEMO)
-    2   check  service-b running   within 30 s, every 2 s
-               countersign demo-ctl status service-b
-               (is BIN/countersign; gets COUNTERSIGN_DEMO)
-    Plan DIGEST · run 1 · policy managers · asked of boss
-    system-a >: boss, CODE is not for you to decide. Asked: lin.
-    system-a >: boss, CODE is not for you to decide. Asked: lin.
-    system-a >: lin approved start service-b (CODE)
-    "#);
+    assert_eq!(said.matches("was yours to decide and is no longer").count(), 2, "{said}");
+    assert_eq!(said.matches("lin, ").count(), 1, "{said}");
+    bot.reply("mei", asked.ts, "withdraw");
+    bot.bot.until_run(asked.run, "withdrawn").await;
+    bot.rest().await;
     bot.finish().await;
 }
 

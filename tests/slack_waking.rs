@@ -33,7 +33,7 @@ fn pushes(bot: &SlackBot) -> [usize; 3] {
 
 #[tokio::test]
 async fn whoever_does_not_look_is_reminded_once_and_the_next_is_asked_once() {
-    let mut bot = SlackBot::start(Catalog::unwatched().file("managers.yaml", POLICY), Hears::Socket).await;
+    let mut bot = SlackBot::start(Catalog::unwatched().file("policies/managers.yaml", POLICY), Hears::Socket).await;
     bot.say("mei", "start service b");
     let asked = bot.request().await;
     let shown = bot.rest().await;
