@@ -312,7 +312,7 @@ rotas:
     at: "09:00"
     zone: Asia/Singapore
     overrides: [{person: boss, from: 2026-12-24 18:00, until: 2026-12-26 09:00, zone: UTC}]
-access: {countersigned_by: [person:boss], room: ops, changed_by: [person:mei]}
+access: {countersigned_by: [person:boss], room: ops, changed_by: [mei]}
 "#,
     ),
     ("rooms.yaml", r#"rooms: {ops: {address: "local:trial:ops"}}"#),
