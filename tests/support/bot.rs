@@ -694,9 +694,22 @@ pub(crate) fn plain(text: &str) -> String {
             }
         }
     }
-    out.replace(&format!(" on {},", countersign::sys::hostname()), " on HOST,")
+    without_days(&out)
+        .replace(&format!(" on {},", countersign::sys::hostname()), " on HOST,")
         .replace(&format!(" on {} ", countersign::sys::hostname()), " on HOST ")
         .replace(EXE, "BIN/countersign")
+}
+
+/// Without the days that stand before times: near midnight what lasts an hour ends on another one.
+fn without_days(text: &str) -> String {
+    let is_day = |day: &str| day.len() == 10 && day.parse::<chrono::NaiveDate>().is_ok();
+    let mut parts: Vec<String> = text.split(" TIME").map(str::to_owned).collect();
+    let last = parts.len().saturating_sub(1);
+    for part in parts.iter_mut().take(last) {
+        let day = part.rsplit(' ').next().filter(|day| is_day(day)).map(|day| day.len() + 1);
+        part.truncate(part.len() - day.unwrap_or_default());
+    }
+    parts.join(" TIME")
 }
 
 /// A thing that differs, at the start of a text: its length and what stands for it.
