@@ -3,10 +3,9 @@
 
 mod support;
 
-use reqwest::Client;
-use serde_json::{Value, json};
+use serde_json::json;
 use support::bot::Bot;
-use support::chromium::{DESK, Driver, PHONE, Window, until};
+use support::chromium::{DESK, Driver, PHONE};
 use support::world::Catalog;
 
 /// The checker, with `return check(phone)` to follow.

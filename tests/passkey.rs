@@ -126,7 +126,6 @@ async fn the_listener_serves_those_pages_and_nothing_else() {
     assert!(policy.starts_with("default-src 'none'; script-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
     let page = response.text().await.expect("a page");
     assert!(page.len() < 30_000, "{} bytes", page.len());
-    println!("a decision page: {} bytes", page.len());
     assert!(!page.contains("http://") && !page.contains("https://"), "nothing from elsewhere: {page}");
     world.bot.say("mei", "withdraw").await;
     world.bot.rest().await;
