@@ -3,22 +3,23 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::free::{Free, Freed, free};
+use super::give::{Granting, Told, write};
 use crate::model::approval::{
     self as rules, Act, Asked, Because, Case, Delegation, Given, Reason, Refusal, Ruling, Tally,
 };
 use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::Account;
 use crate::model::code::Code;
-use crate::model::event::{Covers, Happened, NewEvent, Record, RowMark, Scope, WhoAsked};
+use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope, WhoAsked};
 use crate::model::id::{GroupName, InboxId, PersonId, RequestId};
 use crate::model::plan::{Plan, PlanPolicy, Sealed};
 use crate::model::policy::Relaxed;
-use crate::model::request::{Answer, Decision, GrantState, Last, Proof, RequestEvent, RequestState, Wanted};
+use crate::model::request::{Answer, Decision, Last, Proof, RequestEvent, RequestState, Wanted};
 use crate::model::run::RunEvent;
 use crate::model::signature::break_rule;
 use crate::store::{Request, Result, Run, StoreError, StoredDecision, StoredGrant, Tx};
 
-use super::signature::{Give, Why, give, rule_of};
+use super::signature::{Why, rule_of};
 
 /// One person's answer, about to be counted.
 #[derive(Debug)]
@@ -149,10 +150,9 @@ impl File {
 
     pub(super) async fn read(tx: &mut Tx, request: Request, grants: Vec<StoredGrant>, run: Run) -> Result<Self> {
         let plan = open_plan(&request, &run)?;
-        let Some(policy) = plan.policy.clone() else {
+        let Some(policy) = plan.policy_over(&request.wanted) else {
             return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
         };
-        let policy = if request.wanted == Wanted::Start { policy } else { policy.over_stuck_steps() };
         let asked = if request.knows_asked { Some(tx.list_asked(request.id).await?) } else { None };
         let stored = tx.list_decisions(request.id).await?;
         let given = stored
@@ -248,6 +248,8 @@ pub struct Begin<'a> {
     pub request: RequestId,
     /// Its code.
     pub code: Code,
+    /// What is wanted of the run.
+    pub wanted: &'a Wanted,
     /// Its run.
     pub run: &'a Run,
     /// Its plan.
@@ -284,11 +286,11 @@ pub fn until(plan: &Plan, expires_at: DateTime<Utc>, wanted: &Wanted) -> DateTim
 /// # Errors
 /// When the database refuses.
 pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Result<Vec<PersonId>> {
-    let Begin { request, code, run, plan, requesters, stage, request_expires_at, line, moved } = begin;
-    let Some(policy) = &plan.policy else {
+    let Begin { request, code, wanted, run, plan, requesters, stage, request_expires_at, line, moved } = begin;
+    let Some(policy) = plan.policy_over(wanted) else {
         return Err(StoreError::Refused(format!("the plan of request {code} names no policy")));
     };
-    let expires_at = stage_expires_at(policy, stage, request_expires_at, tx.now());
+    let expires_at = stage_expires_at(&policy, stage, request_expires_at, tx.now());
     let index = usize::try_from(stage).unwrap_or(usize::MAX);
     let wake_at = policy.stages.get(index).and_then(|stage| super::wake::first_look(stage, tx.now(), expires_at));
     tx.begin_stage(request, expires_at, wake_at).await?;
@@ -296,7 +298,7 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
     let unseen: Vec<GroupName> = catalog.unseen(approvers).into_iter().map(|unseen| unseen.name.clone()).collect();
     tx.set_unseen(request, &unseen).await?;
     let delegations = tx.list_delegations().await?;
-    let asked = rules::whom_to_ask(catalog, policy, stage, requesters, plan.excluded(), &delegations, tx.now());
+    let asked = rules::whom_to_ask(catalog, &policy, stage, requesters, plan.excluded(), &delegations, tx.now());
     ask(tx, run, request, code, stage, &asked, expires_at, line, moved).await?;
     let mut people: Vec<PersonId> = asked.into_iter().map(|asked| asked.person).collect();
     people.sort();
@@ -428,6 +430,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
                 let begin = Begin {
                     request: file.request.id,
                     code: file.request.code,
+                    wanted: &file.request.wanted,
                     run: &file.run,
                     plan: &file.plan,
                     requesters: &file.request.requesters,
@@ -493,16 +496,6 @@ pub(super) async fn grant(
 ) -> Result<()> {
     let Agreement { by, aside, relaxed } = agreement;
     let File { request, grants, run, plan, policy, .. } = file;
-    let to = request.state.clone().next(RequestEvent::StageComplete { last: Last::Yes }).map_err(illegal)?;
-    let version = tx.move_request(request, &to).await?;
-    let mut rows = vec![RowMark::request(request.id, to.name(), version)];
-    // A further approval of the same run takes the place of the earlier one.
-    for earlier in grants {
-        let version = tx.move_grant(earlier, GrantState::Revoked).await?;
-        let what = Happened::GrantEnded { grant: earlier.id, run: run.id, state: "revoked".to_owned() };
-        tx.record(event(run, Some(line), what, vec![RowMark::grant(earlier.id, "revoked", version)]));
-    }
-    let (start_by, valid_until) = times(plan, policy, tx.now())?;
     let mut standing = tx.list_decisions(request.id).await?;
     standing.retain(|stored| stored.decision.answer == Answer::Approve && by.contains(&stored.decision.person));
     let agreeing: Vec<&StoredDecision> = standing.iter().chain(&aside).collect();
@@ -510,45 +503,9 @@ pub(super) async fn grant(
         Some(person) => Why::Rule(break_rule(person, line)),
         None => Why::Agreed(&agreeing),
     };
-    let (grant, signed) = give(tx, Give { request, why, start_by, valid_until }).await?;
-    rows.push(RowMark::grant(grant, "granted", 1));
-    // What was agreed to may be more than one run of it.
-    let repeat = policy.repeat.filter(|_| broken.is_none() && request.wanted == Wanted::Start);
-    let covers = match repeat {
-        Some(repeat) => {
-            let until = tx.now() + span(repeat.within())?;
-            tx.insert_cover(request.id, request.digest, repeat.runs, until).await?;
-            Some(Covers { runs: repeat.runs, until })
-        }
-        None => None,
-    };
-    match request.wanted {
-        Wanted::Start | Wanted::Retry { .. } => {
-            let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
-            let version = tx.move_run(run, &to, Some(line)).await?;
-            rows.push(RowMark::run(run.id, to.name(), version));
-        }
-        // The run moves by what was agreed to.
-        Wanted::Free { .. } => {}
-    }
-    let what = Happened::RequestGranted {
-        request: request.id,
-        code: request.code,
-        run: run.id,
-        grant,
-        digest: request.digest,
-        by,
-        automatic: None,
-        valid_until,
-        start_by: Some(start_by),
-        relaxed,
-        broken: broken.clone(),
-        unasked: None,
-        under: None,
-        covers: covers.clone(),
-        signed: Some(signed),
-    };
-    tx.record(event(run, Some(line), what, rows));
+    let told = Told { by, relaxed, broken, ..Told::default() };
+    // A further approval of the same run takes the place of the earlier one.
+    write(tx, Granting { request, run, plan, policy, earlier: grants, why, told, line: Some(line) }).await?;
     if let Wanted::Free { wish, .. } = &request.wanted {
         let freeing = Free { run, how: wish.what, by: &wish.by, why: &wish.why, request: Some(request.id), line };
         match free(tx, freeing).await? {
@@ -582,42 +539,13 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
     if !policy.automatic.contains(&trigger) || request.wanted != Wanted::Start {
         return Ok(false);
     }
-    let granted = RequestState::Granted;
     if request.state != (RequestState::Pending { stage: 0 }) {
         return Err(StoreError::Moved { row: format!("request {}", request.code), expected: "pending".to_owned() });
     }
-    let version = tx.move_request(&request, &granted).await?;
-    let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
-    let (start_by, valid_until) = times(&plan, policy, tx.now())?;
     let Some(rule) = rule_of(Some(&trigger), policy) else { return Ok(false) };
-    let give_it = Give { request: &request, why: Why::Rule(rule), start_by, valid_until };
-    let (grant, signed) = give(tx, give_it).await?;
-    rows.push(RowMark::grant(grant, "granted", 1));
-    let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
-    let version = tx.move_run(&run, &to, None).await?;
-    rows.push(RowMark::run(run.id, to.name(), version));
-    tx.record(event(
-        &run,
-        None,
-        Happened::RequestGranted {
-            request: request.id,
-            code: request.code,
-            run: run.id,
-            grant,
-            digest: request.digest,
-            by: Vec::new(),
-            automatic: Some(trigger),
-            valid_until,
-            start_by: Some(start_by),
-            relaxed: Vec::new(),
-            broken: None,
-            unasked: None,
-            under: None,
-            covers: None,
-            signed: Some(signed),
-        },
-        rows,
-    ));
+    let told = Told { automatic: Some(trigger), ..Told::default() };
+    let (request, run, plan, why) = (&request, &run, &plan, Why::Rule(rule));
+    write(tx, Granting { request, run, plan, policy, earlier: &[], why, told, line: None }).await?;
     Ok(true)
 }
 

@@ -13,6 +13,7 @@ mod break_glass;
 mod decide;
 mod duty;
 mod free;
+mod give;
 mod grant;
 mod later;
 mod repeat;

@@ -4,14 +4,14 @@
 //! whoever asked for either counts as having asked, so nobody who agreed can be who asks for a further run. Keeps I13: the very
 //! same plan, and whoever agreed still has the right.
 
-use super::decide::{File, event, illegal, open_plan, times};
-use super::signature::{Give, Why, give};
+use super::decide::{File, open_plan};
+use super::give::{Granting, Told, write};
+use super::signature::Why;
 use crate::model::approval::{Case, Rules, Tally, tally};
 use crate::model::catalog::Catalog;
-use crate::model::event::{Happened, RowMark, Under};
+use crate::model::event::Under;
 use crate::model::id::{Digest, InboxId, PersonId, RequestId};
 use crate::model::request::{Answer, RequestState, Wanted};
-use crate::model::run::RunEvent;
 use crate::store::{Cover, Result, StoreError, StoredDecision, Tx};
 
 /// Takes one more run of an approval in force that covers this plan for these people, if there is one. What was taken is given
@@ -75,49 +75,18 @@ pub async fn grant_under(
     let mut decisions = tx.list_decisions(original.id).await?;
     decisions.retain(|stored| !aside.contains(stored));
     let rules = Rules::new(policy, &requesters, plan.excluded());
-    let count = tally(&rules, decisions.iter().map(|stored| &stored.decision), |decision| {
-        decision.answer == Answer::Deny || !decision.person.as_str().is_empty()
-    });
+    let count = tally(&rules, decisions.iter().map(|stored| &stored.decision), |_| true);
     if count.tally != Tally::Agreed {
         return Err(StoreError::Refused(format!("request {} is not covered by what was approved", request.code)));
     }
-    let granted = RequestState::Granted;
-    let version = tx.move_request(&request, &granted).await?;
-    let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
-    let (start_by, valid_until) = times(&plan, policy, tx.now())?;
     let mut standing = decisions;
     standing.retain(|stored| stored.decision.answer == Answer::Approve && count.by.contains(&stored.decision.person));
     let agreeing: Vec<&StoredDecision> = standing.iter().chain(&aside).collect();
     let why = Why::Covered { by: original.id, decisions: &agreeing };
-    let (grant, signed) = give(tx, Give { request: &request, why, start_by, valid_until }).await?;
-    tx.set_grant_under(grant, cover.request, cover.used).await?;
-    rows.push(RowMark::grant(grant, "granted", 1));
-    let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
-    let version = tx.move_run(&run, &to, line).await?;
-    rows.push(RowMark::run(run.id, to.name(), version));
-    let what = Happened::RequestGranted {
-        request: request.id,
-        code: request.code,
-        run: run.id,
-        grant,
-        digest: request.digest,
-        by: count.by,
-        automatic: None,
-        valid_until,
-        start_by: Some(start_by),
-        relaxed: count.relaxed.into_iter().collect(),
-        broken: None,
-        unasked: None,
-        under: Some(Under {
-            request: original.id,
-            code: original.code,
-            number: cover.used,
-            of: cover.runs,
-            until: cover.until,
-        }),
-        covers: None,
-        signed: Some(signed),
-    };
-    tx.record(event(&run, line, what, rows));
-    Ok(())
+    let under =
+        Under { request: original.id, code: original.code, number: cover.used, of: cover.runs, until: cover.until };
+    let relaxed = count.relaxed.into_iter().collect();
+    let told = Told { by: count.by, relaxed, under: Some(under), ..Told::default() };
+    let (request, run, plan) = (&request, &run, &plan);
+    write(tx, Granting { request, run, plan, policy, earlier: &[], why, told, line }).await
 }

@@ -5,14 +5,14 @@
 
 use chrono::TimeDelta;
 
-use super::decide::{event, illegal, open_plan, times};
-use super::signature::{Give, Why, give};
+use super::decide::{illegal, open_plan};
+use super::give::{Granting, Told, write};
+use super::signature::Why;
 use crate::model::catalog::Catalog;
-use crate::model::event::{Happened, RowMark, StartedUnasked};
+use crate::model::event::StartedUnasked;
 use crate::model::id::{InboxId, PersonId, RequestId};
 use crate::model::plan::Plan;
 use crate::model::request::{RequestState, Wanted};
-use crate::model::run::RunEvent;
 use crate::model::signature::unasked_rule;
 use crate::store::{Automation, Result, StoreError, Tx};
 
@@ -71,34 +71,8 @@ pub async fn grant_unasked(
     if request.state != (RequestState::Pending { stage: 0 }) || request.wanted != Wanted::Start {
         return Err(StoreError::Moved { row: format!("request {}", request.code), expected: "pending".to_owned() });
     }
-    let granted = RequestState::Granted;
-    let version = tx.move_request(&request, &granted).await?;
-    let mut rows = vec![RowMark::request(request.id, granted.name(), version)];
-    let (start_by, valid_until) = times(&plan, policy, tx.now())?;
     let why = Why::Rule(unasked_rule(&started.person));
-    let (grant, signed) = give(tx, Give { request: &request, why, start_by, valid_until }).await?;
-    tx.set_grant_unasked(grant).await?;
-    rows.push(RowMark::grant(grant, "granted", 1));
-    let to = run.state.clone().next(RunEvent::Granted).map_err(illegal)?;
-    let version = tx.move_run(&run, &to, line).await?;
-    rows.push(RowMark::run(run.id, to.name(), version));
-    let what = Happened::RequestGranted {
-        request: request.id,
-        code: request.code,
-        run: run.id,
-        grant,
-        digest: request.digest,
-        by: Vec::new(),
-        automatic: None,
-        valid_until,
-        start_by: Some(start_by),
-        relaxed: Vec::new(),
-        broken: None,
-        under: None,
-        unasked: Some(started),
-        covers: None,
-        signed: Some(signed),
-    };
-    tx.record(event(&run, line, what, rows));
-    Ok(())
+    let told = Told { unasked: Some(started), ..Told::default() };
+    let (request, run, plan) = (&request, &run, &plan);
+    write(tx, Granting { request, run, plan, policy, earlier: &[], why, told, line }).await
 }

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::catalog::{EnvEntry, ExitCodes, HttpAsk, Retry, TcpAsk};
 use super::id::{CheckName, Digest, PersonId, PolicyName, RunbookName, ServiceName, SystemName, TriggerName};
 use super::policy::{BreakGlass, Delegating, DeniedBefore, Relaxed, Repeat, Stage, Unasked, is_false};
+use super::request::Wanted;
 
 /// The version of the bytes that this binary writes. Version 2 added requests over HTTP, connections, waiting, `retry`
 /// and policies that let triggers start; version 3 policies of several stages with times of their own, the latest start and
@@ -397,6 +398,15 @@ impl Plan {
     pub fn excluded(&self) -> &[PersonId] {
         let excludes = self.policy.as_ref().is_some_and(|policy| policy.exclude_author);
         if excludes { self.author.as_slice() } else { &[] }
+    }
+
+    /// The policy as it rules over what is wanted of a run. `None`: the plan names none.
+    pub fn policy_over(&self, wanted: &Wanted) -> Option<PlanPolicy> {
+        let policy = self.policy.as_ref()?;
+        Some(match wanted {
+            Wanted::Start => policy.clone(),
+            Wanted::Retry { .. } | Wanted::Free { .. } => policy.over_stuck_steps(),
+        })
     }
 
     /// The same, to start at a moment and not before. Everybody who is needed agrees to each run of it: what starts at once,

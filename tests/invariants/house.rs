@@ -66,7 +66,7 @@ services:
 
 /// One agrees.
 const ONE: &str = "policy: one\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\nexpires: 10m\nvalid_for: 1h\n";
-/// Two different people agree: more than this release loads, and not more than it can count.
+/// Two different people agree.
 const TWO: &str = "policy: two\ntitle: Two agree\nstages: [{approvers: [group:managers, group:leads], quorum: 2}]\nexpires: 10m\nvalid_for: 1h\n";
 
 /// Appends its second argument to the file that its first one names.

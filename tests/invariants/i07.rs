@@ -8,7 +8,13 @@ use countersign::model::request::{Answer, Proof};
 use countersign::model::run::RunState;
 
 use super::house::{Asked, House, account};
+use super::i03::stuck;
+use super::retry::sound;
 use super::support::until;
+
+/// A manager agrees, who may be the one who asked.
+const RELAXED: &str = "policy: one\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\n\
+                       expires: 10m\nvalid_for: 1h\nrelax: [requester_may_agree]\n";
 
 /// One decision by an account that the catalog knows, as a handler would hand it over.
 pub(crate) async fn decides(house: &House, catalog: &Catalog, asked: Asked, by: &str) -> DecideOutcome {
@@ -114,6 +120,43 @@ async fn i7_neither_who_asked_first_nor_who_asks_again_agrees_to_a_retry() {
     assert_eq!(house.run(asked.run).await.state.name(), "stuck");
     house.say("kim", &format!("approve {code}")).await;
     assert_eq!(house.run(asked.run).await.state, RunState::Approved);
+}
+
+/// Whoever asks may agree where the policy says so in words, and the ledger says that it was so.
+#[tokio::test]
+async fn i7_a_policy_that_says_so_lets_who_asks_agree_and_the_ledger_tells() {
+    let house = House::with(&[("one.yaml", RELAXED)]).await;
+    let asked = house.granted("ann", "mark it", "ann2").await;
+    assert_eq!(house.run(asked.run).await.state, RunState::Approved);
+    let engine = house.engine();
+    assert_eq!(house.settled(asked.run).await, RunState::Succeeded);
+    engine.stop().await;
+    sound(&house).await;
+    let granted = house
+        .texts("select convert_from(body, 'UTF8') from event_body join event on event.id = event_body.event where kind = 'request_granted'".to_owned())
+        .await
+        .remove(0);
+    assert!(granted.contains("requester_may_agree"), "{granted}");
+}
+
+/// Of a stuck step nobody decides who asked for it, whatever the policy says of starting; so nobody who did is asked.
+#[tokio::test]
+async fn i7_what_a_policy_gives_up_for_starting_is_not_given_up_for_a_stuck_step() {
+    let house = House::with(&[("one.yaml", RELAXED)]).await;
+    let asked = stuck(&house, "ann", "hang on").await;
+    house.say("ann", &format!("retry run {}", asked.run)).await;
+    house.post().await;
+    let code = house.texts("select code from request where state = 'pending'".to_owned()).await.remove(0);
+    let names = "select person from asked join request on request.id = asked.request \
+                 where state = 'pending' order by person";
+    assert_eq!(house.texts(names.to_owned()).await, ["boss", "kim", "lin"]);
+    let said = house.said().await.join("\n");
+    assert!(said.contains("boss, kim and lin") && !said.contains("ann, boss"), "{said}");
+    let said = house.say("ann", &format!("approve {code}")).await;
+    assert!(said.starts_with("ann, it is your own request"), "{said}");
+    house.say("kim", &format!("approve {code}")).await;
+    assert_eq!(house.run(asked.run).await.state, RunState::Approved);
+    sound(&house).await;
 }
 
 /// Who is not asked decides nothing, however they may ask.

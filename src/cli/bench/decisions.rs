@@ -189,6 +189,7 @@ impl Bench {
                 let begin = Begin {
                     request,
                     code,
+                    wanted: &Wanted::Start,
                     run: &run,
                     plan: &self.plan,
                     requesters: &requesters,

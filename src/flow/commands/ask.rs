@@ -429,6 +429,7 @@ impl<'a> Asking<'a> {
                 let begin = Begin {
                     request: id,
                     code,
+                    wanted,
                     run: &stored,
                     plan,
                     requesters: &self.requesters,
