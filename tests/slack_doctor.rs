@@ -32,6 +32,7 @@ struct Practice {
     slack: Slack,
     room: String,
     other: String,
+    access: String,
     dir: tempfile::TempDir,
     db: TestDb,
 }
@@ -46,7 +47,8 @@ impl Practice {
         let other = slack.channel(OTHER_ROOM, Room::Private, &members);
         slack.group("managers", &["boss", "lin"]);
         let dir = tempfile::tempdir().expect("a directory");
-        let own = Self { slack, room, other, dir, db: support::database().await };
+        let access = ACCESS.to_owned();
+        let own = Self { slack, room, other, access, dir, db: support::database().await };
         own.catalog(Self::fitting());
         own.secret("bot", BOT_TOKEN);
         own.secret("app", APP_TOKEN);
@@ -75,6 +77,7 @@ impl Practice {
         let _old = std::fs::remove_dir_all(self.path("catalog"));
         let catalog = catalog
             .file("roll-out.yaml", ROLL_OUT)
+            .file("access.yaml", &self.access)
             // boss has one account here.
             .edited("people.yaml", ", \"local:trial:boss2\"", "");
         catalog.in_slack(TEAM, &self.room, &self.other).write(&self.path("catalog"), &self.path("side"));
@@ -139,6 +142,8 @@ impl Practice {
         self.slack.finish();
     }
 }
+
+const ACCESS: &str = "access: {countersigned_by: [person:boss, person:lin], room: system-a}\n";
 
 const ROLL_OUT: &str = "runbook: roll-out\ntitle: Roll out\nsay: [\"roll out\"]\nsystem: system-a\napproval: managers\n\
     steps:\n  - {name: Roll, run: {command: [/bin/true]}}\n";
@@ -417,5 +422,29 @@ async fn a_ledger_that_a_trial_began_is_none_for_slack() {
     wrong  database: its ledger was begun by a trial, in which one person may speak as several: Slack needs a database of its own
     14 ok, 1 wrong.
     ");
+    practice.close();
+}
+
+/// Outside a trial whoever is added or promoted waits for a second person; without one the bot would tell that after its start.
+#[tokio::test]
+async fn who_countersigns_is_looked_at_before_the_first_change_needs_them() {
+    let mut practice = Practice::open().await;
+    let mut page = Vec::new();
+    for access in [
+        "",
+        "access: {countersigned_by: [person:boss], room: system-a}\n",
+        "access: {countersigned_by: [person:boss, person:lin], room: system-a, changed_by: [lin]}\n",
+        "access: {countersigned_by: [person:boss], room: system-a, changed_by: [boss]}\n",
+        "access: {countersigned_by: [group:managers], room: system-a}\n",
+        "access: {countersigned_by: [group:managers, person:mei], room: system-a}\n",
+    ] {
+        access.clone_into(&mut practice.access);
+        practice.catalog(Practice::fitting());
+        let (code, text) = practice.doctor(&[]).await;
+        let line = text.lines().find(|line| line.contains("  access: ")).unwrap_or_default();
+        assert_eq!(code, i32::from(line.starts_with("wrong")), "{text}");
+        page.push(line.to_owned());
+    }
+    insta::assert_snapshot!(page.join("\n"), @"");
     practice.close();
 }

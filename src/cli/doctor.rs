@@ -100,6 +100,7 @@ async fn look(args: Args) -> Vec<Finding> {
                 findings.extend(found);
             }
             if let Some(catalog) = &catalog {
+                findings.push(countersigners(catalog));
                 // A workspace that could not be asked for its name is not known to be another.
                 let all_known = teams.len() == workspaces.len();
                 elsewhere(catalog, all_known.then_some(teams.as_slice()), &mut findings);
@@ -142,6 +143,24 @@ async fn catalog(root: &Path, findings: &mut Vec<Finding>) -> Option<Catalog> {
             findings.push(Finding::wrong("catalog", says));
             None
         }
+    }
+}
+
+/// Who countersigns changes of who may do what. In a trial nobody does.
+fn countersigners(catalog: &Catalog) -> Finding {
+    let about = "access";
+    let Some(named) = &catalog.access else {
+        return Finding::note(about, text::access::nobody_is_named());
+    };
+    let mut people = catalog.people_in(&named.by);
+    people.retain(|person| !named.changed_by.contains(person));
+    let people: Vec<PersonId> = people.into_iter().collect();
+    match people.as_slice() {
+        // Whom a platform keeps is known to the bot, not here.
+        _ if !catalog.unseen(&named.by).is_empty() => Finding::ok(about, say::a_group_countersigns(&people)),
+        [] => Finding::wrong(about, say::nobody_can_countersign()),
+        [one] => Finding::note(about, say::one_countersigns(one)),
+        people => Finding::ok(about, say::they_countersign(people)),
     }
 }
 

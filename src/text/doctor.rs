@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use super::plan::{and, or};
 use super::time::lasted;
 use super::visible::visible;
-use crate::model::id::PolicyName;
+use crate::model::id::{PersonId, PolicyName};
 
 /// How it stands with one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +202,35 @@ pub fn decisions_not_asked(listen: &str, origin: &str) -> String {
     format!(
         "{listen} is free: no bot runs there, so whether {origin} leads to it is not known. Look again once it runs"
     )
+}
+
+/// Nobody of those who are named can.
+pub fn nobody_can_countersign() -> String {
+    "`access:` names nobody who can countersign: whoever wrote the catalog's last change (`changed_by`) does not. Name \
+     others, and accept that once on this host (`countersign access accept`)"
+        .to_owned()
+}
+
+/// One person can.
+pub fn one_countersigns(one: &PersonId) -> String {
+    format!(
+        "{one} alone can countersign a change of who may do what: nobody can one that {one} wrote. Name another person in \
+         `access:`"
+    )
+}
+
+/// Several can.
+pub fn they_countersign(people: &[PersonId]) -> String {
+    format!("{} can countersign a change of who may do what", or(people))
+}
+
+/// A group can that a platform keeps, beside these.
+pub fn a_group_countersigns(people: &[PersonId]) -> String {
+    let group = "whoever is in the group that `access:` names";
+    match people {
+        [] => format!("{group} can countersign a change of who may do what"),
+        people => format!("{}, and {group}, can countersign a change of who may do what", and(people)),
+    }
 }
 
 /// The pages for passkeys do not answer where browsers look for them.
