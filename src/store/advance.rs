@@ -8,6 +8,7 @@
 use sqlx::{Postgres, Transaction};
 
 use super::append::EventColumns;
+use super::begin::begin;
 use super::lease::WorkerId;
 use super::rows::{self, AttemptKey, StoredGrant};
 use super::runs::{self, NewAttemptOutput};
@@ -207,7 +208,7 @@ impl AdvanceTx {
     async fn inner(&mut self) -> Result<&mut Transaction<'static, Postgres>> {
         Ok(match &mut self.inner {
             Some(tx) => tx,
-            none => none.insert(self.store.pool.begin().await?),
+            none => none.insert(begin(&self.store.pool).await?),
         })
     }
 

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::append::{self, NewMessage};
+use super::begin::begin;
 use super::{Result, Store, Topic};
 use crate::metrics;
 use crate::model::chat::RoomAddress;
@@ -128,7 +129,7 @@ impl Store {
     /// # Errors
     /// When the database refuses.
     pub async fn record(&self, events: &[NewEvent]) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = begin(&self.pool).await?;
         append::append(&mut tx, self.clock().now(), events, &[]).await?;
         tx.commit().await?;
         metrics::committed(events);
@@ -170,7 +171,7 @@ impl Store {
     /// # Errors
     /// When the database refuses.
     pub async fn insert_first_event(&self, event: NewEvent) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = begin(&self.pool).await?;
         // Conflicts with itself and with every insert of an event; not with reading.
         sqlx::query!("lock table event in share row exclusive mode").execute(&mut *tx).await?;
         let any = sqlx::query_scalar!(r#"select exists (select from event) as "any!""#).fetch_one(&mut *tx).await?;
@@ -256,7 +257,7 @@ impl Store {
         limit: i64,
         link: impl Fn(ChainHead, &ChainRow) -> ChainHead + Send,
     ) -> Result<Option<usize>> {
-        let mut tx = self.loops.begin().await?;
+        let mut tx = begin(&self.loops).await?;
         let held = sqlx::query!(
             "select fence from lease where name = $1 and holder = $2 and fence = $3 and until > $4 for update",
             lease,
@@ -371,7 +372,7 @@ impl Store {
             self.hub().wake(Topic::Settled);
             return Ok(moved);
         }
-        let mut tx = self.loops.begin().await?;
+        let mut tx = begin(&self.loops).await?;
         if !move_sink(&mut *tx, name, from, to).await? {
             return Ok(false);
         }

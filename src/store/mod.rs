@@ -10,6 +10,7 @@ mod access;
 mod advance;
 mod append;
 mod away;
+mod begin;
 mod clock;
 mod cover;
 mod duty;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::begin::begin;
 use super::{Result, Store, Topic, WorkerId};
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::id::{InboxId, MessageId, OutboxId, RequestId, RunId, ThreadId};
@@ -254,7 +255,7 @@ impl Store {
     pub async fn set_sent(&self, sent: &[(OutboxId, MessageId)]) -> Result<()> {
         let ids: Vec<i64> = sent.iter().map(|(id, _)| id.0).collect();
         let names: Vec<String> = sent.iter().map(|(_, name)| name.to_string()).collect();
-        let mut tx = self.loops.begin().await?;
+        let mut tx = begin(&self.loops).await?;
         let with_role = sqlx::query_scalar!(
             r#"
             with done as (
@@ -311,7 +312,7 @@ impl Store {
     pub async fn set_together(&self, ids: &[OutboxId], lease: &str, me: WorkerId, fence: i64) -> Result<bool> {
         let Some(first) = ids.first() else { return Ok(false) };
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        let mut tx = self.loops.begin().await?;
+        let mut tx = begin(&self.loops).await?;
         // Locked, so that nobody takes it before this is committed.
         let held = sqlx::query_scalar!(
             "select fence from lease where name = $1 and holder = $2 and fence = $3 and until > $4 for update",

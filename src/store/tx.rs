@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Postgres, Transaction};
 
 use super::append::{self, DIRECT, NewMessage, Origin, Place};
+use super::begin::begin;
 use super::{Result, Store, Topic};
 use crate::metrics;
 use crate::model::chat::{Incoming, Message, RoomAddress, RoomNews, Said};
@@ -72,7 +73,7 @@ impl Store {
     /// When no connection is to be had within ten seconds.
     pub async fn begin(&self) -> Result<Tx> {
         Ok(Tx {
-            inner: self.pool.begin().await?,
+            inner: begin(&self.pool).await?,
             store: self.clone(),
             now: self.clock().now(),
             trace: None,

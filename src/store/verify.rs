@@ -7,6 +7,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{Postgres, Transaction};
 
+use super::begin::begin_with;
 use super::{ChainRow, Result, Store};
 use crate::model::event::Scope;
 use crate::model::id::{EventId, InboxId, IncidentId, Position, RunId, SystemName};
@@ -363,7 +364,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot> {
-        Ok(Snapshot { inner: self.pool.begin_with("begin isolation level repeatable read read only").await? })
+        Ok(Snapshot { inner: begin_with(&self.pool, "begin isolation level repeatable read read only").await? })
     }
 }
 

@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::begin::begin;
 use super::{Request, Result, Store, StoreError, Tx};
 use crate::model::id::{PersonId, RequestId, RingId};
 
@@ -113,7 +114,7 @@ impl Store {
     /// When the database refuses.
     pub async fn take_ring(&self, pause: impl Fn(u32) -> TimeDelta) -> Result<Option<WaitingRing>> {
         let now = self.clock().now();
-        let mut tx = self.loops.begin().await?;
+        let mut tx = begin(&self.loops).await?;
         let row = sqlx::query!(
             r#"
             select id, request, stage, people, tries, why from ring where state = 'waiting' and next_try_at <= $1

@@ -150,3 +150,27 @@ async fn i4_an_event_has_its_body_and_waits_for_its_place() {
     assert_eq!(house.count("event_body b join event e on e.id = b.event").await, events);
     assert_eq!(house.count("unsequenced u join event e on e.id = u.event").await, events);
 }
+
+/// A transaction that somebody stopped waiting for in the middle of its beginning is open nowhere: what is written next on its
+/// connection would not be committed.
+#[tokio::test]
+async fn i4_whoever_stops_waiting_leaves_no_transaction_open() {
+    let house = House::new().await;
+    for looks in 0..40 {
+        let mut begin = std::pin::pin!(house.store().begin());
+        for _ in 0..looks {
+            if futures_util::poll!(begin.as_mut()).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let left = "pg_stat_activity where datname = current_database() and application_name = 'countersign'
+                and state like 'idle in transaction%'";
+    until("none is open", async || (house.count(left).await == 0).then_some(())).await;
+    for _ in 0..20 {
+        verify(house.store(), &[]).await.expect("it can be read");
+    }
+    let asked = house.ask("mei", "mark it").await;
+    assert_eq!(house.run(asked.run).await.state, RunState::AwaitingApproval);
+}
