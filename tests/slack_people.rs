@@ -168,7 +168,7 @@ async fn when_slack_is_silent_nobody_is_in_it_and_it_is_said() {
     insta::assert_snapshot!(page.join("\n\n"), @r#"
     {"group":"managers","kind":"group_unseen","user_group":"slack:T0ACME:S0MANAGERS","why":"missing_scope: the app lacks a right; compare it with `countersign slack manifest` and install it again"}
 
-    system-a >: boss, CODE is not for you to decide. Asked: nobody. I cannot see who is in managers just now: Slack has not told it for LASTED (missing_scope: the app lacks a right; compare it with countersign slack manifest and install it again). Ask an operator.
+    system-a >: boss, CODE was yours to decide and is no longer. Asked: nobody. I cannot see who is in managers just now: Slack has not told it for LASTED (missing_scope: the app lacks a right; compare it with countersign slack manifest and install it again). Ask an operator.
     system-a: You are boss (slack:T0ACME:U0BOSS), in no group. I cannot see who is in managers just now: Slack has not told it for LASTED (missing_scope: the app lacks a right; compare it with countersign slack manifest and install it again). Ask an operator.
     system-a: boss, you may not pause automation. Ask mei. I cannot see who is in managers just now: Slack has not told it for LASTED (missing_scope: the app lacks a right; compare it with countersign slack manifest and install it again). Ask an operator.
     system-a: Already waiting for nobody since TIME, CODE. again asks anew. I cannot see who is in managers just now: Slack has not told it for LASTED (missing_scope: the app lacks a right; compare it with countersign slack manifest and install it again). Ask an operator.

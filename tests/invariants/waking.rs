@@ -91,6 +91,10 @@ fn plain(text: &str, asked: Asked) -> String {
     for word in text.replace(&asked.code.to_string(), "CODE").split(' ') {
         let clock = word.trim_end_matches(['.', ',', ':', ';']);
         let digits = clock.len() >= 5 && clock.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
+        // Near midnight a time may stand with its day.
+        if word.len() == 10 && word.parse::<chrono::NaiveDate>().is_ok() {
+            continue;
+        }
         words.push(if digits && clock.contains(':') { word.replace(clock, "TIME") } else { word.to_owned() });
     }
     words.join(" ")
