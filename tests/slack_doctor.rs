@@ -77,9 +77,12 @@ impl Practice {
         let _old = std::fs::remove_dir_all(self.path("catalog"));
         let catalog = catalog
             .file("roll-out.yaml", ROLL_OUT)
-            .file("access.yaml", &self.access)
             // boss has one account here.
             .edited("people.yaml", ", \"local:trial:boss2\"", "");
+        let catalog = match self.access.as_str() {
+            "" => catalog,
+            access => catalog.file("access.yaml", access),
+        };
         catalog.in_slack(TEAM, &self.room, &self.other).write(&self.path("catalog"), &self.path("side"));
     }
 
@@ -152,7 +155,7 @@ const ROLL_OUT: &str = "runbook: roll-out\ntitle: Roll out\nsay: [\"roll out\"]\
 async fn all_is_well() {
     let practice = Practice::open().await;
     let (code, text) = practice.doctor(&[]).await;
-    insta::assert_snapshot!(text, @r"
+    insta::assert_snapshot!(text, @"
     ok     settings: DIR/countersign.yaml
     ok     catalog: DIR/catalog: 1 runbook, 2 systems, 3 people, 2 rooms; all sound
     ok     database: it answers, and its tables are this program's
@@ -167,8 +170,9 @@ async fn all_is_well() {
     ok     person lin: slack:T0ACME:U0LIN
     ok     person mei: slack:T0ACME:U0MEI
     ok     group managers: S0MANAGERS: boss, lin
+    ok     access: boss or lin can countersign a change of who may do what
     ok     user groups: asked every 1 min, believed for 5 min
-    15 ok, nothing wrong.
+    16 ok, nothing wrong.
     ");
     assert_eq!(code, 0);
     let (_, json) = practice.doctor(&["--json"]).await;
@@ -220,7 +224,7 @@ async fn settings_and_catalog() {
     wrong  room near: local:x:y: the trial's own room is closed beside a workspace; write an address such as slack:T1:C2
     note   person kim: no account in a workspace of the settings: cannot speak, cannot be asked
     wrong  group far: slack:T0BETA:S1: no entry of `slack` in the settings is the workspace T0BETA
-    15 ok, 1 note, 4 wrong.
+    16 ok, 1 note, 4 wrong.
 
     wrong  settings: user_groups: `every: 10m` is not a time from 1s to 5m; say one such as 1m
     0 ok, 1 wrong.
@@ -262,42 +266,42 @@ async fn tokens_and_rights() {
     insta::assert_snapshot!(page.join("\n\n"), @r#"
     bot xoxb-other:
     wrong  bot token: Slack does not know this token. Copy it again: "OAuth & Permissions" has the bot's, "Basic Information" the app's own
-    6 ok, 1 wrong.
+    7 ok, 1 wrong.
 
     bot xapp-fake:
     wrong  bot token: the file DIR/bot does not hold the Slack bot's token, which begins with `xoxb-`
-    6 ok, 1 wrong.
+    7 ok, 1 wrong.
 
     bot  :
     wrong  bot token: the Slack bot's token is not there: the file DIR/bot is empty
-    6 ok, 1 wrong.
+    7 ok, 1 wrong.
 
     app xapp-other:
     wrong  app token: Slack does not know this token. Copy it again: "OAuth & Permissions" has the bot's, "Basic Information" the app's own
-    14 ok, 1 wrong.
+    15 ok, 1 wrong.
 
     app xoxb-fake:
     wrong  app token: the file DIR/app does not hold the Slack app's own token, which begins with `xapp-`
-    14 ok, 1 wrong.
+    15 ok, 1 wrong.
 
     wrong  app token: the Slack app's own token cannot be read: the file DIR/nothing: No such file or directory (os error 2)
-    14 ok, 1 wrong.
+    15 ok, 1 wrong.
 
     wrong  bot token: it is of the workspace T0ACME (Acme), and the settings say T0BETA
-    14 ok, 1 wrong.
+    15 ok, 1 wrong.
 
     wrong  bot token: two entries of `slack` are the same workspace, T0ACME
-    25 ok, 1 wrong.
+    26 ok, 1 wrong.
 
     wrong  rights: the app lacks usergroups:read (see who is in the user groups that people.yaml names, and in no other); users:read (let `countersign doctor` find accounts of people.yaml that are switched off or an app's). Give it the manifest of `countersign slack manifest` ("App Manifest") and install it again
     note   rights: it has rights that nothing here needs: admin. Take them away in the app's settings
     wrong  person boss: slack:T0ACME:U0BOSS was not looked at: the app lacks users:read
     wrong  group managers: not looked at, and nobody is in it for the bot: the app lacks usergroups:read
-    10 ok, 1 note, 3 wrong.
+    11 ok, 1 note, 3 wrong.
 
     wrong  bot token: Slack says token_revoked: install the app again and give the bot its new token
     wrong  app token: Slack says token_revoked: install the app again and give the bot its new token
-    5 ok, 2 wrong.
+    6 ok, 2 wrong.
     "#);
     practice.close();
 }
@@ -334,11 +338,11 @@ async fn rooms_people_and_groups() {
     insta::assert_snapshot!(page.join("\n\n"), @r#"
     wrong  room system-a: the bot is not in #system-a (C0ROOM): say `/invite <@U0BOT>` there
     wrong  room system-z: Slack has no channel C0OTHER, or it is private and the bot is not in it: check the id in rooms.yaml, or say `/invite <@U0BOT>` there
-    13 ok, 2 wrong.
+    14 ok, 2 wrong.
 
     wrong  room system-z: Slack has no channel C0OTHER, or it is private and the bot is not in it: check the id in rooms.yaml, or say `/invite <@U0BOT>` there
     wrong  person lin: slack:T0ACME:U0LIN is switched off: take it out of people.yaml
-    13 ok, 2 wrong.
+    14 ok, 2 wrong.
 
     wrong  room no: Slack has no channel C404, or it is private and the bot is not in it: check the id in rooms.yaml, or say `/invite <@U0BOT>` there
     note   room shared: #shared (C0SHARED): people of other workspaces are in it, read all that is said there, and are nobody here
@@ -349,7 +353,7 @@ async fn rooms_people_and_groups() {
     wrong  person kim: slack:T0ACME:U0ROBOT is an app's: whoever controls that app would be kim
     wrong  person lin: slack:T0ACME:U0LIN is switched off: take it out of people.yaml
     wrong  group gone: Slack has no user group S0GONE in use, so nobody is in it. Its id stands at the end of the address under "People", "User groups"
-    13 ok, 2 notes, 7 wrong.
+    14 ok, 2 notes, 7 wrong.
     "#);
     practice.close();
 }
@@ -384,32 +388,32 @@ async fn ways_and_clocks() {
     practice.slack.down();
     page.push(practice.finds().await);
     practice.slack.up();
-    insta::assert_snapshot!(page.join("\n\n"), @r"
+    insta::assert_snapshot!(page.join("\n\n"), @"
     wrong  clock: about 1 min behind Slack's: requests that Slack signs are refused from 5 min on, and commands count as old. Set the clock of the database's machine, best by NTP
-    14 ok, 1 wrong.
+    15 ok, 1 wrong.
 
     wrong  clock: about 7 min ahead of Slack's: requests that Slack signs are refused from 5 min on, and commands count as old. Set the clock of the database's machine, best by NTP
-    14 ok, 1 wrong.
+    15 ok, 1 wrong.
 
     wrong  person boss: Slack was asked for slack:T0ACME:U0BOSS, and it asks to wait; run this again in some minutes
     wrong  group managers: Slack was asked for it, and there is no way to it (HTTP 503)
-    13 ok, 2 wrong.
+    14 ok, 2 wrong.
 
     note   requests: something listens at TAKEN already: a running bot, if it is yours
-    15 ok, 1 note, nothing wrong.
+    16 ok, 1 note, nothing wrong.
 
     wrong  signing secret: the Slack app's signing secret is not there: the environment variable NO_SUCH_VARIABLE is not set, or is not text: environment variable not found
-    15 ok, 1 wrong.
+    16 ok, 1 wrong.
 
     wrong  listen: something else listens at TAKEN: `--listen` takes another port
-    14 ok, 1 wrong.
+    15 ok, 1 wrong.
 
     wrong  database: it cannot be used: the database did not do it: pool timed out while waiting for an open connection
-    14 ok, 1 wrong.
+    15 ok, 1 wrong.
 
     wrong  bot token: Slack at API: there is no way to it (the connection broke off)
     wrong  app token: Slack at API: there is no way to it (the connection broke off)
-    5 ok, 2 wrong.
+    6 ok, 2 wrong.
     ");
     practice.close();
 }
@@ -418,9 +422,9 @@ async fn ways_and_clocks() {
 async fn a_ledger_that_a_trial_began_is_none_for_slack() {
     let practice = Practice::open().await;
     countersign::ledger::open(&practice.db.store, countersign::ledger::Trial::Yes).await.expect("begun");
-    insta::assert_snapshot!(practice.finds().await, @r"
+    insta::assert_snapshot!(practice.finds().await, @"
     wrong  database: its ledger was begun by a trial, in which one person may speak as several: Slack needs a database of its own
-    14 ok, 1 wrong.
+    15 ok, 1 wrong.
     ");
     practice.close();
 }
@@ -445,6 +449,13 @@ async fn who_countersigns_is_looked_at_before_the_first_change_needs_them() {
         assert_eq!(code, i32::from(line.starts_with("wrong")), "{text}");
         page.push(line.to_owned());
     }
-    insta::assert_snapshot!(page.join("\n"), @"");
+    insta::assert_snapshot!(page.join("\n"), @"
+    note   access: the catalog names nobody who countersigns a change of who may do what (`access:`): what gives a right waits until an operator accepts it on this host (`countersign access accept`)
+    note   access: boss alone can countersign a change of who may do what: for one that boss writes there is nobody. Name another person in `access:`
+    note   access: boss alone can countersign a change of who may do what: for one that boss writes there is nobody. Name another person in `access:`
+    wrong  access: `access:` names nobody who can countersign: whoever wrote the catalog's last change (`changed_by`) does not. Name others, and accept that once on this host (`countersign access accept`)
+    ok     access: whoever is in the group that `access:` names can countersign a change of who may do what
+    ok     access: mei, and whoever is in the group that `access:` names, can countersign a change of who may do what
+    ");
     practice.close();
 }

@@ -214,8 +214,8 @@ pub fn nobody_can_countersign() -> String {
 /// One person can.
 pub fn one_countersigns(one: &PersonId) -> String {
     format!(
-        "{one} alone can countersign a change of who may do what: nobody can one that {one} wrote. Name another person in \
-         `access:`"
+        "{one} alone can countersign a change of who may do what: for one that {one} writes there is nobody. Name another \
+         person in `access:`"
     )
 }
 
