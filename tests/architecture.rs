@@ -328,3 +328,50 @@ fn the_reader_of_sources_reads() {
     assert_eq!(named("use super::super::b::X; super::c::f(); xcrate::d::y()"), ["b"]);
     assert_eq!(named("crate::a::b() + crate::d::g(crate::zzz)"), ["d"]);
 }
+
+/// Below a folder, the files that hold tests of each invariant by name, in order.
+fn tests_of_invariants(folder: &str) -> BTreeMap<usize, BTreeSet<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut found: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let name = path.strip_prefix(&root).expect("below it").display().to_string();
+            for (at, _) in text.match_indices("fn i") {
+                let words =
+                    text.get(at + "fn i".len()..).unwrap_or_default().split(['(', ' ']).next().unwrap_or_default();
+                // `i1_i2_i3_…` is a test of three.
+                for word in words.split('_').enumerate().map_while(|(index, word)| {
+                    let number = if index == 0 { Some(word) } else { word.strip_prefix('i') };
+                    number.and_then(|number| number.parse::<usize>().ok())
+                }) {
+                    found.entry(word).or_default().insert(name.clone());
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_table_of_invariants_names_every_file_that_tests_them() {
+    let (sources, tests) = (tests_of_invariants("src"), tests_of_invariants("tests"));
+    let cell = |files: Option<&BTreeSet<String>>| {
+        let files: Vec<String> = files.into_iter().flatten().map(|file| format!("`{file}`")).collect();
+        files.join(", ")
+    };
+    let mut table = String::from("| | in `src/` | in `tests/` |\n| --- | --- | --- |\n");
+    for number in 1..=13 {
+        let row = format!("| I{number} | {} | {} |\n", cell(sources.get(&number)), cell(tests.get(&number)));
+        table.push_str(&row.replace("|  |", "| |"));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
+    let page = std::fs::read_to_string(&path).expect("the page");
+    assert!(page.contains(&table), "{} should say:\n\n{table}", path.display());
+}
