@@ -107,6 +107,27 @@ async fn let_go(connection: PgConnection) {
     connection.close().await.expect("it is let go");
 }
 
+/// By Slack's own clock, which the bot's need not agree with.
+#[tokio::test]
+async fn a_word_that_slack_delivers_late_does_not_approve_what_was_asked_after_it() {
+    let bot = rolls_out(&[step("one", "ok")]).await;
+    bot.say("mei", "roll out");
+    let asked = bot.request().await;
+    bot.rest().await;
+    bot.slack.said("boss", &bot.room, "approved", Duration::from_secs(60));
+    bot.calm().await;
+    let said = bot.rest().await;
+    assert!(
+        said.contains("was asked only after you said that, so it is not meant. Read it, then say approve"),
+        "{said}"
+    );
+    assert_eq!(bot.bot.db().number("select count(*) from decision").await, 0);
+    bot.reply("boss", asked.ts, "approved");
+    bot.bot.until_run(asked.run, "succeeded").await;
+    bot.rest().await;
+    bot.finish().await;
+}
+
 #[tokio::test]
 async fn a_socket_that_drops_during_an_approval_loses_no_word() {
     let bot = rolls_out(&[step("one", "ok"), step("two", "ok")]).await;

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 
 use super::decide::{Agreement, File, Seen, event, grant, illegal, span, who};
 use crate::model::approval::whom_to_ask;
-use crate::model::catalog::{Catalog, Subject};
+use crate::model::catalog::{Catalog, Subject, System};
 use crate::model::chat::Account;
 use crate::model::event::{Happened, RowMark};
 use crate::model::id::{InboxId, PersonId, RequestId};
 use crate::model::request::{Answer, Proof, RequestState, Wanted};
 use crate::model::run::RunEvent;
-use crate::store::{NewBreak, Request, Result, Tx};
+use crate::store::{NewBreak, Request, Result, ReviewState, Tx};
 
 /// Somebody wants a run to start at once.
 #[derive(Debug)]
@@ -146,7 +146,7 @@ fn refusal(
     if !rules.accepts(&file.policy.stages, proof) {
         return Some(BreakRefusal::StepUpNeeded);
     }
-    let review = Review { by: person, requesters: &file.request.requesters, accountable: None };
+    let review = Review { by: person, requesters: &file.request.requesters, system: None, state: ReviewState::Owed };
     reviewers(catalog, &rules.reviewed_by, &review).is_empty().then_some(BreakRefusal::NobodyToReview)
 }
 
@@ -157,24 +157,30 @@ pub struct Review<'a> {
     pub by: &'a PersonId,
     /// Who had asked.
     pub requesters: &'a [PersonId],
-    /// Who answers for the system, if anybody does.
-    pub accountable: Option<&'a PersonId>,
+    /// The run's system as the catalog has it now.
+    pub system: Option<&'a System>,
+    /// Whether it is overdue.
+    pub state: ReviewState,
 }
 
 /// Who may review that the glass was broken, by name: those whom the frozen policy names, but for whoever broke it and whoever
-/// asked. If those come to nobody any more, whoever is accountable for the system, so that what is owed can still be given.
+/// asked. Once it is overdue, and when those come to nobody any more, also whoever is accountable for the system; and if that is
+/// nobody, those who may unstick its runs, so that what is owed can still be given.
 pub fn reviewers(catalog: &Catalog, reviewed_by: &[Subject], review: &Review<'_>) -> Vec<PersonId> {
     let may = |person: &PersonId| person != review.by && !review.requesters.contains(person);
-    let named: Vec<PersonId> = catalog.people_in(reviewed_by).into_iter().filter(may).collect();
-    if !named.is_empty() {
-        return named;
+    let mut who: Vec<PersonId> = catalog.people_in(reviewed_by).into_iter().filter(may).collect();
+    if who.is_empty() || review.state == ReviewState::Overdue {
+        let accountable = review.system.and_then(|system| system.accountable.as_ref());
+        let known = |person: &&PersonId| catalog.people.contains_key(*person) && may(person) && !who.contains(person);
+        let more: Vec<PersonId> = accountable.filter(known).cloned().into_iter().collect();
+        who.extend(more);
     }
-    review
-        .accountable
-        .filter(|person| may(person) && catalog.people.contains_key(*person))
-        .cloned()
-        .into_iter()
-        .collect()
+    if who.is_empty() {
+        let subjects = review.system.map(|system| system.may_unstick.as_slice()).unwrap_or_default();
+        who.extend(catalog.people_in(subjects).into_iter().filter(may));
+    }
+    who.sort();
+    who
 }
 
 /// Whose answer is not waited for: whoever was asked and has not agreed, and all whom later stages would have asked.

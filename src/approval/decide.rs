@@ -189,6 +189,12 @@ impl File {
         {
             return Ruling::Refused(Refusal::Late);
         }
+        // Whoever has the account by now by which it was asked for is who asked, under whatever name (I7).
+        let asker = catalog.person_of(&self.run.requester_account).is_some_and(|owner| owner.name == *person);
+        let agrees = matches!(act, Act::Answer { answer: Answer::Approve, .. });
+        if asker && agrees && !self.policy.relaxed.contains(&Relaxed::RequesterMayAgree) {
+            return Ruling::Refused(Refusal::OwnRequest);
+        }
         rules::rule(&self.case(), person, act, now, catalog)
     }
 

@@ -7,7 +7,7 @@
 use super::decide::{File, open_plan};
 use super::give::{Granting, Told, write};
 use super::signature::Why;
-use crate::model::approval::{Case, Rules, Tally, tally};
+use crate::model::approval::{Case, Tally};
 use crate::model::catalog::Catalog;
 use crate::model::event::Under;
 use crate::model::id::{Digest, InboxId, PersonId, RequestId};
@@ -71,11 +71,12 @@ pub async fn grant_under(
     let Some(earlier) = tx.find_run(original.run).await? else {
         return Err(StoreError::Refused(format!("request {} is not covered by what was approved", request.code)));
     };
-    let aside = File::read(tx, original.clone(), Vec::new(), earlier).await?.set_aside(tx.now(), catalog);
+    let file = File::read(tx, original.clone(), Vec::new(), earlier).await?;
+    let aside = file.set_aside(tx.now(), catalog);
+    // Whoever has lost the right since is not named as one who agreed, also where enough others did.
+    let count = Case { requesters: &requesters, ..file.case() }.counted(tx.now(), catalog);
     let mut decisions = tx.list_decisions(original.id).await?;
     decisions.retain(|stored| !aside.contains(stored));
-    let rules = Rules::new(policy, &requesters, plan.excluded());
-    let count = tally(&rules, decisions.iter().map(|stored| &stored.decision), |_| true);
     if count.tally != Tally::Agreed {
         return Err(StoreError::Refused(format!("request {} is not covered by what was approved", request.code)));
     }

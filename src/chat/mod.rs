@@ -52,6 +52,12 @@ pub trait Adapter: Send + Sync {
         std::future::ready(Ok(None)).boxed()
     }
 
+    /// Whether the platform had something that a person said before it had a message of ours, as far as its own names of the
+    /// two tell. `None`: they do not, and the bot's clock is asked instead.
+    fn precedes(&self, _said: &MessageId, _posted: &MessageId) -> Option<bool> {
+        None
+    }
+
     /// What makes rooms there; `None`: nothing does.
     fn rooms(&self) -> Option<&dyn Rooms> {
         None

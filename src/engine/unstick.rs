@@ -10,7 +10,7 @@ use crate::model::id::{InboxId, PersonId, RunId};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::request::{Freeing, GrantState, RequestEvent, RequestState};
 use crate::model::run::{RunEvent, RunState, Snag};
-use crate::store::{Request, Result, Run, StoreError, Tx};
+use crate::store::{Request, Result, Run, StoreError, StoredGrant, Tx};
 
 fn event(run: &Run, line: InboxId, what: Happened, rows: Vec<RowMark>) -> NewEvent {
     let scope = Scope {
@@ -55,8 +55,23 @@ pub enum StopOutcome {
     Over(Box<Run>),
 }
 
+/// What was approved for several runs is approved for none of them any more, because of what was done to one of them.
+async fn end_covers(tx: &mut Tx, run: &Run, grants: &[StoredGrant], by: &PersonId, line: InboxId) -> Result<()> {
+    for grant in grants {
+        let approved = grant.under.as_ref().map_or(grant.request, |under| under.request);
+        let Some(cover) = tx.end_cover(approved, by).await? else { continue };
+        let Some(Request { id, code, run: first, .. }) = tx.find_request(approved).await? else {
+            return Err(StoreError::Refused(format!("request {approved}, which covers run {}, is gone", run.id)));
+        };
+        let what = Happened::CoverEnded { request: id, code, run: first, by: by.clone(), used: cover.used };
+        tx.record(event(run, line, what, Vec::new()));
+    }
+    Ok(())
+}
+
 /// Stops a run: at once if no step runs, else as soon as its processes are gone. Its request is taken back and its grant
-/// revoked in the same transaction: nothing of it can start any more when that commits.
+/// revoked in the same transaction: nothing of it can start any more when that commits. An approval for several runs of which
+/// this is one ends too, unless whoever asked stops their own.
 ///
 /// # Errors
 /// When the database refuses.
@@ -83,6 +98,9 @@ pub async fn stop(tx: &mut Tx, run: RunId, by: &PersonId, line: InboxId) -> Resu
         let version = tx.move_grant(grant, GrantState::Revoked).await?;
         let what = Happened::GrantEnded { grant: grant.id, run: run.id, state: "revoked".to_owned() };
         tx.record(event(&run, line, what, vec![RowMark::grant(grant.id, "revoked", version)]));
+    }
+    if !tx.list_holders(&run).await?.contains(by) {
+        end_covers(tx, &run, &grants, by, line).await?;
     }
     let version = tx.move_run(&run, &to, Some(line)).await?;
     let mark = vec![RowMark::run(run.id, to.name(), version)];
@@ -138,13 +156,7 @@ pub async fn revoke(tx: &mut Tx, revoke: Revoke<'_>, line: InboxId) -> Result<Re
         let what = Happened::GrantEnded { grant: grant.id, run: run.id, state: "revoked".to_owned() };
         tx.record(event(&run, line, what, vec![RowMark::grant(grant.id, "revoked", version)]));
     }
-    for grant in &grants {
-        // What was approved for several runs is approved for none of them any more.
-        if let Some(cover) = tx.end_cover(grant.request, by).await? {
-            let (request, by, used) = (grant.request, by.clone(), cover.used);
-            tx.record(event(&run, line, Happened::CoverEnded { request, code, run: run.id, by, used }, Vec::new()));
-        }
-    }
+    end_covers(tx, &run, &grants, by, line).await?;
     let version = tx.move_run(&run, &to, Some(line)).await?;
     let mut what = stopped(run.id, by.clone(), &plan, &attempts);
     if let Happened::RunStopped { revoked, .. } = &mut what {

@@ -28,7 +28,7 @@ use crate::model::id::{InboxId, PersonId, Position, TriggerName};
 use crate::model::plan::{Plan, Sealed, Telling};
 use crate::model::request::{Answer, Wanted};
 use crate::store::StoredDecision;
-use crate::store::{ChainRow, NewMessage, Origin, Place, Run, StoreError, Topic, WorkerId};
+use crate::store::{ChainRow, NewMessage, Origin, Place, ReviewState, Run, StoreError, Topic, WorkerId};
 use crate::text;
 
 /// The sink's name, as stored.
@@ -364,8 +364,8 @@ impl Teller<'_> {
             Happened::CoverEnded { code, by, used, .. } => {
                 (text::repeat::taken_back(&self.plan, code, by, *used), vec![requester.clone()])
             }
-            Happened::GlassBroken { code, person, own, reason, skipped, review_by, .. } => {
-                let reviewers = self.reviewers(person);
+            Happened::GlassBroken { request, code, person, own, reason, skipped, review_by, .. } => {
+                let reviewers = self.reviewers(*request, person, ReviewState::Owed).await?;
                 let until = self.app.times.until(*review_by, now);
                 let text = text::review::broken(&text::review::Broken {
                     plan: &self.plan,
@@ -384,7 +384,10 @@ impl Teller<'_> {
             Happened::ReviewOverdue { request, code, due_at, .. } => {
                 let review = self.app.store.find_review(*request).await?;
                 let by = review.map(|review| review.by);
-                let reviewers = by.as_ref().map(|by| self.reviewers(by)).unwrap_or_default();
+                let reviewers = match &by {
+                    Some(by) => self.reviewers(*request, by, ReviewState::Overdue).await?,
+                    None => Vec::new(),
+                };
                 let due = self.app.times.at(*due_at, now);
                 let text = text::review::overdue(&self.plan, code, by.as_ref(), &reviewers, &due);
                 return Ok(self.aloud(&text, &reviewers));
@@ -619,13 +622,20 @@ impl Teller<'_> {
     }
 
     /// Who reviews that somebody started the run without agreement.
-    fn reviewers(&self, breaker: &PersonId) -> Vec<PersonId> {
+    async fn reviewers(
+        &self,
+        request: RequestId,
+        breaker: &PersonId,
+        state: ReviewState,
+    ) -> Result<Vec<PersonId>, StoreError> {
         let rules = self.plan.policy.as_ref().and_then(|policy| policy.break_glass.as_ref());
         let subjects = rules.map(|rules| rules.reviewed_by.as_slice()).unwrap_or_default();
-        let catalog = &self.app.in_use().catalog;
-        let accountable = catalog.systems.get(&self.run.system).and_then(|system| system.accountable.as_ref());
-        let requesters = std::slice::from_ref(&self.run.requester);
-        approval::reviewers(catalog, subjects, &approval::Review { by: breaker, requesters, accountable })
+        let request = self.app.store.find_request(request).await?;
+        let requesters = request.map_or_else(|| vec![self.run.requester.clone()], |request| request.requesters);
+        let in_use = self.app.in_use();
+        let system = in_use.catalog.systems.get(&self.run.system);
+        let review = approval::Review { by: breaker, requesters: &requesters, system, state };
+        Ok(approval::reviewers(&in_use.catalog, subjects, &review))
     }
 
     /// A message of its own, or several when it does not fit into one.

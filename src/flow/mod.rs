@@ -18,6 +18,7 @@ mod incident_rooms;
 mod later;
 mod membership;
 mod reload;
+mod request;
 mod ring;
 mod turn;
 mod watch;
@@ -33,7 +34,7 @@ use crate::engine::{Secrets, SecretsSource};
 use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::{Account, RoomAddress, UserGroup};
 use crate::model::group::{Kept, Sightings};
-use crate::model::id::{AccessId, Digest, SecretName, ServiceName, SystemName};
+use crate::model::id::{AccessId, Digest, MessageId, SecretName, ServiceName, SystemName};
 use crate::model::plan::Sealed;
 use crate::runbook::Loaded;
 use crate::store::{AccessRow, Clock, Store};
@@ -253,6 +254,11 @@ impl App {
     fn limits(&self, room: &RoomAddress) -> Limits {
         let unknown = Limits { text: 2_000, buttons: 0, used: Used::Hidden, at_once: None, long: Long::Messages };
         self.serving(room).map_or(unknown, |adapter| adapter.limits())
+    }
+
+    /// Whether a line was said before a message of ours stood in its room, as far as the platform tells.
+    fn precedes(&self, room: &RoomAddress, said: &MessageId, posted: &MessageId) -> Option<bool> {
+        self.serving(room).and_then(|adapter| adapter.precedes(said, posted))
     }
 
     /// Where an account is spoken to alone, if a platform here does that.

@@ -483,6 +483,11 @@ impl Case<'_> {
         given.decision.answer == Answer::Deny && !self.counts(given, now, rights)
     }
 
+    /// What the answers that stand and still count come to, and whose they are.
+    pub fn counted(&self, now: DateTime<Utc>, rights: &impl Rights) -> Count {
+        self.count(None, now, rights)
+    }
+
     /// For what the request waits now: usually its stage; an earlier one if somebody who agreed there has lost the right
     /// since.
     pub fn waits_for(&self, now: DateTime<Utc>, rights: &impl Rights) -> Tally {

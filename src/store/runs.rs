@@ -12,8 +12,8 @@ use crate::model::approval::{Asked, Delegation};
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::code::Code;
 use crate::model::id::{
-    Digest, GrantId, GroupName, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId,
-    TriggerName,
+    Digest, GrantId, GroupName, InboxId, IncidentId, MessageId, PersonId, RequestId, RunId, RunbookName, SystemName,
+    ThreadId, TriggerName,
 };
 use crate::model::plan::Sealed;
 use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, RequestState, Wanted, Wish};
@@ -798,6 +798,28 @@ impl Tx {
         requests_by_id(&mut *self.inner, &ids).await
     }
 
+    /// The messages that show a request in a room, by the platform's names of them; those that were sent.
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn list_messages_showing(&mut self, request: &Request, room: &RoomAddress) -> Result<Vec<MessageId>> {
+        let names = sqlx::query_scalar!(
+            r#"
+            select platform_message as "name!" from outbox
+            where room = $1 and platform_message is not null and not edits
+                and ((subject = 'request:' || $2::bigint and role in ('request', 'direct'))
+                    or ($4 and subject = 'run:' || $3::bigint and role = 'root'))
+            "#,
+            room.to_string(),
+            request.id.0,
+            request.run.0,
+            request.wanted == Wanted::Start,
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(names.into_iter().map(MessageId::new).collect())
+    }
+
     /// The requests that were shown in somebody's direct messages and wait, oldest first, and whether all of each is confirmed
     /// to stand there; with a thread those of that thread alone, also what waits no more.
     ///
@@ -980,6 +1002,26 @@ impl Tx {
             }
         }
         Ok(holders)
+    }
+
+    /// Whether somebody has handed a request that waits, or its run, to another and has not got it back.
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn has_handed_over(&mut self, request: &Request, person: &PersonId) -> Result<bool> {
+        let gave = sqlx::query_scalar!(
+            r#"
+            select giver = $3 as "gave!" from handover
+            where state = 'taken' and ($1 = any(requests) or $2 = any(runs)) and (giver = $3 or taken_by = $3)
+            order by ended_at desc, id desc limit 1
+            "#,
+            request.id.0,
+            request.run.0,
+            person.as_str(),
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        Ok(gave.unwrap_or(false))
     }
 
     /// Locks a request and reads it: a decision locks its request before it counts.

@@ -345,6 +345,11 @@ pub fn not_posted(code: &Code) -> String {
     format!("Not all of {code} has been posted yet. Read it, then say it again.")
 }
 
+/// To a word without a code that was said before the request that now waits could be read.
+pub fn said_before(word: &str, code: &Code) -> String {
+    format!("{code} was asked only after you said that, so it is not meant. Read it, then say `{word} {code}`.")
+}
+
 /// To an asked person's near-yes: privately.
 pub fn near_yes(code: Option<&Code>) -> String {
     match code {

@@ -35,7 +35,7 @@ pub fn approved(code: &Code, deed: &str, starts_at: &str) -> String {
 /// A run that was approved was not started at its time.
 pub fn not_started(plan: &Plan, requester: &PersonId, why: &str, at: &str, place: &str) -> String {
     format!(
-        "{} · {requester}: {} was approved for {at} and is not started: {}. Nothing was done. `again` asks anew. {place}",
+        "{} · {requester}: {} was approved for {at} and is not started: {}. Nothing was done. Ask again, with a time or without one. {place}",
         environment(plan),
         visible(&plan.deed),
         sentence(&visible(why)),
@@ -50,6 +50,14 @@ pub fn only_reads(deed: &str) -> String {
 /// To `at` with a time that is over.
 pub fn past(at: &str) -> String {
     format!("{at} is over, so nothing was asked.")
+}
+
+/// To `again` of what was to start at a time that is over.
+pub fn again_past(deed: &str, at: &str) -> String {
+    format!(
+        "{} was to start at {at}, which is over, so nothing was asked. Say it again with a time, or without one.",
+        visible(deed)
+    )
 }
 
 /// To `at` with a time that is too far away.

@@ -189,6 +189,42 @@ async fn a_review_is_owed_is_told_daily_and_is_somebody_elses() {
     sound(&house).await;
 }
 
+/// Who is named may do it, also when the request was in other hands; and once it is overdue, whoever answers for the system.
+#[tokio::test]
+async fn who_may_review_is_named_and_more_are_once_it_is_overdue() {
+    let house = urgent().await;
+    let system = "system: shop\ntitle: The shop\nenvironment: production\nroom: shop\naccountable: vic\n\
+        may_run: [group:support, group:managers]\nmay_see: [person:vic]\nmay_unstick: [group:managers]\nservices:\n  \
+        web: {title: Web, checks: {running: {command: ['true']}}}\n";
+    house.write("shop.yaml", system);
+    super::i13::reload(&house).await;
+    let asked = house.ask("mei", "put out").await;
+    house.say("mei", "handover to lin").await;
+    house.say("lin", "taken").await;
+    house.say("ann", &format!("break glass {} because the shop burns", asked.code)).await;
+    house.tell().await;
+    let told = house.said().await.into_iter().find(|said| said.contains("review it")).unwrap_or_default();
+    let told = told.to_lowercase();
+    assert!(told.contains("boss or kim must review") && !told.contains("lin or"), "lin asks for it now: {told}");
+    let words = format!("review {} fine because so", asked.code);
+    for who in ["lin", "vic"] {
+        let said = house.say(who, &words).await;
+        assert!(said.contains("you may not review"), "{who}: {said}");
+    }
+    house.shift(TimeDelta::hours(3));
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let keeping = countersign::flow::housekeeping(house.app.clone(), house.me, stopped);
+    let keeping = Working::of(stop, tokio::spawn(keeping));
+    until("it is told", async || (house.count("event where kind = 'review_overdue'").await == 1).then_some(())).await;
+    keeping.stop().await;
+    house.tell().await;
+    let told = house.said().await.into_iter().find(|said| said.contains("nobody has reviewed it")).unwrap_or_default();
+    assert!(told.to_lowercase().contains("boss, kim or vic"), "{told}");
+    house.say("vic", &words).await;
+    assert_eq!(house.say("boss", "reviews").await, "No review is owed here.");
+    sound(&house).await;
+}
+
 /// What a hand in the database makes of it is neither believed nor unseen.
 #[tokio::test]
 async fn i11_a_break_that_nobody_said_is_found_and_starts_nothing() {

@@ -154,6 +154,26 @@ async fn i7_whoever_takes_a_request_over_cannot_approve_it_and_neither_can_whoev
     is_sound(&house).await;
 }
 
+/// What somebody handed over is theirs no more, unless it comes back.
+#[tokio::test]
+async fn i7_nobody_hands_the_same_over_twice() {
+    let house = House::new().await;
+    let asked = house.ask("mei", "mark it").await;
+    for (from, to) in [("mei", "lin"), ("lin", "kim")] {
+        house.say(from, &format!("handover to {to}")).await;
+        house.say(to, "taken").await;
+    }
+    for who in ["mei", "lin"] {
+        let said = house.say(who, "handover to boss").await;
+        assert!(said.contains("nothing of yours is open"), "{said}");
+    }
+    house.say("kim", "handover to mei").await;
+    house.say("mei", "taken").await;
+    let offered = house.say("mei", "handover to boss").await;
+    assert!(offered.contains(&asked.code.to_string()), "{offered}");
+    is_sound(&house).await;
+}
+
 /// lin has agreed already, and takes the request over: that answer counts no more.
 #[tokio::test]
 async fn i7_an_answer_of_whoever_takes_over_counts_no_more() {

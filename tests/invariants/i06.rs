@@ -32,6 +32,28 @@ async fn i6_the_same_message_acts_once_however_often_it_comes() {
     assert_eq!(house.count("event where kind = 'line_said'").await, 3);
 }
 
+/// A word without a code means what stood there when it was said, and not what took its place while it was on its way.
+#[tokio::test]
+async fn i6_a_word_that_was_long_on_its_way_does_not_decide_what_came_after_it() {
+    for word in ["approved", "deny because no", "send back because no", "break glass because it burns"] {
+        let house = House::new().await;
+        let first = house.ask("mei", "announce one").await;
+        let late = house.line("boss", word);
+        house.say("mei", &format!("withdraw {}", first.code)).await;
+        let second = house.ask("mei", "announce two").await;
+        let received = house.receive(late).await.expect("received");
+        let said = house.answers(received.line).await;
+        assert!(said.contains(&format!("{} was asked only after you said that", second.code)), "{said}");
+        assert_eq!((house.count("decision").await, house.count("run_grant").await), (0, 0), "{word}");
+        assert_eq!(house.count("request where state = 'pending'").await, 1, "{word}");
+    }
+    // What is said once it stands there does.
+    let house = House::new().await;
+    house.ask("mei", "announce one").await;
+    house.say("boss", "approved").await;
+    assert_eq!(house.count("run_grant").await, 1);
+}
+
 /// The same press delivered twice, and the same id in another room: one is the same thing, the other is not.
 #[tokio::test]
 async fn i6_a_key_is_of_one_room_and_one_kind() {

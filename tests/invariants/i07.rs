@@ -12,6 +12,8 @@ use super::i03::stuck;
 use super::retry::sound;
 use super::support::until;
 
+const TWO_STAGES: &str = "policy: two\ntitle: The boss, then a manager\nstages: [{approvers: [person:boss], quorum: 1}, \
+                          {approvers: [group:managers], quorum: 1}]\nexpires: 10m\nvalid_for: 1h\n";
 /// A manager agrees, who may be the one who asked.
 const RELAXED: &str = "policy: one\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\n\
                        expires: 10m\nvalid_for: 1h\nrelax: [requester_may_agree]\n";
@@ -150,12 +152,42 @@ async fn i7_what_a_policy_gives_up_for_starting_is_not_given_up_for_a_stuck_step
     let names = "select person from asked join request on request.id = asked.request \
                  where state = 'pending' order by person";
     assert_eq!(house.texts(names.to_owned()).await, ["boss", "kim", "lin"]);
-    let said = house.said().await.join("\n");
-    assert!(said.contains("boss, kim and lin") && !said.contains("ann, boss"), "{said}");
+    let shown = house.said().await.pop().unwrap_or_default();
+    assert!(shown.contains(&code) && shown.contains("asked of boss, kim and lin"), "{shown}");
     let said = house.say("ann", &format!("approve {code}")).await;
     assert!(said.starts_with("ann, it is your own request"), "{said}");
     house.say("kim", &format!("approve {code}")).await;
     assert_eq!(house.run(asked.run).await.state, RunState::Approved);
+    sound(&house).await;
+}
+
+/// Another name makes nobody another person: the account says who asked.
+#[tokio::test]
+async fn i7_who_asked_is_who_asked_under_another_name_too() {
+    let renamed = "people:
+  mei-tan: {accounts: ['local:trial:mei', 'local:trial:mei2']}
+  ann: {accounts: ['local:trial:ann']}
+  boss: {accounts: ['local:trial:boss']}
+  lin: {accounts: ['local:trial:lin']}
+  kim: {accounts: ['local:trial:kim']}
+  vic: {accounts: ['local:trial:vic']}
+groups:
+  support: [mei-tan, ann]
+  managers: [mei-tan, boss, lin, kim]
+  leads: [kim]
+";
+    let house = House::with(&[("two.yaml", TWO_STAGES)]).await;
+    let stuck = stuck(&house, "mei", "hang on").await;
+    let waits = house.ask("mei", "agree twice").await;
+    house.write("people.yaml", renamed);
+    super::i13::reload(&house).await;
+    house.say("boss", &format!("approve {}", waits.code)).await;
+    house.post().await;
+    let said = house.say("mei", &format!("approve {}", waits.code)).await;
+    assert!(said.starts_with("mei-tan, it is your own request"), "{said}");
+    assert_eq!(house.run(waits.run).await.state, RunState::AwaitingApproval);
+    house.say("mei", &format!("judge run {} worked because it did", stuck.run)).await;
+    assert_eq!(house.run(stuck.run).await.state.name(), "stuck");
     sound(&house).await;
 }
 

@@ -199,6 +199,35 @@ async fn i1_answers_are_waited_for_until_its_time_at_most() {
     sound(&house).await;
 }
 
+/// `again` means the same time, and what is to be done tonight stands beside what is to be done now.
+#[tokio::test]
+async fn i13_again_asks_for_the_same_time_or_says_that_it_is_over() {
+    let house = House::new().await;
+    let at = house.store().clock().now() + TimeDelta::hours(3);
+    let time = at.format("%Y-%m-%d %H:%M").to_string();
+    let tonight = house.ask("mei", &format!("at {time} mark it")).await;
+    let now = house.ask("mei", "mark it").await;
+    let waiting = "select code from request where state = 'pending' order by id".to_owned();
+    assert_eq!(house.texts(waiting.clone()).await, [tonight.code.to_string(), now.code.to_string()]);
+    house.say("mei", &format!("withdraw {}", now.code)).await;
+    house.say("mei", &format!("withdraw {}", tonight.code)).await;
+    let tonight = house.ask("mei", &format!("at {time} mark it")).await;
+    house.say("boss", &format!("approve {}", tonight.code)).await;
+    house.say("boss", &format!("revoke {} because not tonight", tonight.code)).await;
+    let again = house.ask("mei", "again").await;
+    let later = |run| format!("run where id = {run} and to_char(not_before, 'YYYY-MM-DD HH24:MI') = '{time}'");
+    assert_eq!(house.count(&later(again.run)).await, 1, "at the same time");
+    house.say("mei", &format!("withdraw {}", again.code)).await;
+    house.shift(TimeDelta::hours(4));
+    let said = house.say("mei", "again").await;
+    assert!(
+        said.starts_with("mark it was to start at ") && said.contains("which is over, so nothing was asked"),
+        "{said}"
+    );
+    assert_eq!(house.count("request where state = 'pending'").await, 0);
+    sound(&house).await;
+}
+
 #[tokio::test]
 async fn i1_it_never_starts_under_what_lets_others_start_at_once() {
     let rules = "policy: one\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\nexpires: 10m\n\

@@ -12,6 +12,20 @@ const OFTEN: &str = "policy: often\ntitle: One agrees to three\n\
     stages: [{approvers: [group:managers], quorum: 1}]\nexpires: 10m\nvalid_for: 1h\n\
     repeat: {runs: 3, within: 4h}\n";
 
+/// boss is no manager any more.
+const WITHOUT_BOSS: &str = "people:
+  mei: {accounts: ['local:trial:mei', 'local:trial:mei2']}
+  ann: {accounts: ['local:trial:ann', 'local:trial:ann2']}
+  boss: {accounts: ['local:trial:boss', 'local:trial:boss2']}
+  lin: {accounts: ['local:trial:lin']}
+  kim: {accounts: ['local:trial:kim', 'local:trial:kim2']}
+  vic: {accounts: ['local:trial:vic']}
+groups:
+  support: [mei, ann]
+  managers: [ann, lin, kim]
+  leads: [kim]
+";
+
 async fn house() -> House {
     let runbook = "runbook: mark-often\ntitle: Mark\nsay: ['mark often']\nsystem: shop\napproval: often\n\
                    steps: [{name: Note, run: {command: [./note.sh, SIDE/done, one]}}]\n";
@@ -167,6 +181,62 @@ async fn i1_two_at_once_never_take_more_than_there_are() {
     house.db.tamper("update cover set runs = 9").await;
     sequencer::drain(house.store(), house.me).await.expect("sequenced");
     assert!(!verify(house.store(), &[]).await.expect("it can be read").is_sound());
+}
+
+/// Whoever stops or revokes one of its runs has looked and says no: the next one is asked for. Whoever asked may change their
+/// mind about their own.
+#[tokio::test]
+async fn i1_a_run_that_somebody_else_stopped_or_revoked_ends_what_covers_it() {
+    for (who, words, covered, next) in [
+        ("boss", "stop run RUN", false, "pending"),
+        ("mei", "stop run RUN", false, "granted"),
+        ("lin", "stop run RUN", true, "pending"),
+        ("lin", "revoke CODE because not now", true, "pending"),
+        ("mei", "stop run RUN", true, "granted"),
+    ] {
+        let house = house().await;
+        let mut asked = house.ask("mei", "mark often").await;
+        let first = asked;
+        house.say("boss", &format!("approve {}", asked.code)).await;
+        if covered {
+            drive(&house, asked).await;
+            asked = house.ask("mei", "mark often").await;
+            assert_eq!(state(&house, &asked).await, "granted");
+        }
+        let words = words.replace("RUN", &asked.run.to_string()).replace("CODE", &asked.code.to_string());
+        house.say(who, &words).await;
+        assert_eq!(house.run(asked.run).await.state.name(), "stopped", "{who}: {words}");
+        let anew = house.ask("mei", "mark often").await;
+        assert_eq!(state(&house, &anew).await, next, "{who}: {words}, covered: {covered}");
+        house.tell().await;
+        let said = house.said().await.join("\n");
+        let ended = format!("{who} took {} back (mark often): it covers no further runs.", first.code);
+        assert_eq!(said.contains(&ended), next == "pending", "{said}");
+        sound(&house).await;
+    }
+}
+
+/// One of three who agreed has lost the right, and two are enough: the further run names those who still count.
+#[tokio::test]
+async fn i13_a_further_run_names_nobody_who_has_lost_the_right() {
+    let house = house().await;
+    house.write("often.yaml", &OFTEN.replace("quorum: 1", "quorum: 2"));
+    super::i13::reload(&house).await;
+    let first = house.ask("mei", "mark often").await;
+    house.say("boss", &format!("approve {}", first.code)).await;
+    house.write("people.yaml", WITHOUT_BOSS);
+    super::i13::reload(&house).await;
+    for who in ["lin", "kim"] {
+        house.say(who, &format!("approve {}", first.code)).await;
+    }
+    drive(&house, first).await;
+    let next = house.ask("mei", "mark often").await;
+    assert_eq!(state(&house, &next).await, "granted");
+    drive(&house, next).await;
+    house.tell().await;
+    let said = house.said().await.join("\n");
+    assert!(said.contains(&format!("starts under {}, approved by kim and lin: run 2 of 3.", first.code)), "{said}");
+    sound(&house).await;
 }
 
 #[tokio::test]

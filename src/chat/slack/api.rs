@@ -25,7 +25,7 @@ use slack_morphism::prelude::SlackApiFilesUploadViaUrlRequest;
 use slack_morphism::{SlackApiToken, SlackApiTokenValue, SlackClient, SlackFileUploadUrl};
 use tokio::time::{Instant, sleep_until};
 
-use super::inbound::Own;
+use super::inbound::{Own, time};
 use super::text::{self, BODY, BUTTONS, EDITED_BODY, Post};
 use super::{PLATFORM, is_user_id};
 use crate::chat::hearing::Hearing;
@@ -539,6 +539,10 @@ impl Adapter for Slack {
             workspace: self.own.team.clone(),
             channel: account.id.clone(),
         })
+    }
+
+    fn precedes(&self, said: &MessageId, posted: &MessageId) -> Option<bool> {
+        Some(time(said.as_str())? < time(posted.as_str())?)
     }
 
     fn send<'a>(&'a self, message: &'a Outgoing) -> BoxFuture<'a, Result<MessageId, SendError>> {

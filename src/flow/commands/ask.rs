@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::super::request::{self, Showing};
 use super::super::turn::{Answered, Turn, accounts, is_known, plan_of};
 use super::super::{App, InUse};
 use super::decide::shown_directly;
@@ -14,8 +15,8 @@ use crate::chat::sender::split;
 use crate::command::Anew;
 use crate::engine::plan::{PlanFor, PlanRefusal, plan, plan_is};
 use crate::model::allowed::{Verb, allowed};
-use crate::model::catalog::{Ask, Person, Runbook, System};
-use crate::model::chat::{Account, Button, Message, RoomAddress};
+use crate::model::catalog::{Runbook, System};
+use crate::model::chat::{Account, Message, RoomAddress};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
 use crate::model::id::{
@@ -26,11 +27,8 @@ use crate::model::policy::DeniedBefore;
 use crate::model::request::{RequestState, Wanted};
 use crate::model::run::RunState;
 use crate::model::until::{Until, moment};
-use crate::store::{
-    Cover, DIRECT, EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
-};
+use crate::store::{Cover, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx};
 use crate::text;
-use crate::text::plan::RequestText;
 
 /// How many codes are tried before giving up: with so many requests waiting, something else is wrong.
 const CODES: usize = 20;
@@ -125,7 +123,16 @@ pub(super) async fn command_again(turn: &mut Turn<'_>) -> Result<()> {
         return Ok(());
     };
     let plan = plan_of(&run)?;
-    command_run(turn, &plan.runbook, &plan.params, Anew::Yes).await
+    let (catalog, now) = (turn.in_use.clone(), turn.tx.now());
+    if let Some(at) = plan.not_before.filter(|at| *at <= now) {
+        turn.refuse(text::later::again_past(&plan.deed, &turn.app.times.at(at, now)));
+        return Ok(());
+    }
+    let Some(runbook) = catalog.catalog.runbooks.get(&plan.runbook) else {
+        turn.refuse(text::answer::no_plan(&format!("there is no runbook {} in the catalog any more", plan.runbook)));
+        return Ok(());
+    };
+    ask(turn, runbook, &plan.params, Anew::Yes, plan.not_before).await
 }
 
 async fn ask(
@@ -284,8 +291,11 @@ impl<'a> Asking<'a> {
         let found = self.tx.list_requests_like(&self.room, &requester, &plan.runbook, &plan.system, since).await?;
         let mut same = Vec::new();
         for request in found {
+            // What is to be done now and what is to be done tonight stand beside each other.
+            let fits =
+                |older: Plan| older.targets == plan.targets && older.not_before.is_some() == plan.not_before.is_some();
             if let Some(run) = self.tx.find_run(request.run).await?
-                && plan_of(&run).is_ok_and(|older| older.targets == plan.targets)
+                && plan_of(&run).is_ok_and(fits)
             {
                 same.push(request);
             }
@@ -453,44 +463,26 @@ impl<'a> Asking<'a> {
     pub(super) async fn show(&mut self, plan: &Plan, request: RequestId, asked: &[PersonId]) -> Result<()> {
         let request = self.tx.find_request(request).await?;
         let request = request.ok_or_else(|| StoreError::Refused("the request that was made is gone".to_owned()))?;
-        let Request { id, code, run, digest, wanted, expires_at, .. } = request;
-        let earlier: EarlierRuns = self.tx.earlier_runs(digest).await?;
-        let approvers = Turn::approvers(plan, 0);
-        let next = match self.tx.find_request(id).await? {
-            Some(request) => approval::standing(self.tx, &self.in_use.catalog, &request).await?,
-            None => None,
-        };
-        let next = next.and_then(|standing| standing.next);
-        let whole = text::plan::request(&RequestText {
+        let (id, run, code) = (request.id, request.run, request.code);
+        let requester = self.requester()?.clone();
+        let showing = Showing {
             plan,
-            digest,
-            code: &code,
-            run,
-            wanted: &wanted,
-            requester: self.requester()?,
+            request: &request,
+            requester: &requester,
             trigger: self.trigger.as_ref(),
             asked,
-            next: next.as_ref(),
-            unseen: &self.app.unseen(&self.in_use.catalog, &approvers),
-            earlier: (
-                earlier.total,
-                earlier.helped,
-                earlier.usual.and_then(|usual| u64::try_from(usual.num_milliseconds()).ok()),
-            ),
             notes: &self.notes,
-            expires_at,
-            now: self.tx.now(),
-            times: self.app.times,
-        });
+        };
+        let whole = request::whole(self.app, &self.in_use, self.tx, &showing).await?;
         let origin = self.cause.map_or(Origin::Request(id), Origin::Line);
-        let (mut mentioned, directly) = self.ways(asked);
+        let (mut mentioned, directly) = request::ways(self.app, &self.in_use, &self.room, asked);
         // Whoever denied it hears that it is asked again, also when they are not asked.
         if let Some(denied) = plan.policy.as_ref().and_then(|policy| policy.denied_before.as_ref())
             && !asked.contains(&denied.by)
         {
             mentioned.push(denied.by.clone());
         }
-        let mut parts = self.parts(&self.room, &whole, code);
+        let mut parts = request::parts(self.app, &self.room, &whole, code);
         if let Some(first) = parts.first_mut() {
             // The first alone: nobody is told twice of one thing.
             first.ping = accounts(&self.in_use.catalog, &mentioned, &self.room);
@@ -501,7 +493,7 @@ impl<'a> Asking<'a> {
                 (Place::Room, (run_subject(run), "root"))
             } else {
                 let place = self.thread.clone().map_or_else(|| Place::ThreadOf(run_subject(run)), Place::Thread);
-                (place, (request_subject(id), "request"))
+                (place, (request::subject(id), "request"))
             };
             let part = self.tx.next_part(origin);
             self.tx.say(NewMessage {
@@ -515,23 +507,9 @@ impl<'a> Asking<'a> {
                 message,
             });
         }
-        let room = self.in_use.catalog.room_at(&self.room);
-        let room = room.map_or_else(|| self.room.to_string(), |room| room.name.to_string());
-        let whole = format!("{whole}\n{}", text::plan::shown_directly(&room));
-        for room in directly {
-            for message in self.parts(&room, &whole, code) {
-                let part = self.tx.next_part(origin);
-                self.tx.say(NewMessage {
-                    room: room.clone(),
-                    place: Place::Room,
-                    origin,
-                    part,
-                    cause: self.cause,
-                    role: Some((request_subject(id), DIRECT)),
-                    edits: false,
-                    message,
-                });
-            }
+        for copy in request::copies(self.app, &self.in_use, &request, &whole, directly, origin) {
+            let part = self.tx.next_part(origin);
+            self.tx.say(NewMessage { part, cause: self.cause, ..copy });
         }
         Ok(())
     }
@@ -567,7 +545,7 @@ impl<'a> Asking<'a> {
                 (Place::Room, (run_subject(run), "root"))
             } else {
                 let of_run = Place::ThreadOf(run_subject(run));
-                (self.thread.clone().map_or(of_run, Place::Thread), (request_subject(request), "request"))
+                (self.thread.clone().map_or(of_run, Place::Thread), (request::subject(request), "request"))
             };
             let part = self.tx.next_part(origin);
             self.tx.say(NewMessage {
@@ -581,49 +559,6 @@ impl<'a> Asking<'a> {
                 message: Message::to_room(text),
             });
         }
-    }
-
-    /// A request as messages of a room: its buttons stand under the last line of the plan, not before it.
-    fn parts(&self, room: &RoomAddress, whole: &str, code: Code) -> Vec<Message> {
-        let limits = self.app.limits(room);
-        let mut parts: Vec<Message> = split(whole, limits.text).into_iter().map(Message::to_room).collect();
-        if let Some(last) = parts.last_mut()
-            && limits.buttons >= 2
-        {
-            last.buttons = vec![
-                Button { label: "approve".to_owned(), command: format!("approve {code}") },
-                Button { label: "deny".to_owned(), command: format!("deny {code}") },
-            ];
-        }
-        parts
-    }
-
-    /// How those who are asked hear of it: who is mentioned in the room, and the rooms of those who are asked directly.
-    fn ways(&self, asked: &[PersonId]) -> (Vec<PersonId>, Vec<RoomAddress>) {
-        let mut mentioned = Vec::new();
-        let mut directly = Vec::new();
-        for person in asked {
-            let known = self.in_use.catalog.people.get(person);
-            let ask = known.map_or(Ask::Thread, |person| person.ask);
-            let direct = match ask {
-                Ask::Thread => None,
-                Ask::Direct | Ask::Both => known.and_then(|person| self.direct(person)),
-            };
-            // Where there are no direct messages, the room is all there is.
-            if direct.is_none() || ask == Ask::Both {
-                mentioned.push(person.clone());
-            }
-            directly.extend(direct);
-        }
-        (mentioned, directly)
-    }
-
-    /// Where somebody is spoken to alone: by their first account in the room's workspace, or else by the first that can be.
-    fn direct(&self, person: &Person) -> Option<RoomAddress> {
-        let here =
-            |account: &&Account| account.platform == self.room.platform && account.workspace == self.room.workspace;
-        let (near, far): (Vec<_>, Vec<_>) = person.accounts.iter().partition(here);
-        near.into_iter().chain(far).find_map(|account| self.app.direct(account))
     }
 }
 
@@ -731,8 +666,4 @@ async fn join(turn: &mut Turn<'_>, plan: &Plan, run: &Run) -> Result<()> {
 
 fn run_subject(run: RunId) -> String {
     crate::store::subject(run)
-}
-
-fn request_subject(request: RequestId) -> String {
-    format!("request:{request}")
 }

@@ -10,7 +10,7 @@ use crate::store::{Result, ReviewState};
 use crate::text;
 
 pub(super) async fn command_break_glass(turn: &mut Turn<'_>, code: Option<Code>, reason: &str) -> Result<()> {
-    let Some(request) = decide::bind(turn, code, "break glass").await? else { return Ok(()) };
+    let Some(request) = decide::bind_read(turn, code, "break glass").await? else { return Ok(()) };
     let reason = turn.in_use.secrets.redact(reason);
     let (in_use, person, account) = (turn.in_use.clone(), turn.person.clone(), turn.incoming.account.clone());
     // Said in a chat: no page asks for this with a passkey.
@@ -55,8 +55,8 @@ pub(super) async fn command_review(
     };
     let plan = plan_of(&run)?;
     let subjects = plan.policy.and_then(|policy| policy.break_glass).map(|rules| rules.reviewed_by).unwrap_or_default();
-    let accountable = turn.system_of(&run).and_then(|system| system.accountable.clone());
-    let owed = approval::Review { by: &review.by, requesters: &request.requesters, accountable: accountable.as_ref() };
+    let (requesters, system) = (request.requesters.as_slice(), turn.system_of(&run));
+    let owed = approval::Review { by: &review.by, requesters, system, state: review.state };
     let who = approval::reviewers(turn.catalog(), &subjects, &owed);
     if review.state == ReviewState::Done {
         turn.refuse(text::review::done_already(code));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::request::stage;
 use super::super::turn::{Turn, plan_of};
 use super::{look, step_up};
 use crate::approval::{self, BackOutcome, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen};
@@ -36,7 +37,7 @@ fn word_of(answer: Answer) -> &'static str {
 }
 
 async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason: Option<String>) -> Result<()> {
-    let Some(request) = bind(turn, code, word_of(answer)).await? else { return Ok(()) };
+    let Some(request) = bind_read(turn, code, word_of(answer)).await? else { return Ok(()) };
     let in_use = turn.in_use.clone();
     let (person, account) = (turn.person.clone(), turn.incoming.account.clone());
     let proof = match &turn.incoming.what {
@@ -147,13 +148,6 @@ pub(super) async fn late(turn: &mut Turn<'_>, request: &Request) -> Result<()> {
     Ok(())
 }
 
-fn stage(request: &Request) -> u32 {
-    match request.state {
-        RequestState::Pending { stage } => stage,
-        _ => 0,
-    }
-}
-
 /// Finds the request that a decision means: the one with the code, or the one that this place makes plain. Refuses, and
 /// returns `None`, when there is none or more than one.
 pub(super) async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Option<RequestId>> {
@@ -205,6 +199,29 @@ pub(super) async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) ->
             Ok(None)
         }
     }
+}
+
+/// As [`bind`], for words that judge a request. Without a code they mean what stood there when they were said: a line that
+/// was long on its way does not decide what took that request's place meanwhile.
+pub(super) async fn bind_read(turn: &mut Turn<'_>, code: Option<Code>, word: &str) -> Result<Option<RequestId>> {
+    let Some(id) = bind(turn, code, word).await? else { return Ok(None) };
+    if code.is_some() {
+        return Ok(Some(id));
+    }
+    let Some(request) = turn.tx.find_request(id).await? else { return Ok(Some(id)) };
+    // What has not been posted is answered as that; what waits no more decides nothing.
+    let waits = matches!(request.state, RequestState::Pending { .. });
+    let Some(posted_at) = request.posted_at.filter(|_| waits) else { return Ok(Some(id)) };
+    let (room, said_at) = (turn.incoming.room.clone(), turn.incoming.said_at);
+    let Said::Line { message, .. } = turn.incoming.what.clone() else { return Ok(Some(id)) };
+    let shown = turn.tx.list_messages_showing(&request, &room).await?;
+    let told: Vec<bool> = shown.iter().filter_map(|shown| turn.app.precedes(&room, &message, shown)).collect();
+    let before = if told.is_empty() { said_at < posted_at } else { told.contains(&true) };
+    if before {
+        turn.refuse(text::answer::said_before(word, &request.code));
+        return Ok(None);
+    }
+    Ok(Some(id))
 }
 
 async fn which(turn: &mut Turn<'_>, several: &[Request], word: &str) -> Result<()> {
@@ -306,7 +323,7 @@ pub(super) async fn command_withdraw(turn: &mut Turn<'_>, code: Option<Code>) ->
 }
 
 pub(super) async fn command_send_back(turn: &mut Turn<'_>, code: Option<Code>, reason: &str) -> Result<()> {
-    let Some(id) = bind(turn, code, "send back").await? else { return Ok(()) };
+    let Some(id) = bind_read(turn, code, "send back").await? else { return Ok(()) };
     let reason = turn.in_use.secrets.redact(reason);
     let (in_use, person) = (turn.in_use.clone(), turn.person.clone());
     match approval::send_back(&mut turn.tx, &in_use.catalog, id, &person, reason, turn.line).await? {

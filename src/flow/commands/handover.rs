@@ -9,7 +9,7 @@ use crate::model::chat::{Message, RoomAddress};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
 use crate::model::id::{HandoverId, PersonId, RequestId, RunId, ThreadId};
-use crate::store::{Handover, LineOutcome, NewHandover, NewMessage, Origin, Paused, Place, Result};
+use crate::store::{Handover, LineOutcome, NewHandover, NewMessage, Origin, Paused, Place, Result, StoreError};
 use crate::text;
 use crate::text::duties::Thing;
 
@@ -45,6 +45,9 @@ async fn open(turn: &mut Turn<'_>, giver: &PersonId, receiver: &PersonId) -> Res
     let mut waits = Vec::new();
     for request in turn.tx.list_pending_of(giver).await? {
         let Some(run) = turn.tx.find_run(request.run).await? else { continue };
+        if turn.tx.has_handed_over(&request, giver).await? {
+            continue;
+        }
         let plan = plan_of(&run)?;
         let asked = turn.asked_now(&request).await?;
         let deed = text::plan::asked_deed(&plan, run.id, &request.wanted);
@@ -220,6 +223,12 @@ async fn take(turn: &mut Turn<'_>, one: &Handover) -> Result<()> {
     let mut runs = Vec::new();
     for run in &one.runs {
         let run = turn.tx.lock_run(*run).await?;
+        // Asked since it was looked for: whoever takes the run over would be left out of it. The turn is tried again.
+        let pending = turn.tx.find_pending_of_run(run.id).await?;
+        if pending.is_some_and(|request| !requests.contains(&request.id)) {
+            let expected = "as it was read".to_owned();
+            return Err(StoreError::Moved { row: format!("the request of run {}", run.id), expected });
+        }
         // Somebody else may have taken it over in the meantime.
         if run.state.is_over() || *run.concerns() != from {
             continue;

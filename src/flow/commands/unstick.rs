@@ -12,7 +12,7 @@ use crate::model::id::{PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, PlanPolicy, Sealed};
 use crate::model::request::{Answer, Freeing, Proof, Wanted, Wish};
 use crate::model::run::{AttemptState, RunState, Verdict};
-use crate::store::{Result, Run};
+use crate::store::{Result, Run, StoreError};
 use crate::text;
 
 /// Finds the run that a command means: the one named, or the one that this place makes plain.
@@ -167,6 +167,24 @@ pub(super) async fn command_retry(turn: &mut Turn<'_>, run: Option<RunId>) -> Re
     ask_about(turn, &run, "retry", |step, _| Wanted::Retry { step }).await
 }
 
+/// Whoever counts as having asked for what becomes of a run: who asked for it or ever took it over, whoever has the account by
+/// which it was asked for, and whoever started it without agreement, who decided alone once already.
+async fn holders_of(turn: &mut Turn<'_>, run: &Run) -> Result<Vec<PersonId>> {
+    let mut holders = turn.tx.list_holders(run).await?;
+    // Under another name by now, perhaps.
+    if let Some(owner) = turn.catalog().person_of(&run.requester_account).map(|owner| owner.name.clone())
+        && !holders.contains(&owner)
+    {
+        holders.push(owner);
+    }
+    for (_, breaker) in turn.tx.list_breaks(run.id).await? {
+        if !holders.contains(&breaker) {
+            holders.push(breaker);
+        }
+    }
+    Ok(holders)
+}
+
 /// Asks those who agreed to a run what becomes of the step at which it is stuck. Whoever says how to be done with it and is
 /// one of those who are asked has answered by that; whoever asks for another attempt has asked for something to be done.
 async fn ask_about(
@@ -177,13 +195,7 @@ async fn ask_about(
 ) -> Result<()> {
     let plan = plan_of(run)?;
     let speaker = turn.person.clone();
-    let mut run_requesters = turn.tx.list_holders(run).await?;
-    // Whoever started it without agreement decided alone once already.
-    for (_, breaker) in turn.tx.list_breaks(run.id).await? {
-        if !run_requesters.contains(&breaker) {
-            run_requesters.push(breaker);
-        }
-    }
+    let run_requesters = holders_of(turn, run).await?;
     let is_asked = match plan.policy.as_ref().map(PlanPolicy::over_stuck_steps) {
         Some(policy) => {
             let policy = &policy;
@@ -204,6 +216,11 @@ async fn ask_about(
     // Grants before the run, as everybody locks them: own words count below, and that looks at both.
     let _grants = turn.tx.lock_grants(&[run.id]).await?;
     let run = turn.tx.lock_run(run.id).await?;
+    // Whoever took it over since then, or started it alone, must not be left out of who asks. The turn is tried again.
+    if holders_of(turn, &run).await? != run_requesters {
+        let expected = "as it was read".to_owned();
+        return Err(StoreError::Moved { row: format!("who asks for run {}", run.id), expected });
+    }
     // Read under the lock that every asking for this run takes.
     let pending = turn.tx.find_pending_of_run(run.id).await?;
     let RunState::Stuck(snag) = run.state.clone() else {
