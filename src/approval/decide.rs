@@ -376,7 +376,10 @@ pub(super) async fn ask(
 /// When the database refuses, or the stored plan is not the one that was asked for.
 pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Result<DecideOutcome> {
     let Decide { request, person, account, answer, reason, proof, line, seen } = decide;
-    let file = File::lock(tx, request, seen).await?;
+    let mut file = File::lock(tx, request, seen).await?;
+    if super::wake::come(tx, catalog, &file, person, line).await? {
+        file = File::lock(tx, request, seen).await?;
+    }
     let now = tx.now();
     let said = if reason.is_some() { Reason::Given } else { Reason::Missing };
     let act = Act::Answer { answer, reason: said, proof };

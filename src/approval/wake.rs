@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::decide::{File, Seen, ask, event};
-use crate::model::approval::{Asked, Refusal};
-use crate::model::catalog::Catalog;
+use crate::model::approval::{Asked, Because, Refusal};
+use crate::model::catalog::{Catalog, Subject};
 use crate::model::escalation::{
-    Around, Deed, Waking, by_turns, come_on_call, ladder, look as looked, next, next_asked, whom,
+    Around, Deed, Waking, by_turns, come_on_call, is_rota, ladder, look as looked, next, next_asked, whom,
 };
 use crate::model::event::Happened;
 use crate::model::id::{InboxId, PersonId, RequestId};
@@ -140,6 +140,34 @@ pub async fn wake(tx: &mut Tx, catalog: &Catalog, request: RequestId, rings: Rin
     }
     let next = look_at(&waking, now);
     tx.set_woken(request, NewWaking { woken: waking.woken, from: waking.from, next }).await
+}
+
+/// Asks somebody who answers without having been asked, if they are in a rota that the stage asks: turns say who is woken first,
+/// not who may. Returns whether they were asked by that.
+///
+/// # Errors
+/// When the database refuses.
+pub(super) async fn come(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    file: &File,
+    person: &PersonId,
+    line: InboxId,
+) -> Result<bool> {
+    let Some((number, stage)) = file.waiting_stage() else { return Ok(false) };
+    let request = &file.request;
+    let open = request.knows_asked && request.posted_at.is_some() && tx.now() < request.expires_at;
+    let asked = file.asked.as_deref().unwrap_or_default();
+    let was_asked = asked.iter().any(|asked| asked.stage == number && asked.person == *person);
+    let rotas: Vec<Subject> = stage.approvers.iter().filter(|subject| is_rota(subject)).cloned().collect();
+    let may = catalog.includes(&rotas, person) && !file.is_barred(person) && !file.spent(number).contains(person);
+    if !open || was_asked || !may {
+        return Ok(false);
+    }
+    let come = [Asked { person: person.clone(), stage: number, because: Because::Turn }];
+    let (id, code, expires_at) = (request.id, request.code, request.expires_at);
+    ask(tx, &file.run, id, code, number, &come, expires_at, Some(line), Vec::new()).await?;
+    Ok(true)
 }
 
 /// What came of saying that one looks.

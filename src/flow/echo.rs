@@ -435,6 +435,14 @@ impl Teller<'_> {
             Happened::RequestSuperseded { code, by, newer_code, .. } => {
                 (text::echo::superseded(&self.plan, code, by, newer_code), Vec::new())
             }
+            // Whoever came without having been asked knows: their answer is what the room reads.
+            Happened::PeopleAsked { people, .. }
+                if self.cause.is_some()
+                    && !people.is_empty()
+                    && people.iter().all(|asked| asked.because == Because::Turn) =>
+            {
+                return Ok(Vec::new());
+            }
             Happened::PeopleAsked { request, code, stage, people, expires_at, .. } => {
                 match self.asked_also(*request, code, *stage, people, *expires_at).await? {
                     Some(said) => said,

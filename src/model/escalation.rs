@@ -224,7 +224,7 @@ pub fn asked_first(
 }
 
 /// Whether people of a subject are asked one after the other.
-fn is_rota(subject: &Subject) -> bool {
+pub fn is_rota(subject: &Subject) -> bool {
     matches!(subject, Subject::Rota(_))
 }
 

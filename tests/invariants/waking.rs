@@ -108,8 +108,6 @@ async fn whoever_is_on_call_is_asked_then_reminded_and_the_others_come_one_after
     assert_eq!(house.asked_people(asked).await, order[..1]);
     let said = house.said().await.join("\n");
     assert!(said.contains(&format!("asked of {} · next {} at ", order[0], order[1])), "{said}");
-    let other = house.say(&order[1], &format!("approve {}", asked.code)).await;
-    assert!(other.contains("is not for you to decide"), "{other}");
 
     house.later(2).await;
     assert_eq!(house.echoes().await, []);
@@ -203,6 +201,33 @@ async fn a_change_of_shift_asks_whoever_comes() {
     assert_eq!(house.asked_people(asked).await, ["boss", "kim"]);
     house.later(1).await;
     assert_eq!(house.asked_people(asked).await, ["boss", "kim"]);
+}
+
+/// Turns say who is woken first, not who may: whoever of the rota is awake and reads it answers, and nobody is pinged for that.
+#[tokio::test]
+async fn i13_whoever_of_the_rota_is_awake_answers_without_having_been_woken() {
+    let house = watched("").await;
+    let order = house.order();
+    let asked = house.ask("mei", "wake them").await;
+    for who in ["mei", "ann", "vic"] {
+        let said = house.say(who, &format!("approve {}", asked.code)).await;
+        assert!(said.contains("not for you to decide") || said.contains("your own request"), "{who}: {said}");
+    }
+    assert_eq!(house.asked_people(asked).await, order[..1]);
+    assert_eq!(house.say(&order[2], &format!("approve {}", asked.code)).await, "");
+    house.tell().await;
+    assert_eq!(house.count("run_grant").await, 1);
+    let pings: Vec<String> = house.echoes().await.into_iter().flat_map(|(_, pings)| pings).collect();
+    assert!(pings.iter().all(|account| account.starts_with("mei")), "{pings:?}");
+    house.is_sound().await;
+    // Who was taken out of the rota by then may not.
+    let asked = house.ask("mei", "wake them again").await;
+    let gone = house.order();
+    house.write("rotas.yaml", &rota("").replace("[boss, lin, kim]", &format!("[{}, {}]", gone[0], gone[1])));
+    super::i13::reload(&house).await;
+    let said = house.say(&gone[2], &format!("approve {}", asked.code)).await;
+    assert!(said.contains("not for you to decide"), "{said}");
+    house.is_sound().await;
 }
 
 #[tokio::test]
