@@ -376,6 +376,39 @@ async fn two_are_asked_directly_and_one_decides() {
     bot.finish().await;
 }
 
+/// Whoever is asked once the first stage has agreed wants it where they said, too.
+#[tokio::test]
+async fn whoever_is_asked_later_is_asked_directly_as_well() {
+    let stages = "policy: managers\ntitle: boss, then lin\nstages:\n  - {approvers: [person:boss], quorum: 1}\n  \
+                  - {approvers: [person:lin], quorum: 1}\nexpires: 10m\nvalid_for: 1h\n";
+    let bot = start(asking(roll_out(), "lin", "direct").file("managers.yaml", stages)).await;
+    let asked = ask(&bot, "roll out").await;
+    assert!(direct(&bot, "lin").is_empty(), "lin is not asked yet");
+    bot.reply("boss", asked.ts, "approved");
+    insta::assert_snapshot!(said(&bot).await, @"
+    direct lin: PRODUCTION · mei asks: roll out on HOST · 2 changes, no undo · until TIME · CODE
+    approved or deny because … here, lin.
+    Plan DIGEST · run 1 · policy managers · asked of lin
+    Asked in system-a: what comes of it is told there.
+    [approve] [deny]
+    system-a: PRODUCTION · mei asks: roll out on HOST · 2 changes, no undo · until TIME · CODE
+    approved or deny because … here, boss.
+    Plan DIGEST · run 1 · policy managers · asked of lin
+    [approve] [deny]
+    system-a >: CODE: stage 1 of 2 agreed (boss). lin: approve CODE or deny CODE because …, until TIME. It is roll out, as shown above.
+    ");
+    assert_eq!(bot.slack.pushes("lin").len(), 1, "once");
+    let shown = direct(&bot, "lin").pop().expect("a direct message");
+    let plan = |seen: &Seen| plan_in(seen).lines().filter(|line| line.contains(" ! ")).map(plain).collect::<Vec<_>>();
+    assert_eq!(plan(&shown), plan(&root(&bot, &asked)), "all of it");
+    bot.slack.tell_directly("lin", "approved");
+    bot.bot.until_run(asked.run, "succeeded").await;
+    bot.rest().await;
+    let shown = direct(&bot, "lin").into_iter().find(|seen| seen.ts == shown.ts).expect("still there");
+    insta::assert_snapshot!(head(&shown), @"Done in LASTED, approved by boss and lin.");
+    bot.finish().await;
+}
+
 #[tokio::test]
 async fn a_bare_word_to_the_bot_alone_is_never_ambiguous() {
     let catalog = roll_out().runbook("tidy-up", &[step("tidy", "ok")]);

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::App;
 use super::held::Held;
+use super::request::{self, Showing};
 use super::turn::{accounts, plan_of};
 use crate::approval;
 use crate::metrics::beats::{Loop, beat};
@@ -26,7 +27,7 @@ use crate::model::event::{Event, Happened, Record};
 use crate::model::id::RequestId;
 use crate::model::id::{InboxId, PersonId, Position, TriggerName};
 use crate::model::plan::{Plan, Sealed, Telling};
-use crate::model::request::{Answer, Wanted};
+use crate::model::request::{Answer, RequestState, Wanted};
 use crate::store::StoredDecision;
 use crate::store::{ChainRow, NewMessage, Origin, Place, ReviewState, Run, StoreError, Topic, WorkerId};
 use crate::text;
@@ -444,10 +445,10 @@ impl Teller<'_> {
                 return Ok(Vec::new());
             }
             Happened::PeopleAsked { request, code, stage, people, expires_at, .. } => {
-                match self.asked_also(*request, code, *stage, people, *expires_at).await? {
-                    Some(said) => said,
-                    None => return Ok(Vec::new()),
-                }
+                return match self.asked_also(*request, code, *stage, people, *expires_at).await? {
+                    Some((text, names)) => self.to_asked(*request, &text, &names).await,
+                    None => Ok(Vec::new()),
+                };
             }
             Happened::RequestReminded { request, people, .. } => match self.reminded(*request, people).await? {
                 Some(said) => said,
@@ -701,6 +702,39 @@ impl Teller<'_> {
             text::echo::also_asked(code, people, &until)
         };
         Ok(Some((text, names)))
+    }
+
+    /// The same, to each where they want to be asked: with a mention in the room, or with the whole request as a direct message.
+    async fn to_asked(
+        &self,
+        request: RequestId,
+        text: &str,
+        names: &[PersonId],
+    ) -> Result<Vec<NewMessage>, StoreError> {
+        let in_use = self.app.in_use();
+        let (mentioned, directly) = request::ways(self.app, &in_use, &self.run.room, names);
+        let mut said = self.plain(text, &mentioned);
+        let Some(request) = self.app.store.find_request(request).await? else { return Ok(said) };
+        // What has ended meanwhile would stand there as if it waited.
+        if directly.is_empty() || !matches!(request.state, RequestState::Pending { .. }) {
+            return Ok(said);
+        }
+        let mut tx = self.app.store.begin().await?;
+        let asked = approval::who_could_answer(&mut tx, &in_use.catalog, &request).await?;
+        let notes: Vec<String> = request.wanted.wish().map(text::plan::wished_because).into_iter().collect();
+        let showing = Showing {
+            plan: &self.plan,
+            request: &request,
+            requester: request.requesters.first().unwrap_or(self.run.concerns()),
+            trigger: self.run.trigger.as_ref(),
+            asked: &asked,
+            notes: &notes,
+        };
+        let whole = request::whole(self.app, &in_use, &mut tx, &showing).await?;
+        drop(tx);
+        let origin = Origin::Event(self.position);
+        said.extend(request::copies(self.app, &in_use, &request, &whole, directly, origin));
+        Ok(said)
     }
 
     /// What is said to whoever could answer and has not.
