@@ -123,7 +123,7 @@ async fn try_once(app: &App, ringer: &Ringer, ring: &WaitingRing) -> Result<(), 
         return tx.commit().await;
     };
     let plan = plan_of(&run)?;
-    let deed = text::plan::asked_deed(&plan, run.id, &request.wanted);
+    let deed = super::request::deed(app, app.store.clock().now(), &plan, &request);
     let asked_by = request.requesters.first().map(ToString::to_string).unwrap_or_default();
     let room = app.in_use().catalog.room_at(&request.room).map_or_else(String::new, |room| room.name.to_string());
     let (key, code) = (format!("ring-{}", ring.id), request.code.to_string());

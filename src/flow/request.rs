@@ -1,6 +1,8 @@
 //! How a request is shown: all of its text, its buttons, and who hears of it where. What does not live here: putting it into a
 //! room (`commands::ask`, and `echo` for those who are asked later).
 
+use chrono::{DateTime, Utc};
+
 use super::turn::Turn;
 use super::{App, InUse};
 use crate::approval;
@@ -132,6 +134,12 @@ pub(super) fn copies(
         }
     }
     copies
+}
+
+/// What a request asks for, in a list: with its time, if it is for later.
+pub(super) fn deed(app: &App, now: DateTime<Utc>, plan: &Plan, request: &Request) -> String {
+    let deed = text::plan::asked_deed(plan, request.run, &request.wanted);
+    deed + &text::later::at(plan, &request.wanted, &app.times, now)
 }
 
 /// What a request is called in the table of messages.

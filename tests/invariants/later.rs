@@ -209,6 +209,10 @@ async fn i13_again_asks_for_the_same_time_or_says_that_it_is_over() {
     let now = house.ask("mei", "mark it").await;
     let waiting = "select code from request where state = 'pending' order by id".to_owned();
     assert_eq!(house.texts(waiting.clone()).await, [tonight.code.to_string(), now.code.to_string()]);
+    let which = house.say("boss", "approved").await;
+    assert!(which.contains(&format!("`approve {}` (mark it · at ", tonight.code)), "{which}");
+    assert!(which.contains(&format!("`approve {}` (mark it)", now.code)), "{which}");
+    assert!(house.say("boss", "requests").await.contains("mei asks: mark it · at "));
     house.say("mei", &format!("withdraw {}", now.code)).await;
     house.say("mei", &format!("withdraw {}", tonight.code)).await;
     let tonight = house.ask("mei", &format!("at {time} mark it")).await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::request::stage;
+use super::super::request::{self, stage};
 use super::super::turn::{Turn, plan_of};
 use super::{look, step_up};
 use crate::approval::{self, BackOutcome, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen};
@@ -228,7 +228,7 @@ async fn which(turn: &mut Turn<'_>, several: &[Request], word: &str) -> Result<(
     let mut list = Vec::new();
     for request in several {
         let deed = match turn.tx.find_run(request.run).await? {
-            Some(run) => text::plan::asked_deed(&plan_of(&run)?, run.id, &request.wanted),
+            Some(run) => request::deed(turn.app, turn.tx.now(), &plan_of(&run)?, request),
             None => String::new(),
         };
         list.push((request.code, deed));

@@ -3,12 +3,14 @@
 //! Keeps I7: whoever takes a request over counts as having asked for it, beside whoever did; neither may agree to it.
 
 use super::super::handover::{FIRST_AGAIN, others};
+use super::super::request;
 use super::super::turn::{Turn, accounts, plan_of};
 use crate::approval;
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
 use crate::model::id::{HandoverId, PersonId, RequestId, RunId, ThreadId};
+use crate::model::run::RunState;
 use crate::store::{Handover, LineOutcome, NewHandover, NewMessage, Origin, Paused, Place, Result, StoreError};
 use crate::text;
 use crate::text::duties::Thing;
@@ -50,7 +52,7 @@ async fn open(turn: &mut Turn<'_>, giver: &PersonId, receiver: &PersonId) -> Res
         }
         let plan = plan_of(&run)?;
         let asked = turn.asked_now(&request).await?;
-        let deed = text::plan::asked_deed(&plan, run.id, &request.wanted);
+        let deed = request::deed(turn.app, now, &plan, &request);
         let deed = format!("{} · {deed}", text::plan::environment(&plan));
         if asked.contains(receiver) {
             open.own.push(request.code);
@@ -66,7 +68,7 @@ async fn open(turn: &mut Turn<'_>, giver: &PersonId, receiver: &PersonId) -> Res
         let Some(run) = turn.tx.find_run(run).await? else { continue };
         open.room.get_or_insert(run.room.clone());
         // Its request says it, unless the run is stuck as well.
-        if waits.contains(&run.id) && !run.state.waits_for_a_person() {
+        if waits.contains(&run.id) && !matches!(run.state, RunState::Stuck(_)) {
             continue;
         }
         let plan = plan_of(&run)?;
@@ -220,7 +222,7 @@ async fn take(turn: &mut Turn<'_>, one: &Handover) -> Result<()> {
     for request in &requests {
         codes.extend(approval::hand_over(&mut turn.tx, *request, &from, &by, turn.line).await?);
     }
-    let mut runs = Vec::new();
+    let (mut runs, mut told) = (Vec::new(), Vec::new());
     for run in &one.runs {
         let run = turn.tx.lock_run(*run).await?;
         // Asked since it was looked for: whoever takes the run over would be left out of it. The turn is tried again.
@@ -243,6 +245,10 @@ async fn take(turn: &mut Turn<'_>, one: &Handover) -> Result<()> {
         };
         let what = Happened::RunHandedOver { run: run.id, from: from.clone(), to: by.clone() };
         turn.tx.record(NewEvent { scope, cause: Some(turn.line), record: Record { what, rows: Vec::new() } });
+        // Its request says it.
+        if run.state != RunState::AwaitingApproval {
+            told.push(run.id);
+        }
         runs.push(run.id);
     }
     let pause = read.paused.clone().filter(|paused| one.pause && paused.by == from);
@@ -259,6 +265,6 @@ async fn take(turn: &mut Turn<'_>, one: &Handover) -> Result<()> {
         pause: pause.is_some(),
     };
     record(turn, what, vec![RowMark::handover(one.id, "taken", version)]);
-    turn.answer(text::duties::taken(&by, &from, &codes, &runs, pause.is_some()));
+    turn.answer(text::duties::taken(&by, &from, &codes, &told, pause.is_some()));
     Ok(())
 }

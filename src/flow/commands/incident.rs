@@ -463,7 +463,7 @@ pub(super) async fn command_status(turn: &mut Turn<'_>) -> Result<()> {
             continue;
         };
         let asked = turn.asked_now(request).await?;
-        let deed = text::plan::asked_deed(&plan, run.id, &request.wanted);
+        let deed = super::super::request::deed(turn.app, now, &plan, request);
         under_way.requests.push((request.code, deed, asked, times.until(request.expires_at, now)));
     }
     let paused = turn.tx.find_paused().await?;

@@ -141,7 +141,7 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
         let asked = turn.asked_now(&request).await?;
         let until = turn.app.times.until(request.expires_at, turn.tx.now());
         let requester = request.requesters.first().cloned().unwrap_or_else(|| run.requester.clone());
-        let deed = text::plan::asked_deed(&plan, run.id, &request.wanted);
+        let deed = super::super::request::deed(turn.app, turn.tx.now(), &plan, &request);
         list.push((request.code, requester, deed, until, asked));
     }
     let mut said = match turn.is_private() && list.is_empty() {
