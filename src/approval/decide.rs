@@ -10,6 +10,7 @@ use crate::model::approval::{
 use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::Account;
 use crate::model::code::Code;
+use crate::model::escalation::Around;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope, WhoAsked};
 use crate::model::id::{GroupName, InboxId, PersonId, RequestId};
 use crate::model::plan::{Plan, PlanPolicy, Sealed};
@@ -298,7 +299,20 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
     let unseen: Vec<GroupName> = catalog.unseen(approvers).into_iter().map(|unseen| unseen.name.clone()).collect();
     tx.set_unseen(request, &unseen).await?;
     let delegations = tx.list_delegations().await?;
-    let asked = rules::whom_to_ask(catalog, &policy, stage, requesters, plan.excluded(), &delegations, tx.now());
+    // Of the stages before; a request that is asked now has none.
+    let given = if stage == 0 { Vec::new() } else { tx.list_decisions(request).await? };
+    let spent = rules::spent_elsewhere(&policy, stage, given.iter().map(|stored| &stored.decision));
+    let asked = rules::whom_to_ask(&Around {
+        catalog,
+        policy: &policy,
+        stage,
+        requesters,
+        excluded: plan.excluded(),
+        asked: &[],
+        spent: &spent,
+        delegations: &delegations,
+        now: tx.now(),
+    });
     ask(tx, run, request, code, stage, &asked, expires_at, line, moved).await?;
     let mut people: Vec<PersonId> = asked.into_iter().map(|asked| asked.person).collect();
     people.sort();
@@ -322,9 +336,8 @@ pub async fn ask_late(tx: &mut Tx, catalog: &Catalog, request: RequestId) -> Res
     }
     tx.set_unseen(request, &unseen).await?;
     let groups: Vec<Subject> = seen.into_iter().map(Subject::Group).collect();
-    let (requesters, excluded) = (&file.request.requesters, file.plan.excluded());
-    let mut people =
-        rules::whom_to_ask(catalog, &file.policy, stage, requesters, excluded, &file.delegations, tx.now());
+    let spent = file.spent(stage);
+    let mut people = rules::whom_to_ask(&file.around(catalog, stage, &[], &spent, tx.now()));
     let asked = file.asked.as_deref().unwrap_or_default();
     people.retain(|one| {
         let whose = match &one.because {

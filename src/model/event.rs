@@ -131,6 +131,16 @@ pub struct WhoAsked {
     pub because: Because,
 }
 
+impl WhoAsked {
+    /// Whose right it is: their own, or that of whoever lets them answer.
+    pub fn holder(&self) -> &PersonId {
+        match &self.because {
+            Because::Delegate(giver) => giver,
+            Because::Stage | Because::Escalation(_) | Because::Turn | Because::Needed => &self.person,
+        }
+    }
+}
+
 /// The approval under which a run starts without asking again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Under {

@@ -1,5 +1,7 @@
 //! A plan as the approver sees it: the decision first, then the reason, then every step as it will run. Never cut.
 
+use std::fmt::Display;
+
 use chrono::{DateTime, Utc};
 
 use super::time::{Times, lasted, limit};
@@ -344,16 +346,21 @@ pub fn groups(digest: Digest) -> String {
 }
 
 /// `boss, lin or mei`.
-pub fn or(people: &[PersonId]) -> String {
+pub fn or<T: Display>(people: &[T]) -> String {
     list(people, "or")
 }
 
 /// `boss, lin and mei`.
-pub fn and(people: &[PersonId]) -> String {
+pub fn and<T: Display>(people: &[T]) -> String {
     list(people, "and")
 }
 
-fn list(people: &[PersonId], word: &str) -> String {
+/// Somebody who answers, and for whom if not for themselves: `ann (for kim)`.
+pub fn answerer(person: &PersonId, on_behalf_of: Option<&PersonId>) -> String {
+    on_behalf_of.map_or_else(|| person.to_string(), |giver| format!("{person} (for {giver})"))
+}
+
+fn list<T: Display>(people: &[T], word: &str) -> String {
     match people {
         [] => "nobody".to_owned(),
         [one] => one.to_string(),

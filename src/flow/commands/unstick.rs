@@ -1,5 +1,7 @@
 //! Ending and freeing runs: `stop`, `judge`, `skip`, `retry`.
 
+use std::collections::BTreeSet;
+
 use super::super::turn::{Turn, plan_of};
 use super::decide::shown_directly;
 use super::{ask, look};
@@ -8,6 +10,7 @@ use crate::engine::{self, JudgeOutcome, StopOutcome};
 use crate::model::allowed::{Verb, allowed};
 use crate::model::approval::whom_to_ask;
 use crate::model::catalog::Subject;
+use crate::model::escalation::Around;
 use crate::model::id::{PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, PlanPolicy, Sealed};
 use crate::model::request::{Answer, Freeing, Proof, Wanted, Wish};
@@ -74,7 +77,7 @@ fn who_may_stop(turn: &Turn<'_>, run: &Run, plan: &Plan) -> Vec<PersonId> {
     let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
     who.extend(stages.iter().flat_map(|stage| turn.catalog().people_in(&stage.approvers)));
     who.extend(may_unstick(turn, run));
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     who.retain(|person| seen.insert(person.clone()));
     who
 }
@@ -188,10 +191,18 @@ async fn ask_about(
         Some(policy) => {
             let policy = &policy;
             let delegations = turn.tx.list_delegations().await?;
-            let (catalog, now) = (turn.catalog(), turn.tx.now());
-            whom_to_ask(catalog, policy, 0, &run_requesters, plan.excluded(), &delegations, now)
-                .iter()
-                .any(|asked| asked.person == speaker)
+            let around = Around {
+                catalog: turn.catalog(),
+                policy,
+                stage: 0,
+                requesters: &run_requesters,
+                excluded: plan.excluded(),
+                asked: &[],
+                spent: &BTreeSet::new(),
+                delegations: &delegations,
+                now: turn.tx.now(),
+            };
+            whom_to_ask(&around).iter().any(|asked| asked.person == speaker)
         }
         None => false,
     };
