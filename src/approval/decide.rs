@@ -151,7 +151,7 @@ impl File {
 
     pub(super) async fn read(tx: &mut Tx, request: Request, grants: Vec<StoredGrant>, run: Run) -> Result<Self> {
         let plan = open_plan(&request, &run)?;
-        let Some(policy) = plan.policy_over(&request.wanted) else {
+        let Some(policy) = plan.policy_over(&request.wanted, &request.needs) else {
             return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
         };
         let asked = if request.knows_asked { Some(tx.list_asked(request.id).await?) } else { None };
@@ -259,6 +259,8 @@ pub struct Begin<'a> {
     pub requesters: &'a [PersonId],
     /// The stage, counted from 0.
     pub stage: u32,
+    /// Among whom one must agree, as the request itself says.
+    pub needs: &'a [PersonId],
     /// Until when the whole request waits.
     pub request_expires_at: DateTime<Utc>,
     /// By which line, if by one.
@@ -287,8 +289,8 @@ pub fn until(plan: &Plan, expires_at: DateTime<Utc>, wanted: &Wanted) -> DateTim
 /// # Errors
 /// When the database refuses.
 pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Result<Vec<PersonId>> {
-    let Begin { request, code, wanted, run, plan, requesters, stage, request_expires_at, line, moved } = begin;
-    let Some(policy) = plan.policy_over(wanted) else {
+    let Begin { request, code, wanted, run, plan, requesters, needs, stage, request_expires_at, line, moved } = begin;
+    let Some(policy) = plan.policy_over(wanted, needs) else {
         return Err(StoreError::Refused(format!("the plan of request {code} names no policy")));
     };
     let expires_at = stage_expires_at(&policy, stage, request_expires_at, tx.now());
@@ -449,6 +451,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
                     requesters: &file.request.requesters,
                     stage,
                     request_expires_at: until(&file.plan, file.request.asked_at + whole, &file.request.wanted),
+                    needs: &file.request.needs,
                     line: Some(line),
                     moved,
                 };
@@ -540,7 +543,8 @@ pub(super) fn times(plan: &Plan, policy: &PlanPolicy, now: DateTime<Utc>) -> Res
 
 /// Grants the request of a run that a trigger asked for, if the policy in the plan's own bytes names that trigger. The
 /// caller holds the row of `automation` for share and has seen that nothing is paused; everything else is checked here,
-/// from rows locked here. `false`: the policy does not name it, nothing was changed, and people have to decide.
+/// from rows locked here. `false`: the policy does not name it, or the same was denied within a day; nothing was changed, and
+/// people have to decide.
 ///
 /// # Errors
 /// When the database refuses, the stored plan is not the one that was asked for, or the request does not wait.
@@ -555,6 +559,9 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
     if request.state != (RequestState::Pending { stage: 0 }) {
         return Err(StoreError::Moved { row: format!("request {}", request.code), expected: "pending".to_owned() });
     }
+    }
+    if policy.denied_before.is_some() {
+        return Ok(false);
     let Some(rule) = rule_of(Some(&trigger), policy) else { return Ok(false) };
     let told = Told { automatic: Some(trigger), ..Told::default() };
     let (request, run, plan, why) = (&request, &run, &plan, Why::Rule(rule));

@@ -20,7 +20,7 @@ use super::id::{
     TriggerName,
 };
 use super::incident_room::RoomDeed;
-use super::policy::Relaxed;
+use super::policy::{Carried, Relaxed};
 use super::request::{Answer, Proof, ReviewVerdict, Wish};
 use super::run::{Outcome, Verdict};
 use super::signature::{PublicKey, Signed};
@@ -294,6 +294,9 @@ pub enum Happened {
         /// How one wants to be done with that step instead of trying it again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wish: Option<Wish>,
+        /// What was denied of that step not long ago.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        carried: Option<Carried>,
     },
     /// People were asked to answer a request: when a stage of it began, or later as well.
     PeopleAsked {

@@ -11,7 +11,7 @@ use crate::model::catalog::{EnvFrom, HeaderValue, HttpAsk};
 use crate::model::code::Code;
 use crate::model::id::{Digest, PersonId, RunId, TriggerName};
 use crate::model::plan::{Action, Exec, Plan, PlanPolicy, PlanProbe, PlanStep};
-use crate::model::policy::DeniedBefore;
+use crate::model::policy::{Carried, DeniedBefore};
 use crate::model::request::{Freeing, Wanted, Wish};
 
 /// What a request's message is made of.
@@ -99,13 +99,23 @@ pub fn with_foot(text: &str, plan: &Plan, digest: Digest, run: RunId, foot: &str
 
 /// That the same was denied not long ago, and who must be among those who agree.
 pub fn denied_before(policy: &PlanPolicy, times: &Times, now: DateTime<Utc>) -> Option<String> {
-    let DeniedBefore { code, by, why, at } = policy.denied_before.as_ref()?;
+    let denied = policy.denied_before.as_ref()?;
+    Some(denial(denied, "the same", &policy.needs, times, now))
+}
+
+/// That somebody denied something of a stuck step not long ago, and who must be among those who agree.
+pub fn denied_of_step(carried: &Carried, deed: &str, times: &Times, now: DateTime<Utc>) -> String {
+    denial(&carried.denied, &format!("to {deed}"), &carried.needs, times, now)
+}
+
+fn denial(denied: &DeniedBefore, what: &str, needs: &[PersonId], times: &Times, now: DateTime<Utc>) -> String {
+    let DeniedBefore { code, by, why, at } = denied;
     let why = why.as_deref().map(|why| format!(": {}", super::echo::sentence(&visible(why)))).unwrap_or_default();
-    let needs = match policy.needs.as_slice() {
+    let needs = match needs {
         [] => String::new(),
         needs => format!(" {} must be among those who agree.", or(needs)),
     };
-    Some(format!("{by} denied the same at {} ({code}){why}.{needs}", times.at(*at, now)))
+    format!("{by} denied {what} at {} ({code}){why}.{needs}", times.at(*at, now))
 }
 
 /// Which requests end by this one.
@@ -345,6 +355,11 @@ pub fn groups(digest: Digest) -> String {
     format!("{} {} {}", &short[..4], &short[4..8], &short[8..])
 }
 
+/// Somebody who answers, and for whom if not for themselves: `ann (for kim)`.
+pub fn answerer(person: &PersonId, on_behalf_of: Option<&PersonId>) -> String {
+    on_behalf_of.map_or_else(|| person.to_string(), |giver| format!("{person} (for {giver})"))
+}
+
 /// `boss, lin or mei`.
 pub fn or<T: Display>(people: &[T]) -> String {
     list(people, "or")
@@ -353,11 +368,6 @@ pub fn or<T: Display>(people: &[T]) -> String {
 /// `boss, lin and mei`.
 pub fn and<T: Display>(people: &[T]) -> String {
     list(people, "and")
-}
-
-/// Somebody who answers, and for whom if not for themselves: `ann (for kim)`.
-pub fn answerer(person: &PersonId, on_behalf_of: Option<&PersonId>) -> String {
-    on_behalf_of.map_or_else(|| person.to_string(), |giver| format!("{person} (for {giver})"))
 }
 
 fn list<T: Display>(people: &[T], word: &str) -> String {

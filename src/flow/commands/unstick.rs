@@ -234,9 +234,16 @@ async fn ask_about(
         turn.refuse(text::answer::nothing_unknown(run.id, snag.step));
         return Ok(());
     }
-    let decides = is_asked && wanted.wish().is_some();
     let sealed = Sealed::from_stored(run.plan.clone());
     let mut requesters = run_requesters;
+    let mut asking = ask::Asking::of_line(turn);
+    asking.requesters.clone_from(&requesters);
+    // Who is needed because of a denial is asked as well.
+    let carried = asking.denied_of_step(&plan, run.id, snag.step).await?;
+    let is_needed = carried.as_ref().is_some_and(|(carried, _)| {
+        carried.needs.contains(&speaker) && !requesters.contains(&speaker) && !plan.excluded().contains(&speaker)
+    });
+    let decides = (is_asked || is_needed) && wanted.wish().is_some();
     if !decides && !requesters.contains(&speaker) {
         requesters.insert(0, speaker.clone());
     }
@@ -248,11 +255,17 @@ async fn ask_about(
     }
     asking.requesters = requesters;
     asking.incident = run.incident;
+    // Whoever asks it themselves is not needed beside.
+    if let Some((carried, note)) = asking.denied_of_step(&plan, run.id, snag.step).await? {
+        asking.notes.push(note);
+        asking.carried = Some(carried);
+    }
     asking.notes.extend(wanted.wish().map(text::plan::wished_because));
     let show = if decides { ask::Show::Later } else { ask::Show::Yes };
     let id = asking.request(&plan, &sealed, run.id, &wanted, show).await?;
     if decides {
         let (notes, requesters) = (std::mem::take(&mut asking.notes), asking.requesters.clone());
+        let carried = asking.carried.take();
         let (room, thread) = (asking.room.clone(), asking.thread.clone());
         if own_words(turn, id, &speaker, &wanted).await? {
             return Ok(());
@@ -262,6 +275,7 @@ async fn ask_about(
         let asked = turn.asked_now(&request).await?;
         let mut asking = ask::Asking::of_line(turn);
         (asking.room, asking.thread, asking.requesters, asking.notes) = (room, thread, requesters, notes);
+        asking.carried = carried;
         asking.incident = run.incident;
         asking.show(&plan, id, &asked).await?;
     }

@@ -96,7 +96,8 @@ pub(in crate::web) fn who_could_answer(
     asking: &Asking,
     delegations: &[Delegation],
 ) -> Vec<PersonId> {
-    let (RequestState::Pending { .. }, Some(policy)) = (&request.state, &plan.policy) else { return Vec::new() };
+    let policy = plan.policy_over(&request.wanted, &request.needs);
+    let (RequestState::Pending { .. }, Some(policy)) = (&request.state, &policy) else { return Vec::new() };
     let standing = asking.standing.iter();
     let given: Vec<Given> =
         standing.map(|stored| Given { decision: stored.decision.clone(), account: stored.account.clone() }).collect();
