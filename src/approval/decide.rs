@@ -63,6 +63,8 @@ pub enum DecideOutcome {
         request: Box<Request>,
         /// What it waits for now.
         tally: Tally,
+        /// How many said no in its stage, and how many end it.
+        against: (u32, u32),
         /// Whether others are asked now.
         stage: StageOver,
     },
@@ -257,10 +259,10 @@ pub struct Begin<'a> {
     pub plan: &'a Plan,
     /// Who counts as having asked.
     pub requesters: &'a [PersonId],
-    /// The stage, counted from 0.
-    pub stage: u32,
     /// Among whom one must agree, as the request itself says.
     pub needs: &'a [PersonId],
+    /// The stage, counted from 0.
+    pub stage: u32,
     /// Until when the whole request waits.
     pub request_expires_at: DateTime<Utc>,
     /// By which line, if by one.
@@ -449,9 +451,9 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
                     run: &file.run,
                     plan: &file.plan,
                     requesters: &file.request.requesters,
+                    needs: &file.request.needs,
                     stage,
                     request_expires_at: until(&file.plan, file.request.asked_at + whole, &file.request.wanted),
-                    needs: &file.request.needs,
                     line: Some(line),
                     moved,
                 };
@@ -460,7 +462,9 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
             } else {
                 StageOver::No
             };
-            Ok(DecideOutcome::Counted { request: Box::new(file.request), tally: count.tally, stage: over })
+            let ends = next.or(Some(stage)).and_then(|stage| file.policy.stage_of(stage)).map_or(1, |it| it.denials);
+            let against = (count.against, ends);
+            Ok(DecideOutcome::Counted { request: Box::new(file.request), tally: count.tally, against, stage: over })
         }
         Tally::Agreed => {
             let aside = file.set_aside(now, catalog);
@@ -556,12 +560,12 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
     if !policy.automatic.contains(&trigger) || request.wanted != Wanted::Start {
         return Ok(false);
     }
+    if policy.denied_before.is_some() {
+        return Ok(false);
+    }
     if request.state != (RequestState::Pending { stage: 0 }) {
         return Err(StoreError::Moved { row: format!("request {}", request.code), expected: "pending".to_owned() });
     }
-    }
-    if policy.denied_before.is_some() {
-        return Ok(false);
     let Some(rule) = rule_of(Some(&trigger), policy) else { return Ok(false) };
     let told = Told { automatic: Some(trigger), ..Told::default() };
     let (request, run, plan, why) = (&request, &run, &plan, Why::Rule(rule));
