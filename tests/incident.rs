@@ -147,7 +147,7 @@ async fn a_night() {
     insta::assert_snapshot!(bot.say("boss", "note the disk\u{202e} was full").await.done().plain(), @"Noted on INC-1.");
 
     let denied = bot.say("lin", "resolve").await.refused();
-    insta::assert_snapshot!(denied.plain(), @"lin, you may not resolve INC-1 on System A. Boss or mei may.");
+    insta::assert_snapshot!(denied.plain(), @"lin, you may not resolve INC-1 on System A. boss or mei may.");
     turn(store, "service-b", "running", Health::Ok, "RUNNING").await;
     let told = bot.hear("fine again").await;
     insta::assert_snapshot!(steady(&told.text), @"Service B is fine again after LASTED. INC-1 stays open until `resolve`.");

@@ -7,7 +7,9 @@
 //!
 //! - **I7**: a grant has enough different people in every stage, none of whom asked, each right used once.
 //! - **I13**: each of them was asked, and holds the right and the account at the grant.
-//! - **Exits**: from every state that can be reached, one that is over can be reached.
+//! - **Exits**: from every state that can be reached, one that is over can be reached; and where nobody loses a right, from every
+//!   one that waits and has time left, people can still come to agree, by their answers or because others are asked, without
+//!   that anybody has to take an answer back.
 //!
 //! A search that finds nothing proves little unless it finds what is there: each rule is broken on purpose first.
 
@@ -15,15 +17,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign::model::approval::{
-    Act, Asked, Because, Case, Delegation, Given, Reason, Refusal, Rights, Ruling, Tally, delegates, rule, whom_to_ask,
+    Act, Asked, Because, Case, Delegation, Given, Reason, Refusal, Rights, Ruling, Tally, delegates, rule,
+    spent_elsewhere, whom_to_ask,
 };
-use countersign::model::catalog::{Catalog, Person, Stage, Subject};
+use countersign::model::catalog::{Catalog, Person, Source, Stage, Subject};
 use countersign::model::chat::Account;
+use countersign::model::escalation::{Around, come_on_call};
 use countersign::model::group::{Group, Kept};
-use countersign::model::id::{GroupName, PersonId, PolicyName, RequestId};
+use countersign::model::id::{Digest, GroupName, PersonId, PolicyName, RequestId, RotaName};
 use countersign::model::plan::PlanPolicy;
 use countersign::model::policy::{Delegating, Escalation, Relaxed};
 use countersign::model::request::{Answer, Decision, Last, Proof, RequestEvent, RequestState};
+use countersign::model::rota::{Override, Rota, Turns};
 
 /// Who there is. `mei` asks, with two accounts; `boss`, `lin` and `kim` may be asked; `vic` is a bystander.
 const PEOPLE: [&str; 5] = ["mei", "boss", "lin", "kim", "vic"];
@@ -35,6 +40,9 @@ const BOSS: u8 = 1;
 const LIN: u8 = 2;
 const KIM: u8 = 3;
 const VIC: u8 = 4;
+
+/// Who takes turns.
+const ROTA: [u8; 3] = [BOSS, LIN, KIM];
 
 /// The account that an edit gives to somebody else.
 const MOVED: u8 = 2;
@@ -83,6 +91,8 @@ enum Bug {
     TakenBackCounts,
     /// Whoever wrote the runbook counts.
     AuthorCounts,
+    /// It is somebody's turn although their answer is spent.
+    SpentTakeTheirTurn,
 }
 
 /// An answer that stands: which account gave it, for whom it was said.
@@ -147,6 +157,30 @@ fn group() -> Vec<Subject> {
     vec![Subject::Group(GroupName::new("managers"))]
 }
 
+/// `boss` is on call, and stays it.
+const STEADY: &str = "steady";
+/// `boss` is on call, and from the second tick on `lin`.
+const SHIFTING: &str = "shifting";
+
+fn on_call(rota: &str) -> Subject {
+    Subject::Rota(RotaName::new(rota))
+}
+
+/// Three who take turns of a week, but for who stands in.
+fn rota(rota: &str, overrides: Vec<Override>) -> Rota {
+    Rota {
+        name: RotaName::new(rota),
+        members: ROTA.map(name).to_vec(),
+        stand_ins: Vec::new(),
+        turns: Turns::Weekly,
+        from: (DateTime::UNIX_EPOCH - TimeDelta::days(1)).date_naive(),
+        at: chrono::NaiveTime::MIN,
+        zone: chrono_tz::UTC,
+        overrides,
+        source: Source { path: "people.yaml".into(), sha256: Digest([0; 32]) },
+    }
+}
+
 fn person(person: u8) -> Subject {
     Subject::Person(name(person))
 }
@@ -209,6 +243,21 @@ fn worlds() -> Vec<World> {
         },
         World {
             edits: 0,
+            ..plain(
+                "a manager, then whoever is on call",
+                policy(vec![Stage::new(group(), 1), Stage::new(vec![on_call(STEADY)], 1)]),
+            )
+        },
+        World {
+            delegations: &[(BOSS, KIM), (LIN, VIC), (LIN, BOSS)],
+            edits: 0,
+            ..plain(
+                "whoever is on call lets another answer",
+                policy(vec![Stage::new(vec![person(BOSS)], 1), Stage::new(vec![on_call(SHIFTING)], 1)]),
+            )
+        },
+        World {
+            edits: 0,
             ..plain("one is needed", PlanPolicy { needs: vec![name(VIC)], ..policy(vec![Stage::new(group(), 1)]) })
         },
     ]
@@ -244,6 +293,10 @@ impl World {
         }
         let members = (0_u8..5).filter(|person| state.managers & (1 << person) != 0).map(name).collect();
         catalog.groups.insert(GroupName::new("managers"), Group { members, kept: Kept::Catalog });
+        let shift = Override { person: name(LIN), from: moment(2), until: moment(60) };
+        for rota in [rota(STEADY, Vec::new()), rota(SHIFTING, vec![shift])] {
+            catalog.rotas.insert(rota.name.clone(), rota);
+        }
         catalog
     }
 
@@ -267,30 +320,43 @@ impl World {
     }
 
     fn ask(&self, state: &mut State, stage: u8, bug: Bug) {
-        let catalog = self.catalog(state);
-        let (policy, now) = (self.policy(bug), moment(state.clock));
-        let (requesters, excluded) = (self.requesters(bug), self.excluded(bug));
-        let lets = delegations(state);
-        let asked = whom_to_ask(&catalog, &policy, u32::from(stage), &requesters, &excluded, &lets, now);
+        self.ask_those(state, stage, bug, whom_to_ask);
+    }
+
+    /// Asks those whom a function of production names, given how it stands.
+    fn ask_those(&self, state: &mut State, stage: u8, bug: Bug, whom: impl Fn(&Around<'_>) -> Vec<Asked>) {
+        let stage = u32::from(stage);
+        let given: Vec<Given> = state.said.iter().filter(|said| !said.back).map(|said| given(*said)).collect();
+        let policy = self.policy(bug);
+        let spent = match bug {
+            Bug::SpentTakeTheirTurn => BTreeSet::new(),
+            _ => spent_elsewhere(&policy, stage, given.iter().map(|given| &given.decision)),
+        };
+        let asked: Vec<Asked> = state.asked.iter().map(asked).collect();
+        let around = Around {
+            catalog: &self.catalog(state),
+            policy: &policy,
+            stage,
+            requesters: &self.requesters(bug),
+            excluded: &self.excluded(bug),
+            asked: &asked,
+            spent: &spent,
+            delegations: &delegations(state),
+            now: moment(state.clock),
+        };
         let of = |stage: u32| u8::try_from(stage).expect("few stages");
-        state.asked.extend(asked.into_iter().map(|one| (number(&one.person), of(one.stage), one.because)));
+        state.asked.extend(whom(&around).into_iter().map(|one| (number(&one.person), of(one.stage), one.because)));
     }
 
     /// What the production rule says of an act, through the world as it is.
     fn rule(&self, state: &State, by: u8, act: &Act, bug: Bug) -> Ruling {
         let catalog = self.catalog(state);
-        let mut asked: Vec<Asked> = state
-            .asked
-            .iter()
-            .map(|(person, stage, because)| Asked {
-                person: name(*person),
-                stage: u32::from(*stage),
-                because: match because {
-                    Because::Delegate(_) if bug == Bug::RightCountsTwice => Because::Stage,
-                    because => because.clone(),
-                },
-            })
-            .collect();
+        let mut asked: Vec<Asked> = state.asked.iter().map(asked).collect();
+        for one in &mut asked {
+            if bug == Bug::RightCountsTwice && matches!(one.because, Because::Delegate(_)) {
+                one.because = Because::Stage;
+            }
+        }
         if bug == Bug::AnybodyInTheGroup {
             let all = catalog.people.keys().cloned();
             asked.extend(all.map(|person| Asked { person, stage: 0, because: Because::Stage }));
@@ -367,6 +433,13 @@ impl World {
                 state.asked.insert((KIM, stage, Because::Escalation(0)));
             });
         }
+        if state.clock < self.expires {
+            let mut after = state.clone();
+            self.ask_those(&mut after, stage, bug, come_on_call);
+            if after != *state {
+                step("asks whoever has come on call".to_owned(), &|state| state.clone_from(&after));
+            }
+        }
         if owner(state, 0) == MEI && bug != Bug::NothingExpires {
             let to = over(state.at, RequestEvent::Withdrawn { by: name(MEI) });
             step("mei withdraws".to_owned(), &|state| state.at = to);
@@ -386,16 +459,7 @@ impl World {
 
     fn ask_delegates(&self, state: &mut State, stage: u8, bug: Bug) {
         let catalog = self.catalog(state);
-        let asked: Vec<Asked> = state
-            .asked
-            .iter()
-            .filter(|(_, of, _)| *of == stage)
-            .map(|(person, of, because)| Asked {
-                person: name(*person),
-                stage: u32::from(*of),
-                because: because.clone(),
-            })
-            .collect();
+        let asked: Vec<Asked> = state.asked.iter().filter(|(_, of, _)| *of == stage).map(asked).collect();
         let more = delegates(&catalog, &self.policy(bug), &asked, &delegations(state), moment(state.clock));
         state.asked.extend(more.into_iter().map(|one| (number(&one.person), stage, one.because)));
     }
@@ -460,8 +524,9 @@ impl World {
             subjects.iter().any(|subject| match subject {
                 Subject::Person(person) => *person == name(who),
                 Subject::Group(_) => after.managers & (1 << who) != 0,
+                Subject::Rota(_) => ROTA.contains(&who),
                 // This world has none.
-                Subject::Rota(_) | Subject::Accountable => false,
+                Subject::Accountable => false,
             })
         };
         let was_asked = |who: u8, stage: u8, fits: &dyn Fn(&Because) -> bool| {
@@ -472,8 +537,8 @@ impl World {
             let last = self.policy.stages.len() - 1;
             let stage = &self.policy.stages[usize::from(said.stage).min(last)];
             let own = |who: u8| {
-                let named =
-                    holds(&stage.approvers, who) && was_asked(who, said.stage, &|because| *because == Because::Stage);
+                let named = holds(&stage.approvers, who)
+                    && was_asked(who, said.stage, &|because| matches!(because, Because::Stage | Because::Turn));
                 let later = stage.escalate.iter().any(|step| holds(&step.to, who))
                     && was_asked(who, said.stage, &|because| matches!(because, Because::Escalation(_)));
                 let needed = self.policy.needs.contains(&name(who))
@@ -551,12 +616,14 @@ impl Rights for Seen<'_> {
     }
 }
 
+const TAKES_BACK: &str = "takes it back";
+
 fn acts() -> [(&'static str, Act); 4] {
     let answer = |answer| Act::Answer { answer, reason: Reason::Missing, proof: Proof::Chat };
     [
         ("approves", answer(Answer::Approve)),
         ("denies", answer(Answer::Deny)),
-        ("takes it back", Act::TakeBack),
+        (TAKES_BACK, Act::TakeBack),
         ("wants something else", Act::WantChange),
     ]
 }
@@ -581,6 +648,10 @@ fn given(said: Said) -> Given {
     let decision =
         Decision { person: name(said.person), stage: u32::from(said.stage), answer, on_behalf_of, proof: Proof::Chat };
     Given { decision, account: account(said.account) }
+}
+
+fn asked((person, stage, because): &(u8, u8, Because)) -> Asked {
+    Asked { person: name(*person), stage: u32::from(*stage), because: because.clone() }
 }
 
 fn request_state(at: At) -> RequestState {
@@ -624,6 +695,8 @@ fn search(world: &World, bug: Bug) -> Found {
     // By number: how a state was come to, and those that lead to it.
     let mut came: Vec<(usize, String)> = vec![(0, String::new())];
     let mut into: Vec<Vec<usize>> = vec![Vec::new()];
+    // The same, but for answers that are taken back.
+    let mut onward: Vec<Vec<usize>> = vec![Vec::new()];
     let mut exits: Vec<usize> = Vec::new();
     let mut open = VecDeque::from([(0, first)]);
     let way = |came: &[(usize, String)], mut at: usize| {
@@ -647,9 +720,13 @@ fn search(world: &World, bug: Bug) -> Found {
             if to == next {
                 came.push((at, what.clone()));
                 into.push(Vec::new());
+                onward.push(Vec::new());
                 open.push_back((to, after));
             }
             into[to].push(at);
+            if !what.ends_with(TAKES_BACK) {
+                onward[to].push(at);
+            }
             if let Some(wrong) = wrong {
                 let mut steps = way(&came, at);
                 steps.push(what);
@@ -666,7 +743,29 @@ fn search(world: &World, bug: Bug) -> Found {
     }
     let stuck = can_end.iter().position(|can| !can);
     let wrong = stuck.map(|at| ("nothing ends this".to_owned(), way(&came, at)));
-    Found { states: known.len(), wrong }
+    let states = known.len();
+    if wrong.is_some() || world.edits > 0 {
+        return Found { states, wrong };
+    }
+    // Expiry ends whatever waits. Where nobody loses a right, people must be able to agree as long as there is time.
+    let mut agreed: Vec<usize> = Vec::new();
+    let mut waits: BTreeSet<usize> = BTreeSet::new();
+    for (state, at) in known {
+        match state.at {
+            At::Granted => agreed.push(at),
+            At::Pending(_) if state.clock < world.expires => _ = waits.insert(at),
+            At::Pending(_) | At::Denied | At::Expired | At::Withdrawn | At::SentBack | At::Superseded => {}
+        }
+    }
+    let mut can_agree = vec![false; states];
+    while let Some(at) = agreed.pop() {
+        if !std::mem::replace(&mut can_agree[at], true) {
+            agreed.extend(onward[at].iter().copied());
+        }
+    }
+    let dead = waits.into_iter().find(|at| !can_agree[*at]);
+    let wrong = dead.map(|at| ("nobody can bring this to an agreement any more".to_owned(), way(&came, at)));
+    Found { states, wrong }
 }
 
 #[test]
@@ -675,6 +774,9 @@ fn i7_i13_no_reachable_state_of_a_small_world_is_wrong_and_each_has_an_exit() {
         let found = search(&world, Bug::None);
         assert!(found.wrong.is_none(), "{}: {:?}", world.name, found.wrong);
         assert!(found.states > 50, "{}: only {} states were looked at", world.name, found.states);
+        // Where nobody loses a right, whoever may still answer comes to be asked.
+        let found = search(&World { edits: 0, ..world.clone() }, Bug::None);
+        assert!(found.wrong.is_none(), "{}, unedited: {:?}", world.name, found.wrong);
     }
 }
 
@@ -694,6 +796,7 @@ fn the_search_finds_every_rule_that_is_broken_on_purpose() {
         Bug::NothingExpires,
         Bug::TakenBackCounts,
         Bug::AuthorCounts,
+        Bug::SpentTakeTheirTurn,
     ];
     for bug in bugs {
         let found = worlds().iter().find_map(|world| search(world, bug).wrong);

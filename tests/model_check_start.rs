@@ -210,6 +210,7 @@ fn stored(state: &State, digest: Digest) -> StoredGrant {
         signature: Some(signature),
         start_by: if begun { expires_at } else { start_by },
         requesters: vec![PersonId::new("mei")],
+        needs: Vec::new(),
         retry_step: (state.retries > 0).then_some(1),
         trigger: None,
         plan: plan.bytes().to_vec(),

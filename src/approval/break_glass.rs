@@ -187,8 +187,8 @@ pub fn reviewers(catalog: &Catalog, reviewed_by: &[Subject], review: &Review<'_>
 fn skipped(file: &File, catalog: &Catalog, breaker: &PersonId, now: chrono::DateTime<chrono::Utc>) -> Vec<PersonId> {
     let mut all: BTreeSet<PersonId> = who(&file.case(), catalog, now).into_iter().collect();
     for stage in 0..u32::try_from(file.policy.stages.len()).unwrap_or(u32::MAX) {
-        let requesters = &file.request.requesters;
-        let asked = whom_to_ask(catalog, &file.policy, stage, requesters, file.plan.excluded(), &file.delegations, now);
+        let spent = file.spent(stage);
+        let asked = whom_to_ask(&file.around(catalog, stage, &[], &spent, now));
         all.extend(asked.into_iter().map(|asked| asked.person));
     }
     let agreed = |person: &PersonId| {

@@ -10,6 +10,7 @@ use crate::model::approval::{
 use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::Account;
 use crate::model::code::Code;
+use crate::model::escalation::Around;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope, WhoAsked};
 use crate::model::id::{GroupName, InboxId, PersonId, RequestId};
 use crate::model::plan::{Plan, PlanPolicy, Sealed};
@@ -62,6 +63,8 @@ pub enum DecideOutcome {
         request: Box<Request>,
         /// What it waits for now.
         tally: Tally,
+        /// How many said no in its stage, and how many end it.
+        against: (u32, u32),
         /// Whether others are asked now.
         stage: StageOver,
     },
@@ -150,7 +153,7 @@ impl File {
 
     pub(super) async fn read(tx: &mut Tx, request: Request, grants: Vec<StoredGrant>, run: Run) -> Result<Self> {
         let plan = open_plan(&request, &run)?;
-        let Some(policy) = plan.policy_over(&request.wanted) else {
+        let Some(policy) = plan.policy_over(&request.wanted, &request.needs) else {
             return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
         };
         let asked = if request.knows_asked { Some(tx.list_asked(request.id).await?) } else { None };
@@ -262,6 +265,8 @@ pub struct Begin<'a> {
     pub plan: &'a Plan,
     /// Who counts as having asked.
     pub requesters: &'a [PersonId],
+    /// Among whom one must agree, as the request itself says.
+    pub needs: &'a [PersonId],
     /// The stage, counted from 0.
     pub stage: u32,
     /// Until when the whole request waits.
@@ -292,8 +297,8 @@ pub fn until(plan: &Plan, expires_at: DateTime<Utc>, wanted: &Wanted) -> DateTim
 /// # Errors
 /// When the database refuses.
 pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Result<Vec<PersonId>> {
-    let Begin { request, code, wanted, run, plan, requesters, stage, request_expires_at, line, moved } = begin;
-    let Some(policy) = plan.policy_over(wanted) else {
+    let Begin { request, code, wanted, run, plan, requesters, needs, stage, request_expires_at, line, moved } = begin;
+    let Some(policy) = plan.policy_over(wanted, needs) else {
         return Err(StoreError::Refused(format!("the plan of request {code} names no policy")));
     };
     let expires_at = stage_expires_at(&policy, stage, request_expires_at, tx.now());
@@ -304,7 +309,20 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
     let unseen: Vec<GroupName> = catalog.unseen(approvers).into_iter().map(|unseen| unseen.name.clone()).collect();
     tx.set_unseen(request, &unseen).await?;
     let delegations = tx.list_delegations().await?;
-    let asked = rules::whom_to_ask(catalog, &policy, stage, requesters, plan.excluded(), &delegations, tx.now());
+    // Of the stages before; a request that is asked now has none.
+    let given = if stage == 0 { Vec::new() } else { tx.list_decisions(request).await? };
+    let spent = rules::spent_elsewhere(&policy, stage, given.iter().map(|stored| &stored.decision));
+    let asked = rules::whom_to_ask(&Around {
+        catalog,
+        policy: &policy,
+        stage,
+        requesters,
+        excluded: plan.excluded(),
+        asked: &[],
+        spent: &spent,
+        delegations: &delegations,
+        now: tx.now(),
+    });
     ask(tx, run, request, code, stage, &asked, expires_at, line, moved).await?;
     let mut people: Vec<PersonId> = asked.into_iter().map(|asked| asked.person).collect();
     people.sort();
@@ -328,9 +346,8 @@ pub async fn ask_late(tx: &mut Tx, catalog: &Catalog, request: RequestId) -> Res
     }
     tx.set_unseen(request, &unseen).await?;
     let groups: Vec<Subject> = seen.into_iter().map(Subject::Group).collect();
-    let (requesters, excluded) = (&file.request.requesters, file.plan.excluded());
-    let mut people =
-        rules::whom_to_ask(catalog, &file.policy, stage, requesters, excluded, &file.delegations, tx.now());
+    let spent = file.spent(stage);
+    let mut people = rules::whom_to_ask(&file.around(catalog, stage, &[], &spent, tx.now()));
     let asked = file.asked.as_deref().unwrap_or_default();
     people.retain(|one| {
         let whose = match &one.because {
@@ -443,6 +460,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
                     run: &file.run,
                     plan: &file.plan,
                     requesters: &file.request.requesters,
+                    needs: &file.request.needs,
                     stage,
                     request_expires_at: until(&file.plan, file.request.asked_at + whole, &file.request.wanted),
                     line: Some(line),
@@ -453,7 +471,9 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
             } else {
                 StageOver::No
             };
-            Ok(DecideOutcome::Counted { request: Box::new(file.request), tally: count.tally, stage: over })
+            let ends = next.or(Some(stage)).and_then(|stage| file.policy.stage_of(stage)).map_or(1, |it| it.denials);
+            let against = (count.against, ends);
+            Ok(DecideOutcome::Counted { request: Box::new(file.request), tally: count.tally, against, stage: over })
         }
         Tally::Agreed => {
             let aside = file.set_aside(now, catalog);
@@ -536,7 +556,8 @@ pub(super) fn times(plan: &Plan, policy: &PlanPolicy, now: DateTime<Utc>) -> Res
 
 /// Grants the request of a run that a trigger asked for, if the policy in the plan's own bytes names that trigger. The
 /// caller holds the row of `automation` for share and has seen that nothing is paused; everything else is checked here,
-/// from rows locked here. `false`: the policy does not name it, nothing was changed, and people have to decide.
+/// from rows locked here. `false`: the policy does not name it, or the same was denied within a day; nothing was changed, and
+/// people have to decide.
 ///
 /// # Errors
 /// When the database refuses, the stored plan is not the one that was asked for, or the request does not wait.
@@ -546,6 +567,9 @@ pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
     let plan = open_plan(&request, &run)?;
     let (Some(policy), Some(trigger)) = (plan.policy.as_ref(), run.trigger.clone()) else { return Ok(false) };
     if !policy.automatic.contains(&trigger) || request.wanted != Wanted::Start {
+        return Ok(false);
+    }
+    if policy.denied_before.is_some() {
         return Ok(false);
     }
     if request.state != (RequestState::Pending { stage: 0 }) {

@@ -145,7 +145,8 @@ pub fn derive(
     // Whether each person was asked, and still belonged, was checked with the live catalog when the decision was made and
     // when the grant was: a row of `decision` is the record of the first, the grant's row of the second. What can be seen
     // without a catalog is seen again: that a stage which wants a passkey has one.
-    let narrowed = stored.retry_step.map(|_| policy.over_stuck_steps());
+    // Of a stuck step the request itself may say who is needed in particular: the plan is its run's.
+    let narrowed = stored.retry_step.map(|_| policy.over_stuck_steps().needing(&stored.needs));
     let policy = narrowed.as_ref().unwrap_or(policy);
     let rules = Rules::new(policy, &stored.requesters, plan.excluded());
     let proved = |decision: &Decision| {
@@ -192,10 +193,11 @@ fn starts_unasked(stored: &StoredGrant, policy: &PlanPolicy) -> bool {
 }
 
 /// Whether the frozen policy itself lets this run start: it names the trigger that asked for the run, and nobody was
-/// asked. Once somebody has decided, decisions are what counts; a further attempt of a step is never by itself (I3).
+/// asked. Once somebody has decided, decisions are what counts, as they are of what was denied not long ago; a further attempt
+/// of a step is never by itself (I3).
 fn starts_by_itself(stored: &StoredGrant, policy: &PlanPolicy) -> bool {
     let named = stored.trigger.as_ref().is_some_and(|trigger| policy.automatic.contains(trigger));
-    named && stored.retry_step.is_none() && stored.decisions.is_empty()
+    named && policy.denied_before.is_none() && stored.retry_step.is_none() && stored.decisions.is_empty()
 }
 
 impl Grant {
@@ -318,6 +320,7 @@ pub(super) mod tests {
             start_by: DateTime::UNIX_EPOCH + TimeDelta::minutes(10),
             signature: None,
             requesters: vec![PersonId::new("mei")],
+            needs: Vec::new(),
             retry_step: None,
             trigger: trigger.map(TriggerName::new),
             plan: sealed.bytes().to_vec(),
@@ -414,6 +417,31 @@ pub(super) mod tests {
         assert!(derives(&with(vec![said("boss", Answer::Approve)])));
         assert!(!derives(&with(vec![said("boss", Answer::Deny)])));
         assert!(!derives(&with(vec![said("mei", Answer::Approve)])), "the trigger's owner");
+    }
+
+    #[test]
+    fn i3_after_a_denial_of_a_stuck_step_those_whom_the_request_needs_have_to_agree() {
+        let with = |people: &[&str], needs: &[&str]| {
+            let needs = needs.iter().map(|name| PersonId::new(*name)).collect();
+            let decisions = people.iter().map(|name| said(name, Answer::Approve)).collect();
+            let stored = StoredGrant { retry_step: Some(1), needs, decisions, ..granted(None, &[]) };
+            derive(&sign(stored), &trust(), DateTime::UNIX_EPOCH).is_ok()
+        };
+        assert!(with(&["boss"], &[]) && with(&["boss"], &["boss", "kim"]));
+        assert!(!with(&["boss"], &["kim"]), "kim denied it");
+    }
+
+    #[test]
+    fn i12_what_was_just_denied_does_not_start_by_itself() {
+        use crate::model::policy::DeniedBefore;
+        let mut stored = granted(Some("down"), &["down"]);
+        let mut plan = Sealed::from_stored(stored.plan.clone()).open().expect("a plan");
+        let (code, at) = (crate::model::code::Code::from_entropy(7), DateTime::UNIX_EPOCH);
+        let before = DeniedBefore { code, by: PersonId::new("boss"), why: None, at };
+        plan.policy.as_mut().expect("a policy").denied_before = Some(before);
+        let sealed = Sealed::seal(&plan).expect("a plan");
+        (stored.plan, stored.digest) = (sealed.bytes().to_vec(), sealed.digest());
+        assert!(derive(&sign(stored), &trust(), DateTime::UNIX_EPOCH).is_err());
     }
 
     #[test]

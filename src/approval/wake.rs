@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::decide::{File, Seen, ask, event};
-use crate::model::approval::{Asked, Because, Refusal};
+use crate::model::approval::{Asked, Because, Refusal, spent_elsewhere};
 use crate::model::catalog::{Catalog, Subject};
 use crate::model::escalation::{
     Around, Deed, Waking, by_turns, come_on_call, is_rota, ladder, look as looked, next, next_asked, whom,
 };
 use crate::model::event::Happened;
 use crate::model::id::{InboxId, PersonId, RequestId};
-use crate::model::policy::{Relaxed, Stage};
+use crate::model::policy::Stage;
 use crate::model::request::RequestState;
 use crate::store::{NewWaking, Request, Result, Ring, Tx};
 
@@ -51,15 +51,11 @@ impl File {
     }
 
     /// Whose answer in another stage keeps them from this one.
-    fn spent(&self, stage: u32) -> BTreeSet<PersonId> {
-        if self.policy.relaxed.contains(&Relaxed::OnePersonSeveralStages) {
-            return BTreeSet::new();
-        }
-        let elsewhere = self.given.iter().map(|given| &given.decision).filter(|given| given.stage != stage);
-        elsewhere.flat_map(|given| [given.person.clone(), given.holder().clone()]).collect()
+    pub(super) fn spent(&self, stage: u32) -> BTreeSet<PersonId> {
+        spent_elsewhere(&self.policy, stage, self.given.iter().map(|given| &given.decision))
     }
 
-    fn around<'a>(
+    pub(super) fn around<'a>(
         &'a self,
         catalog: &'a Catalog,
         stage: u32,

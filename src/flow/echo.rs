@@ -19,7 +19,7 @@ use super::request::{self, Showing};
 use super::turn::{accounts, plan_of};
 use crate::approval;
 use crate::metrics::beats::{Loop, beat};
-use crate::model::approval::Because;
+use crate::model::approval::{Because, spent_elsewhere};
 use crate::model::chat::{Account, Message, RoomAddress};
 use crate::model::code::Code;
 use crate::model::event::WhoAsked;
@@ -685,22 +685,33 @@ impl Teller<'_> {
         }
         let now = self.app.store.clock().now();
         let until = self.app.times.until(expires_at, now);
-        let mut names: Vec<PersonId> = people.iter().map(|asked| asked.person.clone()).collect();
-        let stages = self.plan.policy.as_ref().map_or(0, |policy| policy.stages.len());
+        let mut people = people.to_vec();
         let text = if begins {
-            let before = self.app.store.list_decisions_of(request).await?;
-            let agreed = |stored: &StoredDecision| {
-                stored.taken_back_at.is_none()
-                    && stored.decision.stage + 1 == stage
-                    && stored.decision.answer == Answer::Approve
+            let mut before = self.app.store.list_decisions_of(request).await?;
+            before.retain(|stored| stored.taken_back_at.is_none());
+            let stages = self.plan.policy.as_ref().map_or(0, |policy| policy.stages.len());
+            if let Some(policy) = &self.plan.policy {
+                // Whoever has used their answer needs nobody to tell them that they cannot do so twice.
+                let spent = spent_elsewhere(policy, stage, before.iter().map(|stored| &stored.decision));
+                people.retain(|asked| !spent.contains(&asked.person) && !spent.contains(asked.holder()));
+            }
+            let agreed = |stored: &&StoredDecision| {
+                stored.decision.stage + 1 == stage && stored.decision.answer == Answer::Approve
             };
-            let by: Vec<PersonId> = before.into_iter().filter(agreed).map(|stored| stored.decision.person).collect();
-            // Whoever has agreed needs nobody to tell them that they cannot do so twice.
-            names.retain(|person| !by.contains(person));
-            text::echo::next_stage(&self.plan, code, stage, stages, &by, &names, &until)
+            let name = |stored: &StoredDecision| {
+                text::plan::answerer(&stored.decision.person, stored.decision.on_behalf_of.as_ref())
+            };
+            let by: Vec<String> = before.iter().filter(agreed).map(name).collect();
+            text::echo::next_stage(&self.plan, code, stage, stages, &by, &people, &until)
         } else {
-            text::echo::also_asked(code, people, &until)
+            text::echo::also_asked(code, &people, &until)
         };
+        let mut names = Vec::new();
+        for asked in people {
+            if !names.contains(&asked.person) {
+                names.push(asked.person);
+            }
+        }
         Ok(Some((text, names)))
     }
 
@@ -812,8 +823,9 @@ impl Teller<'_> {
         let wanted = wanted.unwrap_or(Wanted::Start);
         let granted_at = since.first().map_or(self.at, |event| event.at);
         let starts = text::later::starts(&self.plan, &self.app.times, granted_at);
-        let text =
-            text::echo::progress(&self.plan, since, &wanted, starts.as_deref(), self.app.limits(&self.run.room).text);
+        let answered = granted.map(|request| text::answered::Answered::of(&events, request)).unwrap_or_default();
+        let most = self.app.limits(&self.run.room).text;
+        let text = text::echo::progress(&self.plan, since, &answered, &wanted, starts.as_deref(), most);
         let mut message = self.message(Message::to_room(text), Some(format!("run:{}:{grant}", self.run.id)), edits);
         let first = since.first().and_then(|event| event.record.as_ref()).map(|record| &record.what);
         if let Some(Happened::RequestGranted { automatic: Some(_), .. }) = first {

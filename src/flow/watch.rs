@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use super::commands::ask::{Asking, Show};
+use super::commands::ask::{Asking, Show, Waiting};
 use super::handle::{begin_trace, is_collision};
 use super::{App, InUse};
 use crate::approval;
@@ -556,12 +556,17 @@ impl Context<'_> {
                 trigger: Some(trigger.name.clone()),
                 incident: self.incident(tx).await?,
                 notes: Vec::new(),
+                carried: None,
                 tx: &mut *tx,
             };
+            asking.carry_denial(&mut plan, Waiting::LeftOut).await?;
             let named = plan.policy.as_ref().is_some_and(|policy| policy.automatic.contains(&trigger.name));
-            let by_itself = trigger.mode == TriggerMode::Auto && (named || !plan.privileged());
-            if !by_itself {
-                asking.carry_denial(&mut plan).await?;
+            let lets = trigger.mode == TriggerMode::Auto && (named || !plan.privileged());
+            // What somebody has just denied, people decide.
+            let denied = plan.policy.as_ref().is_some_and(|policy| policy.denied_before.is_some());
+            let by_itself = lets && !denied;
+            if lets && denied {
+                asking.notes.push(text::automation::denied_lately(&trigger.name));
             }
             let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
             if asking.find_open_run(&sealed).await?.is_some() {

@@ -145,6 +145,7 @@ mod tests {
                 excluded: Vec::new(),
                 expires_at: at(600),
                 wish: None,
+                carried: None,
             },
         )
     }

@@ -213,6 +213,8 @@ struct RequestFacts {
     wish: Option<Wish>,
     digest: Digest,
     requesters: Vec<PersonId>,
+    /// Among whom one must agree, as the request itself says of a stuck step.
+    needs: Vec<PersonId>,
     /// The event that said last who counts as having asked.
     handed: (At, u64),
     /// Of the stage that was asked last.
@@ -879,6 +881,7 @@ impl Replay {
                 expires_at,
                 excluded,
                 wish,
+                carried,
             } => {
                 if let Some(plan) = self.plans.get(&digest) {
                     if plan.policy.as_ref().is_none_or(|policy| policy.stages != stages) {
@@ -901,6 +904,7 @@ impl Replay {
                         wish,
                         digest,
                         requesters,
+                        needs: carried.map(|carried| carried.needs).unwrap_or_default(),
                         handed: (at, turn),
                         expires_at,
                         asked: None,
@@ -1255,6 +1259,9 @@ impl Replay {
             wrong.push("its plan names no policy".to_owned());
             return wrong;
         };
+        // Of a stuck step the request itself may say who is needed in particular.
+        let needing = policy.clone().needing(&asked.needs);
+        let policy = &needing;
         let in_time = asked.decisions.iter().filter(|told| how.counted(told)).map(|told| &told.decision);
         let counts = |decision: &Decision| {
             let Some(stage) = policy.stage_of(decision.stage) else { return false };
@@ -1563,6 +1570,10 @@ impl Replay {
         if self.plans.get(&digest).is_some_and(|plan| !automatic(plan)) {
             wrong.push(format!("its policy does not let the trigger {trigger} start by itself"));
         }
+        let denied = |plan: &PlanFacts| plan.policy.as_ref().is_some_and(|policy| policy.denied_before.is_some());
+        if self.plans.get(&digest).is_some_and(denied) {
+            wrong.push("it was granted to a trigger although the same had just been denied".to_owned());
+        }
         if asked.retry_step.is_some() {
             wrong.push("a further attempt was granted to a trigger".to_owned());
         }
@@ -1840,6 +1851,8 @@ impl Replay {
                 row.same("digest", Some(hex(&table.digest)), Some(facts.digest.to_string()), at);
                 let here = table.requesters.iter().map(|person| person.as_deref().unwrap_or("nobody"));
                 let there = facts.requesters.iter().map(PersonId::as_str);
+                let needed = table.needs.iter().map(|person| person.as_deref().unwrap_or("nobody"));
+                row.same("needs", Some(listed(needed)), Some(listed(facts.needs.iter().map(PersonId::as_str))), at);
                 let (handed, turn) = facts.handed;
                 row.same_since(turn, "requesters", Some(listed(here)), Some(listed(there)), handed);
                 row.same("asked_at", Some(moment(table.asked_at)), Some(moment(facts.when)), at);

@@ -382,6 +382,8 @@ impl Projection {
                 expires_at: _,
                 excluded,
                 wish,
+                // Whether those who were needed agreed is `audit verify`'s to say.
+                carried: _,
             } => {
                 self.requests.insert(request, run);
                 let Some(found) = self.runs.get_mut(&run) else { return };

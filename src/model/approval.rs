@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 
 use super::catalog::{Catalog, Subject};
 use super::chat::Account;
-use super::escalation::asked_first;
+use super::escalation::{Around, asked_first};
 use super::id::PersonId;
 use super::plan::PlanPolicy;
 use super::policy::{Relaxed, Stage};
@@ -331,6 +331,8 @@ pub struct Count {
     pub by: Vec<PersonId>,
     /// Rules of separation without which fewer would have counted.
     pub relaxed: BTreeSet<Relaxed>,
+    /// How many said no in the stage that was counted last.
+    pub against: u32,
 }
 
 /// Counts answers by the rules. `counts` tells of each whether it may: whether its giver was asked and still holds the right.
@@ -344,13 +346,14 @@ pub fn tally<'d>(
     let mut decisions: Vec<&Decision> =
         decisions.into_iter().filter(|decision| !barred(decision) && counts(decision)).collect();
     decisions.sort_by_key(|decision| (decision.stage, &decision.person, decision.holder()));
-    let mut count = Count { tally: Tally::Agreed, by: Vec::new(), relaxed: BTreeSet::new() };
+    let mut count = Count { tally: Tally::Agreed, by: Vec::new(), relaxed: BTreeSet::new(), against: 0 };
     let mut spent: BTreeSet<&PersonId> = BTreeSet::new();
     for (index, stage) in (0_u32..).zip(rules.stages) {
         let here = || decisions.iter().copied().filter(|decision| decision.stage == index);
         let no: BTreeSet<&PersonId> =
             here().filter(|decision| decision.answer == Answer::Deny).map(Decision::holder).collect();
-        if at_least(no.len(), stage.denials) {
+        count.against = u32::try_from(no.len()).unwrap_or(u32::MAX);
+        if count.against >= stage.denials {
             count.tally = Tally::Denied;
             return count;
         }
@@ -402,10 +405,6 @@ pub fn tally<'d>(
         count.tally = Tally::Waiting { stage: 0, agreed: 0, of: 1, needed: false };
     }
     count
-}
-
-fn at_least(number: usize, least: u32) -> bool {
-    u32::try_from(number).unwrap_or(u32::MAX) >= least
 }
 
 impl Case<'_> {
@@ -520,21 +519,16 @@ impl Case<'_> {
 }
 
 /// Whom a stage asks when it begins: those it names, those whom the policy needs in particular if it is the last, and those
-/// whom they let answer. Never whoever is barred. Of a rota whoever is on call.
-pub fn whom_to_ask(
-    catalog: &Catalog,
-    policy: &PlanPolicy,
-    stage: u32,
-    requesters: &[PersonId],
-    excluded: &[PersonId],
-    delegations: &[Delegation],
-    now: DateTime<Utc>,
-) -> Vec<Asked> {
+/// whom they let answer. Never whoever is barred. Of a rota whoever is on call and can still answer.
+///
+/// Whom the stage itself names is asked although their answer is spent: they may take it back, and others have theirs to give.
+pub fn whom_to_ask(around: &Around<'_>) -> Vec<Asked> {
+    let Around { catalog, policy, stage, requesters, excluded, asked: _, spent, delegations, now } = *around;
     let rules = Rules::new(policy, requesters, excluded);
     let index = usize::try_from(stage).unwrap_or(usize::MAX);
     let Some(wanted) = policy.stages.get(index) else { return Vec::new() };
     let asked = |person: PersonId, because| Asked { person, stage, because };
-    let first = asked_first(catalog, wanted, |person| rules.bars(person), now);
+    let first = asked_first(catalog, wanted, |person| rules.bars(person), spent, now);
     let mut all: Vec<Asked> = first.into_iter().map(|person| asked(person, Because::Stage)).collect();
     if index + 1 == policy.stages.len() {
         let needed = policy.needs.iter().filter(|person| catalog.people.contains_key(*person));
@@ -545,6 +539,19 @@ pub fn whom_to_ask(
     let receivers = delegates(catalog, policy, &all, delegations, now);
     all.extend(receivers.into_iter().filter(|asked| !rules.bars(&asked.person)));
     all
+}
+
+/// Whose answer in another stage keeps them from this one, as long as it stands: whoever gave it, and for whom.
+pub fn spent_elsewhere<'d>(
+    policy: &PlanPolicy,
+    stage: u32,
+    decisions: impl IntoIterator<Item = &'d Decision>,
+) -> BTreeSet<PersonId> {
+    if policy.relaxed.contains(&Relaxed::OnePersonSeveralStages) {
+        return BTreeSet::new();
+    }
+    let elsewhere = decisions.into_iter().filter(|decision| decision.stage != stage);
+    elsewhere.flat_map(|decision| [decision.person.clone(), decision.holder().clone()]).collect()
 }
 
 /// Whom those who are asked let answer for them, at a moment.
@@ -599,13 +606,17 @@ fn rule_or_refuse(
     if !case.posted {
         return Err(Refusal::NotPosted);
     }
-    let (stage, on_behalf_of) = right(case, person, stage, now, rights)?;
+    let (stage, on_behalf_of) = match right(case, person, stage, now, rights) {
+        // Whoever has answered before is not asked again, and knows that they were.
+        Err(Refusal::NotAsked) => return Err(counted_before(case, person).unwrap_or(Refusal::NotAsked)),
+        other => other?,
+    };
     let (answer, reason, proof) = match act {
         Act::Answer { answer, reason, proof } => (*answer, *reason, proof.clone()),
         Act::TakeBack | Act::WantChange => return Ok(Ruling::SentBack),
     };
     let decision = Decision { person: person.clone(), stage, answer, on_behalf_of, proof };
-    match unspent(case, &decision) {
+    match unspent(case, &decision, now, rights) {
         Err(Refusal::AlreadyDecided) => {
             let count = case.count(None, now, rights);
             // Nothing is decided in the name of somebody who says the opposite.
@@ -670,7 +681,10 @@ fn right(
             continue;
         }
         // Of several who let them answer, one whose right is still there.
-        match case.given.iter().find(|given| given.decision.person != *person && given.decision.involves(&giver)) {
+        let uses = |given: &&Given| {
+            given.decision.person != *person && given.decision.involves(&giver) && case.counts(given, now, rights)
+        };
+        match case.given.iter().find(uses) {
             Some(given) => used = Some(given.decision.person.clone()),
             None => return Ok((asked.stage, Some(giver))),
         }
@@ -683,10 +697,22 @@ fn right(
     })
 }
 
-/// Whether neither the person nor the one for whom they answer has answered before (I7).
-fn unspent(case: &Case<'_>, decision: &Decision) -> Result<(), Refusal> {
+/// That somebody's answer counts in another stage than the one that waits, and that nobody counts in two.
+fn counted_before(case: &Case<'_>, person: &PersonId) -> Option<Refusal> {
+    if case.policy.relaxed.contains(&Relaxed::OnePersonSeveralStages) {
+        return None;
+    }
+    let given = case.given.iter().find(|given| given.decision.person == *person)?;
+    Some(Refusal::CountedBefore { stage: given.decision.stage })
+}
+
+/// Whether neither the person nor the one for whom they answer has answered before (I7). Another's answer that no longer counts,
+/// as their delegation is over, has used no right: whose right it is may answer again.
+fn unspent(case: &Case<'_>, decision: &Decision, now: DateTime<Utc>, rights: &impl Rights) -> Result<(), Refusal> {
     let again = case.policy.relaxed.contains(&Relaxed::OnePersonSeveralStages);
-    for given in case.given.iter().map(|given| &given.decision) {
+    let own = |given: &&Given| given.decision.person == decision.person;
+    for given in case.given.iter().filter(|given| own(given) || case.counts(given, now, rights)) {
+        let given = &given.decision;
         let same_stage = given.stage == decision.stage;
         if given.person == decision.person {
             if same_stage && given.answer == decision.answer {

@@ -115,7 +115,7 @@ pub fn by_turns(stage: &Stage) -> bool {
     stage.approvers.iter().any(is_rota)
 }
 
-/// Who stands where when it is looked for whom to ask.
+/// Who stands where when it is looked for whom to ask: of a stage that begins nobody was asked yet.
 #[derive(Debug, Clone, Copy)]
 pub struct Around<'a> {
     /// The catalog as it is now.
@@ -143,16 +143,18 @@ impl Around<'_> {
         usize::try_from(self.stage).ok().and_then(|stage| self.policy.stages.get(stage))
     }
 
+    /// Whether somebody may answer here: they are known, are not barred, and have not used their answer in another stage.
+    fn may(&self, person: &PersonId) -> bool {
+        let rules = Rules::new(self.policy, self.requesters, self.excluded);
+        self.catalog.people.contains_key(person) && !rules.bars(person) && !self.spent.contains(person)
+    }
+
     /// Whether asking somebody could help: they may answer, and were not asked by a right of their own.
     fn helps(&self, person: &PersonId) -> bool {
-        let rules = Rules::new(self.policy, self.requesters, self.excluded);
         let asked = |one: &&Asked| {
             one.person == *person && one.stage == self.stage && !matches!(one.because, Because::Delegate(_))
         };
-        self.catalog.people.contains_key(person)
-            && !rules.bars(person)
-            && !self.spent.contains(person)
-            && self.asked.iter().find(asked).is_none()
+        self.may(person) && self.asked.iter().find(asked).is_none()
     }
 
     /// With those whom they let answer.
@@ -183,10 +185,11 @@ pub fn whom(around: &Around<'_>, others: Others) -> Vec<Asked> {
     around.with_delegates(asked.collect())
 }
 
-/// Whoever has come on call since the stage began and was not asked yet, with those whom they let answer.
+/// Whoever has come on call since the stage began and was not asked yet, with those whom they let answer. Who may not answer
+/// is passed over: then the next of the rota has come on call.
 pub fn come_on_call(around: &Around<'_>) -> Vec<Asked> {
     let Some(stage) = around.stage() else { return Vec::new() };
-    let first = |subject| in_turn(around.catalog, subject, around.now).into_iter().next();
+    let first = |subject| in_turn(around.catalog, subject, around.now).into_iter().find(|person| around.may(person));
     let people: BTreeSet<PersonId> = stage.approvers.iter().filter_map(first).collect();
     let new = people.into_iter().filter(|person| around.helps(person));
     let asked = new.map(|person| Asked { person, stage: around.stage, because: Because::Turn });
@@ -205,11 +208,12 @@ pub fn next_asked(waking: &Waking<'_>, around: &Around<'_>) -> Option<(Vec<Perso
 }
 
 /// The people whom a stage asks when it begins: of a rota as many as must agree, whoever is on call first; of everything else
-/// everybody. Never whoever is `left_out`.
+/// everybody. Never whoever is `left_out`; it is nobody's turn whose answer is `spent` in another stage.
 pub fn asked_first(
     catalog: &Catalog,
     stage: &Stage,
     left_out: impl Fn(&PersonId) -> bool,
+    spent: &BTreeSet<PersonId>,
     now: DateTime<Utc>,
 ) -> BTreeSet<PersonId> {
     let (rotas, others): (Vec<Subject>, Vec<Subject>) = stage.approvers.iter().cloned().partition(is_rota);
@@ -217,7 +221,7 @@ pub fn asked_first(
     people.retain(|person| !left_out(person));
     let quorum = usize::try_from(stage.quorum).unwrap_or(usize::MAX).max(1);
     for rota in &rotas {
-        let may = in_turn(catalog, rota, now).into_iter().filter(|person| !left_out(person));
+        let may = in_turn(catalog, rota, now).into_iter().filter(|person| !left_out(person) && !spent.contains(person));
         people.extend(may.take(quorum));
     }
     people

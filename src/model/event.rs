@@ -20,7 +20,7 @@ use super::id::{
     TriggerName,
 };
 use super::incident_room::RoomDeed;
-use super::policy::Relaxed;
+use super::policy::{Carried, Relaxed};
 use super::request::{Answer, Proof, ReviewVerdict, Wish};
 use super::run::{Outcome, Verdict};
 use super::signature::{PublicKey, Signed};
@@ -129,6 +129,16 @@ pub struct WhoAsked {
     pub person: PersonId,
     /// Why.
     pub because: Because,
+}
+
+impl WhoAsked {
+    /// Whose right it is: their own, or that of whoever lets them answer.
+    pub fn holder(&self) -> &PersonId {
+        match &self.because {
+            Because::Delegate(giver) => giver,
+            Because::Stage | Because::Escalation(_) | Because::Turn | Because::Needed => &self.person,
+        }
+    }
 }
 
 /// The approval under which a run starts without asking again.
@@ -284,6 +294,9 @@ pub enum Happened {
         /// How one wants to be done with that step instead of trying it again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wish: Option<Wish>,
+        /// What was denied of that step not long ago.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        carried: Option<Carried>,
     },
     /// People were asked to answer a request: when a stage of it began, or later as well.
     PeopleAsked {

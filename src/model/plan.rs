@@ -146,6 +146,15 @@ impl PlanPolicy {
         policy
     }
 
+    /// The same, with those among whom one must agree because a request says so itself; nobody: as it is.
+    #[must_use]
+    pub fn needing(mut self, needs: &[PersonId]) -> Self {
+        if !needs.is_empty() {
+            self.needs = needs.to_vec();
+        }
+        self
+    }
+
     /// How long a request waits.
     pub fn expires(&self) -> Duration {
         Duration::from_millis(self.expires_ms)
@@ -400,12 +409,13 @@ impl Plan {
         if excludes { self.author.as_slice() } else { &[] }
     }
 
-    /// The policy as it rules over what is wanted of a run. `None`: the plan names none.
-    pub fn policy_over(&self, wanted: &Wanted) -> Option<PlanPolicy> {
+    /// The policy as it rules over what is wanted of a run, by a request that needs these in particular. `None`: the plan names
+    /// none.
+    pub fn policy_over(&self, wanted: &Wanted, needs: &[PersonId]) -> Option<PlanPolicy> {
         let policy = self.policy.as_ref()?;
         Some(match wanted {
             Wanted::Start => policy.clone(),
-            Wanted::Retry { .. } | Wanted::Free { .. } => policy.over_stuck_steps(),
+            Wanted::Retry { .. } | Wanted::Free { .. } => policy.over_stuck_steps().needing(needs),
         })
     }
 

@@ -199,6 +199,18 @@ pub struct DeniedBefore {
     pub at: DateTime<Utc>,
 }
 
+/// That something was denied of a stuck step not long ago, and what follows: frozen with the request that asks about the step
+/// again, as the plan is its run's and says nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carried {
+    /// What was denied.
+    pub denied: DeniedBefore,
+    /// At least one of these must be among those who agree; empty is nobody in particular.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<PersonId>,
+}
+
 /// Who has to agree when the same is asked again soon after it was denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

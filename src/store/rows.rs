@@ -212,6 +212,8 @@ pub struct Request {
     pub digest: Digest,
     /// Who counts as having asked.
     pub requesters: Vec<PersonId>,
+    /// Among whom one must agree, for what it asks of a stuck step was denied not long ago.
+    pub needs: Vec<PersonId>,
     /// Where it stands.
     pub state: RequestState,
     /// In which room.
@@ -349,6 +351,8 @@ pub struct StoredGrant {
     pub signature: Option<StoredSignature>,
     /// Who counts as having asked.
     pub requesters: Vec<PersonId>,
+    /// Among whom one must agree, as its request says of a stuck step.
+    pub needs: Vec<PersonId>,
     /// The step of which its request asked a further attempt, if it did.
     pub retry_step: Option<u32>,
     /// The trigger that asked for its run, if no person did.

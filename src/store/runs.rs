@@ -65,12 +65,34 @@ pub struct NewRequest<'a> {
     pub digest: Digest,
     /// Who counts as having asked.
     pub requesters: &'a [PersonId],
+    /// Among whom one must agree, for what is asked of a stuck step was denied not long ago; nobody in particular of what starts.
+    pub needs: &'a [PersonId],
     /// Where.
     pub room: &'a RoomAddress,
     /// In which thread, if known.
     pub thread: Option<&'a ThreadId>,
     /// Until when a decision counts.
     pub expires_at: DateTime<Utc>,
+}
+
+/// A request that people agreed to or spoke against.
+#[derive(Debug)]
+pub struct Decided {
+    /// The request.
+    pub request: Request,
+    /// What came of it.
+    pub word: LastWord,
+    /// When somebody answered last.
+    pub at: DateTime<Utc>,
+}
+
+/// The last word on a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastWord {
+    /// People agreed to it.
+    Agreed,
+    /// Somebody said no, whatever ended it, or did not yet.
+    Against,
 }
 
 /// The bounded, redacted output of an attempt.
@@ -200,6 +222,7 @@ struct RequestRow {
     wanted_why: Option<String>,
     digest: Vec<u8>,
     requesters: Vec<String>,
+    needs: Vec<String>,
     state: String,
     stage: i32,
     state_by: Option<String>,
@@ -241,6 +264,7 @@ impl TryFrom<RequestRow> for Request {
             wanted,
             digest: digest(name(), "digest", &row.digest)?,
             requesters: row.requesters.into_iter().map(PersonId::new).collect(),
+            needs: row.needs.into_iter().map(PersonId::new).collect(),
             state: rows::request_state(row.id, &row.state, row.stage, row.state_by, row.state_why, row.superseded_by)?,
             room: room(name(), &row.room)?,
             thread: row.thread.map(ThreadId::new),
@@ -261,8 +285,8 @@ pub(super) async fn requests_by_id(executor: impl PgExecutor<'_>, ids: &[i64]) -
     let rows = sqlx::query_as!(
         RequestRow,
         r#"
-        select id, version, code, run, retry_step, wanted, wanted_by, wanted_why, digest, requesters, state, stage, state_by, state_why, room, thread,
-            asked_at, expires_at, posted_at, differs, superseded_by, knows_asked, stage_since, wake_from, woken,
+        select id, version, code, run, retry_step, wanted, wanted_by, wanted_why, digest, requesters, needs, state, stage, state_by, state_why,
+            room, thread, asked_at, expires_at, posted_at, differs, superseded_by, knows_asked, stage_since, wake_from, woken,
             looking_by, looking_until
         from request where id = any($1) order by id
         "#,
@@ -448,7 +472,7 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
         select g.id, g.version, g.run, g.request, g.digest, g.state, g.granted_at, g.expires_at, g.start_by,
             exists (select from attempt a where a.run = g.run and a.started_at >= g.granted_at
                 and (g.start_by is null or a.started_at < g.start_by)) as "begun!",
-            r.requesters, case when r.wanted is null then r.retry_step end as retry_step,
+            r.requesters, r.needs, case when r.wanted is null then r.retry_step end as retry_step,
             run.trigger, p.bytes, g.signed_by, g.statement, g.signature,
             (k.public is not null) as "key_known!", k.retired_at as "key_retired_at?",
             v.by as "broken_by?", v.proof as "broken_proof?", v.credential as "broken_credential?",
@@ -509,6 +533,7 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
                     .map(|signature| StoredSignature { start_by: row.start_by, ..signature }),
                 start_by: if row.begun { row.expires_at } else { row.start_by.unwrap_or(row.expires_at) },
                 requesters,
+                needs: row.needs.into_iter().map(PersonId::new).collect(),
                 retry_step: row.retry_step.and_then(|step| u32::try_from(step).ok()),
                 trigger: row.trigger.map(TriggerName::new),
                 plan: row.bytes,
@@ -748,11 +773,12 @@ impl Tx {
     pub async fn insert_request(&mut self, request: NewRequest<'_>) -> Result<Option<RequestId>> {
         self.wakes_requests = true;
         let requesters: Vec<String> = request.requesters.iter().map(ToString::to_string).collect();
+        let needs: Vec<String> = request.needs.iter().map(ToString::to_string).collect();
         let id = sqlx::query_scalar!(
             r#"
             insert into request (code, run, retry_step, digest, requesters, state, room, thread, asked_at, expires_at,
-                stage_since, knows_asked, wanted, wanted_by, wanted_why)
-            values ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $8, true, $10, $11, $12)
+                stage_since, knows_asked, wanted, wanted_by, wanted_why, needs)
+            values ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $8, true, $10, $11, $12, $13)
             on conflict (code) where state = 'pending' do nothing
             returning id
             "#,
@@ -768,6 +794,7 @@ impl Tx {
             request.wanted.wish().map(|wish| wish.what.name()),
             request.wanted.wish().map(|wish| wish.by.as_str()),
             request.wanted.wish().map(|wish| wish.why.as_str()),
+            &needs,
         )
         .fetch_optional(&mut *self.inner)
         .await?;
@@ -894,9 +921,9 @@ impl Tx {
         requests_by_id(&mut *self.inner, &ids).await
     }
 
-    /// The requests to start a runbook of a system that were granted or denied since a moment, in whatever room; the newest
-    /// answer first. Without those that nobody agreed to in the end: where the glass was broken, and whose approval was taken
-    /// away before anything began.
+    /// The requests to start a runbook of a system that people agreed to or spoke against since a moment, in whatever room; the
+    /// newest answer first. Where the glass was broken, and whose approval was taken away before anything began, nobody agreed in
+    /// the end; who said no has spoken against it, whatever ended the request.
     ///
     /// # Errors
     /// As [`Tx::list_pending_in`].
@@ -905,17 +932,18 @@ impl Tx {
         runbook: &RunbookName,
         system: &SystemName,
         since: DateTime<Utc>,
-    ) -> Result<Vec<(Request, DateTime<Utc>)>> {
+    ) -> Result<Vec<Decided>> {
         let rows = sqlx::query!(
             r#"
-            select q.id, d.at as "at!"
+            select q.id, d.at as "at!", d.against as "against!", a.agreed as "agreed!"
             from request q join run r on r.id = q.run
-                join lateral (select max(at) as at from decision where request = q.id and taken_back_at is null) d on true
-            where r.runbook = $1 and r.created_at >= $4 and r.system = $2 and q.retry_step is null
-                and q.state in ('denied', 'granted') and d.at >= $3
-                and (q.state = 'denied' or (not exists (select from review v where v.request = q.id)
+                join lateral (select max(at) as at, bool_or(verdict = 'deny') as against
+                    from decision where request = q.id and taken_back_at is null) d on true
+                join lateral (select q.state = 'granted' and not exists (select from review v where v.request = q.id)
                     and exists (select from run_grant g where g.run = q.run and g.request = q.id and (g.state <> 'revoked' or exists (
-                        select from attempt a where a.run = g.run and a.started_at >= g.granted_at)))))
+                        select from attempt a where a.run = g.run and a.started_at >= g.granted_at))) as agreed) a on true
+            where r.runbook = $1 and r.created_at >= $4 and r.system = $2 and q.retry_step is null and d.at >= $3
+                and (q.state = 'denied' or d.against or a.agreed)
             order by d.at desc, q.id desc
             "#,
             runbook.as_str(),
@@ -929,10 +957,45 @@ impl Tx {
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let requests = requests_by_id(&mut *self.inner, &ids).await?;
         let found = rows.into_iter().filter_map(|row| {
-            let request = requests.iter().find(|request| request.id.0 == row.id)?;
-            Some((request.clone(), row.at))
+            let request = requests.iter().find(|request| request.id.0 == row.id)?.clone();
+            let word = if row.agreed { LastWord::Agreed } else { LastWord::Against };
+            Some(Decided { request, word, at: row.at })
         });
         Ok(found.collect())
+    }
+
+    /// The last of the ended requests about a step of a run that people agreed to or spoke against since a moment.
+    ///
+    /// # Errors
+    /// As [`Tx::list_pending_in`].
+    pub async fn find_last_decided_of_step(
+        &mut self,
+        run: RunId,
+        step: u32,
+        since: DateTime<Utc>,
+    ) -> Result<Option<Decided>> {
+        let row = sqlx::query!(
+            r#"
+            select q.id, d.at as "at!"
+            from request q
+                join lateral (select max(at) as at, bool_or(verdict = 'deny') as against
+                    from decision where request = q.id and taken_back_at is null) d on true
+            where q.run = $1 and q.retry_step = $2 and q.state <> 'pending' and d.at >= $3
+                and (q.state in ('granted', 'denied') or d.against)
+            order by d.at desc, q.id desc limit 1
+            "#,
+            run.0,
+            i32::try_from(step).unwrap_or(i32::MAX),
+            since,
+        )
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let request = requests_by_id(&mut *self.inner, &[row.id]).await?.pop();
+        Ok(request.map(|request| {
+            let word = if request.state == RequestState::Granted { LastWord::Agreed } else { LastWord::Against };
+            Decided { request, word, at: row.at }
+        }))
     }
 
     /// The newest request with a code, waiting or not.

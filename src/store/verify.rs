@@ -82,6 +82,7 @@ pub(crate) struct RequestCheck {
     pub(crate) wanted_why: Option<String>,
     pub(crate) digest: Vec<u8>,
     pub(crate) requesters: Vec<Option<String>>,
+    pub(crate) needs: Vec<Option<String>>,
     pub(crate) state: String,
     pub(crate) stage: i32,
     pub(crate) state_by: Option<String>,
@@ -636,8 +637,8 @@ impl Snapshot {
         let rows = sqlx::query_as!(
             RequestCheck,
             r#"
-            select id, version, code, run, retry_step, wanted, wanted_by, wanted_why, digest, requesters as "requesters: Vec<Option<String>>", state, stage,
-                state_by, state_why, superseded_by,
+            select id, version, code, run, retry_step, wanted, wanted_by, wanted_why, digest, requesters as "requesters: Vec<Option<String>>",
+                needs as "needs: Vec<Option<String>>", state, stage, state_by, state_why, superseded_by,
                 greatest(least(asked_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "asked_at!",
                 greatest(least(expires_at, '9999-12-31Z'::timestamptz), '0001-01-01Z'::timestamptz) as "expires_at!"
             from request where id > $1 order by id limit $2

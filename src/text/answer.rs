@@ -84,7 +84,7 @@ pub fn unseen(groups: &[Unseen<'_>], now: DateTime<Utc>) -> String {
 
 /// To somebody who lacks the right.
 pub fn not_allowed(person: &PersonId, deed: &str, system: &str, who: &[PersonId]) -> String {
-    format!("{person}, you may not {} on {}. {} may.", visible(deed), visible(system), capital(&or(who)))
+    format!("{person}, you may not {} on {}. {} may.", visible(deed), visible(system), or_nobody(who))
 }
 
 /// To a command that was said too long ago.
@@ -214,7 +214,7 @@ pub fn counted(person: &PersonId, code: &Code, tally: &Tally) -> String {
 }
 
 /// To a decision that comes when the request is no longer waiting.
-pub fn late(code: &Code, state: &RequestState, by: Option<&[PersonId]>, newer: Option<&Code>, expired: &str) -> String {
+pub fn late(code: &Code, state: &RequestState, by: Option<&[String]>, newer: Option<&Code>, expired: &str) -> String {
     match state {
         RequestState::Pending { .. } | RequestState::Expired => {
             format!("{code} expired at {expired}, nobody decided. Nothing was done. `again` asks anew.")
@@ -293,9 +293,9 @@ pub fn answer_taken_back(person: &PersonId, code: &Code) -> String {
     format!("{person}, your answer to {code} is taken back: it counts no longer. {code} still waits.")
 }
 
-/// A denial counted, and one alone does not end the request.
-pub fn denial_counted(person: &PersonId, code: &Code) -> String {
-    format!("{person}, your no to {code} counts. Its policy wants more than one to end it: it still waits.")
+/// A denial counted, and so many do not end the request yet.
+pub fn denial_counted(person: &PersonId, code: &Code, (said, of): (u32, u32)) -> String {
+    format!("{person}, your no to {code} counts: {said} of {of} that end it. It still waits.")
 }
 
 /// To `revoke` of something that is not approved and waiting to begin.
@@ -320,7 +320,12 @@ pub fn nothing_is_approved() -> String {
 
 /// To `revoke` by somebody who is not asked.
 pub fn may_not_revoke(person: &PersonId, code: &Code, who: &[PersonId]) -> String {
-    format!("{person}, {code} is not yours to revoke. {} may. `stop` ends a run.", capital(&or(who)))
+    format!("{person}, {code} is not yours to revoke. {} may. `stop` ends a run.", or_nobody(who))
+}
+
+/// To `revoke` that comes when somebody else has ended the run before it began.
+pub fn ended_before(code: &Code, run: RunId, by: &PersonId) -> String {
+    format!("{by} has ended run {run} of {code} already, before anything of it began: there is nothing to revoke.")
 }
 
 /// To `revoke` that comes when the run has begun.
@@ -366,6 +371,14 @@ pub fn near_no(code: Option<&Code>) -> String {
     }
 }
 
+/// To somebody who is asked and takes back an answer that does not stand.
+pub fn nothing_of_yours(person: &PersonId, code: &Code) -> String {
+    format!(
+        "{person}, no answer of yours to {code} stands that could be taken back. `approve {code}` or `deny {code} because …` \
+         gives one."
+    )
+}
+
 /// To somebody who withdraws what they did not ask.
 pub fn not_yours_to_withdraw(code: &Code, requesters: &[PersonId]) -> String {
     format!("Only {} can withdraw {code}. Who is asked can `deny because …`.", or(requesters))
@@ -389,7 +402,7 @@ pub fn which_run(what: &str, runs: &[(RunId, String)]) -> String {
 
 /// To `stop` of somebody who may not.
 pub fn may_not_stop(person: &PersonId, run: RunId, who: &[PersonId]) -> String {
-    format!("{person}, you may not stop run {run}. {} may.", capital(&or(who)))
+    format!("{person}, you may not stop run {run}. {} may.", or_nobody(who))
 }
 
 /// To `stop` of a run that is over.
@@ -412,7 +425,7 @@ pub fn nothing_unknown(run: RunId, step: u32) -> String {
 
 /// To somebody who judges their own run.
 pub fn own_judgement(person: &PersonId, who: &[PersonId]) -> String {
-    format!("{person}, it is your own run: someone else must judge. {} may.", capital(&or(who)))
+    format!("{person}, it is your own run: someone else must judge. {} may.", or_nobody(who))
 }
 
 /// To `retry`, `judge` or `skip` while one of them is asked for.
@@ -430,21 +443,60 @@ pub fn no_requests_anywhere() -> String {
     "Nothing that you may see waits for approval.".to_owned()
 }
 
+/// A request that waits, in a list.
+#[derive(Debug)]
+pub struct WaitingLine {
+    /// Its code.
+    pub code: Code,
+    /// Who asks.
+    pub requester: PersonId,
+    /// What.
+    pub deed: String,
+    /// Until when.
+    pub until: String,
+    /// Who could answer now.
+    pub asked: Vec<PersonId>,
+    /// How far it has come: [`progress`].
+    pub progress: Option<String>,
+}
+
+/// How far a request has come, where more than one answer is wanted: `stage 2 of 2, 1 of 2 agreed`.
+pub fn progress(tally: &Tally, stages: usize) -> Option<String> {
+    let Tally::Waiting { stage, agreed, of, needed } = *tally else { return None };
+    let stage = (stages > 1).then(|| format!("stage {} of {stages}", u64::from(stage) + 1));
+    let agreed = (of > 1 || needed).then(|| format!("{agreed} of {of} agreed"));
+    let needed = needed.then(|| "somebody whom it needs in particular has yet to agree".to_owned());
+    let parts: Vec<String> = stage.into_iter().chain(agreed).chain(needed).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 /// To `requests`.
-pub fn requests(waiting: &[(Code, PersonId, String, String, Vec<PersonId>)]) -> String {
+pub fn requests(waiting: &[WaitingLine]) -> String {
     if waiting.is_empty() {
         return "Nothing waits for approval in this room.".to_owned();
     }
-    let line = |(code, requester, deed, until, asked): &(Code, PersonId, String, String, Vec<PersonId>)| {
-        format!("{code}  {requester} asks: {} · until {until} · asked of {}", visible(deed), and(asked))
+    let line = |one: &WaitingLine| {
+        let WaitingLine { code, requester, deed, until, asked, progress } = one;
+        let progress = progress.as_ref().map(|progress| format!(" · {progress}")).unwrap_or_default();
+        format!("{code}  {requester} asks: {} · until {until} · asked of {}{progress}", visible(deed), and(asked))
     };
     waiting.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// To `show`: a run, its plan and where each step stands.
-pub fn show_run(run: RunId, plan: &Plan, state: &RunState, attempts: &[String], digest: &str) -> String {
+/// To `show`: a run, the request that waits for it, its plan and where each step stands.
+pub fn show_run(
+    run: RunId,
+    plan: &Plan,
+    state: &RunState,
+    waiting: &[WaitingLine],
+    attempts: &[String],
+    digest: &str,
+) -> String {
     let mut lines =
         vec![format!("{} · run {run}: {} · {}", environment(plan), visible(&plan.deed), state_words(state))];
+    if !waiting.is_empty() {
+        lines.push(requests(waiting));
+    }
     lines.extend(steps(plan));
     lines.extend(attempts.iter().cloned());
     lines.push(format!("Plan {digest}"));
@@ -479,7 +531,12 @@ pub fn since(times: &Times, moment: DateTime<Utc>, now: DateTime<Utc>) -> String
     times.at(moment, now)
 }
 
-pub(super) fn capital(text: &str) -> String {
+/// `boss or lin`, at the beginning of a sentence: names of people are never changed for standing there.
+pub(super) fn or_nobody(people: &[PersonId]) -> String {
+    if people.is_empty() { "Nobody".to_owned() } else { or(people) }
+}
+
+fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

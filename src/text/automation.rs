@@ -23,6 +23,11 @@ pub fn title(service: &str, check: &CheckName, health: Health) -> String {
     }
 }
 
+/// Why people are asked for what a trigger would start by itself.
+pub fn denied_lately(trigger: &TriggerName) -> String {
+    format!("Trigger {trigger} would have started it by itself. It was denied within a day: people decide.")
+}
+
 /// Why `at_most` holds: so many runs in a window.
 pub fn too_many_runs(runs: u32, per: Duration) -> String {
     format!("{} within {} is its limit", counted(runs, "run"), limit(per))

@@ -62,7 +62,7 @@ pub fn delegations(all: &[(PersonId, PersonId, String)]) -> String {
 
 /// To `end delegation`.
 pub fn delegation_ended(giver: &PersonId, receivers: &[PersonId]) -> String {
-    format!("{} may no longer answer for {giver}. What was answered stays.", capital(&and(receivers)))
+    format!("{} may no longer answer for {giver}. What was answered stays.", and(receivers))
 }
 
 /// To `end delegation` of none.
@@ -227,12 +227,4 @@ pub fn lapsed(giver: &PersonId, receiver: &PersonId) -> String {
     format!(
         "{giver}: {receiver} has not taken over, and nobody else has. Everything stays yours. `handover to …` asks again."
     )
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    match chars.next() {
-        Some(first) => first.to_uppercase().chain(chars).collect(),
-        None => String::new(),
-    }
 }

@@ -3,6 +3,7 @@
 //! The progress message is one message that is changed: the approval's receipt, then a line for each attempt. New
 //! messages are only for outcomes and for what needs a person.
 
+use super::answered::Answered;
 use super::plan::{and, argv, environment, or};
 use super::time::lasted;
 use super::visible::visible;
@@ -24,9 +25,16 @@ pub fn head(position: Position, hash: Digest) -> String {
 /// How many characters of a command line a line of progress shows; the whole of it stands in the plan.
 const SHOWN_OF_COMMAND: usize = 120;
 
-/// The progress message of a run, from its events since what was wanted was granted: at most so many characters. When there are more lines than fit,
-/// the newest are shown, and how many are not.
-pub fn progress(plan: &Plan, events: &[Event], wanted: &Wanted, later: Option<&str>, limit: usize) -> String {
+/// The progress message of a run, from its events since what was wanted was granted, and from the answers to that: at most so
+/// many characters. When there are more lines than fit, the newest are shown, and how many are not.
+pub fn progress(
+    plan: &Plan,
+    events: &[Event],
+    answered: &Answered<'_>,
+    wanted: &Wanted,
+    later: Option<&str>,
+    limit: usize,
+) -> String {
     // Of a run that starts later `later` says when.
     let mut header = None;
     // One line for each attempt, in the order started; changed in place.
@@ -68,10 +76,11 @@ pub fn progress(plan: &Plan, events: &[Event], wanted: &Wanted, later: Option<&s
             Happened::RequestGranted { code, by, run, .. } => {
                 let place = event.position.zip(event.hash).map(|(position, hash)| head(position, hash));
                 let place = place.unwrap_or_default();
+                let (who, against) = (answered.by(by), answered.against());
                 header = Some(match wanted {
                     Wanted::Start | Wanted::Retry { .. } => {
                         let then = later.filter(|_| *wanted == Wanted::Start).unwrap_or("Starting.");
-                        format!("{} approved {} ({code}). {then} {place}", and(by), visible(&plan.deed))
+                        format!("{who} approved {} ({code}).{against} {then} {place}", visible(&plan.deed))
                     }
                     Wanted::Free { wish, .. } => {
                         let then = match wish.what {
@@ -79,7 +88,7 @@ pub fn progress(plan: &Plan, events: &[Event], wanted: &Wanted, later: Option<&s
                             Freeing::JudgeFailed => "The run ends there.",
                         };
                         let deed = super::plan::asked_deed(plan, *run, wanted);
-                        format!("{} approved to {deed} ({code}). {then} {place}", and(by))
+                        format!("{who} approved to {deed} ({code}).{against} {then} {place}")
                     }
                 });
             }
@@ -403,23 +412,44 @@ pub fn revoked(plan: &Plan, by: &PersonId, revoked: &Revoked, place: &str) -> St
     format!("{by} revoked the approval of {} ({code}){why}. Nothing was done. {place}", visible(&plan.deed))
 }
 
-/// A stage of a request is complete, and the next begins.
+/// A stage of a request is complete, and the next begins; `asked` are those who could answer there.
 pub fn next_stage(
     plan: &Plan,
     code: &Code,
     stage: u32,
     stages: usize,
-    by: &[PersonId],
-    asked: &[PersonId],
+    by: &[String],
+    asked: &[WhoAsked],
     until: &str,
 ) -> String {
+    let agreed = format!("{code}: stage {stage} of {stages} agreed ({}).", and(by));
+    if asked.is_empty() {
+        return format!("{agreed} Nobody is asked now who could answer in the next. It waits until {until}.");
+    }
     format!(
-        "{code}: stage {stage} of {stages} agreed ({}). {}: `approve {code}` or `deny {code} because …`, until {until}. It is \
-         {}, as shown above.",
-        and(by),
-        or(asked),
+        "{agreed} {}: `approve {code}` or `deny {code} because …`, until {until}. It is {}, as shown above.",
+        or(&named_once(asked)),
         visible(&plan.deed)
     )
+}
+
+/// People who are asked, each once: in their own name, or else with those for whom they may answer.
+fn named_once(asked: &[WhoAsked]) -> Vec<String> {
+    let mut names: Vec<(&PersonId, Option<Vec<&PersonId>>)> = Vec::new();
+    for one in asked {
+        let giver = Some(one.holder()).filter(|holder| **holder != one.person);
+        match (names.iter_mut().find(|(person, _)| *person == &one.person), giver) {
+            (Some((_, givers)), None) => *givers = None,
+            (Some((_, Some(givers))), Some(giver)) => givers.push(giver),
+            (Some((_, None)), Some(_)) => {}
+            (None, giver) => names.push((&one.person, giver.map(|giver| vec![giver]))),
+        }
+    }
+    let name = |(person, givers): (&PersonId, Option<Vec<&PersonId>>)| match givers {
+        None => person.to_string(),
+        Some(givers) => format!("{person} (for {})", or(&givers)),
+    };
+    names.into_iter().map(name).collect()
 }
 
 /// People are asked as well, and why.

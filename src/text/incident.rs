@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::answer::capital;
+use super::answer::or_nobody;
 use super::echo::shortened;
 use super::plan::{and, or};
 use super::time::{Times, lasted};
@@ -803,8 +803,8 @@ pub struct UnderWay {
     pub incidents: Vec<Incident>,
     /// Runs that are not over and wait for nobody's approval: number, deed, state.
     pub runs: Vec<(RunId, String, String)>,
-    /// Requests that wait: code, deed, who is asked, until when.
-    pub requests: Vec<(Code, String, Vec<PersonId>, String)>,
+    /// Requests that wait: code, deed, who is asked, until when, how far it has come.
+    pub requests: Vec<(Code, String, Vec<PersonId>, String, Option<String>)>,
     /// Who paused all automation, since when, and why.
     pub paused: Option<(PersonId, String, Option<String>)>,
     /// Held triggers: trigger, service, since when, why.
@@ -828,8 +828,10 @@ pub fn status(systems: &[(String, Vec<String>)], under_way: &UnderWay, now: Date
     for (run, deed, state) in &under_way.runs {
         lines.push(format!("run {run} {}   {}", state.replace('_', " "), shortened(&visible(deed), MOST)));
     }
-    for (code, deed, asked, until) in &under_way.requests {
-        lines.push(format!("{code} waits for {} until {until}   {}", or(asked), shortened(&visible(deed), MOST)));
+    for (code, deed, asked, until, progress) in &under_way.requests {
+        let progress = progress.as_ref().map(|progress| format!(" ({progress})")).unwrap_or_default();
+        let deed = shortened(&visible(deed), MOST);
+        lines.push(format!("{code} waits for {} until {until}{progress}   {deed}", or(asked)));
     }
     if let Some((by, since, why)) = &under_way.paused {
         let why = why.as_deref().map(|why| format!(": {}", shortened(&visible(why), MOST))).unwrap_or_default();
@@ -850,7 +852,7 @@ pub fn status(systems: &[(String, Vec<String>)], under_way: &UnderWay, now: Date
 
 /// To somebody who lacks every right that would do.
 pub fn may_not(person: &PersonId, word: &str, system: &str, who: &[PersonId]) -> String {
-    format!("{person}, you may not {word} on {}. {} may.", visible(system), capital(&or(who)))
+    format!("{person}, you may not {word} on {}. {} may.", visible(system), or_nobody(who))
 }
 
 #[cfg(test)]

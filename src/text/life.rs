@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, Utc};
 
+use super::answered::Answered;
 use super::echo::step_name;
-use super::plan::and;
 use super::time::{Times, lasted};
 use super::visible::visible;
 use crate::model::event::{Event, Happened};
@@ -14,8 +14,14 @@ use crate::model::id::{PersonId, RequestId};
 use crate::model::plan::Plan;
 use crate::model::run::Verdict;
 
-/// How a request ended, if this event ended it: `Approved by boss at 22:31 SGT.`
-pub fn request(what: &Happened, at: DateTime<Utc>, times: &Times, now: DateTime<Utc>) -> Option<String> {
+/// How a request ended, if this event ended it: `Approved by boss at 22:31 SGT.` `events` are those of its run so far.
+pub fn request(
+    what: &Happened,
+    events: &[Event],
+    at: DateTime<Utc>,
+    times: &Times,
+    now: DateTime<Utc>,
+) -> Option<String> {
     match what {
         Happened::RequestGranted { automatic: Some(trigger), .. } => Some(format!("Started by trigger {trigger}.")),
         Happened::RequestGranted { under: Some(under), .. } => {
@@ -27,8 +33,9 @@ pub fn request(what: &Happened, at: DateTime<Utc>, times: &Times, now: DateTime<
         Happened::RequestGranted { broken: Some(by), .. } => {
             Some(format!("Glass broken by {by} at {}: started without agreement.", times.at(at, now)))
         }
-        Happened::RequestGranted { by, automatic: None, .. } => {
-            Some(format!("Approved by {} at {}.", and(by), times.at(at, now)))
+        Happened::RequestGranted { request, by, automatic: None, .. } => {
+            let by = Answered::of(events, *request).by(by);
+            Some(format!("Approved by {by} at {}.", times.at(at, now)))
         }
         Happened::RequestDenied { by, why: Some(why), .. } => {
             Some(format!("Denied by {by}: {}.", visible(why).trim_end_matches('.')))
@@ -59,7 +66,7 @@ pub fn ended(what: &Happened) -> Option<RequestId> {
 /// left out: then steps have no names.
 pub fn run(plan: Option<&Plan>, events: &[Event], times: &Times, now: DateTime<Utc>) -> Option<String> {
     let mut line = None;
-    let mut approved = Vec::<PersonId>::new();
+    let mut approved = None::<String>;
     let mut broken = None::<PersonId>;
     // Requests for another attempt of a step: if they come to nothing, the run stands as it stood.
     let mut retries = Vec::<(RequestId, u32, bool)>::new();
@@ -72,10 +79,10 @@ pub fn run(plan: Option<&Plan>, events: &[Event], times: &Times, now: DateTime<U
                 retries.push((*request, *step, wish.is_none()));
             }
             Happened::RequestGranted { request: id, by, broken: breaker, .. } => {
-                approved.clone_from(by);
+                approved = (!by.is_empty()).then(|| Answered::of(events, *id).by(by));
                 broken.clone_from(breaker);
                 let retried = retries.iter().find(|(retry, _, _)| retry == id);
-                line = match (retried, request(what, event.at, times, now)) {
+                line = match (retried, request(what, events, event.at, times, now)) {
                     (Some((_, step, true)), Some(granted)) => {
                         Some(format!("{granted} Step {step}{} is tried again.", name(*step)))
                     }
@@ -89,7 +96,7 @@ pub fn run(plan: Option<&Plan>, events: &[Event], times: &Times, now: DateTime<U
             | Happened::RequestSuperseded { request: id, .. }
                 if retries.iter().all(|(retry, _, _)| retry != id) =>
             {
-                line = request(what, event.at, times, now);
+                line = request(what, events, event.at, times, now);
             }
             Happened::AttemptJudged { step, by, verdict: Verdict::Worked, .. } => {
                 line = Some(format!("{by} judged that step {step}{} worked. It goes on.", name(*step)));
@@ -102,7 +109,7 @@ pub fn run(plan: Option<&Plan>, events: &[Event], times: &Times, now: DateTime<U
                     line = Some(format!("Done in {}, started by {by} without agreement.", lasted(*millis)));
                     continue;
                 }
-                let by = if approved.is_empty() { String::new() } else { format!(", approved by {}", and(&approved)) };
+                let by = approved.as_ref().map(|by| format!(", approved by {by}")).unwrap_or_default();
                 line = Some(format!("Done in {}{by}.", lasted(*millis)));
             }
             Happened::RunFailed { step, .. } => line = Some(format!("Failed at step {step}{}.", name(*step))),
@@ -201,7 +208,7 @@ mod tests {
         ] {
             assert_eq!(lines(&[asked(1, None), what.clone()]), ["", line]);
             let what = event(what).record.expect("a record").what;
-            assert_eq!(request(&what, at(), &times(), at()).as_deref(), Some(line));
+            assert_eq!(request(&what, &[], at(), &times(), at()).as_deref(), Some(line));
             assert_eq!(super::ended(&what), Some(RequestId(1)));
         }
     }

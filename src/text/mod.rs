@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod answer;
+pub mod answered;
 pub mod automation;
 pub mod away;
 pub mod choice;

@@ -1,5 +1,7 @@
 //! A plan as the approver sees it: the decision first, then the reason, then every step as it will run. Never cut.
 
+use std::fmt::Display;
+
 use chrono::{DateTime, Utc};
 
 use super::time::{Times, lasted, limit};
@@ -9,7 +11,7 @@ use crate::model::catalog::{EnvFrom, HeaderValue, HttpAsk};
 use crate::model::code::Code;
 use crate::model::id::{Digest, PersonId, RunId, TriggerName};
 use crate::model::plan::{Action, Exec, Plan, PlanPolicy, PlanProbe, PlanStep};
-use crate::model::policy::DeniedBefore;
+use crate::model::policy::{Carried, DeniedBefore};
 use crate::model::request::{Freeing, Wanted, Wish};
 
 /// What a request's message is made of.
@@ -97,13 +99,23 @@ pub fn with_foot(text: &str, plan: &Plan, digest: Digest, run: RunId, foot: &str
 
 /// That the same was denied not long ago, and who must be among those who agree.
 pub fn denied_before(policy: &PlanPolicy, times: &Times, now: DateTime<Utc>) -> Option<String> {
-    let DeniedBefore { code, by, why, at } = policy.denied_before.as_ref()?;
+    let denied = policy.denied_before.as_ref()?;
+    Some(denial(denied, "the same", &policy.needs, times, now))
+}
+
+/// That somebody denied something of a stuck step not long ago, and who must be among those who agree.
+pub fn denied_of_step(carried: &Carried, deed: &str, times: &Times, now: DateTime<Utc>) -> String {
+    denial(&carried.denied, &format!("to {deed}"), &carried.needs, times, now)
+}
+
+fn denial(denied: &DeniedBefore, what: &str, needs: &[PersonId], times: &Times, now: DateTime<Utc>) -> String {
+    let DeniedBefore { code, by, why, at } = denied;
     let why = why.as_deref().map(|why| format!(": {}", super::echo::sentence(&visible(why)))).unwrap_or_default();
-    let needs = match policy.needs.as_slice() {
+    let needs = match needs {
         [] => String::new(),
         needs => format!(" {} must be among those who agree.", or(needs)),
     };
-    Some(format!("{by} denied the same at {} ({code}){why}.{needs}", times.at(*at, now)))
+    format!("{by} denied {what} at {} ({code}){why}.{needs}", times.at(*at, now))
 }
 
 /// Which requests end by this one.
@@ -343,17 +355,22 @@ pub fn groups(digest: Digest) -> String {
     format!("{} {} {}", &short[..4], &short[4..8], &short[8..])
 }
 
+/// Somebody who answers, and for whom if not for themselves: `ann (for kim)`.
+pub fn answerer(person: &PersonId, on_behalf_of: Option<&PersonId>) -> String {
+    on_behalf_of.map_or_else(|| person.to_string(), |giver| format!("{person} (for {giver})"))
+}
+
 /// `boss, lin or mei`.
-pub fn or(people: &[PersonId]) -> String {
+pub fn or<T: Display>(people: &[T]) -> String {
     list(people, "or")
 }
 
 /// `boss, lin and mei`.
-pub fn and(people: &[PersonId]) -> String {
+pub fn and<T: Display>(people: &[T]) -> String {
     list(people, "and")
 }
 
-fn list(people: &[PersonId], word: &str) -> String {
+fn list<T: Display>(people: &[T], word: &str) -> String {
     match people {
         [] => "nobody".to_owned(),
         [one] => one.to_string(),

@@ -24,11 +24,10 @@ pub fn needs_passkey(person: &PersonId, code: &Code) -> String {
     format!("{person}, the policy of {code} wants a passkey, and its `break_glass` does not say `by_chat: true`.")
 }
 
-/// To an answer that comes when the glass was broken.
-pub fn broken_already(code: &Code, by: &PersonId) -> String {
-    format!(
-        "{by} has broken the glass for {code}. Your answer changes nothing. `revoke {code}` ends it until it has begun."
-    )
+/// To an answer that comes when the glass was broken; `begins`: nothing of it has begun yet.
+pub fn broken_already(code: &Code, by: &PersonId, begins: bool) -> String {
+    let revoke = if begins { format!(" `revoke {code}` ends it until it has begun.") } else { String::new() };
+    format!("{by} has broken the glass for {code}. Your answer changes nothing.{revoke}")
 }
 
 /// To `break glass` where nobody could review it afterwards.
@@ -72,7 +71,7 @@ pub fn broken(text: &Broken<'_>) -> String {
     let Broken { plan, code, by, own, reason, skipped, reviewers, until, place } = *text;
     let own = if own { " It was their own request." } else { "" };
     let skipped = if skipped.is_empty() { String::new() } else { format!(" Not waited for: {}.", and(skipped)) };
-    let reviewers = if reviewers.is_empty() { "Nobody".to_owned() } else { capital(&or(reviewers)) };
+    let reviewers = if reviewers.is_empty() { "Nobody".to_owned() } else { or(reviewers) };
     format!(
         "{} · GLASS BROKEN: {by} starts {} ({code}) without agreement: {}.{own}{skipped}\n{reviewers} must review it until \
          {until}: `review {code} fine because …` or `review {code} not fine because …`. {place}",
@@ -82,21 +81,16 @@ pub fn broken(text: &Broken<'_>) -> String {
     )
 }
 
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
-}
-
 /// A review is overdue.
 pub fn overdue(plan: &Plan, code: &Code, by: Option<&PersonId>, reviewers: &[PersonId], due: &str) -> String {
     let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
-    let reviewers = if reviewers.is_empty() { "nobody at present".to_owned() } else { or(reviewers) };
+    let reviewers = if reviewers.is_empty() { "Nobody at present".to_owned() } else { or(reviewers) };
     format!(
         "{} · {} ({code}) was started{by} without agreement, and nobody has reviewed it. It was due {due}. {}: `review \
          {code} fine because …` or `review {code} not fine because …`.",
         environment(plan),
         visible(&plan.deed),
-        capital(&reviewers),
+        reviewers,
     )
 }
 
@@ -122,7 +116,7 @@ pub fn done_already(code: &Code) -> String {
 
 /// To `review` by somebody who may not.
 pub fn may_not_review(person: &PersonId, code: &Code, who: &[PersonId]) -> String {
-    let who = if who.is_empty() { "Nobody at present".to_owned() } else { capital(&or(who)) };
+    let who = if who.is_empty() { "Nobody at present".to_owned() } else { or(who) };
     format!("{person}, you may not review {code}. {who} may.")
 }
 

@@ -15,6 +15,7 @@ use crate::model::chat::{Account, RoomAddress, RoomChange};
 use crate::model::code::Code;
 use crate::model::event::{Brake, CheckResult, Event, Happened, Health, WhoAsked};
 use crate::model::id::{PersonId, RunId};
+use crate::model::policy::Carried;
 use crate::model::request::{Answer, Freeing, Proof};
 use crate::model::run::{Outcome, Verdict};
 
@@ -139,6 +140,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             expires_at,
             excluded,
             wish,
+            carried,
         } => {
             let what = match (retry_step, wish) {
                 (None, _) => format!("run {run}"),
@@ -155,7 +157,14 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             let until = times.until(*expires_at, now);
             let who = asked(stages);
             let without = if excluded.is_empty() { String::new() } else { format!(" {} may not.", and(excluded)) };
-            bot(format!("asked {who} to approve {what} for {}: {code}, until {until}.{without}", and(requesters)))
+            let needed = match carried {
+                Some(Carried { denied, needs }) if !needs.is_empty() => {
+                    format!(" {} must be among them, for {} denied {}.", or(needs), denied.by, denied.code)
+                }
+                Some(_) | None => String::new(),
+            };
+            let asker = and(requesters);
+            bot(format!("asked {who} to approve {what} for {asker}: {code}, until {until}.{without}{needed}"))
         }
         Happened::PeopleAsked { request: _, code, run: _, stage, people, expires_at } => {
             let who: Vec<String> = people.iter().map(who_asked).collect();

@@ -192,3 +192,240 @@ async fn i7_who_is_needed_because_of_a_denial_fills_no_place_of_a_stage() {
     assert_eq!(state(&house, &second).await, "granted");
     sound(&house).await;
 }
+
+// ---- what starts by itself ----
+
+const DOWN: &str =
+    "trigger: web-down\nowner: ann\non: {check: 'shop/web/running', becomes: critical}\nrun: mark-it\nmode: auto\n";
+
+/// A house in which a failing check starts `mark it` by itself.
+async fn watched() -> House {
+    let policy = "policy: one\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\n\
+        expires: 10m\nvalid_for: 1h\nautomatic: [web-down]\n";
+    let system = "system: shop\ntitle: The shop\nenvironment: production\nroom: shop\n\
+        may_run: [group:support, group:managers]\nmay_see: [person:vic]\nmay_unstick: [group:managers]\n\
+        services:\n  web: {title: Web, checks: {running: {command: [./sick.sh], every: 1s, fails_after: 1}}}\n";
+    House::with(&[
+        ("one.yaml", policy),
+        ("web-down.yaml", DOWN),
+        ("shop.yaml", system),
+        ("sick.sh", "#!/bin/sh\n[ ! -e SIDE/sick ] || exit 2\n"),
+    ])
+    .await
+}
+
+/// The service fails; returns the run that its trigger made.
+async fn fails(house: &House) -> countersign::store::Run {
+    let surroundings = countersign::engine::Surroundings {
+        path: "/usr/bin:/bin".into(),
+        extra_env: std::sync::Arc::default(),
+        cwd: "/".into(),
+        ledger: house.ledger.clone(),
+    };
+    let asker = countersign::engine::probe::Asker::new(surroundings).expect("an asker");
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (app, lease) = (house.app.clone(), super::house::LEASE);
+    let loop_ = countersign::flow::watch(app, std::sync::Arc::new(asker), house.me, lease, stopped);
+    let watching = super::house::Working::of(stop, tokio::spawn(loop_));
+    super::support::until("it is fine at first", async || {
+        (house.count("check_state where hard = 'ok'").await == 1).then_some(())
+    })
+    .await;
+    std::fs::write(house.side("sick"), "").expect("written");
+    super::support::until("the trigger acts", async || {
+        (house.count("run where trigger is not null").await == 1).then_some(())
+    })
+    .await;
+    watching.stop().await;
+    let run = house.texts("select id::text from run where trigger is not null".to_owned()).await.remove(0);
+    house.run(countersign::model::id::RunId(run.parse().expect("a number"))).await
+}
+
+#[tokio::test]
+async fn i12_what_a_person_has_just_denied_does_not_start_by_itself() {
+    let house = watched().await;
+    let first = house.ask("mei", "mark it").await;
+    house.say("boss", &format!("deny {} because not at noon", first.code)).await;
+    let run = fails(&house).await;
+    assert_eq!(run.state.name(), "awaiting_approval");
+    assert_eq!(house.count("run_grant").await, 0);
+    let text = house.texts(format!("select message from outbox where subject = 'run:{}'", run.id)).await.join("\n");
+    assert!(text.contains("boss denied the same at") && text.contains("not at noon"), "{text}");
+    assert!(
+        text.contains("Trigger web-down would have started it by itself. It was denied within a day: people decide."),
+        "{text}"
+    );
+    house.post().await;
+    // By the same rule as ever: who denied it, or whom they report to, is among those who agree.
+    let code = house.texts("select code from request where state = 'pending'".to_owned()).await.remove(0);
+    house.say("lin", &format!("approve {code}")).await;
+    assert_eq!(house.run(run.id).await.state.name(), "awaiting_approval");
+    house.say("boss", &format!("approve {code}")).await;
+    assert_eq!(house.run(run.id).await.state.name(), "approved");
+    sound(&house).await;
+}
+
+#[tokio::test]
+async fn i12_what_was_agreed_to_since_or_denied_long_ago_starts_by_itself() {
+    let house = watched().await;
+    let first = house.ask("mei", "mark it").await;
+    house.say("boss", &format!("deny {}", first.code)).await;
+    house.shift(TimeDelta::hours(25));
+    let run = fails(&house).await;
+    assert_eq!(run.state.name(), "approved");
+    assert_eq!(house.count("run_grant where state = 'granted'").await, 1);
+    sound(&house).await;
+}
+
+// ---- stuck steps ----
+
+async fn pending(house: &House) -> (countersign::model::id::RequestId, String) {
+    house.post().await;
+    let code = house.texts("select code from request where state = 'pending'".to_owned()).await.remove(0);
+    let id = house.texts("select id::text from request where state = 'pending'".to_owned()).await.remove(0);
+    (countersign::model::id::RequestId(id.parse().expect("a number")), code)
+}
+
+async fn shown_last(house: &House) -> String {
+    house
+        .texts("select message from outbox where message like '%asks:%' order by id desc limit 1".to_owned())
+        .await
+        .remove(0)
+}
+
+#[tokio::test]
+async fn i3_what_was_denied_of_a_stuck_step_is_carried_into_the_next_asking() {
+    let house = house().await;
+    let asked = super::i03::stuck(&house, "mei", "hang on").await;
+    house.say("mei", &format!("retry run {}", asked.run)).await;
+    let (_, code) = pending(&house).await;
+    house.say("boss", &format!("deny {code} because it is not idempotent")).await;
+    house.say("mei", &format!("retry run {}", asked.run)).await;
+    let (request, second) = pending(&house).await;
+    let text = shown_last(&house).await;
+    assert!(
+        text.contains(&format!("({code}): it is not idempotent. boss or kim must be among those who agree.")),
+        "{text}"
+    );
+    assert!(text.contains("boss denied to retry step 1 of run"), "{text}");
+    assert!(text.contains("local:trial:kim"), "kim is pinged: {text}");
+    house.say("lin", &format!("approve {second}")).await;
+    let state = || async { house.store().find_request(request).await.expect("read").expect("there").state.name() };
+    assert_eq!(state().await, "pending", "lin alone is not enough");
+    sound(&house).await;
+    house.say("kim", &format!("approve {second}")).await;
+    assert_eq!(state().await, "granted");
+    sound(&house).await;
+    // What is needed is frozen with the request, and a grant without it is none.
+    let engine = house.engine_of(house.store().clone(), house.another_worker().await, super::house::LEASE);
+    super::support::until("it is tried again", async || (house.done().len() == 2).then_some(())).await;
+    engine.kill().await;
+}
+
+#[tokio::test]
+async fn i3_who_denied_it_may_be_who_is_done_with_it_and_after_a_day_it_is_forgotten() {
+    let house = house().await;
+    let asked = super::i03::stuck(&house, "mei", "hang on").await;
+    house.say("mei", &format!("skip run {} because it is up", asked.run)).await;
+    let (_, code) = pending(&house).await;
+    house.say("boss", &format!("deny {code} because it is not")).await;
+    house.shift(TimeDelta::hours(25));
+    house.say("mei", &format!("retry run {}", asked.run)).await;
+    let (_, second) = pending(&house).await;
+    assert!(!shown_last(&house).await.contains("boss denied"));
+    house.say("lin", &format!("deny {second} because I look")).await;
+    // One who is not needed in particular does not do it alone.
+    house.say("boss", &format!("judge run {} failed because it is not", asked.run)).await;
+    assert_eq!(house.run(asked.run).await.state.name(), "stuck");
+    let (_, third) = pending(&house).await;
+    house.say("lin", &format!("approve {third}")).await;
+    assert_eq!(house.run(asked.run).await.state.name(), "failed");
+    sound(&house).await;
+}
+
+/// Whoever takes what is needed out of a request's row is found, and changes nothing of a grant that lacks it.
+#[tokio::test]
+async fn i11_who_is_needed_stands_in_the_ledger() {
+    let house = house().await;
+    let asked = super::i03::stuck(&house, "mei", "hang on").await;
+    house.say("mei", &format!("retry run {}", asked.run)).await;
+    let (_, code) = pending(&house).await;
+    house.say("boss", &format!("deny {code}")).await;
+    house.say("mei", &format!("retry run {}", asked.run)).await;
+    let (_, second) = pending(&house).await;
+    house.db.tamper("update request set needs = '{}' where state = 'pending'").await;
+    house.tell().await;
+    let report = countersign::ledger::verify(house.store(), &[]).await.expect("verified");
+    assert!(!report.is_sound(), "the row is not what was asked");
+    house.say("lin", &format!("approve {second}")).await;
+    house.tell().await;
+    let report = countersign::ledger::verify(house.store(), &[]).await.expect("verified");
+    assert!(report.to_string().contains(&format!("request {second}")) || !report.is_sound(), "{report}");
+}
+
+// ---- a first no ----
+
+/// Two must say no to end it: one who did is not asked afresh because the request ended otherwise.
+#[tokio::test]
+async fn i13_a_first_no_is_carried_whatever_ended_the_request() {
+    let two = "policy: one\ntitle: Two end it\nstages: [{approvers: [group:managers], quorum: 1, denials: 2}]\n\
+        expires: 10m\nvalid_for: 1h\n";
+    for end in ["withdraw", "expire", "send back", "again", "other", "none"] {
+        let house = House::with(&[("people.yaml", PEOPLE), ("one.yaml", two)]).await;
+        let first = house.ask("mei", "mark it").await;
+        house.say("boss", &format!("deny {} because not at noon", first.code)).await;
+        let expected = format!("({}): not at noon. boss or kim must be among those who agree.", first.code);
+        let second = match end {
+            "withdraw" => {
+                house.say("mei", &format!("withdraw {}", first.code)).await;
+                house.ask("mei", "mark it").await
+            }
+            // Somebody else asks.
+            "other" => {
+                house.say("mei", &format!("withdraw {}", first.code)).await;
+                house.ask("ann", "mark it").await
+            }
+            "expire" => {
+                house.shift(TimeDelta::minutes(11));
+                house.expire().await;
+                house.ask("mei", "mark it").await
+            }
+            "send back" => {
+                house.say("lin", &format!("send back {} because say why", first.code)).await;
+                house.ask("mei", "mark it").await
+            }
+            // It takes the place of what still waits.
+            "again" => house.ask("mei", "again").await,
+            // The same once more joins what waits.
+            _ => {
+                let said = house.say("mei", "mark it").await;
+                assert!(said.contains(&format!("{}. `again` asks anew.", first.code)), "{said}");
+                continue;
+            }
+        };
+        let text = shown(&house, &second).await;
+        assert!(text.contains(&expected), "{end}: {text}");
+        house.say("lin", &format!("approve {}", second.code)).await;
+        assert_eq!(state(&house, &second).await, "pending", "{end}");
+        house.say("boss", &format!("approve {}", second.code)).await;
+        assert_eq!(state(&house, &second).await, "granted", "{end}");
+        sound(&house).await;
+    }
+}
+
+/// A no that was taken back is none.
+#[tokio::test]
+async fn a_first_no_that_was_taken_back_is_not_carried() {
+    let two = "policy: one\ntitle: Two end it\nstages: [{approvers: [group:managers], quorum: 1, denials: 2}]\n\
+        expires: 10m\nvalid_for: 1h\n";
+    let house = House::with(&[("people.yaml", PEOPLE), ("one.yaml", two)]).await;
+    let first = house.ask("mei", "mark it").await;
+    house.say("boss", &format!("deny {} because not at noon", first.code)).await;
+    house.say("boss", &format!("withdraw {}", first.code)).await;
+    house.say("mei", &format!("withdraw {}", first.code)).await;
+    let second = house.ask("mei", "mark it").await;
+    assert!(!shown(&house, &second).await.contains("denied the same"));
+    house.say("lin", &format!("approve {}", second.code)).await;
+    assert_eq!(state(&house, &second).await, "granted");
+    sound(&house).await;
+}

@@ -63,7 +63,7 @@ async fn what_is_taken_back_counts_no_more() {
     assert!(house.say("boss", "delegations").await.starts_with("vic may answer for boss until "));
     assert_eq!(
         house.say("boss", "end delegation to vic").await,
-        "Vic may no longer answer for boss. What was answered stays."
+        "vic may no longer answer for boss. What was answered stays."
     );
     let said = house.say("vic", &format!("approve {}", asked.code)).await;
     assert!(!said.is_empty() && house.count("run_grant").await == 0, "{said}");

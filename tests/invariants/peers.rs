@@ -97,13 +97,24 @@ async fn peer_05_two_of_three_did_not_work_when_they_were_asked_at_once() {
     let asked = house.ask("mei", "agree twice").await;
     let approve = format!("approve {}", asked.code);
     let lines = ["boss", "lin", "kim"].map(|who| house.receive(house.line(who, &approve)));
+    let mut told = Vec::new();
     for received in futures_util::future::join_all(lines).await {
-        assert_eq!(received.expect("it is received").delivery, Delivery::First);
+        let received = received.expect("it is received");
+        assert_eq!(received.delivery, Delivery::First);
+        told.push(house.answers(received.line).await);
     }
     assert_eq!(house.count(&format!("run_grant where run = {}", asked.run)).await, 1);
     assert_eq!(house.run(asked.run).await.state, RunState::Approved);
-    let counted = house.count(&format!("decision where request = {}", asked.request)).await;
-    assert_eq!(counted, 2, "the third came late, and was told so");
+    let sql = format!("select person from decision where request = {} order by person", asked.request);
+    let counted = house.texts(sql).await;
+    assert_eq!(counted.len(), 2, "{counted:?}");
+    // The first is told that one more is needed; the second reads the receipt; the third came late, and is told so.
+    told.sort();
+    let late =
+        format!("{} is approved already, by {}. Your answer changes nothing.", asked.code, counted.join(" and "));
+    assert_eq!(told.iter().filter(|text| text.is_empty()).count(), 1, "{told:?}");
+    assert!(told.contains(&late), "{told:?}");
+    assert!(told.iter().any(|text| text.ends_with("counts: 1 of 2. It still needs 1 more person.")), "{told:?}");
 }
 
 #[tokio::test]
@@ -207,6 +218,20 @@ async fn peer_11_what_was_approved_by_itself_was_too_broad() {
     }
     let other = house.ask("mei", "both notes").await;
     no_grant(&house, other).await;
+    // `unasked` names a runbook, people and how often: nobody else, nothing else, and no more often.
+    let policy = "policy: one\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\n\
+        expires: 10m\nvalid_for: 1h\nunasked: [{runbook: mark-it, by: [person:mei], at_most: {runs: 1, per: 1h}}]\n";
+    let house = House::with(&[("one.yaml", policy)]).await;
+    let engine = house.engine();
+    let asked = house.ask("mei", "mark it").await;
+    assert_eq!(house.settled(asked.run).await, RunState::Succeeded);
+    for (who, what) in [("ann", "mark it"), ("boss", "mark it"), ("mei", "both notes"), ("mei", "mark it")] {
+        let asked = house.ask(who, what).await;
+        no_grant(&house, asked).await;
+        house.say(who, &format!("withdraw {}", asked.code)).await;
+    }
+    engine.stop().await;
+    assert_eq!(house.done(), ["one"]);
 }
 
 #[tokio::test]
@@ -222,6 +247,30 @@ async fn peer_12_one_departed_approver_broke_every_request() {
         house.say(who, &format!("approve {}", asked.code)).await;
     }
     assert_eq!(house.run(asked.run).await.state, RunState::Approved);
+    // Whoever is asked need not have been pinged, nor be reachable where it was asked: the word and the code are enough.
+    let people = people.replace("  lin: {accounts: ['local:trial:lin']}\n", "  lin: {accounts: ['slack:T1:U7']}\n");
+    let house = House::with(&[("two.yaml", THREE), ("people.yaml", &people)]).await;
+    let asked = house.ask("mei", "agree twice").await;
+    let pinged = house.texts("select message::json ->> 'ping' from outbox order by id limit 1".to_owned()).await;
+    assert!(pinged[0].contains("boss") && pinged[0].contains("kim") && !pinged[0].contains("U7"), "{pinged:?}");
+    for who in ["boss2", "kim2"] {
+        house.say(who, &format!("approve {}", asked.code)).await;
+    }
+    assert_eq!(house.run(asked.run).await.state, RunState::Approved);
+}
+
+#[tokio::test]
+async fn peer_12_only_who_was_pinged_could_approve() {
+    // vic answers for kim since after the request was posted: no message of it has ever named them.
+    let house = House::with(&[("two.yaml", THREE)]).await;
+    let asked = house.ask("mei", "agree twice").await;
+    let shown = house.texts("select message from outbox order by id".to_owned()).await.join("\n");
+    assert!(!shown.contains("vic"), "{shown}");
+    house.say("kim", "delegate to vic for 1 hour").await;
+    for who in ["vic", "boss"] {
+        house.say(who, &format!("approve {}", asked.code)).await;
+    }
+    assert_eq!(house.run(asked.run).await.state, RunState::Approved);
 }
 
 #[tokio::test]
@@ -232,13 +281,25 @@ async fn peer_13_two_clicks_at_the_same_moment_ran_it_twice() {
     let approve = format!("approve {}", asked.code);
     let clicks = [("boss", "c1"), ("boss", "c2"), ("boss2", "c3"), ("lin", "c4"), ("kim", "c5")];
     let clicks = clicks.map(|(who, name)| house.receive(press(&house, who, name, &approve)));
+    let mut told = Vec::new();
     for received in futures_util::future::join_all(clicks).await {
-        received.expect("it is received");
+        told.push(house.answers(received.expect("it is received").line).await);
     }
+    // One click agreed and reads the receipt; each of the others is told that it changed nothing.
+    assert_eq!(told.iter().filter(|text| text.is_empty()).count(), 1, "{told:?}");
+    let changed_nothing = |text: &&String| text.contains("is approved already, by") || text.contains("have decided");
+    assert_eq!(told.iter().filter(changed_nothing).count(), 4, "{told:?}");
     assert_eq!(house.settled(asked.run).await, RunState::Succeeded);
     engine.stop().await;
     assert_eq!(house.done(), ["one"]);
     assert_eq!(house.count("run_grant").await, 1);
+    // A button that somebody still sees afterwards does nothing either. That it goes from where it stood, and what stands under
+    // it, is looked at where there are buttons: `slack_life`.
+    for (name, command) in [("c6", approve), ("c7", format!("deny {}", asked.code))] {
+        let said = presses(&house, "kim", name, &command).await;
+        assert!(said.contains("is approved already, by") || said.contains("you have"), "{said}");
+    }
+    assert_eq!((house.done().len(), house.count("run_grant").await), (1, 1));
 }
 
 #[tokio::test]

@@ -381,3 +381,114 @@ async fn nobody_is_rung_for_what_is_decided() {
     rung(&house, &phone).await;
     assert_eq!((phone.heard().len(), house.count("ring where state = 'dropped'").await), (1, 1));
 }
+
+// ---- later stages ----
+
+/// A manager agrees, then whoever is on call; or what `stages` says.
+async fn then_on_call(who: &str, policy: &str) -> House {
+    let rest = format!("    overrides: [{{person: {who}, from: 2000-01-01 09:00, until: 2099-12-28 09:00}}]\n");
+    House::with(&[("rotas.yaml", &rota(&rest)), ("watchers.yaml", policy), ("wake-them.yaml", RUNBOOK)]).await
+}
+
+const THEN_ON_CALL: &str = "policy: watchers\ntitle: A manager agrees, then whoever watches\nstages:\n  \
+    - {approvers: [group:managers], quorum: 1}\n  - {approvers: [rota:watch], quorum: 1}\nexpires: 30m\nvalid_for: 1h\n";
+
+async fn asked_in(house: &House, asked: Asked, stage: u32) -> Vec<String> {
+    let request = asked.request;
+    house
+        .texts(format!("select person from asked where request = {request} and stage = {stage} order by at, person"))
+        .await
+}
+
+#[tokio::test]
+async fn whoever_agreed_before_is_passed_over_although_they_are_on_call() {
+    let house = then_on_call("boss", THEN_ON_CALL).await;
+    let order = house.order();
+    let asked = house.ask("mei", "wake them").await;
+    house.say("boss", &format!("approve {}", asked.code)).await;
+    assert_eq!(asked_in(&house, asked, 1).await, order[1..2], "it is not boss's turn: {order:?}");
+    house.tell().await;
+    let (text, pings) = house.echoes().await.pop().expect("the next stage is told");
+    let text = plain(&text, asked).replace(&order[1], "NEXT");
+    assert!(text.starts_with("CODE: stage 1 of 2 agreed (boss). NEXT: `approve CODE`"), "{text}");
+    assert_eq!(pings, order[1..2]);
+    // Nobody is asked because of a shift that helps nobody; the next of the rota is asked in their turn.
+    house.later(2).await;
+    assert_eq!(asked_in(&house, asked, 1).await, order[1..2]);
+    house.later(7).await;
+    assert_eq!(asked_in(&house, asked, 1).await, order[1..3]);
+    house.say(&order[2], &format!("approve {}", asked.code)).await;
+    assert_eq!(house.run(asked.run).await.state.name(), "approved");
+    house.is_sound().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_and_whoever_agreed_are_both_passed_over() {
+    let house = then_on_call("lin", THEN_ON_CALL).await;
+    let order = house.order();
+    let asked = house.ask("lin", "wake them").await;
+    house.say(&order[1], &format!("approve {}", asked.code)).await;
+    assert_eq!(asked_in(&house, asked, 1).await, order[2..3], "{order:?}");
+    house.say(&order[2], &format!("approve {}", asked.code)).await;
+    assert_eq!(house.run(asked.run).await.state.name(), "approved");
+    house.is_sound().await;
+}
+
+/// An answer that was taken back is no longer spent, and who has used theirs in the stage before is passed over all the same.
+#[tokio::test]
+async fn whose_turn_it_is_is_looked_for_again_when_an_answer_is_taken_back() {
+    let house = then_on_call("boss", THEN_ON_CALL).await;
+    let order = house.order();
+    let asked = house.ask("mei", "wake them").await;
+    let approve = format!("approve {}", asked.code);
+    house.say("boss", &approve).await;
+    // order[1] is asked now; they agree to the first stage instead, which waits again.
+    house.say("boss", &format!("withdraw {}", asked.code)).await;
+    house.say(&order[1], &approve).await;
+    house.later(2).await;
+    assert_eq!(asked_in(&house, asked, 1).await, [order[1].clone(), "boss".to_owned()]);
+    house.say("boss", &approve).await;
+    assert_eq!(house.run(asked.run).await.state.name(), "approved");
+    house.is_sound().await;
+}
+
+#[tokio::test]
+async fn where_one_person_may_agree_twice_the_room_reads_whose_answer_is_wanted() {
+    let relaxed = "policy: watchers\ntitle: Twice the same\nstages:\n  - {approvers: [person:boss], quorum: 1}\n  \
+        - {approvers: [person:boss, rota:watch], quorum: 1}\nexpires: 30m\nvalid_for: 1h\n\
+        relax: [one_person_several_stages]\n";
+    let house = then_on_call("boss", relaxed).await;
+    let asked = house.ask("mei", "wake them").await;
+    house.say("boss", &format!("approve {}", asked.code)).await;
+    house.tell().await;
+    let (text, pings) = house.echoes().await.pop().expect("the next stage is told");
+    let text = plain(&text, asked);
+    assert!(text.starts_with("CODE: stage 1 of 2 agreed (boss). boss: `approve CODE`"), "{text}");
+    assert!(!pings.is_empty() && pings.iter().all(|account| account.starts_with("boss")), "{pings:?}");
+    house.say("boss", &format!("approve {}", asked.code)).await;
+    assert_eq!(house.run(asked.run).await.state.name(), "approved");
+}
+
+#[tokio::test]
+async fn whoever_is_asked_in_the_next_stage_is_named_once_and_for_whom() {
+    let policy = "policy: watchers\ntitle: Boss, then kim\nstages:\n  - {approvers: [person:boss], quorum: 1}\n  \
+        - {approvers: [person:boss, person:kim], quorum: 1}\nexpires: 30m\nvalid_for: 1h\n";
+    let house = then_on_call("boss", policy).await;
+    house.say("kim", "delegate to vic for 2 hours").await;
+    let asked = house.ask("mei", "wake them").await;
+    house.say("kim", &format!("deny {}", asked.code)).await;
+    house.say("boss", &format!("deny {} because not at noon", asked.code)).await;
+    // boss is needed in particular now, and is asked by the stage as well.
+    let asked = house.ask("mei", "wake them").await;
+    house.say("boss", &format!("approve {}", asked.code)).await;
+    house.tell().await;
+    let (text, pings) = house.echoes().await.pop().expect("the next stage is told");
+    let text = plain(&text, asked);
+    assert!(text.starts_with("CODE: stage 1 of 2 agreed (boss). kim or vic (for kim): `approve CODE`"), "{text}");
+    assert_eq!(pings, ["kim", "kim2", "vic"]);
+    house.say("vic", &format!("approve {}", asked.code)).await;
+    house.tell().await;
+    let receipt = house.said().await.into_iter().find(|text| text.contains("approved wake them")).expect("a receipt");
+    assert!(receipt.starts_with("boss and vic (for kim) approved wake them"), "{receipt}");
+    house.is_sound().await;
+}

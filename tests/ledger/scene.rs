@@ -280,6 +280,7 @@ impl Scene {
                 wanted: &Wanted::Start,
                 digest: plan.digest(),
                 requesters: &[person("mei")],
+                needs: &[],
                 room: &room(),
                 thread: None,
                 expires_at,
@@ -298,6 +299,7 @@ impl Scene {
             excluded: Vec::new(),
             expires_at,
             wish: None,
+            carried: None,
         };
         tx.record(event(Some(run), Some(line), what, [RowMark::request(request, "pending", 1)]));
         tx.commit().await.expect("it commits");

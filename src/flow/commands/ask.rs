@@ -20,14 +20,17 @@ use crate::model::chat::{Account, Message, RoomAddress};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
 use crate::model::id::{
-    CheckName, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, ServiceName, ThreadId, TriggerName,
+    CheckName, InboxId, IncidentId, PersonId, PolicyName, RequestId, RunId, RunbookName, ServiceName, ThreadId,
+    TriggerName,
 };
 use crate::model::plan::{Plan, Sealed, Telling};
-use crate::model::policy::DeniedBefore;
-use crate::model::request::{RequestState, Wanted};
+use crate::model::policy::{AfterDenial, Carried, DeniedBefore};
+use crate::model::request::{Answer, RequestState, Wanted};
 use crate::model::run::RunState;
 use crate::model::until::{Until, moment};
-use crate::store::{Cover, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx};
+use crate::store::{
+    Cover, Decided, LastWord, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
+};
 use crate::text;
 
 /// How many codes are tried before giving up: with so many requests waiting, something else is wrong.
@@ -209,6 +212,17 @@ pub(in crate::flow) struct Asking<'a> {
     pub(in crate::flow) incident: Option<IncidentId>,
     /// What is said of what came before, each a line of the request.
     pub(in crate::flow) notes: Vec<String>,
+    /// That what is asked of a stuck step was denied not long ago: frozen with the request.
+    pub(in crate::flow) carried: Option<Carried>,
+}
+
+/// Whether a no to a request that waits counts as said before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::flow) enum Waiting {
+    /// It counts if the one who asks now would have that request's place taken.
+    Replaced,
+    /// It does not.
+    LeftOut,
 }
 
 /// A run that was made.
@@ -242,6 +256,7 @@ impl<'a> Asking<'a> {
             trigger: None,
             incident: None,
             notes: Vec::new(),
+            carried: None,
             tx: &mut turn.tx,
         }
     }
@@ -259,28 +274,83 @@ impl<'a> Asking<'a> {
         self.tx.find_open_run_of_plan(sealed.digest(), &self.room).await
     }
 
-    /// Writes into the plan that the same was denied within a day, wherever that was, and who must therefore be among those
-    /// who agree: so that whoever is asked sees it, and it is part of what they agree to.
-    pub(in crate::flow) async fn carry_denial(&mut self, plan: &mut Plan) -> Result<()> {
+    /// Writes into the plan that somebody said no to the same within a day, wherever that was and whatever ended it, and who must
+    /// therefore be among those who agree: so that whoever is asked sees it, and it is part of what they agree to. Returns whether
+    /// that was said of a request that waits.
+    pub(in crate::flow) async fn carry_denial(&mut self, plan: &mut Plan, waiting: Waiting) -> Result<bool> {
         let Some(policy) = plan.policy.as_mut().filter(|_| plan.steps.iter().any(|step| step.privileged)) else {
-            return Ok(());
+            return Ok(false);
         };
+        let requester = self.requester()?.clone();
         let since = self.tx.now() - REMEMBERED;
-        for (request, at) in self.tx.list_decided_since(&plan.runbook, &plan.system, since).await? {
-            let Some(run) = self.tx.find_run(request.run).await? else { continue };
-            if !plan_of(&run).is_ok_and(|older| older.targets == plan.targets) {
+        for decided in self.tx.list_decided_since(&plan.runbook, &plan.system, since).await? {
+            let Some(run) = self.tx.find_run(decided.request.run).await? else { continue };
+            let waits = matches!(decided.request.state, RequestState::Pending { .. });
+            let replaced = waiting == Waiting::Replaced
+                && self.trigger.is_none()
+                && run.trigger.is_none()
+                && run.requester == requester
+                && decided.request.room == self.room;
+            if waits && !replaced || !plan_of(&run).is_ok_and(|older| older.targets == plan.targets) {
                 continue;
             }
             // The last word on it: what was agreed to since is no longer denied.
-            if let RequestState::Denied { by, why } = request.state {
-                let catalog = &self.in_use.catalog;
-                let after = catalog.policies.get(&policy.name).map(|policy| policy.after_denial).unwrap_or_default();
-                policy.needs = after.needs(catalog, &by, &self.requesters);
-                policy.denied_before = Some(DeniedBefore { code: request.code, by, why, at });
-            }
-            return Ok(());
+            let Some(denied) = self.denial(&decided).await? else { return Ok(false) };
+            policy.needs = self.after_denial(&policy.name).needs(&self.in_use.catalog, &denied.by, &self.requesters);
+            policy.denied_before = Some(denied);
+            return Ok(waits);
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// What the last answered request about a stuck step says to whoever asks about it again within a day, if somebody said no,
+    /// and how that is told.
+    pub(super) async fn denied_of_step(
+        &mut self,
+        plan: &Plan,
+        run: RunId,
+        step: u32,
+    ) -> Result<Option<(Carried, String)>> {
+        let Some(policy) = plan.policy.as_ref().map(|policy| policy.name.clone()) else { return Ok(None) };
+        let since = self.tx.now() - REMEMBERED;
+        let Some(decided) = self.tx.find_last_decided_of_step(run, step, since).await? else { return Ok(None) };
+        let Some(denied) = self.denial(&decided).await? else { return Ok(None) };
+        let needs = self.after_denial(&policy).needs(&self.in_use.catalog, &denied.by, &self.requesters);
+        let deed = text::plan::asked_deed(plan, run, &decided.request.wanted);
+        let carried = Carried { denied, needs };
+        let note = text::plan::denied_of_step(&carried, &deed, &self.app.times, self.tx.now());
+        Ok(Some((carried, note)))
+    }
+
+    /// Who must agree after a denial, as the policy of that name says now.
+    fn after_denial(&self, policy: &PolicyName) -> AfterDenial {
+        self.in_use.catalog.policies.get(policy).map(|policy| policy.after_denial).unwrap_or_default()
+    }
+
+    /// Who said no to a request, and why; `None` if people agreed to it. Of several the one who ended it, or who said so last.
+    async fn denial(&mut self, decided: &Decided) -> Result<Option<DeniedBefore>> {
+        let Decided { request, word, at } = decided;
+        let code = request.code;
+        match (word, &request.state) {
+            (LastWord::Agreed, _) => Ok(None),
+            (LastWord::Against, RequestState::Denied { by, why }) => {
+                Ok(Some(DeniedBefore { code, by: by.clone(), why: why.clone(), at: *at }))
+            }
+            (
+                LastWord::Against,
+                RequestState::Pending { .. }
+                | RequestState::Granted
+                | RequestState::Expired
+                | RequestState::Withdrawn { .. }
+                | RequestState::ChangesRequested { .. }
+                | RequestState::Superseded { .. },
+            ) => {
+                let all = self.tx.list_decisions(request.id).await?;
+                let no = all.into_iter().filter(|stored| stored.decision.answer == Answer::Deny);
+                let last = no.max_by_key(|stored| stored.at);
+                Ok(last.map(|no| DeniedBefore { code, by: no.decision.person, why: no.reason, at: no.at }))
+            }
+        }
     }
 
     /// What the same person asked for before, here, of the same runbook on the same targets: notes what the approvers should
@@ -389,6 +459,8 @@ impl<'a> Asking<'a> {
         let Some(policy) = plan.policy.clone() else {
             return Err(StoreError::Refused(format!("the plan of run {run} names no policy")));
         };
+        // What starts says it in its plan.
+        let carried = self.carried.clone().filter(|_| *wanted != Wanted::Start);
         let expires =
             chrono::TimeDelta::from_std(policy.expires()).map_err(|error| StoreError::Refused(error.to_string()))?;
         let expires_at = approval::until(plan, self.tx.now() + expires, wanted);
@@ -407,6 +479,7 @@ impl<'a> Asking<'a> {
                 wanted,
                 digest: sealed.digest(),
                 requesters: &self.requesters,
+                needs: carried.as_ref().map(|carried| carried.needs.as_slice()).unwrap_or_default(),
                 room: &self.room,
                 thread: self.thread.as_ref(),
                 expires_at,
@@ -430,6 +503,7 @@ impl<'a> Asking<'a> {
             expires_at,
             excluded: plan.excluded().to_vec(),
             wish: wanted.wish().cloned(),
+            carried: carried.clone(),
         };
         self.record(plan, run, asked_event, vec![RowMark::request(id, "pending", 1)]);
         match show {
@@ -443,6 +517,7 @@ impl<'a> Asking<'a> {
                     run: &stored,
                     plan,
                     requesters: &self.requesters,
+                    needs: carried.as_ref().map(|carried| carried.needs.as_slice()).unwrap_or_default(),
                     stage: 0,
                     request_expires_at: expires_at,
                     line: self.cause,
@@ -477,7 +552,9 @@ impl<'a> Asking<'a> {
         let origin = self.cause.map_or(Origin::Request(id), Origin::Line);
         let (mut mentioned, directly) = request::ways(self.app, &self.in_use, &self.room, asked);
         // Whoever denied it hears that it is asked again, also when they are not asked.
-        if let Some(denied) = plan.policy.as_ref().and_then(|policy| policy.denied_before.as_ref())
+        let of_plan = plan.policy.as_ref().and_then(|policy| policy.denied_before.as_ref());
+        let of_step = self.carried.as_ref().map(|carried| &carried.denied);
+        if let Some(denied) = of_step.or(of_plan)
             && !asked.contains(&denied.by)
         {
             mentioned.push(denied.by.clone());
@@ -568,7 +645,11 @@ async fn start(turn: &mut Turn<'_>, mut plan: Plan, anew: Anew) -> Result<()> {
     let own = turn.own.clone();
     let in_use = turn.in_use.clone();
     let mut asking = Asking::of_line(turn);
-    asking.carry_denial(&mut plan).await?;
+    if let Some(room) = &elsewhere {
+        (asking.room, asking.thread) = (room.clone(), None);
+    }
+    let mut joining = plan.clone();
+    let of_waiting = asking.carry_denial(&mut plan, Waiting::Replaced).await?;
     // Before every other lock.
     let requester = asking.requester()?.clone();
     let unasked = match plan.privileged() {
@@ -576,10 +657,15 @@ async fn start(turn: &mut Turn<'_>, mut plan: Plan, anew: Anew) -> Result<()> {
         false => None,
     };
     let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
-    if let Some(room) = &elsewhere {
-        (asking.room, asking.thread) = (room.clone(), None);
-    }
     let mut older = Vec::new();
+    if of_waiting && anew == Anew::No {
+        // The same as what waits joins it: a no to that is none to something else.
+        asking.carry_denial(&mut joining, Waiting::LeftOut).await?;
+        let sealed = Sealed::seal(&joining).map_err(|error| StoreError::Refused(error.to_string()))?;
+        if let Some(run) = asking.find_open_run(&sealed).await? {
+            return join(turn, &joining, &run).await;
+        }
+    }
     if plan.privileged() {
         let open = asking.find_open_run(&sealed).await?;
         if let (Anew::No, Some(run)) = (anew, open) {

@@ -18,6 +18,9 @@ use crate::model::run::RunState;
 use crate::store::{Request, Result, Run, Whole};
 use crate::text;
 
+/// For how long a decision without a code may mean what others have decided already.
+const JUST_NOW: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+
 pub(super) async fn command_approve(turn: &mut Turn<'_>, code: Option<Code>, reason: Option<String>) -> Result<()> {
     let reason = reason.map(|reason| turn.in_use.secrets.redact(&reason));
     decide(turn, code, Answer::Approve, reason).await
@@ -64,10 +67,10 @@ async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason:
         DecideOutcome::Granted
         | DecideOutcome::Denied
         | DecideOutcome::Counted { stage: approval::StageOver::Yes, .. } => {}
-        DecideOutcome::Counted { request, tally, stage: approval::StageOver::No } => {
+        DecideOutcome::Counted { request, tally, against, stage: approval::StageOver::No } => {
             turn.answer(match answer {
                 Answer::Approve => text::answer::counted(&person, &request.code, &tally),
-                Answer::Deny => text::answer::denial_counted(&person, &request.code),
+                Answer::Deny => text::answer::denial_counted(&person, &request.code, against),
             });
         }
         DecideOutcome::Refused(refused) if refused.why == Refusal::StepUpNeeded => {
@@ -108,6 +111,10 @@ pub(super) async fn refuse(turn: &mut Turn<'_>, refused: Refused, answer: Answer
         (Refusal::ReasonNeeded, _) => turn.refuse(text::answer::reason_needed(&code, answer)),
         // Of an answer, that leads to a page; nothing else wants a passkey.
         (Refusal::StepUpNeeded, _) => step_up::ask_for_passkey(turn, &request, None).await?,
+        // Whoever is asked has no answer here: they never gave one, or took it back already.
+        (Refusal::NothingToTakeBack, _) if asked.contains(&person) => {
+            turn.refuse(text::answer::nothing_of_yours(&person, &code));
+        }
         (Refusal::NothingToTakeBack, _) => {
             turn.refuse(text::answer::not_yours_to_withdraw(&code, &request.requesters));
         }
@@ -123,20 +130,18 @@ async fn approvers(turn: &mut Turn<'_>, request: &Request) -> Result<Vec<Subject
 
 /// A late decision changes nothing, and is told so.
 pub(super) async fn late(turn: &mut Turn<'_>, request: &Request) -> Result<()> {
-    let by: Vec<PersonId> = turn
-        .tx
-        .list_decisions(request.id)
-        .await?
-        .into_iter()
-        .filter(|stored| stored.decision.answer == Answer::Approve)
-        .map(|stored| stored.decision.person)
-        .collect();
+    let given = turn.tx.list_decisions(request.id).await?;
+    let agreed = given.iter().map(|stored| &stored.decision).filter(|decision| decision.answer == Answer::Approve);
+    let by: Vec<String> =
+        agreed.map(|decision| text::plan::answerer(&decision.person, decision.on_behalf_of.as_ref())).collect();
     let expired = turn.app.times.until(request.expires_at, turn.tx.now());
     let breaks = turn.tx.list_breaks(request.run).await?;
     if let Some((_, breaker)) =
         breaks.iter().find(|(of, _)| *of == request.id && request.state == RequestState::Granted)
     {
-        turn.refuse(text::review::broken_already(&request.code, breaker));
+        let run = turn.tx.find_run(request.run).await?;
+        let begins = run.is_some_and(|run| run.state == RunState::Approved);
+        turn.refuse(text::review::broken_already(&request.code, breaker, begins));
         return Ok(());
     }
     let newer = match request.state {
@@ -182,9 +187,11 @@ pub(super) async fn bind(turn: &mut Turn<'_>, code: Option<Code>, word: &str) ->
         [only] => Ok(Some(only.id)),
         [] => {
             // In a thread the word means the thread's request even when that has been decided: then it is late.
-            let newest = match &thread {
-                Some(thread) => turn.tx.find_newest_request(&room, Some(thread), None).await?,
-                None => None,
+            // So it does in a room for as long as somebody may not have read yet what another has just decided.
+            let newest = turn.tx.find_newest_request(&room, thread.as_ref(), None).await?;
+            let newest = match newest {
+                Some(request) if thread.is_none() && !was_decided_just_now(turn, &request, word).await? => None,
+                newest => newest,
             };
             match newest {
                 Some(request) => Ok(Some(request.id)),
@@ -222,6 +229,17 @@ pub(super) async fn bind_read(turn: &mut Turn<'_>, code: Option<Code>, word: &st
         return Ok(None);
     }
     Ok(Some(id))
+}
+
+/// Whether people decided a request in the last minutes, so that another decision is likely to have meant it.
+async fn was_decided_just_now(turn: &mut Turn<'_>, request: &Request, word: &str) -> Result<bool> {
+    let decides = [Answer::Approve, Answer::Deny].map(word_of).contains(&word);
+    let by_people = matches!(request.state, RequestState::Granted | RequestState::Denied { .. });
+    if !decides || !by_people {
+        return Ok(false);
+    }
+    let last = turn.tx.list_decisions(request.id).await?.into_iter().map(|stored| stored.at).max();
+    Ok(last.is_some_and(|last| turn.tx.now() - last < JUST_NOW))
 }
 
 async fn which(turn: &mut Turn<'_>, several: &[Request], word: &str) -> Result<()> {
@@ -343,7 +361,11 @@ pub(super) async fn command_revoke(turn: &mut Turn<'_>, code: Option<Code>, reas
         return Ok(());
     };
     if run.state != RunState::Approved {
-        turn.refuse(text::answer::begun_already(&request.code, run.id, &run.state));
+        let began = !turn.tx.list_attempts(run.id).await?.is_empty();
+        turn.refuse(match &run.state {
+            RunState::Stopped { by } if !began => text::answer::ended_before(&request.code, run.id, by),
+            state => text::answer::begun_already(&request.code, run.id, state),
+        });
         return Ok(());
     }
     let who = who_may_revoke(turn, &request, &run).await?;

@@ -464,7 +464,8 @@ pub(super) async fn command_status(turn: &mut Turn<'_>) -> Result<()> {
         };
         let asked = turn.asked_now(request).await?;
         let deed = super::super::request::deed(turn.app, now, &plan, request);
-        under_way.requests.push((request.code, deed, asked, times.until(request.expires_at, now)));
+        let progress = look::progress(turn, request, &plan).await?;
+        under_way.requests.push((request.code, deed, asked, times.until(request.expires_at, now), progress));
     }
     let paused = turn.tx.find_paused().await?;
     under_way.paused = paused.map(|paused| (paused.by, times.at_second(paused.at, now), paused.why));

@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::super::turn::{Turn, plan_of};
+use crate::approval;
 use crate::command::{OnCallFor, Shown};
 use crate::model::allowed::{Verb, allowed};
 use crate::model::catalog::{Catalog, ParamKind, Runbook, Subject};
 use crate::model::chat::Account;
 use crate::model::id::{PersonId, RotaName, RunId};
+use crate::model::plan::Plan;
 use crate::model::rota::Rota;
-use crate::store::{Result, Run};
+use crate::store::{Request, Result, Run};
 use crate::text;
+use crate::text::answer::WaitingLine;
 
 /// How many requests an answer to one person alone lists.
 const LISTED: usize = 30;
@@ -137,12 +140,7 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
             more += 1;
             continue;
         }
-        let plan = plan_of(&run)?;
-        let asked = turn.asked_now(&request).await?;
-        let until = turn.app.times.until(request.expires_at, turn.tx.now());
-        let requester = request.requesters.first().cloned().unwrap_or_else(|| run.requester.clone());
-        let deed = super::super::request::deed(turn.app, turn.tx.now(), &plan, &request);
-        list.push((request.code, requester, deed, until, asked));
+        list.push(waiting_line(turn, &request, &run).await?);
     }
     let mut said = match turn.is_private() && list.is_empty() {
         true => text::answer::no_requests_anywhere(),
@@ -158,6 +156,27 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
     }
     turn.answer_list("requests", said);
     Ok(())
+}
+
+/// How a request stands that waits.
+async fn waiting_line(turn: &mut Turn<'_>, request: &Request, run: &Run) -> Result<WaitingLine> {
+    let plan = plan_of(run)?;
+    Ok(WaitingLine {
+        code: request.code,
+        requester: request.requesters.first().cloned().unwrap_or_else(|| run.requester.clone()),
+        deed: super::super::request::deed(turn.app, turn.tx.now(), &plan, request),
+        until: turn.app.times.until(request.expires_at, turn.tx.now()),
+        asked: turn.asked_now(request).await?,
+        progress: progress(turn, request, &plan).await?,
+    })
+}
+
+/// How far a request has come, where more than one answer is wanted.
+pub(super) async fn progress(turn: &mut Turn<'_>, request: &Request, plan: &Plan) -> Result<Option<String>> {
+    let in_use = turn.in_use.clone();
+    let stages = plan.policy.as_ref().map_or(0, |policy| policy.stages.len());
+    let tally = approval::waits_for(&mut turn.tx, &in_use.catalog, request).await?;
+    Ok(tally.and_then(|tally| text::answer::progress(&tally, stages)))
 }
 
 /// What is approved and starts later, each a line.
@@ -211,7 +230,11 @@ pub(super) async fn command_show(turn: &mut Turn<'_>, what: Shown) -> Result<()>
             .to_owned()
         })
         .collect();
-    let said = text::answer::show_run(run.id, &plan, &run.state, &attempts, &run.digest.to_string());
+    let mut waiting = Vec::new();
+    if let Some(request) = turn.tx.find_pending_of_run(run.id).await? {
+        waiting.push(waiting_line(turn, &request, &run).await?);
+    }
+    let said = text::answer::show_run(run.id, &plan, &run.state, &waiting, &attempts, &run.digest.to_string());
     let begun = !attempts.is_empty() || run.state.is_over();
     let starts = text::later::starts(&plan, &turn.app.times, turn.tx.now()).filter(|_| !begun);
     turn.answer(starts.map_or_else(|| said.clone(), |starts| format!("{said}\n{starts}")));

@@ -1,5 +1,7 @@
 //! Ending and freeing runs: `stop`, `judge`, `skip`, `retry`.
 
+use std::collections::BTreeSet;
+
 use super::super::turn::{Turn, plan_of};
 use super::decide::shown_directly;
 use super::{ask, look};
@@ -8,6 +10,7 @@ use crate::engine::{self, JudgeOutcome, StopOutcome};
 use crate::model::allowed::{Verb, allowed};
 use crate::model::approval::whom_to_ask;
 use crate::model::catalog::Subject;
+use crate::model::escalation::Around;
 use crate::model::id::{PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, PlanPolicy, Sealed};
 use crate::model::request::{Answer, Freeing, Proof, Wanted, Wish};
@@ -74,7 +77,7 @@ fn who_may_stop(turn: &Turn<'_>, run: &Run, plan: &Plan) -> Vec<PersonId> {
     let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
     who.extend(stages.iter().flat_map(|stage| turn.catalog().people_in(&stage.approvers)));
     who.extend(may_unstick(turn, run));
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     who.retain(|person| seen.insert(person.clone()));
     who
 }
@@ -200,10 +203,18 @@ async fn ask_about(
         Some(policy) => {
             let policy = &policy;
             let delegations = turn.tx.list_delegations().await?;
-            let (catalog, now) = (turn.catalog(), turn.tx.now());
-            whom_to_ask(catalog, policy, 0, &run_requesters, plan.excluded(), &delegations, now)
-                .iter()
-                .any(|asked| asked.person == speaker)
+            let around = Around {
+                catalog: turn.catalog(),
+                policy,
+                stage: 0,
+                requesters: &run_requesters,
+                excluded: plan.excluded(),
+                asked: &[],
+                spent: &BTreeSet::new(),
+                delegations: &delegations,
+                now: turn.tx.now(),
+            };
+            whom_to_ask(&around).iter().any(|asked| asked.person == speaker)
         }
         None => false,
     };
@@ -240,9 +251,16 @@ async fn ask_about(
         turn.refuse(text::answer::nothing_unknown(run.id, snag.step));
         return Ok(());
     }
-    let decides = is_asked && wanted.wish().is_some();
     let sealed = Sealed::from_stored(run.plan.clone());
     let mut requesters = run_requesters;
+    let mut asking = ask::Asking::of_line(turn);
+    asking.requesters.clone_from(&requesters);
+    // Who is needed because of a denial is asked as well.
+    let carried = asking.denied_of_step(&plan, run.id, snag.step).await?;
+    let is_needed = carried.as_ref().is_some_and(|(carried, _)| {
+        carried.needs.contains(&speaker) && !requesters.contains(&speaker) && !plan.excluded().contains(&speaker)
+    });
+    let decides = (is_asked || is_needed) && wanted.wish().is_some();
     if !decides && !requesters.contains(&speaker) {
         requesters.insert(0, speaker.clone());
     }
@@ -254,11 +272,17 @@ async fn ask_about(
     }
     asking.requesters = requesters;
     asking.incident = run.incident;
+    // Whoever asks it themselves is not needed beside.
+    if let Some((carried, note)) = asking.denied_of_step(&plan, run.id, snag.step).await? {
+        asking.notes.push(note);
+        asking.carried = Some(carried);
+    }
     asking.notes.extend(wanted.wish().map(text::plan::wished_because));
     let show = if decides { ask::Show::Later } else { ask::Show::Yes };
     let id = asking.request(&plan, &sealed, run.id, &wanted, show).await?;
     if decides {
         let (notes, requesters) = (std::mem::take(&mut asking.notes), asking.requesters.clone());
+        let carried = asking.carried.take();
         let (room, thread) = (asking.room.clone(), asking.thread.clone());
         if own_words(turn, id, &speaker, &wanted).await? {
             return Ok(());
@@ -268,6 +292,7 @@ async fn ask_about(
         let asked = turn.asked_now(&request).await?;
         let mut asking = ask::Asking::of_line(turn);
         (asking.room, asking.thread, asking.requesters, asking.notes) = (room, thread, requesters, notes);
+        asking.carried = carried;
         asking.incident = run.incident;
         asking.show(&plan, id, &asked).await?;
     }

@@ -56,7 +56,7 @@ pub(super) async fn tell(
     let now = app.store.clock().now();
     let events = app.store.list_run_events(run.id, position).await?;
     let of_run = text::life::run(plan, &events, &app.times, now);
-    let of_request = text::life::request(what, event.at, &app.times, now);
+    let of_request = text::life::request(what, &events, event.at, &app.times, now);
     let mut told = Vec::new();
     for (index, message) in shown.iter().enumerate() {
         let Some(most) = stays(message) else { continue };

@@ -96,15 +96,14 @@ pub(in crate::web) fn who_could_answer(
     asking: &Asking,
     delegations: &[Delegation],
 ) -> Vec<PersonId> {
-    let (RequestState::Pending { .. }, Some(policy)) = (&request.state, plan.policy_over(&request.wanted)) else {
-        return Vec::new();
-    };
+    let policy = plan.policy_over(&request.wanted, &request.needs);
+    let (RequestState::Pending { .. }, Some(policy)) = (&request.state, &policy) else { return Vec::new() };
     let standing = asking.standing.iter();
     let given: Vec<Given> =
         standing.map(|stored| Given { decision: stored.decision.clone(), account: stored.account.clone() }).collect();
     let case = Case {
         state: &request.state,
-        policy: &policy,
+        policy,
         requesters: &request.requesters,
         excluded: plan.excluded(),
         asked: request.knows_asked.then_some(asking.asked.as_slice()),
