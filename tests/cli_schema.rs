@@ -259,7 +259,7 @@ stages:
 expires: 30m
 starts_within: 10m
 valid_for: 2h
-automatic: [web-down]
+automatic: [{trigger: web-down, runbook: work, at_most: {runs: 3, per: 1h}}]
 exclude: [last_author]
 relax: [requester_may_agree]
 may_delegate: false

@@ -355,7 +355,13 @@ pub fn frozen(policy: &Policy, runbook: &Runbook, system: &System) -> Result<Pla
         repeat: policy.repeat,
         break_glass: policy.break_glass.as_ref().map(|rules| rules.of_system(system)),
         unasked: policy.unasked.iter().filter(|(of, _)| *of == runbook.name).map(|(_, rule)| rule.clone()).collect(),
-        automatic: policy.automatic.clone(),
+        // One without a bound comes from a version that an older release kept: then people are asked.
+        automatic: policy
+            .automatic
+            .iter()
+            .filter(|rule| rule.bound.as_ref().is_some_and(|bound| bound.runbook == runbook.name))
+            .cloned()
+            .collect(),
         text: policy.text.clone(),
     })
 }

@@ -5,7 +5,8 @@
 //! happened, or the check is asked again. What is known of a check stands in the store and outlives the process.
 //!
 //! Keeps I12 with `watch::brake`: the brakes are read and locked in the transaction that would start something. An
-//! automatic start holds the row of `automation` for share, so that `pause` comes before or after it, never between (I1).
+//! automatic start holds the row of `automation` for itself, so that `pause` comes before or after it, never between (I1), and
+//! so that no two are counted as one against the bound of a policy; one that people are asked about holds it for share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tracing::Instrument as _;
 use super::commands::ask::{Asking, Show};
 use super::handle::{begin_trace, is_collision};
 use super::{App, InUse};
-use crate::approval;
+use crate::approval::{self, ByItself};
 use crate::engine::plan::{PlanFor, PlanRefusal, fill, plan, plan_check};
 use crate::engine::probe::Asker;
 use crate::metrics;
@@ -380,7 +381,12 @@ async fn took(
     if let Some(trace) = trace {
         tx.set_trace(trace);
     }
-    let automation = if listening.is_empty() { None } else { Some(tx.share_automation().await?) };
+    // What may start by itself is counted: no other process counts at the same time.
+    let automation = match listening.iter().any(|trigger| trigger.mode == TriggerMode::Auto) {
+        true => Some(tx.lock_automation().await?),
+        false if listening.is_empty() => None,
+        false => Some(tx.share_automation().await?),
+    };
     let title = text::automation::title(&found.service.title, &key.2, seen.health);
     let taken = take(&mut tx, &watched, seen, title).await?;
     if taken.known.hard == Some(seen.health)
@@ -541,6 +547,7 @@ impl Context<'_> {
                 return Ok(());
             }
         };
+        let mut why = None;
         let (mode, made) = if trigger.mode == TriggerMode::Shadow {
             (TriggerMode::Shadow, None)
         } else {
@@ -558,9 +565,23 @@ impl Context<'_> {
                 notes: Vec::new(),
                 tx: &mut *tx,
             };
-            let named = plan.policy.as_ref().is_some_and(|policy| policy.automatic.contains(&trigger.name));
-            let by_itself = trigger.mode == TriggerMode::Auto && (named || !plan.privileged());
+            let wanted = trigger.mode == TriggerMode::Auto;
+            let by_itself = match wanted && plan.privileged() {
+                true => match approval::may_start_by_itself(&mut *asking.tx, &plan, &trigger.name).await? {
+                    ByItself::Lets => true,
+                    ByItself::NotNamed => {
+                        why = Some(text::automation::not_named(&plan));
+                        false
+                    }
+                    ByItself::Spent { runs, per } => {
+                        why = Some(text::automation::spent(&plan, &trigger.name, runs, per));
+                        false
+                    }
+                },
+                false => wanted,
+            };
             if !by_itself {
+                asking.notes.extend(why.clone());
                 asking.carry_denial(&mut plan).await?;
             }
             let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
@@ -589,6 +610,7 @@ impl Context<'_> {
             check: self.watched.check.clone(),
             deed: plan.deed,
             run: made,
+            why,
         };
         self.record(tx, made, what).await
     }

@@ -25,11 +25,11 @@ use crate::model::catalog::{Stage, Subject};
 use crate::model::event::{Brake, Covers, Happened, Record, RowMark, Scope, StartedUnasked, Under};
 use crate::model::id::{
     AccessId, DelegationId, Digest, GrantId, HandoverId, InboxId, IncidentId, PasskeyId, PersonId, RequestId, RunId,
-    ServiceName, TriggerName,
+    RunbookName, ServiceName, TriggerName,
 };
 use crate::model::plan::PlanPolicy;
 use crate::model::plan::{Plan, PlanStep, Sealed};
-use crate::model::policy::{Relaxed, Repeat, Unasked};
+use crate::model::policy::{Automatic, Relaxed, Repeat, Unasked};
 use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, ReviewVerdict, Wish};
 use crate::model::run::{AttemptState, Outcome, Verdict};
 use crate::model::signature::{
@@ -103,6 +103,8 @@ pub(super) struct Replay {
     broken: BTreeMap<RequestId, BrokenFacts>,
     /// When runs of each runbook were started because whoever asked may start it.
     unasked: BTreeMap<String, Vec<DateTime<Utc>>>,
+    /// When each trigger started runs of each runbook by itself.
+    automatic: BTreeMap<(TriggerName, RunbookName), Vec<DateTime<Utc>>>,
     /// By request.
     covers: BTreeMap<RequestId, CoverFacts>,
     /// The ledger's own name, which every signature names.
@@ -147,6 +149,7 @@ pub(super) struct Replay {
 
 #[derive(Debug)]
 struct PlanFacts {
+    runbook: RunbookName,
     policy: Option<PlanPolicy>,
     /// Who may not agree although they did not ask.
     excluded: Vec<PersonId>,
@@ -484,6 +487,18 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Whether so many in a window are not used up by those before.
+fn left<'a>(
+    before: impl IntoIterator<Item = &'a DateTime<Utc>>,
+    per: std::time::Duration,
+    runs: u32,
+    when: DateTime<Utc>,
+) -> bool {
+    let window = chrono::TimeDelta::from_std(per).unwrap_or(chrono::TimeDelta::MAX);
+    let count = before.into_iter().filter(|at| when.signed_duration_since(**at) < window).count();
+    u32::try_from(count).is_ok_and(|count| count < runs)
+}
+
 /// Whom a stage can have asked, as far as the ledger can know: those it names, and, when it asks a group, anybody who was
 /// let decide, since membership was checked at that moment and is not recorded.
 fn could_decide(stage: &Stage, person: &PersonId) -> bool {
@@ -586,14 +601,14 @@ impl Replay {
         }
         if let Ok(plan) = sealed.open() {
             let excluded = plan.excluded().to_vec();
-            let Plan { policy, steps, .. } = plan;
+            let Plan { runbook, policy, steps, .. } = plan;
             let facts = |step: &PlanStep| StepFacts {
                 privileged: step.privileged,
                 repeatable: step.idempotent || !step.privileged,
                 times: step.retry.map_or(0, |retry| retry.times),
             };
             let steps = steps.iter().map(facts).collect();
-            self.plans.insert(sealed.digest(), PlanFacts { policy, excluded, steps });
+            self.plans.insert(sealed.digest(), PlanFacts { runbook, policy, excluded, steps });
         }
     }
 
@@ -1003,6 +1018,9 @@ impl Replay {
                     unasked: unasked.is_some(),
                     signed,
                 };
+                if let (Some(trigger), Some(plan)) = (&automatic, self.plans.get(&digest)) {
+                    self.automatic.entry((trigger.clone(), plan.runbook.clone())).or_default().push(when);
+                }
                 if unasked.is_some() {
                     let runbook = self.runs.get(&run).and_then(|run| run.planned.as_ref()).map(|p| p.runbook.clone());
                     self.unasked.entry(runbook.unwrap_or_default()).or_default().push(when);
@@ -1247,7 +1265,7 @@ impl Replay {
             return wrong;
         }
         if let Some(trigger) = automatic {
-            wrong.extend(self.wrong_with_automatic(asked, run, digest, by, trigger));
+            wrong.extend(self.wrong_with_automatic(asked, run, digest, by, (trigger, when)));
             return wrong;
         }
         let Some(plan) = self.plans.get(&digest) else { return wrong };
@@ -1301,12 +1319,8 @@ impl Replay {
         let Some(policy) = self.plans.get(&digest).and_then(|plan| plan.policy.as_ref()) else { return wrong };
         let before =
             planned.and_then(|planned| self.unasked.get(&planned.runbook)).map(Vec::as_slice).unwrap_or_default();
-        let left = |rule: &Unasked| {
-            let window = chrono::TimeDelta::from_std(rule.per()).unwrap_or(chrono::TimeDelta::MAX);
-            let count = before.iter().filter(|at| when.signed_duration_since(**at) < window).count();
-            rule.may_name(person) && u32::try_from(count).is_ok_and(|count| count < rule.runs)
-        };
-        if !policy.unasked.iter().any(left) {
+        let lets = |rule: &Unasked| rule.may_name(person) && left(before, rule.per(), rule.runs, when);
+        if !policy.unasked.iter().any(lets) {
             wrong.push(format!("its policy does not let {person} start it unasked, or not so often"));
         }
         wrong
@@ -1544,24 +1558,35 @@ impl Replay {
         self.not_compared += row.not_compared;
     }
 
-    /// What a grant offends against that nobody decided: the policy in the plan's bytes has to name the trigger, and the
-    /// run has to be that trigger's.
+    /// What a grant offends against that nobody decided: the policy in the plan's bytes has to name the trigger with the plan's
+    /// runbook, the run has to be that trigger's, and so many have to be left in the window.
     fn wrong_with_automatic(
         &self,
         asked: &RequestFacts,
         run: RunId,
         digest: Digest,
         by: &[PersonId],
-        trigger: &TriggerName,
+        (trigger, when): (&TriggerName, DateTime<Utc>),
     ) -> Vec<String> {
         let mut wrong = Vec::new();
         let planned = self.runs.get(&run).and_then(|run| run.planned.as_ref());
         if planned.is_some_and(|planned| planned.trigger.as_ref() != Some(trigger)) {
             wrong.push(format!("it was granted to the trigger {trigger}, which did not ask for run/{run}"));
         }
-        let automatic = |plan: &PlanFacts| plan.policy.as_ref().is_some_and(|p| p.automatic.contains(trigger));
-        if self.plans.get(&digest).is_some_and(|plan| !automatic(plan)) {
-            wrong.push(format!("its policy does not let the trigger {trigger} start by itself"));
+        if let Some(plan) = self.plans.get(&digest) {
+            let rules = plan.policy.iter().flat_map(|policy| &policy.automatic);
+            let rules: Vec<&Automatic> = rules.filter(|rule| rule.lets(trigger, &plan.runbook)).collect();
+            let before = self.automatic.get(&(trigger.clone(), plan.runbook.clone()));
+            let left = |rule: &&Automatic| {
+                rule.bound
+                    .as_ref()
+                    .is_none_or(|bound| left(before.into_iter().flatten(), bound.per(), bound.runs, when))
+            };
+            if rules.is_empty() {
+                wrong.push(format!("its policy does not let the trigger {trigger} start {} by itself", plan.runbook));
+            } else if !rules.iter().any(left) {
+                wrong.push(format!("its policy does not let the trigger {trigger} start {} so often", plan.runbook));
+            }
         }
         if asked.retry_step.is_some() {
             wrong.push("a further attempt was granted to a trigger".to_owned());

@@ -19,7 +19,7 @@ use super::incident_room::RoomWish;
 use super::rota::Rota;
 
 pub use super::policy::Stage;
-use super::policy::{AfterDenial, BreakGlass, Delegating, Relaxed, Repeat, Unasked};
+use super::policy::{AfterDenial, Automatic, BreakGlass, Delegating, Relaxed, Repeat, Unasked};
 
 /// One checked catalog. Immutable: a reload makes a new one and leaves this one to whoever still holds it.
 #[derive(Debug, Clone, Default)]
@@ -501,7 +501,7 @@ pub struct Policy {
     /// Who may start a run without that agreement.
     pub break_glass: Option<BreakGlass>,
     /// Triggers in mode `auto` whose runs it lets start without anybody's answer.
-    pub automatic: Vec<TriggerName>,
+    pub automatic: Vec<Automatic>,
     /// Runbooks that some people may start without anybody's answer, so often.
     pub unasked: Vec<(RunbookName, Unasked)>,
     /// The policy's text as written: part of the plan.

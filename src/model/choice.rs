@@ -313,7 +313,7 @@ impl Strictness {
         };
         let unasked = |runbook: &RunbookName| policy.unasked.iter().any(|(of, _)| of == runbook);
         let by_itself = match facts.trigger {
-            Some(trigger) => policy.automatic.contains(trigger),
+            Some(trigger) => policy.automatic.iter().any(|rule| rule.lets(trigger, facts.runbook)),
             // Whoever it is that asks: a policy that lets some start by themselves is no stricter for the others.
             None => unasked(facts.runbook),
         };
@@ -429,7 +429,7 @@ pub(crate) mod tests {
 
     use super::super::catalog::{Source, Stage, Subject};
     use super::super::id::{Digest, PersonId};
-    use super::super::policy::Delegating;
+    use super::super::policy::{Automatic, Bound, Delegating};
     use super::*;
 
     fn moment(text: &str) -> DateTime<Utc> {
@@ -519,11 +519,16 @@ pub(crate) mod tests {
     #[test]
     fn letting_a_trigger_start_is_least_strict() {
         let mut base = policy("base", &[2]);
-        base.automatic = vec![TriggerName::new("down")];
+        let bound = Bound { runbook: RunbookName::new("deploy"), runs: 3, per_ms: 3_600_000 };
+        let automatic = |bound| Automatic { trigger: TriggerName::new("down"), bound: Some(bound) };
+        base.automatic = vec![automatic(bound.clone())];
         let other = || policy("other", &[1]);
         assert_eq!(chosen(vec![base.clone(), other()], None).0, "base");
         assert_eq!(chosen(vec![base.clone(), other()], Some("down")), ("other".to_owned(), Some(Rule::People)));
-        assert_eq!(chosen(vec![base], Some("down")).0, "base");
+        assert_eq!(chosen(vec![base.clone()], Some("down")).0, "base");
+        // What it lets start is another runbook: of this one people are asked.
+        base.automatic = vec![automatic(Bound { runbook: RunbookName::new("other"), ..bound })];
+        assert_eq!(chosen(vec![base, other()], Some("down")).0, "base");
     }
 
     #[test]

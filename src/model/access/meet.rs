@@ -59,7 +59,7 @@ fn stricter(new: &Policy, old: &Policy) -> bool {
         && (*after_denial == AfterDenial::Denier || old.after_denial == AfterDenial::SamePeople)
         && no_more(repeat.as_ref(), old.repeat.as_ref(), covers_no_more)
         && no_more(break_glass.as_ref(), old.break_glass.as_ref(), breaks_no_more)
-        && automatic.iter().all(|trigger| old.automatic.contains(trigger))
+        && automatic.iter().all(|rule| old.automatic.iter().any(|other| rule.is_within(other)))
         && unasked.iter().all(|rule| old.unasked.contains(rule))
 }
 

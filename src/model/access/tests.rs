@@ -9,8 +9,8 @@ use super::*;
 use crate::model::catalog::{Countersigners, Person, Room, Source, Stage, Step, System};
 use crate::model::choice::When;
 use crate::model::group::{Blind, Group, Sight};
-use crate::model::id::Digest;
-use crate::model::policy::{AfterDenial, BreakGlass, Delegating, Escalation, Relaxed, Repeat};
+use crate::model::id::{Digest, TriggerName};
+use crate::model::policy::{AfterDenial, Automatic, Bound, BreakGlass, Delegating, Escalation, Relaxed, Repeat};
 use crate::model::rota::{Rota, Turns};
 
 const PEOPLE: [&str; 4] = ["boss", "kim", "lin", "mei"];
@@ -58,8 +58,14 @@ fn members() -> impl Strategy<Value = Members> {
     ]
 }
 
+/// A trigger that may start `fix`.
+fn by_itself(trigger: &str) -> Automatic {
+    let bound = Bound { runbook: RunbookName::new("fix"), runs: 3, per_ms: 3_600_000 };
+    Automatic { trigger: TriggerName::new(trigger), bound: Some(bound) }
+}
+
 pub(super) fn rule(name: &str, stages: Vec<Stage>, expires: u64, automatic: &[&str], comment: &str) -> Rule {
-    let automatic: Vec<_> = automatic.iter().map(|name| crate::model::id::TriggerName::new(*name)).collect();
+    let automatic: Vec<Automatic> = automatic.iter().map(|name| by_itself(name)).collect();
     let text =
         format!("policy: {name}\n# {comment}\nstages: {stages:?}\nexpires: {expires}\nautomatic: {automatic:?}\n");
     Rule::from(Policy {
@@ -621,7 +627,7 @@ fn each_part_of_a_policy_that_loosens_it_waits() {
             it.break_glass = Some(BreakGlass { by, review_within_ms: 1, reviewed_by, by_chat: false });
         }),
         ("it applies by itself", |it| it.when = Some(When::default())),
-        ("a trigger starts it", |it| it.automatic.push(crate::model::id::TriggerName::new("up"))),
+        ("a trigger starts it", |it| it.automatic.push(by_itself("up"))),
     ];
     let stricter: [(&str, Edit); 9] = [
         ("the author does not count", |it| it.exclude_author = true),
