@@ -534,6 +534,14 @@ impl Context<'_> {
         plan(catalog, runbook, &params, asked, &self.app.world).map_err(NoPlan::from)
     }
 
+    /// Whether the catalog that was read lets a trigger start a plan, and the one in use does not: that waits for a second
+    /// person, or a script of it changed a moment ago.
+    fn waits(&self, plan: &Plan, trigger: &Trigger) -> bool {
+        let policy = plan.policy.as_ref().filter(|_| self.in_use.access.is_some());
+        let policy = policy.and_then(|policy| self.in_use.read.policies.get(&policy.name));
+        policy.is_some_and(|policy| policy.automatic.iter().any(|rule| rule.lets(&trigger.name, &plan.runbook)))
+    }
+
     async fn fire(&self, tx: &mut Tx, trigger: &Trigger, mut brake: BrakeRow) -> Result<(), StoreError> {
         let service = &self.watched.service;
         brake.again_at = None;
@@ -570,7 +578,10 @@ impl Context<'_> {
                 true => match approval::may_start_by_itself(&mut *asking.tx, &plan, &trigger.name).await? {
                     ByItself::Lets => true,
                     ByItself::NotNamed => {
-                        why = Some(text::automation::not_named(&plan));
+                        why = Some(match self.waits(&plan, trigger) {
+                            true => text::automation::waits(&plan),
+                            false => text::automation::not_named(&plan),
+                        });
                         false
                     }
                     ByItself::Spent { runs, per } => {

@@ -20,8 +20,10 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sha2::{Digest as _, Sha256};
 
 use super::report::{At, Finding, Findings};
+use crate::model::access::{Access, Members, gainers};
 use crate::model::approval::{Asked, Because, Rules, Tally, tally};
 use crate::model::catalog::{Stage, Subject};
+use crate::model::chat::{Account, UserGroup};
 use crate::model::event::{Brake, Covers, Happened, Record, RowMark, Scope, StartedUnasked, Under};
 use crate::model::id::{
     AccessId, DelegationId, Digest, GrantId, HandoverId, InboxId, IncidentId, PasskeyId, PersonId, RequestId, RunId,
@@ -124,6 +126,10 @@ pub(super) struct Replay {
     access: BTreeMap<AccessId, AccessFacts>,
     /// The last erased event that told of such a version.
     blind_access: Option<u64>,
+    /// What was in force last; `None`: the ledger does not say.
+    in_force: Option<Box<Access>>,
+    /// Who was last seen in each group that a platform keeps.
+    members: BTreeMap<UserGroup, BTreeSet<PersonId>>,
     /// What each trigger did for each service, with the event that says so.
     firings: BTreeMap<(String, String), Vec<FiringFacts>>,
     passkeys: BTreeMap<PasskeyId, PasskeyFacts>,
@@ -615,6 +621,9 @@ impl Replay {
     /// An event whose body was erased.
     pub(super) fn erased(&mut self, row: &ChainRow, at: At, findings: &mut Findings) {
         self.turn += 1;
+        if ["group_seen", "group_unseen"].contains(&row.kind.as_str()) {
+            self.members.clear();
+        }
         if STATELESS.contains(&row.kind.as_str()) {
             return;
         }
@@ -752,13 +761,15 @@ impl Replay {
                 let facts = self.brake_facts(&trigger, &service, at);
                 (facts.at, facts.turn, facts.held, facts.released) = (at, turn, None, Some(when));
             }
-            Happened::AccessBegun { access, fingerprint, sha256, .. } => {
+            Happened::AccessBegun { access, fingerprint, sha256, snapshot } => {
                 self.access.insert(access, AccessFacts::new(at, when, fingerprint, sha256));
+                self.in_force = Some(snapshot);
             }
-            Happened::AccessTaken { access, fingerprint, sha256, changed_by, .. } => {
+            Happened::AccessTaken { access, fingerprint, sha256, changed_by, snapshot, .. } => {
                 let changed_by = (turn, changed_by);
                 self.access
                     .insert(access, AccessFacts { changed_by, ..AccessFacts::new(at, when, fingerprint, sha256) });
+                self.in_force = Some(snapshot);
             }
             Happened::AccessProposed { access, code, fingerprint, sha256, changed_by, expires_at, .. } => {
                 let facts = AccessFacts {
@@ -769,16 +780,34 @@ impl Replay {
                 self.access.insert(access, facts);
             }
             // What was countersigned is what was proposed.
-            Happened::AccessCountersigned { access, fingerprint, .. }
-            | Happened::AccessAccepted { access, fingerprint, .. } => {
+            Happened::AccessCountersigned { access, fingerprint, by, account, snapshot, .. } => {
+                for why in self.wrong_with_countersigning(access, (&by, &account), Some(&snapshot), when) {
+                    findings.push(Finding::Access { access, at, why });
+                }
                 if let Some(facts) = self.access.get_mut(&access) {
                     facts.agreed = Some((at, fingerprint));
                 }
+                self.in_force = Some(snapshot);
             }
-            Happened::AccessRefused { access, by, why, .. } => {
+            Happened::AccessAccepted { access, fingerprint, snapshot, .. } => {
+                if let Some(facts) = self.access.get_mut(&access) {
+                    facts.agreed = Some((at, fingerprint));
+                }
+                self.in_force = Some(snapshot);
+            }
+            Happened::AccessRefused { access, by, account, why, .. } => {
+                for why in self.wrong_with_countersigning(access, (&by, &account), None, when) {
+                    findings.push(Finding::Access { access, at, why });
+                }
                 if let Some(facts) = self.access.get_mut(&access) {
                     facts.refused = Some((by, why));
                 }
+            }
+            Happened::GroupSeen { user_group, members, .. } => {
+                self.members.insert(user_group, members.into_iter().collect());
+            }
+            Happened::GroupUnseen { user_group, .. } => {
+                self.members.remove(&user_group);
             }
             Happened::AccessAuthors { access, changed_by } => {
                 if let Some(facts) = self.access.get_mut(&access) {
@@ -809,8 +838,6 @@ impl Replay {
             | Happened::IncidentRoomInvited { .. }
             | Happened::IncidentRoomRefused { .. }
             | Happened::IncidentRoomArchived { .. }
-            | Happened::GroupSeen { .. }
-            | Happened::GroupUnseen { .. }
             | Happened::AccessExpired { .. }
             | Happened::AccessSuperseded { .. }
             | Happened::WasAway { .. }
@@ -1593,6 +1620,55 @@ impl Replay {
         }
         if !by.is_empty() {
             wrong.push("it was granted to a trigger and names people who agreed".to_owned());
+        }
+        wrong
+    }
+
+    /// What a word on a change of who may do what offends against: whoever gave it was named to countersign in what was in
+    /// force, did not write the change, and does not gain by it (I7). Where the ledger does not say who was in a group, nothing is
+    /// said of them.
+    fn wrong_with_countersigning(
+        &self,
+        access: AccessId,
+        (by, account): (&PersonId, &Account),
+        wanted: Option<&Access>,
+        when: DateTime<Utc>,
+    ) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if let Some(facts) = self.access.get(&access) {
+            if facts.changed_by.1.contains(by) {
+                wrong.push(format!("{by} is named among those who wrote it"));
+            }
+            if let Some((_, until)) = facts.waits.as_ref().filter(|(_, until)| when >= *until) {
+                wrong.push(format!("it had expired at {}", moment(*until)));
+            }
+        }
+        let Some(now) = &self.in_force else { return wrong };
+        let seen = |members: &Members| match members {
+            Members::Listed(_) => true,
+            Members::Of(group) => self.members.contains_key(group),
+        };
+        if now.people.get(by).is_none_or(|accounts| !accounts.contains(account)) {
+            wrong.push(format!("{account} was not an account of {by}"));
+        }
+        match &now.keepers {
+            None => wrong.push("nobody was named who could".to_owned()),
+            Some(keepers) => {
+                let unseen = |subject: &Subject| match subject {
+                    Subject::Group(group) => now.groups.get(group).is_some_and(|members| !seen(members)),
+                    Subject::Person(_) | Subject::Rota(_) | Subject::Accountable => false,
+                };
+                let named = now.people_of(&keepers.by, &self.members).contains(by);
+                if !named && !keepers.by.iter().any(unseen) {
+                    wrong.push(format!("{by} was not named among those who could"));
+                }
+            }
+        }
+        if let Some(wanted) = wanted
+            && now.groups.values().chain(wanted.groups.values()).all(seen)
+            && gainers(now, wanted, &self.members).contains(by)
+        {
+            wrong.push(format!("{by} gains by it"));
         }
         wrong
     }

@@ -46,6 +46,9 @@ pub struct Catalog {
     pub rooms: BTreeMap<RoomName, Room>,
     /// Secrets by name: where their values come from, never the values.
     pub secrets: BTreeMap<SecretName, SecretSource>,
+    /// The scripts of runbooks that may start without anybody's agreement, as written, and SHA-256 of what stood in them when the
+    /// catalog was read; zeros if that could not be read.
+    pub scripts: BTreeMap<String, Digest>,
     /// The file in which each secret is declared: part of every plan that uses the secret.
     pub secret_sources: BTreeMap<SecretName, Source>,
     /// Who countersigns a change of who may ask, see and approve; `None`: nobody is named.
@@ -289,6 +292,19 @@ pub struct Runbook {
     pub steps: Vec<Step>,
     /// Where it was read.
     pub source: Source,
+}
+
+impl Runbook {
+    /// The scripts of the catalog that its steps run, as written, in the order of steps.
+    pub fn scripts(&self) -> impl Iterator<Item = &str> {
+        fn command(step: &Step) -> &[String] {
+            match &step.action {
+                StepAction::Run { command, .. } => command,
+                StepAction::Check { .. } | StepAction::Http(_) | StepAction::Tcp(_) | StepAction::Wait(_) => &[],
+            }
+        }
+        self.steps.iter().flat_map(command).map(String::as_str).filter(|word| word.starts_with("./"))
+    }
 }
 
 /// A phrase such as `start {service}`.

@@ -83,6 +83,15 @@ pub fn not_named(plan: &Plan) -> String {
     format!("You are asked because policy {} does not let it start {} by itself.", policy(plan), plan.runbook)
 }
 
+/// Why people are asked about what a trigger in mode `auto` wants: what it would do, or the trigger, changed.
+pub fn waits(plan: &Plan) -> String {
+    format!(
+        "You are asked because {}, or what starts it, changed since a second person saw it: until countersigned it does not \
+         start by itself.",
+        plan.runbook
+    )
+}
+
 /// Why people are asked about what a trigger in mode `auto` wants: it has started as many as its policy lets it.
 pub fn spent(plan: &Plan, trigger: &TriggerName, runs: u32, per: Duration) -> String {
     format!(

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Access, Holder, Keepers, Members, Needs, Right, Rule, SystemAccess};
+use super::{Access, Holder, Keepers, Members, Needs, Right, Rule, SystemAccess, Unagreed};
 use crate::model::catalog::{Policy, Stage, Subject};
 use crate::model::chat::Account;
+use crate::model::choice::Risk;
 use crate::model::id::{GroupName, PersonId, PolicyName, RoomName};
 use crate::model::policy::{AfterDenial, BreakGlass, Repeat};
 
@@ -126,6 +127,8 @@ pub fn in_force(approved: &Access, wanted: &Access) -> Access {
         runbooks: BTreeMap::new(),
         systems: BTreeMap::new(),
         rooms: BTreeMap::new(),
+        unagreed: BTreeSet::new(),
+        gone: BTreeMap::new(),
         keepers: None,
     };
     for (person, was) in &approved.reports_to {
@@ -160,6 +163,14 @@ pub fn in_force(approved: &Access, wanted: &Access) -> Access {
         now.systems.insert(name.clone(), access);
     }
     meet_runbooks(approved, wanted, &mut now);
+    // What was countersigned, as it was: what does something else by now starts nothing until that is countersigned too.
+    let still = |it: &&Unagreed| {
+        let rules = || now.policies.values().filter_map(|rule| rule.policy.as_ref());
+        wanted.unagreed.iter().any(|other| it.is_same(other))
+            && now.runbooks.contains_key(&it.runbook)
+            && rules().any(|policy| it.is_named_by(policy))
+    };
+    now.unagreed = approved.unagreed.iter().filter(still).cloned().collect();
     now.keepers = meet_keepers(approved, wanted, &now);
     keep_groups(approved, wanted, &mut now);
     meet_rooms(approved, wanted, &mut now);
@@ -238,8 +249,13 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
     // One that is new and applies by itself would take the place of others.
     let takes_over =
         |name: &PolicyName| !approved.policies.contains_key(name) && wanted.policies.get(name).is_some_and(applies);
+    let by_risk = approved.policies.values().any(goes_by_risk);
     for (name, is) in &wanted.runbooks {
-        let before = approved.runbooks.get(name);
+        // One that was there once comes back to what it needed then.
+        let before = approved.runbooks.get(name).or_else(|| approved.gone.get(name));
+        if before.and_then(|was| was.approval.as_ref()).is_some_and(|was| !approved.policies.contains_key(was)) {
+            continue;
+        }
         let asked_by_more = before.is_some_and(|was| !now.askers(is).is_subset(&now.askers(was)));
         if asked_by_more || !is.systems.iter().all(|system| now.systems.contains_key(system)) {
             continue;
@@ -261,9 +277,18 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
             (Some((None, _)) | None, Some(_)) => continue,
         };
         let on_its_word = is.on_its_word;
-        let risk = before.map_or(is.risk, |was| was.risk);
+        // Where policies go by it, how little can go wrong is not the word of whoever writes the file.
+        let new = if by_risk { Risk::High } else { is.risk };
+        let risk = before.map_or(new, |was| was.risk);
         now.runbooks.insert(name.clone(), Needs { approval, on_its_word, risk, systems: is.systems.clone() });
     }
+    now.gone = approved
+        .gone
+        .iter()
+        .chain(&approved.runbooks)
+        .filter(|(name, _)| !now.runbooks.contains_key(*name))
+        .map(|(name, needs)| (name.clone(), needs.clone()))
+        .collect();
     let needed: BTreeSet<PolicyName> = now.runbooks.values().filter_map(|needs| needs.approval.clone()).collect();
     for (name, was) in &approved.policies {
         // One that nothing names gives nobody a right; naming it needs no countersignature, as it is in force.
@@ -288,6 +313,11 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
 /// Whether it applies to runbooks that do not name it. What cannot be read may.
 fn applies(rule: &Rule) -> bool {
     rule.policy.as_ref().is_none_or(|policy| policy.when.is_some())
+}
+
+/// Whether how much can go wrong decides where it applies. What cannot be read may go by it.
+fn goes_by_risk(rule: &Rule) -> bool {
+    rule.policy.as_ref().is_none_or(|policy| policy.when.as_ref().is_some_and(|when| !when.risks.is_empty()))
 }
 
 fn meet_keepers(approved: &Access, wanted: &Access, now: &Access) -> Option<Keepers> {
