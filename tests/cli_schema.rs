@@ -270,6 +270,17 @@ after_denial: same_people
 "#,
     ),
     (
+        "night.yaml",
+        r#"
+policy: night
+title: The boss alone at night
+stages: [{approvers: [person:boss], quorum: 1}]
+valid_for: 2h
+when: {runbooks: [work], during: [{from: "22:00", until: "06:00", zone: UTC}]}
+replaces: [managers]
+"#,
+    ),
+    (
         "freeze.yaml",
         r#"
 policy: freeze

@@ -55,6 +55,35 @@ pub struct Catalog {
     pub access: Option<Countersigners>,
 }
 
+/// A runbook that changed and still names who made an earlier change, as far as one can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaleAuthor {
+    /// Which runbook.
+    pub runbook: RunbookName,
+    /// Whom it names.
+    pub author: PersonId,
+    /// Who is said to have changed the catalog.
+    pub changed_by: BTreeSet<PersonId>,
+}
+
+impl Catalog {
+    /// Runbooks that do not say what they said in `before`, and whose author is still the same although others are said to have
+    /// changed the catalog. Nothing where no policy goes by the author.
+    pub fn authors_perhaps_stale(&self, before: &Self) -> Vec<StaleAuthor> {
+        let changed_by = self.access.as_ref().map(|access| &access.changed_by).filter(|by| !by.is_empty());
+        let asked = self.policies.values().any(|policy| policy.exclude_author);
+        let Some(changed_by) = changed_by.filter(|_| asked) else { return Vec::new() };
+        let stale = self.runbooks.values().filter_map(|runbook| {
+            let was = before.runbooks.get(&runbook.name)?;
+            let author = runbook.author.clone().filter(|author| !changed_by.contains(author))?;
+            let changed = was.source.sha256 != runbook.source.sha256 && was.author == runbook.author;
+            let (runbook, changed_by) = (runbook.name.clone(), changed_by.clone());
+            changed.then_some(StaleAuthor { runbook, author, changed_by })
+        });
+        stale.collect()
+    }
+}
+
 /// Who countersigns a change of who may ask, see and approve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Countersigners {

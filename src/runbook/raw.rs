@@ -110,7 +110,7 @@ raw! {
         valid_for: Word, automatic: Option<At<Vec<At<Starts>>>>, exclude: Words, relax: Words, may_delegate: Option<At<bool>>,
         break_glass: Option<At<BreakGlass>>, after_denial: Word,
         repeat: Option<At<Repeat>>,
-        when: Option<At<When>>, refuse: Word, unasked: Option<At<Vec<At<Unasked>>>>,
+        when: Option<At<When>>, replaces: Words, refuse: Word, unasked: Option<At<Vec<At<Unasked>>>>,
     }
     /// A trigger whose runs of a runbook start without anybody's answer.
     Automatic { trigger: Word, runbook: Word, at_most: Option<At<AtMost>> }

@@ -158,6 +158,7 @@ const WORDS: &[Words] = &[
         ("policy", Must, Name, "The policy's name."),
         ("title", Must, Longest(80), "The policy in words."),
         ("when", May, Nothing, "When it applies to runbooks that do not name it. Of all policies that apply the strictest wins."),
+        ("replaces", May, Filled, "Policies in whose place it may stand by its `when` although it is less strict in some respect."),
         ("refuse", May, Longest(200), "Why it refuses whatever it applies to, such as a freeze: in place of `stages`."),
         ("stages", May, Filled, "Who must agree, one stage after the other; nobody counts in two."),
         ("expires", May, Duration, "How long a request waits for all its answers; 30m if it is not said."),

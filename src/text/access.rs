@@ -10,7 +10,7 @@ use super::visible::visible;
 use crate::model::access::{
     Change, Effect, Members, PolicyThen, Right, RunbookThen, StageThen, SystemThen, Then, VersionState, What,
 };
-use crate::model::catalog::Subject;
+use crate::model::catalog::{StaleAuthor, Subject};
 use crate::model::code::Code;
 use crate::model::id::{PersonId, PolicyName, RunbookName, TriggerName};
 use crate::model::policy::Relaxed;
@@ -400,6 +400,17 @@ pub fn nothing_like_it(code: Code, waits: Option<Code>) -> String {
         Some(other) => format!("{code} does not wait; {other} does. Look at it first: `countersign access show`"),
         None => format!("{code} does not wait, nor does anything else"),
     }
+}
+
+/// To the operator: a runbook changed, and names who made an earlier change.
+pub fn author_perhaps_stale(stale: &StaleAuthor) -> String {
+    let StaleAuthor { runbook, author, changed_by } = stale;
+    let others: Vec<PersonId> = changed_by.iter().cloned().collect();
+    format!(
+        "runbook {runbook} changed and still says `author: {author}`, while `changed_by` names {}: `exclude: [last_author]` may \
+         leave out the wrong person. Write who made the last change",
+        and(&others)
+    )
 }
 
 /// To the operator: nobody countersigned it in time.

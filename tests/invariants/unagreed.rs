@@ -11,6 +11,7 @@ use countersign::model::catalog::Catalog;
 use countersign::model::chat::Account;
 use countersign::model::event::{Happened, NewEvent, Record, Scope};
 use countersign::model::id::{PersonId, PolicyName, RunbookName, TriggerName};
+use countersign::text;
 
 use super::house::House;
 
@@ -202,4 +203,35 @@ async fn an_operator_accepts_nothing_that_expired() {
     assert_ne!(anew, first, "shown anew, under another code");
     let in_time = accept(house.store(), anew, "root", "nobody is left").await.expect("asked");
     assert!(matches!(in_time, Accepted::InForce(_)), "{in_time:?}");
+}
+
+#[tokio::test]
+async fn a_runbook_that_others_changed_under_an_old_name_is_told() {
+    let house = house().await;
+    let policy = POLICY.replace("expires: 10m", "exclude: [last_author]\nexpires: 10m");
+    let text = |name: &str| std::fs::read_to_string(house.catalog_folder().join(name)).expect("a file");
+    for name in ["mark-it", "both-notes", "pass-gate", "hang-on", "hang-again", "say-words"] {
+        let file = format!("{name}.yaml");
+        house.write(&file, &format!("{}author: mei\n", text(&file)));
+    }
+    house.write("one.yaml", &policy);
+    let stale = |changed_by: &str, from: &str, to: &str| {
+        let people = PEOPLE.replace("  room: shop\n", &format!("  room: shop\n{changed_by}"));
+        let before = house.load().catalog;
+        let file = text("mark-it.yaml");
+        house.write("people.yaml", &people);
+        house.write("mark-it.yaml", &file.replace(from, to));
+        let stale = house.load().catalog.authors_perhaps_stale(&before);
+        house.write("mark-it.yaml", &file);
+        stale.iter().map(|stale| text::access::author_perhaps_stale(stale)).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        stale("  changed_by: [kim]\n", ", one]", ", two]"),
+        "runbook mark-it changed and still says `author: mei`, while `changed_by` names kim: `exclude: [last_author]` may leave \
+         out the wrong person. Write who made the last change"
+    );
+    assert_eq!(stale("  changed_by: [kim, mei]\n", ", one]", ", two]"), "", "mei is one of them");
+    assert_eq!(stale("", ", one]", ", two]"), "", "nobody is said to have");
+    assert_eq!(stale("  changed_by: [kim]\n", "author: mei", "author: kim"), "", "it says so");
+    assert_eq!(stale("  changed_by: [kim]\n", "none of it", "none of it"), "", "it did not change");
 }

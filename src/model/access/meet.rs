@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Access, Holder, Keepers, Members, Needs, Right, Rule, SystemAccess, Unagreed};
-use crate::model::catalog::{Policy, Stage, Subject};
+use crate::model::catalog::{Policy, Subject};
 use crate::model::chat::Account;
 use crate::model::choice::Risk;
 use crate::model::id::{GroupName, PersonId, PolicyName, RoomName};
-use crate::model::policy::{AfterDenial, BreakGlass, Repeat};
+use crate::model::strict::{laxer, listed};
 
 /// Every subject whose word lets something start under a policy, and whose word is wanted afterwards.
 pub(super) fn named(rule: &Rule) -> BTreeSet<Subject> {
@@ -24,95 +24,9 @@ pub(super) fn is_as_strict(new: &Rule, old: &Rule) -> bool {
     new == old || new.policy.as_ref().zip(old.policy.as_ref()).is_some_and(|(new, old)| stricter(new, old))
 }
 
-/// Each part is named, so that a further one does not compile until it is known what it loosens.
 fn stricter(new: &Policy, old: &Policy) -> bool {
-    let Policy {
-        name: _,
-        title: _,
-        when,
-        refuse,
-        stages,
-        expires,
-        starts_within,
-        valid_for,
-        relaxed,
-        exclude_author,
-        delegating,
-        after_denial,
-        repeat,
-        break_glass,
-        automatic,
-        unasked,
-        text: _,
-        source: _,
-    } = new;
     // A policy that applies to more takes the place of others, and one that applies to less gives it up.
-    *when == old.when
-        && (refuse.is_some() || old.refuse.is_none())
-        && stages.len() >= old.stages.len()
-        && stages.iter().zip(&old.stages).all(|(new, old)| stricter_stage(new, old))
-        && *expires <= old.expires
-        && *starts_within <= old.starts_within
-        && *valid_for <= old.valid_for
-        && relaxed.iter().all(|rule| old.relaxed.contains(rule))
-        && (*exclude_author || !old.exclude_author)
-        && (!delegating.is_allowed() || old.delegating.is_allowed())
-        && (*after_denial == AfterDenial::Denier || old.after_denial == AfterDenial::SamePeople)
-        && no_more(repeat.as_ref(), old.repeat.as_ref(), covers_no_more)
-        && no_more(break_glass.as_ref(), old.break_glass.as_ref(), breaks_no_more)
-        && automatic.iter().all(|rule| old.automatic.iter().any(|other| rule.is_within(other)))
-        && unasked.iter().all(|rule| old.unasked.contains(rule))
-}
-
-/// Whether something that loosens is not there, or there was as much of it.
-fn no_more<T>(new: Option<&T>, old: Option<&T>, within: impl Fn(&T, &T) -> bool) -> bool {
-    match (new, old) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(new), Some(old)) => within(new, old),
-    }
-}
-
-fn covers_no_more(new: &Repeat, old: &Repeat) -> bool {
-    let Repeat { runs, within_ms } = new;
-    *runs <= old.runs && *within_ms <= old.within_ms
-}
-
-fn breaks_no_more(new: &BreakGlass, old: &BreakGlass) -> bool {
-    let BreakGlass { by, review_within_ms, reviewed_by, by_chat } = new;
-    by.iter().all(|subject| old.by.contains(subject))
-        && *review_within_ms <= old.review_within_ms
-        && !reviewed_by.is_empty()
-        && reviewed_by.iter().all(|subject| old.reviewed_by.contains(subject))
-        && (!by_chat || old.by_chat)
-}
-
-fn stricter_stage(new: &Stage, old: &Stage) -> bool {
-    let Stage {
-        approvers,
-        quorum,
-        denials,
-        reason_required,
-        step_up,
-        expires_ms,
-        // Nobody agrees by being called again.
-        remind_after_ms: _,
-        ring_after_ms: _,
-        escalate,
-    } = new;
-    let ends_no_later = match (expires_ms, old.expires_ms) {
-        (_, None) => true,
-        (Some(new), Some(old)) => *new <= old,
-        (None, Some(_)) => false,
-    };
-    !approvers.is_empty()
-        && approvers.iter().all(|subject| old.approvers.contains(subject))
-        && *quorum >= old.quorum
-        && *denials <= old.denials
-        && (*reason_required || !old.reason_required)
-        && (*step_up || !old.step_up)
-        && ends_no_later
-        && escalate.iter().all(|others| old.escalate.contains(others))
+    new.when == old.when && laxer(new, old, &listed).is_none()
 }
 
 /// What is in force while `wanted` waits to be countersigned over `approved`: all that was taken away is gone, nothing that
