@@ -10,6 +10,7 @@ use countersign::model::chat::Addressed;
 use countersign::model::id::{
     CheckName, GroupName, PersonId, PolicyName, RunId, RunbookName, ServiceName, SystemName, TriggerName,
 };
+use countersign::model::policy::{Automatic, Bound};
 use countersign::runbook::load;
 use countersign::text;
 use proptest::prelude::*;
@@ -179,8 +180,9 @@ fn a_watched_catalog_says_what_is_asked_how_often_and_what_starts_by_itself() {
     }
     insta::assert_snapshot!(told);
     let policy = &catalog.policies[&PolicyName::new("managers")];
-    assert_eq!(policy.automatic, [TriggerName::new("cart-down")]);
-    assert!(policy.text.contains("automatic: [cart-down]"), "an approver reads it: it is part of the plan");
+    let bound = Bound { runbook: RunbookName::new("restart"), runs: 3, per_ms: 3_600_000 };
+    assert_eq!(policy.automatic, [Automatic { trigger: TriggerName::new("cart-down"), bound: Some(bound) }]);
+    assert!(policy.text.contains("automatic: [{trigger: cart-down,"), "an approver reads it: it is part of the plan");
     // What is not said is the default, which brakes.
     assert_eq!(catalog.triggers[&TriggerName::new("down")].brakes, Brakes::default());
 }

@@ -39,7 +39,7 @@ stages:
   - approvers: [rota:leads]
     quorum: 1
     escalate: [{after: 8m, to: [accountable]}]
-automatic: [web-down]
+automatic: [{trigger: web-down, runbook: start, at_most: {runs: 3, per: 1h}}]
 "#,
     ),
     (
@@ -207,7 +207,7 @@ fn a_freeze_refuses() {
 fn a_trigger_starts_by_itself_where_the_winner_lets_it() {
     let last =
         |at: &str| explained(&["--trigger", "web-down", "--at", at]).lines().last().unwrap_or_default().to_owned();
-    insta::assert_snapshot!(last("2026-12-01T03:00Z"), @"Approved by itself: managers lets web-down start without anybody's answer. The ledger records it as automatic.");
+    insta::assert_snapshot!(last("2026-12-01T03:00Z"), @"Approved by itself: managers lets web-down start start, at most 3 runs in 1 h, without anybody's answer. Beyond that people are asked. The ledger records it as automatic.");
     insta::assert_snapshot!(last("2026-12-01T15:00Z"), @"It needs 2 different people; those who are asked at once suffice.");
 }
 

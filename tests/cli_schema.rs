@@ -259,7 +259,7 @@ stages:
 expires: 30m
 starts_within: 10m
 valid_for: 2h
-automatic: [web-down]
+automatic: [{trigger: web-down, runbook: work, at_most: {runs: 3, per: 1h}}]
 exclude: [last_author]
 relax: [requester_may_agree]
 may_delegate: false
@@ -267,6 +267,17 @@ unasked: [{runbook: work, by: [group:ops], at_most: {runs: 2, per: 1h}}]
 break_glass: {by: [person:boss], by_chat: true, review_within: 24h, reviewed_by: [group:ops]}
 repeat: {runs: 3, within: 4h}
 after_denial: same_people
+"#,
+    ),
+    (
+        "night.yaml",
+        r#"
+policy: night
+title: The boss alone at night
+stages: [{approvers: [person:boss], quorum: 1}]
+valid_for: 2h
+when: {runbooks: [work], during: [{from: "22:00", until: "06:00", zone: UTC}]}
+replaces: [managers]
 "#,
     ),
     (

@@ -2343,7 +2343,7 @@ mode: atuo
             let trigger = "trigger: web-down\nowner: mei\non: {check: \"shop/web/running\", becomes: critical}\nrun: start\nwith: {service: \"{{ service }}\"}\nmode: auto\n";
             let look = "runbook: look\ntitle: Look\nsystem: shop\nparams: {service: {type: service, default: web}}\nsteps: [{name: Look, check: web/running}, {name: Again, check: shop}]\n";
             let system = "system: shop\ntitle: The shop\nenvironment: production\nroom: ops\nmay_run: [group:support]\nservices:\n  web:\n    title: Web\n    checks:\n      running: {command: [web-status, web], every: 30s}\n";
-            let policy = "policy: managers\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\nautomatic: [web-down]\n";
+            let policy = "policy: managers\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\nautomatic: [{trigger: web-down, runbook: start, at_most: {runs: 3, per: 1h}}]\n";
             let all =
                 [("system.yaml", system), ("policy.yaml", policy), ("look.yaml", look), ("triggers.yaml", trigger)];
             let files: Vec<(&str, &str)> =

@@ -1266,7 +1266,11 @@ mode: ask
     fn owned_by_out(mode: &str, run: &str) -> Vec<(&'static str, String)> {
         let people = "people:\n  mei: {accounts: [\"local:trial:mei\"]}\n  boss: {accounts: [\"local:trial:boss\"]}\n  out: {accounts: [\"local:trial:out\"]}\ngroups:\n  support: [mei]\n  managers: [boss]\n";
         let policy = "policy: managers\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\n";
-        let automatic = if mode == "auto" && run == "start" { "automatic: [web-down]\n" } else { "" };
+        let automatic = if mode == "auto" && run == "start" {
+            "automatic: [{trigger: web-down, runbook: start, at_most: {runs: 3, per: 1h}}]\n"
+        } else {
+            ""
+        };
         let look = "runbook: look\ntitle: Look\nparams: {service: {type: service}}\nsteps: [{name: Look, check: \"{{ service }}\"}]\n";
         let trigger = format!(
             "trigger: web-down\nowner: out\non: {{check: \"shop/*/running\", becomes: critical}}\nrun: {run}\nwith: {{service: \"{{{{ service }}}}\"}}\nmode: {mode}\n"
@@ -1338,7 +1342,7 @@ mode: auto
       |       ^^^^
       |
       = note: the policy is at policy.yaml:1
-      = help: write `automatic: [web-down]` into policy.yaml, or say `mode: ask` here
+      = help: write `automatic: [{trigger: web-down, runbook: start, at_most: {runs: 3, per: 1h}}]` into policy.yaml, or say `mode: ask` here
 
     1 problem in 1 file; the catalog is not loaded
     "#);
@@ -1355,12 +1359,20 @@ mode: auto
             ("system.yaml", WATCHED),
             ("look.yaml", "runbook: look\ntitle: Look\nparams: {service: {type: service}}\nsteps: [{name: Look, check: \"{{ service }}\"}]\n"),
             ("other.yaml", "policy: other\ntitle: Other\nstages: [{approvers: [group:managers], quorum: 1}]\nautomatic: []\n"),
-            ("third.yaml", "policy: third\ntitle: Third\nstages: [{approvers: [group:managers], quorum: 1}]\nautomatic: [web-down]\n"),
+            ("third.yaml", "policy: third\ntitle: Third\nstages: [{approvers: [group:managers], quorum: 1}]\nautomatic: [{trigger: web-down, runbook: start, at_most: {runs: 3, per: 1h}}]\n"),
             ("policy.yaml", r#"policy: managers
 title: A manager agrees
 stages: [{approvers: [group:managers], quorum: 1}]
-automatic: [web-donw, web-down, web-down, look-again]
+automatic:
+  - {trigger: web-donw, runbook: strat, at_most: {runs: 3, per: 1h}}
+  - web-down
+  - {trigger: web-down, runbook: start, at_most: {runs: 3, per: 1h}}
+  - {trigger: look-again, runbook: look, at_most: {runs: 3, per: 1h}}
+  - {trigger: work-down, runbook: start, at_most: {runs: 3, per: 1h}}
+  - {trigger: other-down}
 "#),
+            ("c.yaml", &trigger("work-down", "work")),
+            ("work.yaml", "runbook: work\ntitle: Work\nparams: {service: {type: service}}\napproval: managers\nsteps: [{name: Work, run: {command: [./work.sh]}}]\n"),
             ("a.yaml", &trigger("web-down", "start")),
             ("b.yaml", &trigger("look-again", "look")),
         ]), @r#"

@@ -253,3 +253,48 @@ error: `hi` is no risk
 1 problem in 1 file; the catalog is not loaded
 ");
 }
+
+#[test]
+fn a_policy_that_would_loosen_what_a_runbook_names() {
+    let people = "people:\n  mei: {accounts: [\"local:trial:mei\"]}\n  boss: {accounts: [\"local:trial:boss\"]}\n  \
+                  lin: {accounts: [\"local:trial:lin\"]}\n  kim: {accounts: [\"local:trial:kim\"]}\n\
+                  groups:\n  support: [mei]\n  managers: [boss, lin]\n  others: [kim, mei]\n";
+    let told_of = |lines: &str| {
+        let second = format!("policy: second\ntitle: A second one\n{lines}\n");
+        told(&[("people.yaml", people), ("second.yaml", &second)])
+    };
+    // It wants more people, so it wins; and they are others.
+    insta::assert_snapshot!(told_of("stages: [{approvers: [group:others], quorum: 2}]\nwhen: {runbooks: [start]}\n"), @"");
+    let stricter = "stages: [{approvers: [person:boss, person:lin], quorum: 2}]\n";
+    for (more, respect) in [
+        ("break_glass: {by: [group:support], reviewed_by: [group:managers]}\n", "`break_glass`"),
+        ("repeat: {runs: 2, within: 1h}\n", "`repeat`"),
+        ("after_denial: same_people\n", "`after_denial`"),
+        ("valid_for: 2h\n", "`valid_for`"),
+        ("relax: [requester_may_agree]\n", "`relax`"),
+    ] {
+        let told = told_of(&format!("{stricter}{more}when: {{}}\n"));
+        assert!(told.contains(respect) && told.contains("`replaces: [managers]`"), "{respect}: {told}");
+    }
+    insta::assert_snapshot!(told_of("stages: [{approvers: [group:others], quorum: 2}]\nreplaces: [mangers, second]\n"), @"");
+}
+
+#[test]
+fn a_policy_that_is_as_strict_or_says_that_it_replaces_the_other_loads() {
+    let people = "people:\n  mei: {accounts: [\"local:trial:mei\"]}\n  boss: {accounts: [\"local:trial:boss\"]}\n  \
+                  lin: {accounts: [\"local:trial:lin\"]}\ngroups:\n  support: [mei]\n  managers: [boss, lin]\n";
+    for lines in [
+        // People by name are within the group that the other asks.
+        "stages: [{approvers: [person:boss, person:lin], quorum: 2}]\nwhen: {}\n",
+        "stages: [{approvers: [person:mei, person:lin], quorum: 2}]\nwhen: {}\nreplaces: [managers]\n",
+        // It never wins: fewer would have to agree.
+        "stages: [{approvers: [person:mei], quorum: 1}]\nrelax: [requester_may_agree]\nwhen: {}\n",
+    ] {
+        let second = format!("policy: second\ntitle: A second one\n{lines}");
+        let folder = tempfile::tempdir().expect("a folder");
+        diagnostics_base::write(folder.path(), &[("people.yaml", people), ("second.yaml", &second)]);
+        if let Err(problems) = countersign::runbook::load(folder.path()) {
+            panic!("{lines}: {problems}");
+        }
+    }
+}

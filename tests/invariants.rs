@@ -54,6 +54,8 @@ mod repeat;
 mod retry;
 #[path = "invariants/signatures.rs"]
 mod signatures;
+#[path = "invariants/unagreed.rs"]
+mod unagreed;
 #[path = "invariants/unasked.rs"]
 mod unasked;
 #[path = "invariants/waking.rs"]

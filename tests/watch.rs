@@ -60,10 +60,12 @@ fn trigger(mode: &str, brakes: &str) -> String {
     )
 }
 
+const STARTS: &str = "automatic: [{trigger: service-down, runbook: start-service, at_most: {runs: 20, per: 1h}}]\n";
+
 const LOOSE: &str = "{cooldown: 1s, at_most: {runs: 20, per: 1h}, flapping: {changes: 100, per: 1h}}";
 
 fn world(mode: &str, brakes: &str) -> Catalog {
-    let automatic = if mode == "auto" { "automatic: [service-down]\n" } else { "" };
+    let automatic = if mode == "auto" { STARTS } else { "" };
     Catalog::made()
         .file("system-a.yaml", SYSTEM)
         .file("managers.yaml", &policy(automatic))
@@ -177,6 +179,39 @@ async fn i12_killed_again_and_again_it_stops_itself_and_says_so_once() {
     bot.hear("Service B is fine again").await;
     assert_eq!(runs(&bot).await, 3);
     bot.until_run(RunId(3), "succeeded").await;
+    bot.rest().await;
+    bot.finish().await;
+}
+
+/// Beyond what its policy lets it start people are asked, whatever its own brakes let pass, and they read why.
+#[tokio::test]
+async fn i12_beyond_the_bound_of_its_policy_people_are_asked() {
+    let once = STARTS.replace("runs: 20", "runs: 1");
+    let bot = Bot::start(world("auto", LOOSE).file("managers.yaml", &policy(&once))).await;
+    more_probes(&bot, 1).await;
+    recovered(&bot, 1).await;
+    break_it(&bot, 2);
+    let asked = bot.hear("service-down asks").await;
+    assert!(
+        plain(&asked.text).contains(
+            "You are asked because service-down has started start-service 1 time within 1 h by itself, and policy managers \
+             lets it start no more."
+        ),
+        "{}",
+        asked.text
+    );
+    bot.until_run(RunId(2), "awaiting_approval").await;
+    bot.check_ledger().await;
+    // What a person agrees to is not counted: the window still holds the one.
+    bot.say("boss", "approved").await;
+    bot.until_run(RunId(2), "succeeded").await;
+    bot.hear("Service B is fine again").await;
+    let timeline: Vec<String> = {
+        let mut db = bot.db().connection().await;
+        let sql = "select convert_from(body, 'UTF8') from event_body b join event e on e.id = b.event where e.kind = 'trigger_fired' order by e.id";
+        sqlx::query_scalar(sql).fetch_all(&mut db).await.expect("the events")
+    };
+    assert!(!timeline[0].contains("You are asked") && timeline[1].contains("You are asked"), "{timeline:?}");
     bot.rest().await;
     bot.finish().await;
 }
@@ -551,7 +586,7 @@ async fn i12_a_trigger_that_comes_late_looks_at_what_fails_already() {
     more_probes(&bot, 1).await;
     break_it(&bot, 2);
     bot.hear("INC-1 opened").await;
-    std::fs::write(bot.catalog("managers.yaml"), policy("automatic: [service-down]\n")).expect("a file");
+    std::fs::write(bot.catalog("managers.yaml"), policy(STARTS)).expect("a file");
     std::fs::write(bot.catalog("service-down.yaml"), trigger("auto", LOOSE)).expect("a file");
     bot.hear("Service B is fine again").await;
     bot.until_run(RunId(1), "succeeded").await;

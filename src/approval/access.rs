@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::model::access::{Access, Change, VersionEvent, VersionState, diff, gainers, in_force};
 use crate::model::catalog::Catalog;
@@ -97,8 +97,8 @@ async fn compare(
     authors: &BTreeSet<PersonId>,
     because: Because,
 ) -> Result<Option<Settled>> {
-    let digest = fingerprint(wanted)?;
     let Some(before) = tx.lock_access().await? else {
+        let digest = fingerprint(wanted)?;
         let new = NewAccess { access: wanted, fingerprint: digest, changed_by: authors, base: None, waits: None };
         let Some(row) = tx.insert_access(new).await? else { return Ok(None) };
         let what = Happened::AccessBegun {
@@ -110,6 +110,8 @@ async fn compare(
         tx.record(event(None, what, vec![mark(&row, &row.state, row.version)]));
         return Ok(Some(Settled { in_force: row, waits: Waits::Nothing, began: true }));
     };
+    let wanted = &wanted.remembering(&before.access);
+    let digest = fingerprint(wanted)?;
     let now = in_force(&before.access, wanted);
     let same = match tx.find_access_proposed().await? {
         Some(row) if row.fingerprint == digest && now != *wanted => Some(row),
@@ -366,6 +368,8 @@ pub enum Accepted {
     InForce(Vec<Change>),
     /// Nothing that waits has that code; this waits, if anything does.
     NothingLikeIt(Option<Code>),
+    /// Its time was over at this moment.
+    TooLate(Option<DateTime<Utc>>),
 }
 
 /// Puts what waits in force without a second person: the way out when nobody is left who could countersign. It is recorded
@@ -380,6 +384,10 @@ pub async fn accept(store: &Store, code: Code, operator: &str, why: &str) -> Res
     let (Some(current), Some(row)) = (current, waiting) else { return Ok(Accepted::NothingLikeIt(None)) };
     if row.code != Some(code) {
         return Ok(Accepted::NothingLikeIt(row.code));
+    }
+    // What nobody countersigned in time is shown anew, under another code: so that what is accepted was looked at lately.
+    if row.expires_at.is_none_or(|expires| tx.now() >= expires) {
+        return Ok(Accepted::TooLate(row.expires_at));
     }
     let changes = diff(&current.access, &row.access);
     let rows = take_force(&mut tx, &current, &row).await?;

@@ -20,7 +20,7 @@ use crate::model::run::RunEvent;
 use crate::model::signature::break_rule;
 use crate::store::{Request, Result, Run, StoreError, StoredDecision, StoredGrant, Tx};
 
-use super::signature::{Why, rule_of};
+use super::signature::Why;
 
 /// One person's answer, about to be counted.
 #[derive(Debug)]
@@ -552,34 +552,6 @@ pub(super) fn times(plan: &Plan, policy: &PlanPolicy, now: DateTime<Utc>) -> Res
     let now = plan.not_before.map_or(now, |at| at.max(now));
     let valid_until = now + span(policy.valid_for())?;
     Ok(((now + span(policy.starts_within())?).min(valid_until), valid_until))
-}
-
-/// Grants the request of a run that a trigger asked for, if the policy in the plan's own bytes names that trigger. The
-/// caller holds the row of `automation` for share and has seen that nothing is paused; everything else is checked here,
-/// from rows locked here. `false`: the policy does not name it, or the same was denied within a day; nothing was changed, and
-/// people have to decide.
-///
-/// # Errors
-/// When the database refuses, the stored plan is not the one that was asked for, or the request does not wait.
-pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
-    let request = tx.lock_request(request).await?;
-    let run = tx.lock_run(request.run).await?;
-    let plan = open_plan(&request, &run)?;
-    let (Some(policy), Some(trigger)) = (plan.policy.as_ref(), run.trigger.clone()) else { return Ok(false) };
-    if !policy.automatic.contains(&trigger) || request.wanted != Wanted::Start {
-        return Ok(false);
-    }
-    if policy.denied_before.is_some() {
-        return Ok(false);
-    }
-    if request.state != (RequestState::Pending { stage: 0 }) {
-        return Err(StoreError::Moved { row: format!("request {}", request.code), expected: "pending".to_owned() });
-    }
-    let Some(rule) = rule_of(Some(&trigger), policy) else { return Ok(false) };
-    let told = Told { automatic: Some(trigger), ..Told::default() };
-    let (request, run, plan, why) = (&request, &run, &plan, Why::Rule(rule));
-    write(tx, Granting { request, run, plan, policy, earlier: &[], why, told, line: None }).await?;
-    Ok(true)
 }
 
 /// What came of taking an answer back, or of sending a request back. Refusals are outcomes.

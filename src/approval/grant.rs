@@ -120,8 +120,8 @@ pub fn derive(
         return Err(GrantError::Early(not_before));
     }
     let policy = plan.policy.as_ref().ok_or(GrantError::NoPolicy)?;
-    let signed_for = signature::check(stored, trust, policy)?;
-    if starts_by_itself(stored, policy) || starts_unasked(stored, policy) {
+    let signed_for = signature::check(stored, trust, &plan, policy)?;
+    if starts_by_itself(stored, &plan, policy) || starts_unasked(stored, policy) {
         return Ok((grant(stored, &plan), plan));
     }
     if let Some(under) = &stored.under {
@@ -192,11 +192,12 @@ fn starts_unasked(stored: &StoredGrant, policy: &PlanPolicy) -> bool {
     stored.unasked && named && alone && stored.retry_step.is_none() && stored.decisions.is_empty()
 }
 
-/// Whether the frozen policy itself lets this run start: it names the trigger that asked for the run, and nobody was
-/// asked. Once somebody has decided, decisions are what counts, as they are of what was denied not long ago; a further attempt
-/// of a step is never by itself (I3).
-fn starts_by_itself(stored: &StoredGrant, policy: &PlanPolicy) -> bool {
-    let named = stored.trigger.as_ref().is_some_and(|trigger| policy.automatic.contains(trigger));
+/// Whether the frozen policy itself lets this run start: it names the trigger that asked for the run with this runbook, and
+/// nobody was asked. How often was looked at when the grant was given, with its signature. Once somebody has decided, decisions
+/// are what counts, as they are of what was denied not long ago; a further attempt of a step is never by itself (I3).
+fn starts_by_itself(stored: &StoredGrant, plan: &Plan, policy: &PlanPolicy) -> bool {
+    let lets = |trigger| policy.automatic.iter().any(|rule| rule.lets(trigger, &plan.runbook));
+    let named = stored.trigger.as_ref().is_some_and(lets);
     named && policy.denied_before.is_none() && stored.retry_step.is_none() && stored.decisions.is_empty()
 }
 
@@ -259,7 +260,7 @@ pub(super) mod tests {
     use crate::model::catalog::{Stage, Subject};
     use crate::model::id::{InboxId, PersonId, PolicyName, RunbookName, SystemName, TriggerName};
     use crate::model::plan::{PLAN_VERSION, Telling};
-    use crate::model::policy::Delegating;
+    use crate::model::policy::{Automatic, Bound, Delegating};
     use crate::model::request::Proof;
     use crate::store::{StoredBreak, StoredDecision, StoredUnder};
 
@@ -269,7 +270,13 @@ pub(super) mod tests {
         Grant { id: GrantId(1), version: 1, run, request, digest: Digest([0; 32]), retry_step, rules }
     }
 
-    pub(in crate::approval) fn granted(trigger: Option<&str>, automatic: &[&str]) -> StoredGrant {
+    /// A trigger that may start a runbook; `None`: as the first releases froze it.
+    fn automatic_of(trigger: &str, runbook: Option<&str>) -> Automatic {
+        let bound = runbook.map(|name| Bound { runbook: RunbookName::new(name), runs: 3, per_ms: 3_600_000 });
+        Automatic { trigger: TriggerName::new(trigger), bound }
+    }
+
+    pub(in crate::approval) fn granted(trigger: Option<&str>, automatic: &[(&str, Option<&str>)]) -> StoredGrant {
         let stage = Stage::new(vec![Subject::Person(PersonId::new("boss"))], 1);
         let policy = PlanPolicy {
             name: PolicyName::new("managers"),
@@ -285,7 +292,7 @@ pub(super) mod tests {
             repeat: None,
             break_glass: None,
             unasked: Vec::new(),
-            automatic: automatic.iter().map(|name| TriggerName::new(*name)).collect(),
+            automatic: automatic.iter().map(|(name, runbook)| automatic_of(name, *runbook)).collect(),
             text: String::new(),
         };
         let plan = Plan {
@@ -340,17 +347,20 @@ pub(super) mod tests {
     #[test]
     fn i1_a_run_starts_by_itself_only_where_the_plans_own_policy_names_its_trigger() {
         let derives = |stored: &StoredGrant| derive(&sign(stored.clone()), &trust(), DateTime::UNIX_EPOCH).is_ok();
-        assert!(derives(&granted(Some("down"), &["down"])));
-        assert!(!derives(&granted(Some("down"), &["other"])), "another trigger is named");
+        let lets = [("down", Some("start"))];
+        assert!(derives(&granted(Some("down"), &lets)));
+        assert!(derives(&granted(Some("down"), &[("down", None)])), "as the first releases froze it");
+        assert!(!derives(&granted(Some("down"), &[("other", Some("start"))])), "another trigger is named");
+        assert!(!derives(&granted(Some("down"), &[("down", Some("startb"))])), "another runbook is named");
         assert!(!derives(&granted(Some("down"), &[])), "none is named");
-        assert!(!derives(&granted(None, &["down"])), "a person asked");
-        let retry = StoredGrant { retry_step: Some(1), ..granted(Some("down"), &["down"]) };
+        assert!(!derives(&granted(None, &lets)), "a person asked");
+        let retry = StoredGrant { retry_step: Some(1), ..granted(Some("down"), &lets) };
         assert!(!derives(&retry), "a further attempt is never by itself");
-        let changed = StoredGrant { plan: b"{}".to_vec(), ..granted(Some("down"), &["down"]) };
+        let changed = StoredGrant { plan: b"{}".to_vec(), ..granted(Some("down"), &lets) };
         assert!(!derives(&changed), "the plan's bytes are what counts");
-        let lapsed = StoredGrant { expires_at: DateTime::UNIX_EPOCH, ..granted(Some("down"), &["down"]) };
+        let lapsed = StoredGrant { expires_at: DateTime::UNIX_EPOCH, ..granted(Some("down"), &lets) };
         assert!(!derives(&lapsed));
-        let late = StoredGrant { start_by: DateTime::UNIX_EPOCH, ..granted(Some("down"), &["down"]) };
+        let late = StoredGrant { start_by: DateTime::UNIX_EPOCH, ..granted(Some("down"), &lets) };
         assert!(!derives(&late), "its latest start is over");
     }
 
@@ -412,7 +422,7 @@ pub(super) mod tests {
 
     #[test]
     fn i7_once_somebody_has_decided_decisions_are_what_counts() {
-        let with = |decisions| StoredGrant { decisions, ..granted(Some("down"), &["down"]) };
+        let with = |decisions| StoredGrant { decisions, ..granted(Some("down"), &[("down", Some("start"))]) };
         let derives = |stored: &StoredGrant| derive(&sign(stored.clone()), &trust(), DateTime::UNIX_EPOCH).is_ok();
         assert!(derives(&with(vec![said("boss", Answer::Approve)])));
         assert!(!derives(&with(vec![said("boss", Answer::Deny)])));

@@ -9,6 +9,7 @@
 //! narrow it).
 
 mod access;
+mod automatic;
 mod break_glass;
 mod decide;
 mod duty;
@@ -25,11 +26,11 @@ pub use access::{
     Accepted, AccessAnswer, AccessOutcome, Because, Countersigners, Settled, Waits, accept, access_standing,
     countersign, countersigners, settle,
 };
+pub use automatic::{ByItself, grant_automatic, may_start_by_itself};
 pub use break_glass::{Break, BreakOutcome, BreakRefusal, Review, break_glass, reviewers};
 pub use decide::{
     BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen, StageOver, ask_late,
-    begin_stage, decide, end, grant_automatic, send_back, stage_expires_at, take_back, until, waits_for,
-    who_could_answer,
+    begin_stage, decide, end, send_back, stage_expires_at, take_back, until, waits_for, who_could_answer,
 };
 pub use duty::{Delegated, ask_delegates, hand_over};
 pub use free::{Free, Freed, free};

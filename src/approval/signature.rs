@@ -6,8 +6,8 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::model::id::{GrantId, RequestId, TriggerName};
-use crate::model::plan::PlanPolicy;
+use crate::model::id::{GrantId, RequestId, RunbookName, TriggerName};
+use crate::model::plan::{Plan, PlanPolicy};
 use crate::model::request::{Answer, Decision};
 use crate::model::signature::{
     Basis, Counted, GRANT_VERSION, PublicKey, SignatureError, Signed, SignedDecision, Statement, Trust, break_rule,
@@ -86,9 +86,10 @@ fn agreed(request: RequestId, decisions: &[&StoredDecision]) -> Basis {
     Basis::agreed(&decisions)
 }
 
-/// The rule by which the frozen policy lets a run start that nobody was asked about; `None`: it does not.
-pub fn rule_of(trigger: Option<&TriggerName>, policy: &PlanPolicy) -> Option<String> {
-    trigger.filter(|trigger| policy.automatic.contains(trigger)).map(trigger_rule)
+/// The rule by which the frozen policy lets a run of a runbook start that nobody was asked about; `None`: it does not.
+pub fn rule_of(trigger: Option<&TriggerName>, runbook: &RunbookName, policy: &PlanPolicy) -> Option<String> {
+    let lets = |trigger: &&TriggerName| policy.automatic.iter().any(|rule| rule.lets(trigger, runbook));
+    trigger.filter(lets).map(trigger_rule)
 }
 
 /// Gives a grant: makes its statement, signs it with this process's key, and inserts the row at version 1. Nothing else
@@ -151,7 +152,12 @@ fn is_it(one: &Counted, stored: &StoredDecision) -> bool {
 ///
 /// # Errors
 /// Whenever anything does not fit: then nothing may start.
-pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) -> Result<SignedFor, NotSigned> {
+pub(super) fn check(
+    stored: &StoredGrant,
+    trust: &Trust,
+    plan: &Plan,
+    policy: &PlanPolicy,
+) -> Result<SignedFor, NotSigned> {
     let StoredSignature { signed, known, start_by } = stored.signature.as_ref().ok_or(NotSigned::Unsigned)?;
     let key = signed.key;
     if trust.keys.as_ref().is_some_and(|keys| !keys.contains(&key)) {
@@ -178,7 +184,7 @@ pub(super) fn check(stored: &StoredGrant, trust: &Trust, policy: &PlanPolicy) ->
                 (None, [person]) if stored.unasked && policy.unasked.iter().any(|rule| rule.may_name(person)) => {
                     Some(unasked_rule(person))
                 }
-                (trigger, _) => rule_of(trigger, policy),
+                (trigger, _) => rule_of(trigger, &plan.runbook, policy),
             };
             match whoever {
                 Some(expected) if by_itself && expected == *rule => Ok(SignedFor::default()),
@@ -403,7 +409,7 @@ pub(super) mod tests {
 
     #[test]
     fn i1_a_signature_for_a_rule_is_none_for_another() {
-        let stored = sign(granted(Some("down"), &["down"]));
+        let stored = sign(granted(Some("down"), &[("down", Some("start"))]));
         assert!(derive(&stored, &trust(), stored.granted_at).is_ok());
         for rule in ["trigger:other", "person:mei", ""] {
             let signed = signer(7).sign(&statement(&stored, Basis::Rule { rule: rule.to_owned() })).expect("signed");

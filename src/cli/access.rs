@@ -110,6 +110,10 @@ async fn accept(args: AcceptArgs) -> anyhow::Result<u8> {
             writeln!(out, "{}\n{}", text::access::accepted_here(args.code), text::access::changes(&changes))?;
             Ok(0)
         }
+        Accepted::TooLate(until) => {
+            writeln!(std::io::stderr(), "countersign: {}", text::access::accepted_too_late(args.code, until))?;
+            Ok(1)
+        }
         Accepted::NothingLikeIt(waits) => {
             writeln!(std::io::stderr(), "countersign: {}", text::access::nothing_like_it(args.code, waits))?;
             Ok(1)

@@ -24,6 +24,7 @@ use crate::model::choice::{Candidate, Facts, candidates};
 use crate::model::id::{PersonId, TriggerName};
 use crate::model::outlook::{Scene, StageOutlook, Verdict};
 use crate::model::plan::PlanPolicy;
+use crate::model::policy::Automatic;
 use crate::model::rota::moment_in;
 use crate::text;
 use crate::text::policy as say;
@@ -263,8 +264,9 @@ impl<'a> Asking<'a> {
     }
 
     /// Whether the policy lets the trigger that asks start without anybody's answer.
-    fn starts_by_itself(&self, policy: &Policy) -> Option<&TriggerName> {
-        self.trigger.as_ref().filter(|trigger| policy.automatic.contains(trigger))
+    fn starts_by_itself<'c>(&self, policy: &'c Policy) -> Option<&'c Automatic> {
+        let rules = || policy.automatic.iter();
+        rules().find(|rule| self.trigger.as_ref().is_some_and(|trigger| rule.lets(trigger, &self.runbook.name)))
     }
 }
 

@@ -294,7 +294,7 @@ pub fn plan(
     let system = system_of(catalog, runbook, &params)?;
     let mut maker = Maker::new(catalog, system, world);
     maker.used(&runbook.source);
-    let policy = match &runbook.approval {
+    let mut policy = match &runbook.approval {
         None => None,
         Some(base) => {
             let policy = policy_of(catalog, runbook, base, &params, system, asked)?;
@@ -314,6 +314,11 @@ pub fn plan(
     }
     if maker.targets.is_empty() {
         maker.target(system.name.as_str());
+    }
+    // What the catalog let start was another script: people are asked until it is read anew.
+    if let (true, Some(policy)) = (maker.changed, &mut policy) {
+        policy.automatic.clear();
+        policy.unasked.clear();
     }
     Ok(Plan {
         version: PLAN_VERSION,
@@ -355,7 +360,13 @@ pub fn frozen(policy: &Policy, runbook: &Runbook, system: &System) -> Result<Pla
         repeat: policy.repeat,
         break_glass: policy.break_glass.as_ref().map(|rules| rules.of_system(system)),
         unasked: policy.unasked.iter().filter(|(of, _)| *of == runbook.name).map(|(_, rule)| rule.clone()).collect(),
-        automatic: policy.automatic.clone(),
+        // One without a bound comes from a version that an older release kept: then people are asked.
+        automatic: policy
+            .automatic
+            .iter()
+            .filter(|rule| rule.bound.as_ref().is_some_and(|bound| bound.runbook == runbook.name))
+            .cloned()
+            .collect(),
         text: policy.text.clone(),
     })
 }
@@ -469,11 +480,13 @@ struct Maker<'a> {
     world: &'a dyn World,
     files: BTreeMap<String, Digest>,
     targets: Vec<String>,
+    /// Whether a script is not what it was when the catalog was read.
+    changed: bool,
 }
 
 impl<'a> Maker<'a> {
     fn new(catalog: &'a Catalog, system: &'a System, world: &'a dyn World) -> Self {
-        let mut maker = Self { catalog, system, world, files: BTreeMap::new(), targets: Vec::new() };
+        let mut maker = Self { catalog, system, world, files: BTreeMap::new(), targets: Vec::new(), changed: false };
         maker.used(&system.source);
         maker
     }
@@ -563,6 +576,7 @@ impl<'a> Maker<'a> {
                 .script(root, &root.join(word))
                 .map_err(|why| PlanRefusal::Script { path: word.clone(), why })?;
             let below = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            self.changed |= self.catalog.scripts.get(word).is_some_and(|was| *was != sha256);
             self.files.insert(below, sha256);
             scripts.insert(position, Script { path: path.to_string_lossy().into_owned(), sha256 });
         }

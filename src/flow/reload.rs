@@ -141,12 +141,21 @@ async fn take(app: &App, loaded: Loaded, was_refused: bool, why: Reload) -> Resu
             Some(app.compare(&loaded.catalog, because).await?.in_force)
         }
     };
+    let stale = loaded.catalog.authors_perhaps_stale(&app.in_use().read);
+    let stale: Vec<String> = stale.iter().map(|stale| text::access::author_perhaps_stale(stale)).collect();
     app.replace(loaded, in_force.as_ref());
     tracing::info!(runbooks, fingerprint = %fingerprint.short(), "catalog loaded");
     let scope = Scope { audience: was_refused.then(|| "rooms".to_owned()), ..Scope::default() };
     let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
     app.store.record(&[NewEvent { scope, cause: None, record }]).await?;
     app.warn(Told::InRooms).await?;
+    if !stale.is_empty() {
+        for warning in &stale {
+            tracing::warn!("{warning}");
+        }
+        let record = Record { what: Happened::CatalogWarned { warnings: stale }, rows: Vec::new() };
+        app.store.record(&[NewEvent { scope: Scope::default(), cause: None, record }]).await?;
+    }
     tell_what_differs(app).await
 }
 

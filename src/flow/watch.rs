@@ -5,7 +5,8 @@
 //! happened, or the check is asked again. What is known of a check stands in the store and outlives the process.
 //!
 //! Keeps I12 with `watch::brake`: the brakes are read and locked in the transaction that would start something. An
-//! automatic start holds the row of `automation` for share, so that `pause` comes before or after it, never between (I1).
+//! automatic start holds the row of `automation` for itself, so that `pause` comes before or after it, never between (I1), and
+//! so that no two are counted as one against the bound of a policy; one that people are asked about holds it for share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tracing::Instrument as _;
 use super::commands::ask::{Asking, Show, Waiting};
 use super::handle::{begin_trace, is_collision};
 use super::{App, InUse};
-use crate::approval;
+use crate::approval::{self, ByItself};
 use crate::engine::plan::{PlanFor, PlanRefusal, fill, plan, plan_check};
 use crate::engine::probe::Asker;
 use crate::metrics;
@@ -380,7 +381,12 @@ async fn took(
     if let Some(trace) = trace {
         tx.set_trace(trace);
     }
-    let automation = if listening.is_empty() { None } else { Some(tx.share_automation().await?) };
+    // What may start by itself is counted: no other process counts at the same time.
+    let automation = match listening.iter().any(|trigger| trigger.mode == TriggerMode::Auto) {
+        true => Some(tx.lock_automation().await?),
+        false if listening.is_empty() => None,
+        false => Some(tx.share_automation().await?),
+    };
     let title = text::automation::title(&found.service.title, &key.2, seen.health);
     let taken = take(&mut tx, &watched, seen, title).await?;
     if taken.known.hard == Some(seen.health)
@@ -528,6 +534,14 @@ impl Context<'_> {
         plan(catalog, runbook, &params, asked, &self.app.world).map_err(NoPlan::from)
     }
 
+    /// Whether the catalog that was read lets a trigger start a plan, and the one in use does not: that waits for a second
+    /// person, or a script of it changed a moment ago.
+    fn waits(&self, plan: &Plan, trigger: &Trigger) -> bool {
+        let policy = plan.policy.as_ref().filter(|_| self.in_use.access.is_some());
+        let policy = policy.and_then(|policy| self.in_use.read.policies.get(&policy.name));
+        policy.is_some_and(|policy| policy.automatic.iter().any(|rule| rule.lets(&trigger.name, &plan.runbook)))
+    }
+
     async fn fire(&self, tx: &mut Tx, trigger: &Trigger, mut brake: BrakeRow) -> Result<(), StoreError> {
         let service = &self.watched.service;
         brake.again_at = None;
@@ -541,6 +555,7 @@ impl Context<'_> {
                 return Ok(());
             }
         };
+        let mut why = None;
         let (mode, made) = if trigger.mode == TriggerMode::Shadow {
             (TriggerMode::Shadow, None)
         } else {
@@ -560,13 +575,31 @@ impl Context<'_> {
                 tx: &mut *tx,
             };
             asking.carry_denial(&mut plan, Waiting::LeftOut).await?;
-            let named = plan.policy.as_ref().is_some_and(|policy| policy.automatic.contains(&trigger.name));
-            let lets = trigger.mode == TriggerMode::Auto && (named || !plan.privileged());
-            // What somebody has just denied, people decide.
-            let denied = plan.policy.as_ref().is_some_and(|policy| policy.denied_before.is_some());
-            let by_itself = lets && !denied;
-            if lets && denied {
-                asking.notes.push(text::automation::denied_lately(&trigger.name));
+            let wanted = trigger.mode == TriggerMode::Auto;
+            let by_itself = match wanted && plan.privileged() {
+                true => match approval::may_start_by_itself(&mut *asking.tx, &plan, &trigger.name).await? {
+                    ByItself::Lets => true,
+                    ByItself::NotNamed => {
+                        why = Some(match self.waits(&plan, trigger) {
+                            true => text::automation::waits(&plan),
+                            false => text::automation::not_named(&plan),
+                        });
+                        false
+                    }
+                    // What somebody has just denied, people decide.
+                    ByItself::Denied => {
+                        why = Some(text::automation::denied_lately(&trigger.name));
+                        false
+                    }
+                    ByItself::Spent { runs, per } => {
+                        why = Some(text::automation::spent(&plan, &trigger.name, runs, per));
+                        false
+                    }
+                },
+                false => wanted,
+            };
+            if !by_itself {
+                asking.notes.extend(why.clone());
             }
             let sealed = Sealed::seal(&plan).map_err(|error| StoreError::Refused(error.to_string()))?;
             if asking.find_open_run(&sealed).await?.is_some() {
@@ -594,6 +627,7 @@ impl Context<'_> {
             check: self.watched.check.clone(),
             deed: plan.deed,
             run: made,
+            why,
         };
         self.record(tx, made, what).await
     }

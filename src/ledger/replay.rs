@@ -20,16 +20,18 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sha2::{Digest as _, Sha256};
 
 use super::report::{At, Finding, Findings};
+use crate::model::access::{Access, Members, gainers};
 use crate::model::approval::{Asked, Because, Rules, Tally, tally};
 use crate::model::catalog::{Stage, Subject};
+use crate::model::chat::{Account, UserGroup};
 use crate::model::event::{Brake, Covers, Happened, Record, RowMark, Scope, StartedUnasked, Under};
 use crate::model::id::{
     AccessId, DelegationId, Digest, GrantId, HandoverId, InboxId, IncidentId, PasskeyId, PersonId, RequestId, RunId,
-    ServiceName, TriggerName,
+    RunbookName, ServiceName, TriggerName,
 };
 use crate::model::plan::PlanPolicy;
 use crate::model::plan::{Plan, PlanStep, Sealed};
-use crate::model::policy::{Relaxed, Repeat, Unasked};
+use crate::model::policy::{Automatic, Relaxed, Repeat, Unasked};
 use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, ReviewVerdict, Wish};
 use crate::model::run::{AttemptState, Outcome, Verdict};
 use crate::model::signature::{
@@ -103,6 +105,8 @@ pub(super) struct Replay {
     broken: BTreeMap<RequestId, BrokenFacts>,
     /// When runs of each runbook were started because whoever asked may start it.
     unasked: BTreeMap<String, Vec<DateTime<Utc>>>,
+    /// When each trigger started runs of each runbook by itself.
+    automatic: BTreeMap<(TriggerName, RunbookName), Vec<DateTime<Utc>>>,
     /// By request.
     covers: BTreeMap<RequestId, CoverFacts>,
     /// The ledger's own name, which every signature names.
@@ -122,6 +126,10 @@ pub(super) struct Replay {
     access: BTreeMap<AccessId, AccessFacts>,
     /// The last erased event that told of such a version.
     blind_access: Option<u64>,
+    /// What was in force last; `None`: the ledger does not say.
+    in_force: Option<Box<Access>>,
+    /// Who was last seen in each group that a platform keeps.
+    members: BTreeMap<UserGroup, BTreeSet<PersonId>>,
     /// What each trigger did for each service, with the event that says so.
     firings: BTreeMap<(String, String), Vec<FiringFacts>>,
     passkeys: BTreeMap<PasskeyId, PasskeyFacts>,
@@ -147,6 +155,7 @@ pub(super) struct Replay {
 
 #[derive(Debug)]
 struct PlanFacts {
+    runbook: RunbookName,
     policy: Option<PlanPolicy>,
     /// Who may not agree although they did not ask.
     excluded: Vec<PersonId>,
@@ -486,6 +495,18 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Whether so many in a window are not used up by those before.
+fn left<'a>(
+    before: impl IntoIterator<Item = &'a DateTime<Utc>>,
+    per: std::time::Duration,
+    runs: u32,
+    when: DateTime<Utc>,
+) -> bool {
+    let window = chrono::TimeDelta::from_std(per).unwrap_or(chrono::TimeDelta::MAX);
+    let count = before.into_iter().filter(|at| when.signed_duration_since(**at) < window).count();
+    u32::try_from(count).is_ok_and(|count| count < runs)
+}
+
 /// Whom a stage can have asked, as far as the ledger can know: those it names, and, when it asks a group, anybody who was
 /// let decide, since membership was checked at that moment and is not recorded.
 fn could_decide(stage: &Stage, person: &PersonId) -> bool {
@@ -588,20 +609,23 @@ impl Replay {
         }
         if let Ok(plan) = sealed.open() {
             let excluded = plan.excluded().to_vec();
-            let Plan { policy, steps, .. } = plan;
+            let Plan { runbook, policy, steps, .. } = plan;
             let facts = |step: &PlanStep| StepFacts {
                 privileged: step.privileged,
                 repeatable: step.idempotent || !step.privileged,
                 times: step.retry.map_or(0, |retry| retry.times),
             };
             let steps = steps.iter().map(facts).collect();
-            self.plans.insert(sealed.digest(), PlanFacts { policy, excluded, steps });
+            self.plans.insert(sealed.digest(), PlanFacts { runbook, policy, excluded, steps });
         }
     }
 
     /// An event whose body was erased.
     pub(super) fn erased(&mut self, row: &ChainRow, at: At, findings: &mut Findings) {
         self.turn += 1;
+        if ["group_seen", "group_unseen"].contains(&row.kind.as_str()) {
+            self.members.clear();
+        }
         if STATELESS.contains(&row.kind.as_str()) {
             return;
         }
@@ -739,13 +763,15 @@ impl Replay {
                 let facts = self.brake_facts(&trigger, &service, at);
                 (facts.at, facts.turn, facts.held, facts.released) = (at, turn, None, Some(when));
             }
-            Happened::AccessBegun { access, fingerprint, sha256, .. } => {
+            Happened::AccessBegun { access, fingerprint, sha256, snapshot } => {
                 self.access.insert(access, AccessFacts::new(at, when, fingerprint, sha256));
+                self.in_force = Some(snapshot);
             }
-            Happened::AccessTaken { access, fingerprint, sha256, changed_by, .. } => {
+            Happened::AccessTaken { access, fingerprint, sha256, changed_by, snapshot, .. } => {
                 let changed_by = (turn, changed_by);
                 self.access
                     .insert(access, AccessFacts { changed_by, ..AccessFacts::new(at, when, fingerprint, sha256) });
+                self.in_force = Some(snapshot);
             }
             Happened::AccessProposed { access, code, fingerprint, sha256, changed_by, expires_at, .. } => {
                 let facts = AccessFacts {
@@ -756,16 +782,34 @@ impl Replay {
                 self.access.insert(access, facts);
             }
             // What was countersigned is what was proposed.
-            Happened::AccessCountersigned { access, fingerprint, .. }
-            | Happened::AccessAccepted { access, fingerprint, .. } => {
+            Happened::AccessCountersigned { access, fingerprint, by, account, snapshot, .. } => {
+                for why in self.wrong_with_countersigning(access, (&by, &account), Some(&snapshot), when) {
+                    findings.push(Finding::Access { access, at, why });
+                }
                 if let Some(facts) = self.access.get_mut(&access) {
                     facts.agreed = Some((at, fingerprint));
                 }
+                self.in_force = Some(snapshot);
             }
-            Happened::AccessRefused { access, by, why, .. } => {
+            Happened::AccessAccepted { access, fingerprint, snapshot, .. } => {
+                if let Some(facts) = self.access.get_mut(&access) {
+                    facts.agreed = Some((at, fingerprint));
+                }
+                self.in_force = Some(snapshot);
+            }
+            Happened::AccessRefused { access, by, account, why, .. } => {
+                for why in self.wrong_with_countersigning(access, (&by, &account), None, when) {
+                    findings.push(Finding::Access { access, at, why });
+                }
                 if let Some(facts) = self.access.get_mut(&access) {
                     facts.refused = Some((by, why));
                 }
+            }
+            Happened::GroupSeen { user_group, members, .. } => {
+                self.members.insert(user_group, members.into_iter().collect());
+            }
+            Happened::GroupUnseen { user_group, .. } => {
+                self.members.remove(&user_group);
             }
             Happened::AccessAuthors { access, changed_by } => {
                 if let Some(facts) = self.access.get_mut(&access) {
@@ -796,8 +840,6 @@ impl Replay {
             | Happened::IncidentRoomInvited { .. }
             | Happened::IncidentRoomRefused { .. }
             | Happened::IncidentRoomArchived { .. }
-            | Happened::GroupSeen { .. }
-            | Happened::GroupUnseen { .. }
             | Happened::AccessExpired { .. }
             | Happened::AccessSuperseded { .. }
             | Happened::WasAway { .. }
@@ -1007,6 +1049,9 @@ impl Replay {
                     unasked: unasked.is_some(),
                     signed,
                 };
+                if let (Some(trigger), Some(plan)) = (&automatic, self.plans.get(&digest)) {
+                    self.automatic.entry((trigger.clone(), plan.runbook.clone())).or_default().push(when);
+                }
                 if unasked.is_some() {
                     let runbook = self.runs.get(&run).and_then(|run| run.planned.as_ref()).map(|p| p.runbook.clone());
                     self.unasked.entry(runbook.unwrap_or_default()).or_default().push(when);
@@ -1251,7 +1296,7 @@ impl Replay {
             return wrong;
         }
         if let Some(trigger) = automatic {
-            wrong.extend(self.wrong_with_automatic(asked, run, digest, by, trigger));
+            wrong.extend(self.wrong_with_automatic(asked, run, digest, by, (trigger, when)));
             return wrong;
         }
         let Some(plan) = self.plans.get(&digest) else { return wrong };
@@ -1308,12 +1353,8 @@ impl Replay {
         let Some(policy) = self.plans.get(&digest).and_then(|plan| plan.policy.as_ref()) else { return wrong };
         let before =
             planned.and_then(|planned| self.unasked.get(&planned.runbook)).map(Vec::as_slice).unwrap_or_default();
-        let left = |rule: &Unasked| {
-            let window = chrono::TimeDelta::from_std(rule.per()).unwrap_or(chrono::TimeDelta::MAX);
-            let count = before.iter().filter(|at| when.signed_duration_since(**at) < window).count();
-            rule.may_name(person) && u32::try_from(count).is_ok_and(|count| count < rule.runs)
-        };
-        if !policy.unasked.iter().any(left) {
+        let lets = |rule: &Unasked| rule.may_name(person) && left(before, rule.per(), rule.runs, when);
+        if !policy.unasked.iter().any(lets) {
             wrong.push(format!("its policy does not let {person} start it unasked, or not so often"));
         }
         wrong
@@ -1551,24 +1592,35 @@ impl Replay {
         self.not_compared += row.not_compared;
     }
 
-    /// What a grant offends against that nobody decided: the policy in the plan's bytes has to name the trigger, and the
-    /// run has to be that trigger's.
+    /// What a grant offends against that nobody decided: the policy in the plan's bytes has to name the trigger with the plan's
+    /// runbook, the run has to be that trigger's, and so many have to be left in the window.
     fn wrong_with_automatic(
         &self,
         asked: &RequestFacts,
         run: RunId,
         digest: Digest,
         by: &[PersonId],
-        trigger: &TriggerName,
+        (trigger, when): (&TriggerName, DateTime<Utc>),
     ) -> Vec<String> {
         let mut wrong = Vec::new();
         let planned = self.runs.get(&run).and_then(|run| run.planned.as_ref());
         if planned.is_some_and(|planned| planned.trigger.as_ref() != Some(trigger)) {
             wrong.push(format!("it was granted to the trigger {trigger}, which did not ask for run/{run}"));
         }
-        let automatic = |plan: &PlanFacts| plan.policy.as_ref().is_some_and(|p| p.automatic.contains(trigger));
-        if self.plans.get(&digest).is_some_and(|plan| !automatic(plan)) {
-            wrong.push(format!("its policy does not let the trigger {trigger} start by itself"));
+        if let Some(plan) = self.plans.get(&digest) {
+            let rules = plan.policy.iter().flat_map(|policy| &policy.automatic);
+            let rules: Vec<&Automatic> = rules.filter(|rule| rule.lets(trigger, &plan.runbook)).collect();
+            let before = self.automatic.get(&(trigger.clone(), plan.runbook.clone()));
+            let left = |rule: &&Automatic| {
+                rule.bound
+                    .as_ref()
+                    .is_none_or(|bound| left(before.into_iter().flatten(), bound.per(), bound.runs, when))
+            };
+            if rules.is_empty() {
+                wrong.push(format!("its policy does not let the trigger {trigger} start {} by itself", plan.runbook));
+            } else if !rules.iter().any(left) {
+                wrong.push(format!("its policy does not let the trigger {trigger} start {} so often", plan.runbook));
+            }
         }
         let denied = |plan: &PlanFacts| plan.policy.as_ref().is_some_and(|policy| policy.denied_before.is_some());
         if self.plans.get(&digest).is_some_and(denied) {
@@ -1579,6 +1631,55 @@ impl Replay {
         }
         if !by.is_empty() {
             wrong.push("it was granted to a trigger and names people who agreed".to_owned());
+        }
+        wrong
+    }
+
+    /// What a word on a change of who may do what offends against: whoever gave it was named to countersign in what was in
+    /// force, did not write the change, and does not gain by it (I7). Where the ledger does not say who was in a group, nothing is
+    /// said of them.
+    fn wrong_with_countersigning(
+        &self,
+        access: AccessId,
+        (by, account): (&PersonId, &Account),
+        wanted: Option<&Access>,
+        when: DateTime<Utc>,
+    ) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if let Some(facts) = self.access.get(&access) {
+            if facts.changed_by.1.contains(by) {
+                wrong.push(format!("{by} is named among those who wrote it"));
+            }
+            if let Some((_, until)) = facts.waits.as_ref().filter(|(_, until)| when >= *until) {
+                wrong.push(format!("it had expired at {}", moment(*until)));
+            }
+        }
+        let Some(now) = &self.in_force else { return wrong };
+        let seen = |members: &Members| match members {
+            Members::Listed(_) => true,
+            Members::Of(group) => self.members.contains_key(group),
+        };
+        if now.people.get(by).is_none_or(|accounts| !accounts.contains(account)) {
+            wrong.push(format!("{account} was not an account of {by}"));
+        }
+        match &now.keepers {
+            None => wrong.push("nobody was named who could".to_owned()),
+            Some(keepers) => {
+                let unseen = |subject: &Subject| match subject {
+                    Subject::Group(group) => now.groups.get(group).is_some_and(|members| !seen(members)),
+                    Subject::Person(_) | Subject::Rota(_) | Subject::Accountable => false,
+                };
+                let named = now.people_of(&keepers.by, &self.members).contains(by);
+                if !named && !keepers.by.iter().any(unseen) {
+                    wrong.push(format!("{by} was not named among those who could"));
+                }
+            }
+        }
+        if let Some(wanted) = wanted
+            && now.groups.values().chain(wanted.groups.values()).all(seen)
+            && gainers(now, wanted, &self.members).contains(by)
+        {
+            wrong.push(format!("{by} gains by it"));
         }
         wrong
     }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::model::id::{Digest, EventId, PersonId, Position, RequestId};
+use crate::model::id::{AccessId, Digest, EventId, PersonId, Position, RequestId};
 use crate::model::report::Verification;
 
 /// How many findings a report keeps. All of them are counted.
@@ -255,6 +255,15 @@ pub enum Finding {
         /// What was wrong.
         why: String,
     },
+    /// A change of who may do what was countersigned or refused by somebody who could not.
+    Access {
+        /// Which version.
+        access: AccessId,
+        /// Where.
+        at: At,
+        /// What was wrong.
+        why: String,
+    },
     /// Somebody agreed to what they asked for (I7).
     OwnApproval {
         /// Which request.
@@ -350,6 +359,9 @@ impl fmt::Display for Finding {
             ),
             Self::Grant { request, at, why } => {
                 write!(f, "request/{request} was granted at {at} against its rules: {why}.")
+            }
+            Self::Access { access, at, why } => {
+                write!(f, "access/{access} was decided at {at} against its rules: {why}.")
             }
             Self::OwnApproval { request, person, at } => {
                 write!(f, "{person} asked for request/{request} and agreed to it at {at}.")

@@ -632,6 +632,7 @@ mod tests {
                 check: CheckName::new("running"),
                 deed: "start Service B".to_owned(),
                 run: None,
+                why: None,
             },
             Happened::IncidentReopened { incident: IncidentId(3), by: PersonId::new("mei"), reason: None },
         ];

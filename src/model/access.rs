@@ -18,7 +18,7 @@ use super::catalog::{Catalog, ParamKind, Policy, Runbook, StepAction, Subject, S
 use super::chat::{Account, RoomAddress, UserGroup};
 use super::choice::Risk;
 use super::group::Kept;
-use super::id::{Digest, GroupName, PersonId, PolicyName, RoomName, RotaName, RunbookName, SystemName};
+use super::id::{Digest, GroupName, PersonId, PolicyName, RoomName, RotaName, RunbookName, SystemName, TriggerName};
 
 mod diff;
 mod gain;
@@ -37,6 +37,9 @@ pub use then::{PolicyThen, RunbookThen, Seen, StageThen, SystemThen, Then};
 
 /// What the fingerprint's input begins with.
 const DOMAIN: &[u8] = b"countersign/access/v1\n";
+
+/// What the input for what a runbook does begins with.
+const CONTENT: &[u8] = b"countersign/content/v1\n";
 
 /// Everything of a catalog that decides who may ask, see and approve.
 ///
@@ -61,6 +64,12 @@ pub struct Access {
     pub systems: BTreeMap<SystemName, SystemAccess>,
     /// Rooms.
     pub rooms: BTreeMap<RoomName, RoomAddress>,
+    /// What starts without anybody's agreement, and what that is.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unagreed: BTreeSet<Unagreed>,
+    /// What runbooks needed that are there no more: coming back under another policy is no way around it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gone: BTreeMap<RunbookName, Needs>,
     /// Who countersigns changes of this value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keepers: Option<Keepers>,
@@ -120,6 +129,81 @@ pub struct Needs {
     /// The systems that it names.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub systems: BTreeSet<SystemName>,
+}
+
+/// A runbook that a policy lets start without anybody's agreement. Nobody reads its plan before it runs, so somebody reads what
+/// it does when that changes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Unagreed {
+    /// The trigger that starts it; `None`: people do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<TriggerName>,
+    /// Who answers for the trigger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<PersonId>,
+    /// Which runbook.
+    pub runbook: RunbookName,
+    /// SHA-256 over its file and the scripts that it names.
+    pub runs: Digest,
+    /// SHA-256 of the trigger's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fires: Option<Digest>,
+}
+
+impl Unagreed {
+    /// What a catalog lets start: everything that a policy of it names, whichever policy stands over it in the end.
+    fn of(catalog: &Catalog) -> BTreeSet<Self> {
+        let by_triggers = |policy: &Policy| {
+            let rules = policy.automatic.iter().filter_map(|rule| {
+                let bound = rule.bound.as_ref()?;
+                let trigger = catalog.triggers.get(&rule.trigger).filter(|trigger| trigger.run == bound.runbook)?;
+                Some(Self {
+                    trigger: Some(trigger.name.clone()),
+                    owner: Some(trigger.owner.clone()),
+                    runs: content(catalog, catalog.runbooks.get(&bound.runbook)?),
+                    fires: Some(trigger.source.sha256),
+                    runbook: bound.runbook.clone(),
+                })
+            });
+            rules.collect::<Vec<_>>()
+        };
+        let by_people = |policy: &Policy| {
+            let rules = policy.unasked.iter().filter_map(|(runbook, _)| {
+                let runs = content(catalog, catalog.runbooks.get(runbook)?);
+                Some(Self { trigger: None, owner: None, runbook: runbook.clone(), runs, fires: None })
+            });
+            rules.collect::<Vec<_>>()
+        };
+        catalog.policies.values().flat_map(|policy| by_triggers(policy).into_iter().chain(by_people(policy))).collect()
+    }
+
+    /// Whether it is about the same, whatever that does by now.
+    fn is_same(&self, other: &Self) -> bool {
+        self.trigger == other.trigger && self.runbook == other.runbook
+    }
+
+    /// Whether a policy names it.
+    fn is_named_by(&self, policy: &Policy) -> bool {
+        match &self.trigger {
+            Some(trigger) => {
+                policy.automatic.iter().any(|rule| rule.bound.is_some() && rule.lets(trigger, &self.runbook))
+            }
+            None => policy.unasked.iter().any(|(runbook, _)| *runbook == self.runbook),
+        }
+    }
+}
+
+/// What a runbook does, as one value: its file, and each script that it names, as it stood when the catalog was read.
+fn content(catalog: &Catalog, runbook: &Runbook) -> Digest {
+    let mut hash = Sha256::new();
+    hash.update(CONTENT);
+    hash.update(runbook.source.sha256.0);
+    for word in runbook.scripts() {
+        hash.update(word.as_bytes());
+        hash.update([0]);
+        hash.update(catalog.scripts.get(word).map_or([0; 32], |digest| digest.0));
+    }
+    Digest(hash.finalize().into())
 }
 
 /// Who may do what on a system, and where it is shown.
@@ -239,8 +323,18 @@ impl Access {
             runbooks: catalog.runbooks.values().map(|runbook| (runbook.name.clone(), Needs::of(runbook))).collect(),
             systems: systems.collect(),
             rooms: catalog.rooms.values().map(|room| (room.name.clone(), room.address.clone())).collect(),
+            unagreed: Unagreed::of(catalog),
+            gone: BTreeMap::new(),
             keepers: catalog.access.as_ref().map(|it| Keepers { by: set(&it.by), room: it.room.clone() }),
         }
+    }
+
+    /// The same, with what is to be remembered of the version that is in force: what runbooks needed that are gone.
+    #[must_use]
+    pub fn remembering(&self, approved: &Self) -> Self {
+        let before = approved.gone.iter().chain(&approved.runbooks);
+        let gone = before.filter(|(name, _)| !self.runbooks.contains_key(*name));
+        Self { gone: gone.map(|(name, needs)| (name.clone(), needs.clone())).collect(), ..self.clone() }
     }
 
     /// SHA-256 over everything that two of these are compared by.

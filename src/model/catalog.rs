@@ -19,7 +19,7 @@ use super::incident_room::RoomWish;
 use super::rota::Rota;
 
 pub use super::policy::Stage;
-use super::policy::{AfterDenial, BreakGlass, Delegating, Relaxed, Repeat, Unasked};
+use super::policy::{AfterDenial, Automatic, BreakGlass, Delegating, Relaxed, Repeat, Unasked};
 
 /// One checked catalog. Immutable: a reload makes a new one and leaves this one to whoever still holds it.
 #[derive(Debug, Clone, Default)]
@@ -46,10 +46,42 @@ pub struct Catalog {
     pub rooms: BTreeMap<RoomName, Room>,
     /// Secrets by name: where their values come from, never the values.
     pub secrets: BTreeMap<SecretName, SecretSource>,
+    /// The scripts of runbooks that may start without anybody's agreement, as written, and SHA-256 of what stood in them when the
+    /// catalog was read; zeros if that could not be read.
+    pub scripts: BTreeMap<String, Digest>,
     /// The file in which each secret is declared: part of every plan that uses the secret.
     pub secret_sources: BTreeMap<SecretName, Source>,
     /// Who countersigns a change of who may ask, see and approve; `None`: nobody is named.
     pub access: Option<Countersigners>,
+}
+
+/// A runbook that changed and still names who made an earlier change, as far as one can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaleAuthor {
+    /// Which runbook.
+    pub runbook: RunbookName,
+    /// Whom it names.
+    pub author: PersonId,
+    /// Who is said to have changed the catalog.
+    pub changed_by: BTreeSet<PersonId>,
+}
+
+impl Catalog {
+    /// Runbooks that do not say what they said in `before`, and whose author is still the same although others are said to have
+    /// changed the catalog. Nothing where no policy goes by the author.
+    pub fn authors_perhaps_stale(&self, before: &Self) -> Vec<StaleAuthor> {
+        let changed_by = self.access.as_ref().map(|access| &access.changed_by).filter(|by| !by.is_empty());
+        let asked = self.policies.values().any(|policy| policy.exclude_author);
+        let Some(changed_by) = changed_by.filter(|_| asked) else { return Vec::new() };
+        let stale = self.runbooks.values().filter_map(|runbook| {
+            let was = before.runbooks.get(&runbook.name)?;
+            let author = runbook.author.clone().filter(|author| !changed_by.contains(author))?;
+            let changed = was.source.sha256 != runbook.source.sha256 && was.author == runbook.author;
+            let (runbook, changed_by) = (runbook.name.clone(), changed_by.clone());
+            changed.then_some(StaleAuthor { runbook, author, changed_by })
+        });
+        stale.collect()
+    }
 }
 
 /// Who countersigns a change of who may ask, see and approve.
@@ -291,6 +323,19 @@ pub struct Runbook {
     pub source: Source,
 }
 
+impl Runbook {
+    /// The scripts of the catalog that its steps run, as written, in the order of steps.
+    pub fn scripts(&self) -> impl Iterator<Item = &str> {
+        fn command(step: &Step) -> &[String] {
+            match &step.action {
+                StepAction::Run { command, .. } => command,
+                StepAction::Check { .. } | StepAction::Http(_) | StepAction::Tcp(_) | StepAction::Wait(_) => &[],
+            }
+        }
+        self.steps.iter().flat_map(command).map(String::as_str).filter(|word| word.starts_with("./"))
+    }
+}
+
 /// A phrase such as `start {service}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phrase {
@@ -501,7 +546,7 @@ pub struct Policy {
     /// Who may start a run without that agreement.
     pub break_glass: Option<BreakGlass>,
     /// Triggers in mode `auto` whose runs it lets start without anybody's answer.
-    pub automatic: Vec<TriggerName>,
+    pub automatic: Vec<Automatic>,
     /// Runbooks that some people may start without anybody's answer, so often.
     pub unasked: Vec<(RunbookName, Unasked)>,
     /// The policy's text as written: part of the plan.

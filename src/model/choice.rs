@@ -19,7 +19,12 @@
 //! 8. its name comes first in the alphabet.
 //!
 //! The last makes the order total: no two policies have the same name. So the outcome does not depend on the order in which
-//! policies are looked at, and a further policy never makes it less strict.
+//! policies are looked at.
+//!
+//! The order looks at less than there is: who may agree is no part of it, as of two lists of people neither need be the
+//! stricter one. That a further policy never makes anything less strict than the policy that the runbook names is kept by the
+//! load instead: what [could win](could_win) over that policy is at least as strict in [every respect](super::strict), or says
+//! in words that it replaces it.
 
 use std::cmp::{Ordering, Reverse};
 use std::time::Duration;
@@ -313,7 +318,7 @@ impl Strictness {
         };
         let unasked = |runbook: &RunbookName| policy.unasked.iter().any(|(of, _)| of == runbook);
         let by_itself = match facts.trigger {
-            Some(trigger) => policy.automatic.contains(trigger),
+            Some(trigger) => policy.automatic.iter().any(|rule| rule.lets(trigger, facts.runbook)),
             // Whoever it is that asks: a policy that lets some start by themselves is no stricter for the others.
             None => unasked(facts.runbook),
         };
@@ -385,6 +390,31 @@ pub fn candidates<'a>(catalog: &'a Catalog, base: &PolicyName, facts: &Facts<'_>
     all
 }
 
+/// Whether a policy that applies by its `when` could win over the one that a runbook names, whoever asks: a person, or one of
+/// these triggers.
+pub fn could_win<'a>(
+    policy: &Policy,
+    base: &Policy,
+    runbook: &RunbookName,
+    triggers: impl IntoIterator<Item = &'a TriggerName>,
+) -> bool {
+    let system = SystemName::new("");
+    let wins = |trigger| {
+        // Of all this only who asks for what matters to those that do not refuse.
+        let facts = Facts {
+            runbook,
+            risk: Risk::default(),
+            system: &system,
+            environment: "",
+            targets: &[],
+            at: DateTime::UNIX_EPOCH,
+            trigger,
+        };
+        Strictness::of(policy, &facts) > Strictness::of(base, &facts)
+    };
+    std::iter::once(None).chain(triggers.into_iter().map(Some)).any(wins)
+}
+
 /// The policy that a request stands under.
 pub fn choose<'a>(catalog: &'a Catalog, base: &PolicyName, facts: &Facts<'_>) -> Option<&'a Policy> {
     candidates(catalog, base, facts).first().map(|candidate| candidate.policy)
@@ -429,7 +459,8 @@ pub(crate) mod tests {
 
     use super::super::catalog::{Source, Stage, Subject};
     use super::super::id::{Digest, PersonId};
-    use super::super::policy::Delegating;
+    use super::super::policy::{Automatic, Bound, BreakGlass, Delegating, Unasked};
+    use super::super::strict::{Respect, laxer, listed};
     use super::*;
 
     fn moment(text: &str) -> DateTime<Utc> {
@@ -519,11 +550,16 @@ pub(crate) mod tests {
     #[test]
     fn letting_a_trigger_start_is_least_strict() {
         let mut base = policy("base", &[2]);
-        base.automatic = vec![TriggerName::new("down")];
+        let bound = Bound { runbook: RunbookName::new("deploy"), runs: 3, per_ms: 3_600_000 };
+        let automatic = |bound| Automatic { trigger: TriggerName::new("down"), bound: Some(bound) };
+        base.automatic = vec![automatic(bound.clone())];
         let other = || policy("other", &[1]);
         assert_eq!(chosen(vec![base.clone(), other()], None).0, "base");
         assert_eq!(chosen(vec![base.clone(), other()], Some("down")), ("other".to_owned(), Some(Rule::People)));
-        assert_eq!(chosen(vec![base], Some("down")).0, "base");
+        assert_eq!(chosen(vec![base.clone()], Some("down")).0, "base");
+        // What it lets start is another runbook: of this one people are asked.
+        base.automatic = vec![automatic(Bound { runbook: RunbookName::new("other"), ..bound })];
+        assert_eq!(chosen(vec![base, other()], Some("down")).0, "base");
     }
 
     #[test]
@@ -660,6 +696,111 @@ pub(crate) mod tests {
         }
     }
 
+    const PEOPLE: [&str; 4] = ["ann", "boss", "kim", "lin"];
+
+    prop_compose! {
+        /// With people, and with what starts something without them.
+        fn with_people()(
+            plain in policies(),
+            stages in proptest::collection::vec((proptest::sample::subsequence(PEOPLE.to_vec(), 1..4), 1..3_u32, any::<bool>()), 1..3),
+            glass in proptest::option::weighted(0.3, proptest::sample::subsequence(PEOPLE.to_vec(), 1..3)),
+            alone in proptest::option::weighted(0.3, proptest::sample::subsequence(PEOPLE.to_vec(), 1..3)),
+            denials in 1..3_u32,
+            several in proptest::bool::weighted(0.3),
+        ) -> Policy {
+            let subjects = |names: &[&str]| names.iter().map(|name| Subject::Person(PersonId::new(*name))).collect::<Vec<_>>();
+            let stage = |(names, quorum, step_up): &(Vec<&str>, u32, bool)| {
+                Stage { step_up: *step_up, denials, ..Stage::new(subjects(names), *quorum) }
+            };
+            let mut policy = Policy { stages: stages.iter().map(stage).collect(), refuse: None, when: Some(When::default()), ..plain };
+            if several {
+                policy.relaxed.push(Relaxed::OnePersonSeveralStages);
+            }
+            policy.break_glass = glass.map(|by| BreakGlass {
+                by: subjects(&by), review_within_ms: 1, reviewed_by: subjects(&["boss"]), by_chat: false,
+            });
+            policy.unasked = alone.into_iter().map(|by| (RunbookName::new("deploy"), Unasked { by: subjects(&by), runs: 1, per_ms: 1 })).collect();
+            policy
+        }
+    }
+
+    /// Whether a policy may stand beside the one that a runbook names.
+    fn loads(policy: &Policy, base: &Policy) -> bool {
+        !could_win(policy, base, &RunbookName::new("deploy"), []) || laxer(policy, base, &listed).is_none()
+    }
+
+    fn means(subjects: &[Subject], person: &str) -> bool {
+        subjects.contains(&Subject::Person(PersonId::new(person)))
+    }
+
+    /// Whether these people are enough when `asker` asks, by trying out who stands in which stage. Knows nothing of any order.
+    fn enough(policy: &Policy, asker: &str, people: &[(&str, bool)]) -> bool {
+        let own = policy.relaxed.contains(&Relaxed::RequesterMayAgree);
+        let several = policy.relaxed.contains(&Relaxed::OnePersonSeveralStages);
+        let people: Vec<_> = people.iter().filter(|(person, _)| own || *person != asker).collect();
+        let fits = |stage: &Stage, (person, passkey): &(&str, bool)| {
+            means(&stage.approvers, person) && (*passkey || !stage.step_up)
+        };
+        if several {
+            let full = |stage: &Stage| people.iter().filter(|it| fits(stage, it)).count() >= stage.quorum as usize;
+            return policy.stages.iter().all(full);
+        }
+        // Each stands in one stage or in none.
+        let places = policy.stages.len() + 1;
+        (0..places.pow(u32::try_from(people.len()).expect("few"))).any(|mut way| {
+            let mut counts = vec![0; policy.stages.len()];
+            for it in &people {
+                let place = way % places;
+                way /= places;
+                match policy.stages.get(place) {
+                    Some(stage) if fits(stage, it) => counts[place] += 1,
+                    Some(_) => return false,
+                    None => {}
+                }
+            }
+            policy.stages.iter().zip(counts).all(|(stage, count)| count >= stage.quorum)
+        })
+    }
+
+    /// Who could do by one policy what nobody could by the other.
+    fn passes_only(one: &Policy, other: &Policy) -> Option<(String, &'static str)> {
+        for asker in PEOPLE {
+            for set in 0..81_u32 {
+                let state = |at: usize| (set / 3_u32.pow(u32::try_from(at).expect("few"))) % 3;
+                let people: Vec<(&str, bool)> =
+                    (0..4).filter(|at| state(*at) > 0).map(|at| (PEOPLE[at], state(at) == 2)).collect();
+                if enough(one, asker, &people) && !enough(other, asker, &people) {
+                    return Some((format!("{asker} with {people:?}"), "agree"));
+                }
+            }
+            let alone = |policy: &Policy| policy.unasked.iter().any(|(_, rule)| means(&rule.by, asker));
+            let breaks = |policy: &Policy| policy.break_glass.as_ref().is_some_and(|glass| means(&glass.by, asker));
+            if alone(one) && !alone(other) {
+                return Some((asker.to_owned(), "starts it unasked"));
+            }
+            if breaks(one) && !breaks(other) {
+                return Some((asker.to_owned(), "breaks the glass"));
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn others_who_may_agree_are_a_respect_that_the_order_does_not_see() {
+        let base = policy("base", &[1]);
+        let mut other = policy("other", &[2]);
+        other.stages[0].approvers = ["kim", "lin"].map(|name| Subject::Person(PersonId::new(name))).to_vec();
+        assert_eq!(chosen(vec![base.clone(), other.clone()], None).0, "other", "by the order it wins");
+        assert!(passes_only(&other, &base).is_some(), "and kim and lin agree in the place of boss");
+        assert_eq!(laxer(&other, &base, &listed), Some(Respect::Approvers));
+        assert!(!loads(&other, &base), "so it does not load");
+        other.stages[0].approvers.truncate(0);
+        other.stages[0].approvers.push(Subject::Person(PersonId::new("boss")));
+        assert!(loads(&other, &base) && passes_only(&other, &base).is_none());
+        other.stages[0].denials = 2;
+        assert_eq!(laxer(&other, &base, &listed), Some(Respect::Denials));
+    }
+
     fn named(policies: Vec<Policy>) -> Vec<Policy> {
         let name = |number: usize| if number == 0 { "base".to_owned() } else { format!("p{number}") };
         policies
@@ -679,11 +820,18 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn a_further_policy_never_makes_it_less_strict(all in proptest::collection::vec(policies(), 1..6), more in policies()) {
-            let before = named(all);
-            let after: Vec<Policy> =
-                before.iter().cloned().chain([Policy { name: PolicyName::new("more"), ..more }]).collect();
-            prop_assert!(strictest(&after) >= strictest(&before));
+        fn a_further_policy_never_lets_pass_what_the_named_one_would_not(
+            base in with_people(), all in proptest::collection::vec(with_people(), 0..5),
+        ) {
+            let mut all = named([vec![base], all].concat());
+            let base = all[0].clone();
+            all.retain(|policy| policy.name == base.name || loads(policy, &base));
+            let catalog = catalog(all);
+            let chosen = with_facts("2026-12-01T12:00:00Z", None, |facts| choose(&catalog, &base.name, facts).cloned());
+            let chosen = chosen.expect("the base is there");
+            if let Some((who, why)) = passes_only(&chosen, &base) {
+                prop_assert!(false, "{who} {why} under\n{chosen:#?}\nand not under\n{base:#?}");
+            }
         }
 
         #[test]

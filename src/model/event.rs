@@ -1053,6 +1053,9 @@ pub enum Happened {
         deed: String,
         /// The run; `None` in mode `shadow`.
         run: Option<RunId>,
+        /// Why people are asked although its mode is `auto`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// A trigger met its failure and did nothing.
     TriggerHeld {

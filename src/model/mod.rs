@@ -24,5 +24,6 @@ pub mod request;
 pub mod rota;
 pub mod run;
 pub mod signature;
+pub mod strict;
 pub mod trace;
 pub mod until;

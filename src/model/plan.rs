@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::catalog::{EnvEntry, ExitCodes, HttpAsk, Retry, TcpAsk};
-use super::id::{CheckName, Digest, PersonId, PolicyName, RunbookName, ServiceName, SystemName, TriggerName};
-use super::policy::{BreakGlass, Delegating, DeniedBefore, Relaxed, Repeat, Stage, Unasked, is_false};
+use super::id::{CheckName, Digest, PersonId, PolicyName, RunbookName, ServiceName, SystemName};
+use super::policy::{Automatic, BreakGlass, Delegating, DeniedBefore, Relaxed, Repeat, Stage, Unasked, is_false};
 use super::request::Wanted;
 
 /// The version of the bytes that this binary writes. Version 2 added requests over HTTP, connections, waiting, `retry`
@@ -117,9 +117,9 @@ pub struct PlanPolicy {
     /// People who may start this runbook without anybody's answer, so often.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unasked: Vec<Unasked>,
-    /// Triggers whose runs it lets start without anybody's answer.
+    /// Triggers whose runs of this runbook it lets start without anybody's answer, so often.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub automatic: Vec<TriggerName>,
+    pub automatic: Vec<Automatic>,
     /// Its text as written.
     pub text: String,
 }

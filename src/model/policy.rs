@@ -4,14 +4,17 @@
 //! (`approval`, beside this), reading YAML (`runbook`). Everything here stands in the bytes of plans: a field that is
 //! left out reads as it did before there was one.
 
+use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::catalog::{Catalog, Subject, System};
 use super::code::Code;
-use super::id::PersonId;
+use super::id::{PersonId, RunbookName, TriggerName};
 use super::request::Proof;
 
 /// One part of a policy.
@@ -102,6 +105,100 @@ impl Unasked {
     /// In how long.
     pub fn per(&self) -> Duration {
         Duration::from_millis(self.per_ms)
+    }
+}
+
+/// A trigger whose runs start without anybody's answer: of a named runbook, and so often in a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Automatic {
+    /// Which trigger.
+    pub trigger: TriggerName,
+    /// Of what, and how often. `None`: frozen or kept by a release that knew no bound. No catalog that is read has one without,
+    /// and no plan is made of one.
+    pub bound: Option<Bound>,
+}
+
+/// What a trigger may start by itself, and how often.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    /// Which runbook: changing what the trigger runs lets nothing else start.
+    pub runbook: RunbookName,
+    /// How many runs; at least 1. For all services together.
+    pub runs: u32,
+    /// In how many milliseconds.
+    pub per_ms: u64,
+}
+
+impl Automatic {
+    /// Whether it lets a trigger start a runbook, whatever has been started before.
+    pub fn lets(&self, trigger: &TriggerName, runbook: &RunbookName) -> bool {
+        self.trigger == *trigger && self.bound.as_ref().is_none_or(|bound| bound.runbook == *runbook)
+    }
+
+    /// Whether another lets start all that this one does.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let bounded = match (&self.bound, &other.bound) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(Bound { runbook, runs, per_ms }), Some(other)) => {
+                *runbook == other.runbook && *runs <= other.runs && *per_ms >= other.per_ms
+            }
+        };
+        bounded && self.trigger == other.trigger
+    }
+}
+
+impl Bound {
+    /// In how long.
+    pub fn per(&self) -> Duration {
+        Duration::from_millis(self.per_ms)
+    }
+}
+
+/// How it is written: with its bound as a map, and without one as the name alone, as the first releases did.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WithBound {
+    trigger: TriggerName,
+    runbook: RunbookName,
+    runs: u32,
+    per_ms: u64,
+}
+
+impl Serialize for Automatic {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let trigger = self.trigger.clone();
+        match self.bound.clone() {
+            None => trigger.serialize(serializer),
+            Some(Bound { runbook, runs, per_ms }) => WithBound { trigger, runbook, runs, per_ms }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Automatic {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Automatic;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a trigger's name, or a trigger, a runbook, runs and per_ms")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Automatic, E> {
+                Ok(Automatic { trigger: TriggerName::new(name), bound: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Automatic, A::Error> {
+                let WithBound { trigger, runbook, runs, per_ms } =
+                    WithBound::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Automatic { trigger, bound: Some(Bound { runbook, runs, per_ms }) })
+            }
+        }
+
+        deserializer.deserialize_any(Either)
     }
 }
 
@@ -287,5 +384,23 @@ mod tests {
         let stage: Stage = serde_json::from_str(old).expect("a stage");
         assert_eq!(stage, Stage::new(vec![Subject::Group(GroupName::new("managers"))], 1));
         assert_eq!(serde_json::to_string(&stage).expect("JSON"), old);
+    }
+
+    #[test]
+    fn a_trigger_without_a_bound_is_read_and_written_as_the_first_releases_did() {
+        let old = r#"["web-down"]"#;
+        let read: Vec<Automatic> = serde_json::from_str(old).expect("a list");
+        let (trigger, other) = (TriggerName::new("web-down"), TriggerName::new("cart-down"));
+        assert_eq!(read, [Automatic { trigger: trigger.clone(), bound: None }]);
+        assert_eq!(serde_json::to_string(&read).expect("JSON"), old);
+        assert!(read[0].lets(&trigger, &RunbookName::new("any")) && !read[0].lets(&other, &RunbookName::new("any")));
+        let new = r#"[{"trigger":"web-down","runbook":"fix","runs":3,"per_ms":60000}]"#;
+        let bounded: Vec<Automatic> = serde_json::from_str(new).expect("a list");
+        assert_eq!(serde_json::to_string(&bounded).expect("JSON"), new);
+        assert!(bounded[0].lets(&trigger, &RunbookName::new("fix")));
+        assert!(!bounded[0].lets(&trigger, &RunbookName::new("fixb")), "only what it names");
+        assert!(bounded[0].is_within(&read[0]) && !read[0].is_within(&bounded[0]));
+        let unknown = r#"[{"trigger":"web-down","runbook":"fix","runs":3,"per_ms":60000,"more":1}]"#;
+        serde_json::from_str::<Vec<Automatic>>(unknown).expect_err("nobody knows what that would let start");
     }
 }

@@ -14,6 +14,7 @@ mod schema;
 mod words;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -37,8 +38,8 @@ const DOMAIN: &[u8] = b"countersign/catalog/v1\n";
 pub struct Loaded {
     /// The catalog.
     pub catalog: Catalog,
-    /// SHA-256 over paths and bytes of all its YAML files: differs when any of them does. Scripts are not in it: a plan
-    /// reads those itself.
+    /// SHA-256 over paths and bytes of all its YAML files, and of the scripts of runbooks that may start without anybody's
+    /// agreement: differs when any of them does. Other scripts are not in it: a plan reads those itself.
     pub fingerprint: Digest,
     /// The paths of its files below the root, sorted.
     pub files: Vec<String>,
@@ -101,7 +102,29 @@ pub fn load(root: &Path) -> Result<Loaded, Diagnostics> {
     if !problems.is_empty() {
         return Err(Diagnostics::new(problems));
     }
-    Ok(Loaded { catalog: checked.catalog, fingerprint: Digest(hash.finalize().into()), files: paths })
+    let mut catalog = checked.catalog;
+    catalog.scripts = scripts(&catalog);
+    for (word, sha256) in &catalog.scripts {
+        hash.update(word.as_bytes());
+        hash.update([0]);
+        hash.update(sha256.0);
+    }
+    Ok(Loaded { catalog, fingerprint: Digest(hash.finalize().into()), files: paths })
+}
+
+/// What stands in the scripts of runbooks that may start without anybody's agreement: changing one is changing what starts.
+fn scripts(catalog: &Catalog) -> BTreeMap<String, Digest> {
+    let named = catalog.policies.values().flat_map(|policy| {
+        let by_triggers = policy.automatic.iter().filter_map(|rule| rule.bound.as_ref()).map(|bound| &bound.runbook);
+        by_triggers.chain(policy.unasked.iter().map(|(runbook, _)| runbook))
+    });
+    let read = |word: &str| {
+        let real = catalog.root.join(word).canonicalize().ok().filter(|real| real.starts_with(&catalog.root));
+        let bytes = real.and_then(|real| std::fs::read(real).ok());
+        bytes.map_or(Digest([0; 32]), |bytes| Digest(Sha256::digest(bytes).into()))
+    };
+    let runbooks = named.filter_map(|name| catalog.runbooks.get(name));
+    runbooks.flat_map(|runbook| runbook.scripts()).map(|word| (word.to_owned(), read(word))).collect()
 }
 
 const ALL_KINDS: [Kind; 10] = [

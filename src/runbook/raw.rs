@@ -107,11 +107,13 @@ raw! {
     /// A policy.
     Policy {
         policy: Word, title: Word, stages: Option<At<Vec<At<Stage>>>>, expires: Word, starts_within: Word,
-        valid_for: Word, automatic: Words, exclude: Words, relax: Words, may_delegate: Option<At<bool>>,
+        valid_for: Word, automatic: Option<At<Vec<At<Starts>>>>, exclude: Words, relax: Words, may_delegate: Option<At<bool>>,
         break_glass: Option<At<BreakGlass>>, after_denial: Word,
         repeat: Option<At<Repeat>>,
-        when: Option<At<When>>, refuse: Word, unasked: Option<At<Vec<At<Unasked>>>>,
+        when: Option<At<When>>, replaces: Words, refuse: Word, unasked: Option<At<Vec<At<Unasked>>>>,
     }
+    /// A trigger whose runs of a runbook start without anybody's answer.
+    Automatic { trigger: Word, runbook: Word, at_most: Option<At<AtMost>> }
     /// People who may start a runbook without anybody's answer.
     Unasked { runbook: Word, by: Words, at_most: Option<At<AtMost>> }
     /// When a policy applies to runbooks that do not name it.
@@ -201,6 +203,34 @@ impl<'de> Deserialize<'de> for Members {
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Members, A::Error> {
                 MembersOf::deserialize(MapAccessDeserializer::new(map)).map(Members::Of)
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// What may start without anybody's answer.
+#[derive(Debug)]
+pub(super) enum Starts {
+    /// A trigger's name alone: it says neither what it may start nor how often, and is refused.
+    Name(String),
+    /// A trigger with its runbook and its bound.
+    Rule(Automatic),
+}
+
+impl<'de> Deserialize<'de> for Starts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Starts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("{trigger: NAME, runbook: NAME, at_most: {runs: 3, per: 1h}}")
+            }
+            fn visit_str<E>(self, name: &str) -> Result<Starts, E> {
+                Ok(Starts::Name(name.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Starts, A::Error> {
+                Automatic::deserialize(MapAccessDeserializer::new(map)).map(Starts::Rule)
             }
         }
         deserializer.deserialize_any(Reader)

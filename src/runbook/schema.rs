@@ -158,12 +158,13 @@ const WORDS: &[Words] = &[
         ("policy", Must, Name, "The policy's name."),
         ("title", Must, Longest(80), "The policy in words."),
         ("when", May, Nothing, "When it applies to runbooks that do not name it. Of all policies that apply the strictest wins."),
+        ("replaces", May, Filled, "Policies in whose place it may stand by its `when` although it is less strict in some respect."),
         ("refuse", May, Longest(200), "Why it refuses whatever it applies to, such as a freeze: in place of `stages`."),
         ("stages", May, Filled, "Who must agree, one stage after the other; nobody counts in two."),
         ("expires", May, Duration, "How long a request waits for all its answers; 30m if it is not said."),
         ("starts_within", May, Duration, "How long after the last answer a run may still begin; 15m if it is not said."),
         ("valid_for", May, Duration, "How long the agreement lasts; 1h if it is not said."),
-        ("automatic", May, Nothing, "Triggers in mode `auto` that may start without anybody's answer."),
+        ("automatic", May, Filled, "Triggers in mode `auto` that may start a named runbook without anybody's answer, so often; beyond that people are asked."),
         ("unasked", May, Nothing, "People who may start a named runbook without anybody's answer, so often; each such run is recorded as that."),
         ("exclude", May, Nothing, "`last_author`: whoever made the last change of the runbook does not count either."),
         ("after_denial", May, OneOf(&["denier", "same_people"]), "Who must agree when the same is asked within a day of a denial. `denier` (also when it is not said): whoever denied it or whom they report to is among them. `same_people`: the stages alone."),
@@ -195,6 +196,11 @@ const WORDS: &[Words] = &[
         ("from", Must, Nothing, "Its beginning: `\"09:00\"`, or `2026-12-24 18:00`."),
         ("until", Must, Nothing, "Its end, as the beginning is written. Hours that end before they begin end on the next day."),
         ("zone", Must, Nothing, "By whose clocks, such as `Asia/Singapore`."),
+    ]),
+    words("Automatic", "A trigger whose runs of a runbook start without anybody's answer.", &[
+        ("trigger", Must, Nothing, "Which trigger, in mode `auto`."),
+        ("runbook", Must, Nothing, "Which runbook: the one that the trigger runs."),
+        ("at_most", Must, Nothing, "How often, for all services together."),
     ]),
     words("Unasked", "People who may start a runbook without anybody's answer.", &[
         ("runbook", Must, Nothing, "Which runbook."),
@@ -414,6 +420,8 @@ fn typed(written: &str) -> Map<String, Value> {
             "bool" => json!({"type": "boolean"}),
             "i64" => json!({"type": "integer"}),
             "u64" | "u32" => json!({"type": "integer", "minimum": 0}),
+            // A name alone is read to be told: it says too little.
+            "Starts" => json!({"$ref": "#/$defs/Automatic"}),
             other => json!({"$ref": format!("#/$defs/{other}")}),
         }
     };

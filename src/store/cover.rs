@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::rows::Inconsistent;
 use super::{Result, Tx};
 use crate::model::chat::RoomAddress;
-use crate::model::id::{Digest, GrantId, PersonId, RequestId, RunbookName};
+use crate::model::id::{Digest, GrantId, PersonId, RequestId, RunbookName, TriggerName};
 
 /// An approval that covers further runs.
 #[derive(Debug, Clone)]
@@ -164,6 +164,31 @@ impl Tx {
             "#,
             runbook.as_str(),
             since,
+        )
+        .fetch_one(&mut *self.inner)
+        .await?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// How many runs of a runbook a trigger started by itself since a moment. What starts by itself is granted in the very
+    /// transaction that makes it; what somebody agreed to is granted later, and never counts.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn count_automatic(
+        &mut self,
+        trigger: &TriggerName,
+        runbook: &RunbookName,
+        since: DateTime<Utc>,
+    ) -> Result<u32> {
+        let count = sqlx::query_scalar!(
+            r#"
+            select count(*) as "count!" from run r join run_grant g on g.run = r.id and g.granted_at = r.created_at
+            where r.runbook = $1 and r.created_at > $2 and r.trigger = $3
+            "#,
+            runbook.as_str(),
+            since,
+            trigger.as_str(),
         )
         .fetch_one(&mut *self.inner)
         .await?;

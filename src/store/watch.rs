@@ -1,8 +1,8 @@
 //! What is watched: states of checks, brakes of triggers, and whether automation is paused.
 //!
 //! Locks: the row of `automation` comes first, before every other; then a check's state, its incident, brakes, and then
-//! as everywhere. An automatic start locks `automation` for share, `pause` and `resume` lock it for themselves: one comes
-//! before the other (I1, I12).
+//! as everywhere. What a trigger asks people for locks `automation` for share; a start by itself, `pause` and `resume` lock it
+//! for themselves: one comes before the other (I1, I12).
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
+
 use super::plan::{and, or};
 use super::time::Times;
 use super::visible::visible;
 use crate::model::access::{
     Change, Effect, Members, PolicyThen, Right, RunbookThen, StageThen, SystemThen, Then, VersionState, What,
 };
-use crate::model::catalog::Subject;
+use crate::model::catalog::{StaleAuthor, Subject};
 use crate::model::code::Code;
-use crate::model::id::{PersonId, PolicyName, RunbookName};
+use crate::model::id::{PersonId, PolicyName, RunbookName, TriggerName};
 use crate::model::policy::Relaxed;
 
 /// The right as people call it.
@@ -45,6 +47,14 @@ fn members(members: &Members) -> String {
 
 fn policy(policy: Option<&PolicyName>) -> String {
     policy.map_or_else(|| "nobody's agreement".to_owned(), |policy| format!("policy {}", visible(policy.as_str())))
+}
+
+/// Who starts a runbook.
+fn starts(trigger: Option<&TriggerName>, runbook: &RunbookName) -> String {
+    match trigger {
+        Some(trigger) => format!("trigger {trigger} starts {runbook}"),
+        None => format!("people whom a policy names start {runbook}"),
+    }
 }
 
 fn listed(of: &BTreeSet<impl ToString>) -> String {
@@ -119,6 +129,21 @@ pub fn change(change: &Change) -> String {
         }
         What::RunbookMoved { runbook, was, now } => {
             format!("runbook {runbook} works on {} instead of {}", listed(now), listed(was))
+        }
+        What::UnagreedCame { trigger, runbook } => {
+            format!("{} without anybody's agreement", starts(trigger.as_ref(), runbook))
+        }
+        What::UnagreedChanged { trigger, runbook, runs, fires } => {
+            let changed = match (runs, fires, trigger) {
+                (true, true, Some(trigger)) => format!("runbook {runbook} and trigger {trigger} changed"),
+                (false, true, Some(trigger)) => format!("trigger {trigger} changed"),
+                _ => format!("runbook {runbook} changed"),
+            };
+            let starts = starts(trigger.as_ref(), runbook);
+            format!("{changed}, and {starts} without anybody's agreement: until countersigned people are asked")
+        }
+        What::UnagreedLeft { trigger, runbook } => {
+            format!("{} without anybody's agreement no more", starts(trigger.as_ref(), runbook))
         }
         What::SystemCame { system } => format!("there is a system {system}"),
         What::SystemLeft { system } => format!("there is no system {system} any more"),
@@ -377,6 +402,25 @@ pub fn nothing_like_it(code: Code, waits: Option<Code>) -> String {
     }
 }
 
+/// To the operator: a runbook changed, and names who made an earlier change.
+pub fn author_perhaps_stale(stale: &StaleAuthor) -> String {
+    let StaleAuthor { runbook, author, changed_by } = stale;
+    let others: Vec<PersonId> = changed_by.iter().cloned().collect();
+    format!(
+        "runbook {runbook} changed and still says `author: {author}`, while `changed_by` names {}: `exclude: [last_author]` may \
+         leave out the wrong person. Write who made the last change",
+        and(&others)
+    )
+}
+
+/// To the operator: nobody countersigned it in time.
+pub fn accepted_too_late(code: Code, until: Option<DateTime<Utc>>) -> String {
+    let until = until.map(|until| format!(" at {}", until.format("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
+    format!(
+        "{code} expired{until}. A bot that runs shows it anew, under another code: look at that with `countersign access show`"
+    )
+}
+
 /// To the auditor: the ledger does not say.
 pub fn not_kept() -> &'static str {
     "the ledger does not say who could do what then: it is a trial's, or the moment is before it was first kept"
@@ -527,6 +571,21 @@ mod tests {
             What::RunbookLeft { runbook: RunbookName::new("start") },
             What::RunbookNeeds { runbook: RunbookName::new("start"), was: Some(policy()), now: None },
             What::RunbookMoved { runbook: RunbookName::new("start"), was: [system()].into(), now: BTreeSet::new() },
+            What::UnagreedCame { trigger: Some(TriggerName::new("x")), runbook: RunbookName::new("fix") },
+            What::UnagreedChanged {
+                trigger: Some(TriggerName::new("x")),
+                runbook: RunbookName::new("fix"),
+                runs: true,
+                fires: false,
+            },
+            What::UnagreedChanged {
+                trigger: Some(TriggerName::new("x")),
+                runbook: RunbookName::new("fix"),
+                runs: false,
+                fires: true,
+            },
+            What::UnagreedChanged { trigger: None, runbook: RunbookName::new("fix"), runs: true, fires: false },
+            What::UnagreedLeft { trigger: None, runbook: RunbookName::new("fix") },
             What::SystemCame { system: system() },
             What::SystemLeft { system: system() },
             What::SystemEnvironment { system: system(), was: "production".to_owned(), now: "scratch".to_owned() },

@@ -83,6 +83,35 @@ pub fn paused_by(by: &PersonId) -> String {
     format!("automation is paused by {by}")
 }
 
+/// Why people are asked about what a trigger in mode `auto` wants: the policy that stands over it does not name it.
+pub fn not_named(plan: &Plan) -> String {
+    format!("You are asked because policy {} does not let it start {} by itself.", policy(plan), plan.runbook)
+}
+
+/// Why people are asked about what a trigger in mode `auto` wants: what it would do, or the trigger, changed.
+pub fn waits(plan: &Plan) -> String {
+    format!(
+        "You are asked because {}, or what starts it, changed since a second person saw it: until countersigned it does not \
+         start by itself.",
+        plan.runbook
+    )
+}
+
+/// Why people are asked about what a trigger in mode `auto` wants: it has started as many as its policy lets it.
+pub fn spent(plan: &Plan, trigger: &TriggerName, runs: u32, per: Duration) -> String {
+    format!(
+        "You are asked because {trigger} has started {} {} within {} by itself, and policy {} lets it start no more.",
+        plan.runbook,
+        counted(runs, "time"),
+        limit(per),
+        policy(plan),
+    )
+}
+
+fn policy(plan: &Plan) -> String {
+    plan.policy.as_ref().map(|policy| policy.name.to_string()).unwrap_or_default()
+}
+
 fn counted(count: u32, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

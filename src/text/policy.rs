@@ -16,7 +16,7 @@ use crate::model::choice::{Because, Candidate, Condition, Rule};
 use crate::model::id::{PersonId, PolicyName, RunbookName, TriggerName};
 use crate::model::outlook::{Barred, StageOutlook, Verdict};
 use crate::model::plan::PlanPolicy;
-use crate::model::policy::Stage;
+use crate::model::policy::{Automatic, Stage};
 
 /// Who asks for what, where, and when.
 pub fn asked(who: &str, deed: &str, system: &System, runbook: &Runbook, at: DateTime<Utc>, zone: Tz) -> String {
@@ -92,9 +92,15 @@ pub fn refuses(policy: &Policy, at: DateTime<Utc>) -> String {
 }
 
 /// The policy lets the trigger start without anybody's answer.
-pub fn automatic(policy: &PolicyName, trigger: &TriggerName) -> String {
+pub fn automatic(policy: &PolicyName, rule: &Automatic) -> String {
+    let Automatic { trigger, bound } = rule;
+    let what = bound.as_ref().map_or_else(String::new, |bound| {
+        let runs = if bound.runs == 1 { "1 run".to_owned() } else { format!("{} runs", bound.runs) };
+        format!(" {}, at most {runs} in {},", bound.runbook, limit(bound.per()))
+    });
     format!(
-        "Approved by itself: {policy} lets {trigger} start without anybody's answer. The ledger records it as automatic."
+        "Approved by itself: {policy} lets {trigger} start{what} without anybody's answer. Beyond that people are asked. The \
+         ledger records it as automatic."
     )
 }
 

@@ -482,7 +482,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::IncidentRoomArchived { incident, room: _ } => {
             bot(format!("saw the channel of INC-{incident} closed."))
         }
-        Happened::TriggerFired { trigger, mode, service, check, deed, run } => {
+        Happened::TriggerFired { trigger, mode, service, check, deed, run, why } => {
             let deed = shown(deed);
             let run = run.map(|run| format!(" (run {run})")).unwrap_or_default();
             let did = match mode {
@@ -490,7 +490,8 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
                 TriggerMode::Ask => format!("asks for {deed}{run}"),
                 TriggerMode::Auto => format!("starts {deed}{run}"),
             };
-            bot(format!("fired {trigger}, as `{check}` of {service} failed: it {did}."))
+            let why = why.as_ref().map(|why| format!(" {}", stop(&shown(why)))).unwrap_or_default();
+            bot(format!("fired {trigger}, as `{check}` of {service} failed: it {did}.{why}"))
         }
         Happened::TriggerHeld { trigger, service, by, why, until } => {
             let until = match (until, by) {

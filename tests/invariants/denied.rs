@@ -201,7 +201,7 @@ const DOWN: &str =
 /// A house in which a failing check starts `mark it` by itself.
 async fn watched() -> House {
     let policy = "policy: one\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\n\
-        expires: 10m\nvalid_for: 1h\nautomatic: [web-down]\n";
+        expires: 10m\nvalid_for: 1h\nautomatic: [{trigger: web-down, runbook: mark-it, at_most: {runs: 3, per: 1h}}]\n";
     let system = "system: shop\ntitle: The shop\nenvironment: production\nroom: shop\n\
         may_run: [group:support, group:managers]\nmay_see: [person:vic]\nmay_unstick: [group:managers]\n\
         services:\n  web: {title: Web, checks: {running: {command: [./sick.sh], every: 1s, fails_after: 1}}}\n";

@@ -134,7 +134,7 @@ async fn braked(house: &House, trigger: &str, then: Option<&str>) {
     tx.insert_firing(&trigger, &service, None).await.expect("written");
     let (check, deed, mode) = (CheckName::new("running"), "start web".to_owned(), TriggerMode::Shadow);
     let (of, by) = ((trigger.clone(), service.clone()), Brake::AtMost);
-    record(&mut tx, Happened::TriggerFired { trigger: of.0, mode, service: of.1, check, deed, run: None });
+    record(&mut tx, Happened::TriggerFired { trigger: of.0, mode, service: of.1, check, deed, run: None, why: None });
     let mut brake = tx.lock_brake(&trigger, &service).await.expect("brakes");
     let why = "1 run within 1 h is its limit".to_owned();
     (brake.held_by, brake.held_since, brake.held_why) = (Some(by), Some(tx.now()), Some(why.clone()));

@@ -202,9 +202,9 @@ async fn peer_10_an_approval_could_be_used_again_and_not_be_handed_back() {
 
 #[tokio::test]
 async fn peer_11_what_was_approved_by_itself_was_too_broad() {
-    // `automatic` names a trigger; a person who asks for the same gets nothing of it.
+    // `automatic` names a trigger and a runbook; a person who asks for the same gets nothing of it.
     let policy = "policy: one\ntitle: A manager agrees\nstages: [{approvers: [group:managers], quorum: 1}]\n\
-        expires: 10m\nvalid_for: 1h\nautomatic: [web-down]\n";
+        expires: 10m\nvalid_for: 1h\nautomatic: [{trigger: web-down, runbook: mark-it, at_most: {runs: 3, per: 1h}}]\n";
     let trigger =
         "trigger: web-down\nowner: mei\non: {check: 'shop/web/running', becomes: critical}\nrun: mark-it\nmode: auto\n";
     let system = "system: shop\ntitle: The shop\nenvironment: production\nroom: shop\n\

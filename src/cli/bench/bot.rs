@@ -230,7 +230,7 @@ pub(super) fn write_recovery_catalog(dir: &Path) -> anyhow::Result<()> {
     write(
         "policies/managers.yaml",
         "policy: managers\ntitle: A manager agrees\nstages:\n  - approvers: [group:managers]\n    quorum: 1\n\
-         expires: 30m\nvalid_for: 1h\nautomatic: [service-down]\n",
+         expires: 30m\nvalid_for: 1h\nautomatic: [{trigger: service-down, runbook: start-service, at_most: {runs: 100, per: 1m}}]\n",
     )?;
     write(
         "systems/system-a.yaml",

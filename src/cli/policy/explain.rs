@@ -54,8 +54,8 @@ pub(super) fn explain(catalog: &Catalog, args: &ExplainArgs, moment: Moment) -> 
         lines.push(say::refuses(winner.policy, at));
         return Ok(lines);
     }
-    if let Some(trigger) = asking.starts_by_itself(winner.policy) {
-        lines.push(say::automatic(&winner.policy.name, trigger));
+    if let Some(rule) = asking.starts_by_itself(winner.policy) {
+        lines.push(say::automatic(&winner.policy.name, rule));
         return Ok(lines);
     }
     let Outlook { policy, stages, verdict, people_needed } = asking.outlook(catalog, winner.policy, &asleep)?;

@@ -1,6 +1,6 @@
 //! Stopping what starts by itself, and letting it go on: `pause`, `resume`.
 //!
-//! Keeps I1 and I12: `pause` locks the row that every automatic start holds for share, and takes back what has been
+//! Keeps I1 and I12: `pause` locks the row that every automatic start holds, and takes back what has been
 //! granted and has not begun, in the same transaction. When it is answered, nothing starts by itself any more: no run, and
 //! no further step of a run under way that may change something (`engine::commit` asks the same row).
 

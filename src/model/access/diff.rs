@@ -9,7 +9,7 @@ use super::{Access, Keepers, Members, Right};
 use crate::model::catalog::Subject;
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::choice::Risk;
-use crate::model::id::{GroupName, PersonId, PolicyName, RoomName, RotaName, RunbookName, SystemName};
+use crate::model::id::{GroupName, PersonId, PolicyName, RoomName, RotaName, RunbookName, SystemName, TriggerName};
 
 /// What a change does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -201,6 +201,31 @@ pub enum What {
         /// Which it names.
         now: BTreeSet<SystemName>,
     },
+    /// A runbook may start without anybody's agreement.
+    UnagreedCame {
+        /// The trigger that starts it; `None`: people do.
+        trigger: Option<TriggerName>,
+        /// Which.
+        runbook: RunbookName,
+    },
+    /// A runbook that may start without anybody's agreement does something else, or for another reason.
+    UnagreedChanged {
+        /// The trigger that starts it; `None`: people do.
+        trigger: Option<TriggerName>,
+        /// Which.
+        runbook: RunbookName,
+        /// Whether its file or a script of it changed.
+        runs: bool,
+        /// Whether the trigger's file changed.
+        fires: bool,
+    },
+    /// A runbook does not start without anybody's agreement any more.
+    UnagreedLeft {
+        /// The trigger that started it; `None`: people did.
+        trigger: Option<TriggerName>,
+        /// Which.
+        runbook: RunbookName,
+    },
     /// A system was added.
     SystemCame {
         /// Which.
@@ -287,7 +312,8 @@ pub enum What {
     },
 }
 
-/// What differs between two of them, in the order: people, groups, rotas, who countersigns, policies, systems, runbooks, rooms.
+/// What differs between two of them, in the order: people, groups, rotas, who countersigns, policies, systems, runbooks, what
+/// starts without anybody's agreement, rooms.
 pub fn diff(old: &Access, new: &Access) -> Vec<Change> {
     let mut changes = Changes { old, new, list: Vec::new() };
     changes.people();
@@ -297,6 +323,7 @@ pub fn diff(old: &Access, new: &Access) -> Vec<Change> {
     changes.policies();
     changes.systems();
     changes.runbooks();
+    changes.unagreed();
     changes.rooms();
     changes.list
 }
@@ -528,6 +555,25 @@ impl Changes<'_> {
         }
         for runbook in old.runbooks.keys().filter(|runbook| !new.runbooks.contains_key(runbook)) {
             self.add(Effect::Takes, What::RunbookLeft { runbook: runbook.clone() });
+        }
+    }
+
+    fn unagreed(&mut self) {
+        let (old, new) = (self.old, self.new);
+        for it in &new.unagreed {
+            let (trigger, runbook) = (it.trigger.clone(), it.runbook.clone());
+            match old.unagreed.iter().find(|before| it.is_same(before)) {
+                None => self.add(Effect::Gives, What::UnagreedCame { trigger, runbook }),
+                Some(before) if before != it => {
+                    let (runs, fires) = (before.runs != it.runs, before.fires != it.fires);
+                    self.add(Effect::Gives, What::UnagreedChanged { trigger, runbook, runs, fires });
+                }
+                Some(_) => {}
+            }
+        }
+        for it in old.unagreed.iter().filter(|it| !new.unagreed.iter().any(|other| it.is_same(other))) {
+            let (trigger, runbook) = (it.trigger.clone(), it.runbook.clone());
+            self.add(Effect::Takes, What::UnagreedLeft { trigger, runbook });
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::meet::is_as_strict;
 use super::{Access, Holder, Members};
 use crate::model::chat::UserGroup;
 use crate::model::id::PersonId;
@@ -55,7 +56,19 @@ pub fn gainers(now: &Access, wanted: &Access, members: &BTreeMap<UserGroup, BTre
         }
     }
     for (name, needs) in &wanted.runbooks {
-        let Some(policy) = &needs.approval else { continue };
+        let was = now.runbooks.get(name).or_else(|| now.gone.get(name)).and_then(|was| was.approval.as_ref());
+        let Some(policy) = &needs.approval else {
+            // Whoever may ask needs nobody any more.
+            if was.is_some() && needs.on_its_word {
+                gain.extend(people(wanted, wanted.askers(needs)));
+            }
+            continue;
+        };
+        let rules =
+            was.filter(|was| *was != policy).and_then(|was| now.policies.get(was)).zip(wanted.policies.get(policy));
+        if rules.is_some_and(|(was, is)| !is_as_strict(is, was)) {
+            gain.extend(people(wanted, wanted.approvers(policy)));
+        }
         let before = match now.runbooks.get(name).map(|needs| &needs.approval) {
             Some(Some(policy)) => now.approvers(policy),
             Some(None) | None => now.policies.keys().flat_map(|policy| now.approvers(policy)).collect(),
@@ -68,9 +81,23 @@ pub fn gainers(now: &Access, wanted: &Access, members: &BTreeMap<UserGroup, BTre
             gain.extend(more(all(is), all(was)));
         }
     }
-    // One that applies by itself stands in the place of what runbooks name.
-    for name in wanted.policies.keys().filter(|name| now.policies.get(*name) != wanted.policies.get(*name)) {
+    for (name, is) in &wanted.policies {
+        match now.policies.get(name) {
+            Some(was) if was == is => continue,
+            // Fewer of those whom it names are needed, or less of them: whoever it names comes to decide more.
+            Some(was) if !is_as_strict(is, was) => gain.extend(people(wanted, wanted.approvers(name))),
+            Some(_) | None => {}
+        }
+        // One that applies by itself stands in the place of what runbooks name.
         gain.extend(more(wanted.approvers(name), now.policies.keys().flat_map(|any| now.approvers(any)).collect()));
+    }
+    for it in wanted.unagreed.iter().filter(|it| !now.unagreed.contains(it)) {
+        gain.extend(it.owner.clone());
+        // Whoever may start it comes to start something else.
+        let rules = wanted.policies.values().filter_map(|rule| rule.policy.as_ref()).flat_map(|policy| &policy.unasked);
+        let by =
+            rules.filter(|(runbook, _)| it.trigger.is_none() && *runbook == it.runbook).flat_map(|(_, rule)| &rule.by);
+        gain.extend(people(wanted, wanted.holders(by)));
     }
     gain.extend(more(wanted.keepers(), now.keepers()));
     gain

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Access, Holder, Keepers, Members, Needs, Right, Rule, SystemAccess};
-use crate::model::catalog::{Policy, Stage, Subject};
+use super::{Access, Holder, Keepers, Members, Needs, Right, Rule, SystemAccess, Unagreed};
+use crate::model::catalog::{Policy, Subject};
 use crate::model::chat::Account;
+use crate::model::choice::Risk;
 use crate::model::id::{GroupName, PersonId, PolicyName, RoomName};
-use crate::model::policy::{AfterDenial, BreakGlass, Repeat};
+use crate::model::strict::{laxer, listed};
 
 /// Every subject whose word lets something start under a policy, and whose word is wanted afterwards.
 pub(super) fn named(rule: &Rule) -> BTreeSet<Subject> {
@@ -23,95 +24,9 @@ pub(super) fn is_as_strict(new: &Rule, old: &Rule) -> bool {
     new == old || new.policy.as_ref().zip(old.policy.as_ref()).is_some_and(|(new, old)| stricter(new, old))
 }
 
-/// Each part is named, so that a further one does not compile until it is known what it loosens.
 fn stricter(new: &Policy, old: &Policy) -> bool {
-    let Policy {
-        name: _,
-        title: _,
-        when,
-        refuse,
-        stages,
-        expires,
-        starts_within,
-        valid_for,
-        relaxed,
-        exclude_author,
-        delegating,
-        after_denial,
-        repeat,
-        break_glass,
-        automatic,
-        unasked,
-        text: _,
-        source: _,
-    } = new;
     // A policy that applies to more takes the place of others, and one that applies to less gives it up.
-    *when == old.when
-        && (refuse.is_some() || old.refuse.is_none())
-        && stages.len() >= old.stages.len()
-        && stages.iter().zip(&old.stages).all(|(new, old)| stricter_stage(new, old))
-        && *expires <= old.expires
-        && *starts_within <= old.starts_within
-        && *valid_for <= old.valid_for
-        && relaxed.iter().all(|rule| old.relaxed.contains(rule))
-        && (*exclude_author || !old.exclude_author)
-        && (!delegating.is_allowed() || old.delegating.is_allowed())
-        && (*after_denial == AfterDenial::Denier || old.after_denial == AfterDenial::SamePeople)
-        && no_more(repeat.as_ref(), old.repeat.as_ref(), covers_no_more)
-        && no_more(break_glass.as_ref(), old.break_glass.as_ref(), breaks_no_more)
-        && automatic.iter().all(|trigger| old.automatic.contains(trigger))
-        && unasked.iter().all(|rule| old.unasked.contains(rule))
-}
-
-/// Whether something that loosens is not there, or there was as much of it.
-fn no_more<T>(new: Option<&T>, old: Option<&T>, within: impl Fn(&T, &T) -> bool) -> bool {
-    match (new, old) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(new), Some(old)) => within(new, old),
-    }
-}
-
-fn covers_no_more(new: &Repeat, old: &Repeat) -> bool {
-    let Repeat { runs, within_ms } = new;
-    *runs <= old.runs && *within_ms <= old.within_ms
-}
-
-fn breaks_no_more(new: &BreakGlass, old: &BreakGlass) -> bool {
-    let BreakGlass { by, review_within_ms, reviewed_by, by_chat } = new;
-    by.iter().all(|subject| old.by.contains(subject))
-        && *review_within_ms <= old.review_within_ms
-        && !reviewed_by.is_empty()
-        && reviewed_by.iter().all(|subject| old.reviewed_by.contains(subject))
-        && (!by_chat || old.by_chat)
-}
-
-fn stricter_stage(new: &Stage, old: &Stage) -> bool {
-    let Stage {
-        approvers,
-        quorum,
-        denials,
-        reason_required,
-        step_up,
-        expires_ms,
-        // Nobody agrees by being called again.
-        remind_after_ms: _,
-        ring_after_ms: _,
-        escalate,
-    } = new;
-    let ends_no_later = match (expires_ms, old.expires_ms) {
-        (_, None) => true,
-        (Some(new), Some(old)) => *new <= old,
-        (None, Some(_)) => false,
-    };
-    !approvers.is_empty()
-        && approvers.iter().all(|subject| old.approvers.contains(subject))
-        && *quorum >= old.quorum
-        && *denials <= old.denials
-        && (*reason_required || !old.reason_required)
-        && (*step_up || !old.step_up)
-        && ends_no_later
-        && escalate.iter().all(|others| old.escalate.contains(others))
+    new.when == old.when && laxer(new, old, &listed).is_none()
 }
 
 /// What is in force while `wanted` waits to be countersigned over `approved`: all that was taken away is gone, nothing that
@@ -126,6 +41,8 @@ pub fn in_force(approved: &Access, wanted: &Access) -> Access {
         runbooks: BTreeMap::new(),
         systems: BTreeMap::new(),
         rooms: BTreeMap::new(),
+        unagreed: BTreeSet::new(),
+        gone: BTreeMap::new(),
         keepers: None,
     };
     for (person, was) in &approved.reports_to {
@@ -160,6 +77,14 @@ pub fn in_force(approved: &Access, wanted: &Access) -> Access {
         now.systems.insert(name.clone(), access);
     }
     meet_runbooks(approved, wanted, &mut now);
+    // What was countersigned, as it was: what does something else by now starts nothing until that is countersigned too.
+    let still = |it: &&Unagreed| {
+        let rules = || now.policies.values().filter_map(|rule| rule.policy.as_ref());
+        wanted.unagreed.iter().any(|other| it.is_same(other))
+            && now.runbooks.contains_key(&it.runbook)
+            && rules().any(|policy| it.is_named_by(policy))
+    };
+    now.unagreed = approved.unagreed.iter().filter(still).cloned().collect();
     now.keepers = meet_keepers(approved, wanted, &now);
     keep_groups(approved, wanted, &mut now);
     meet_rooms(approved, wanted, &mut now);
@@ -238,8 +163,13 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
     // One that is new and applies by itself would take the place of others.
     let takes_over =
         |name: &PolicyName| !approved.policies.contains_key(name) && wanted.policies.get(name).is_some_and(applies);
+    let by_risk = approved.policies.values().any(goes_by_risk);
     for (name, is) in &wanted.runbooks {
-        let before = approved.runbooks.get(name);
+        // One that was there once comes back to what it needed then.
+        let before = approved.runbooks.get(name).or_else(|| approved.gone.get(name));
+        if before.and_then(|was| was.approval.as_ref()).is_some_and(|was| !approved.policies.contains_key(was)) {
+            continue;
+        }
         let asked_by_more = before.is_some_and(|was| !now.askers(is).is_subset(&now.askers(was)));
         if asked_by_more || !is.systems.iter().all(|system| now.systems.contains_key(system)) {
             continue;
@@ -261,9 +191,18 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
             (Some((None, _)) | None, Some(_)) => continue,
         };
         let on_its_word = is.on_its_word;
-        let risk = before.map_or(is.risk, |was| was.risk);
+        // Where policies go by it, how little can go wrong is not the word of whoever writes the file.
+        let new = if by_risk { Risk::High } else { is.risk };
+        let risk = before.map_or(new, |was| was.risk);
         now.runbooks.insert(name.clone(), Needs { approval, on_its_word, risk, systems: is.systems.clone() });
     }
+    now.gone = approved
+        .gone
+        .iter()
+        .chain(&approved.runbooks)
+        .filter(|(name, _)| !now.runbooks.contains_key(*name))
+        .map(|(name, needs)| (name.clone(), needs.clone()))
+        .collect();
     let needed: BTreeSet<PolicyName> = now.runbooks.values().filter_map(|needs| needs.approval.clone()).collect();
     for (name, was) in &approved.policies {
         // One that nothing names gives nobody a right; naming it needs no countersignature, as it is in force.
@@ -288,6 +227,11 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
 /// Whether it applies to runbooks that do not name it. What cannot be read may.
 fn applies(rule: &Rule) -> bool {
     rule.policy.as_ref().is_none_or(|policy| policy.when.is_some())
+}
+
+/// Whether how much can go wrong decides where it applies. What cannot be read may go by it.
+fn goes_by_risk(rule: &Rule) -> bool {
+    rule.policy.as_ref().is_none_or(|policy| policy.when.as_ref().is_some_and(|when| !when.risks.is_empty()))
 }
 
 fn meet_keepers(approved: &Access, wanted: &Access, now: &Access) -> Option<Keepers> {

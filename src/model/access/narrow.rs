@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Access, Members, Right, Rule};
+use super::{Access, Members, Right, Rule, Unagreed};
 use crate::model::catalog::{Catalog, Countersigners, Room, Subject, Trigger};
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::group::{Blind, Group, Kept, Sight};
-use crate::model::id::{PersonId, PolicyName, RoomName};
+use crate::model::id::{PersonId, PolicyName, RoomName, RunbookName, TriggerName};
+use crate::model::policy::Bound;
 
 impl Access {
     /// Leaves in a catalog only what this value allows: what is not in force is as if nobody had written it, and a policy
@@ -62,6 +63,9 @@ impl Access {
                 }
             }
         }
+        // What does something else than what was countersigned starts nothing: people are asked.
+        let as_countersigned: BTreeSet<Unagreed> =
+            Unagreed::of(catalog).into_iter().filter(|it| self.unagreed.contains(it)).collect();
         // The text decides, so that a policy that nobody changed is the one that was read now.
         let mut read = std::mem::take(&mut catalog.policies);
         let kept = |(name, rule): (&PolicyName, &Rule)| {
@@ -69,6 +73,17 @@ impl Access {
             Some((name.clone(), policy?))
         };
         catalog.policies = self.policies.iter().filter_map(kept).collect();
+        for policy in catalog.policies.values_mut() {
+            let of_trigger = |trigger: &TriggerName, bound: &Bound| {
+                let mut all = as_countersigned.iter();
+                all.any(|it| it.trigger.as_ref() == Some(trigger) && it.runbook == bound.runbook)
+            };
+            policy.automatic.retain(|rule| rule.bound.as_ref().is_some_and(|bound| of_trigger(&rule.trigger, bound)));
+            let of_people = |runbook: &RunbookName| {
+                as_countersigned.iter().any(|it| it.trigger.is_none() && it.runbook == *runbook)
+            };
+            policy.unasked.retain(|(runbook, _)| of_people(runbook));
+        }
         catalog.runbooks.retain(|name, _| self.runbooks.contains_key(name));
         for (name, runbook) in &mut catalog.runbooks {
             if let Some(needs) = self.runbooks.get(name) {

@@ -9,8 +9,8 @@ use super::*;
 use crate::model::catalog::{Countersigners, Person, Room, Source, Stage, Step, System};
 use crate::model::choice::When;
 use crate::model::group::{Blind, Group, Sight};
-use crate::model::id::Digest;
-use crate::model::policy::{AfterDenial, BreakGlass, Delegating, Escalation, Relaxed, Repeat};
+use crate::model::id::{Digest, TriggerName};
+use crate::model::policy::{AfterDenial, Automatic, Bound, BreakGlass, Delegating, Escalation, Relaxed, Repeat};
 use crate::model::rota::{Rota, Turns};
 
 const PEOPLE: [&str; 4] = ["boss", "kim", "lin", "mei"];
@@ -58,8 +58,14 @@ fn members() -> impl Strategy<Value = Members> {
     ]
 }
 
+/// A trigger that may start `fix`.
+fn by_itself(trigger: &str) -> Automatic {
+    let bound = Bound { runbook: RunbookName::new("fix"), runs: 3, per_ms: 3_600_000 };
+    Automatic { trigger: TriggerName::new(trigger), bound: Some(bound) }
+}
+
 pub(super) fn rule(name: &str, stages: Vec<Stage>, expires: u64, automatic: &[&str], comment: &str) -> Rule {
-    let automatic: Vec<_> = automatic.iter().map(|name| crate::model::id::TriggerName::new(*name)).collect();
+    let automatic: Vec<Automatic> = automatic.iter().map(|name| by_itself(name)).collect();
     let text =
         format!("policy: {name}\n# {comment}\nstages: {stages:?}\nexpires: {expires}\nautomatic: {automatic:?}\n");
     Rule::from(Policy {
@@ -148,6 +154,8 @@ fn access() -> impl Strategy<Value = Access> {
                 runbooks: runbooks.collect(),
                 systems: systems.collect(),
                 rooms: rooms.collect(),
+                unagreed: BTreeSet::new(),
+                gone: BTreeMap::new(),
                 keepers,
             })
         },
@@ -392,9 +400,11 @@ proptest! {
     fn countersigned_it_holds_as_written(approved in access(), wanted in access()) {
         prop_assert_eq!(&in_force(&wanted, &wanted), &wanted);
         prop_assert!(diff(&wanted, &wanted).is_empty());
+        let wanted = wanted.remembering(&approved);
         let now = in_force(&approved, &wanted);
         prop_assert_eq!(diff(&now, &wanted).is_empty(), now == wanted);
         prop_assert_eq!(diff(&approved, &wanted).is_empty(), approved == wanted);
+        prop_assert!(now.gone.keys().all(|name| approved.runbooks.contains_key(name)));
     }
 
     #[test]
@@ -416,7 +426,8 @@ proptest! {
         prop_assert_eq!(&Access::of(&catalog), &wanted);
         let now = in_force(&approved, &wanted);
         now.narrow(&mut catalog);
-        prop_assert_eq!(Access::of(&catalog), now);
+        // A catalog remembers nothing.
+        prop_assert_eq!(Access::of(&catalog), Access { gone: BTreeMap::new(), ..now });
     }
 
     #[test]
@@ -487,6 +498,8 @@ fn small(change: impl FnOnce(&mut Access)) -> Access {
             SystemAccess { environment: "production".to_owned(), room: ops.clone(), accountable: None, rights },
         )]),
         rooms: BTreeMap::from([(ops.clone(), address("C1"))]),
+        unagreed: BTreeSet::new(),
+        gone: BTreeMap::new(),
         keepers: Some(Keepers { by: BTreeSet::from([group("managers")]), room: ops }),
     };
     change(&mut access);
@@ -621,7 +634,7 @@ fn each_part_of_a_policy_that_loosens_it_waits() {
             it.break_glass = Some(BreakGlass { by, review_within_ms: 1, reviewed_by, by_chat: false });
         }),
         ("it applies by itself", |it| it.when = Some(When::default())),
-        ("a trigger starts it", |it| it.automatic.push(crate::model::id::TriggerName::new("up"))),
+        ("a trigger starts it", |it| it.automatic.push(by_itself("up"))),
     ];
     let stricter: [(&str, Edit); 9] = [
         ("the author does not count", |it| it.exclude_author = true),
@@ -670,4 +683,171 @@ fn a_policy_that_applies_by_itself_comes_and_goes_by_a_second_person_unless_it_r
     let now = in_force(&with, &small(|_| ()));
     assert!(now.policies.contains_key(&strict) && now.policies.contains_key(&freeze), "without it less is asked");
     assert_eq!(gainers(&small(|_| ()), &with, &BTreeMap::new()), BTreeSet::from([PersonId::new("mei")]));
+}
+
+/// `settle`, as far as it is pure: what is in force after this was read.
+fn then(approved: &Access, wanted: &Access) -> Access {
+    in_force(approved, &wanted.remembering(approved))
+}
+
+#[test]
+fn a_runbook_that_comes_back_needs_what_it_needed() {
+    let start = RunbookName::new("start");
+    let lax = || rule("lax", vec![Stage::new(vec![Subject::Group(GroupName::new("managers"))], 1)], 600, &[], "");
+    let with = |needs: Option<(&str, Risk)>| {
+        small(|it| {
+            it.policies.insert(PolicyName::new("lax"), lax());
+            it.runbooks.clear();
+            if let Some((policy, risk)) = needs {
+                let needs = Needs {
+                    approval: Some(PolicyName::new(policy)),
+                    on_its_word: false,
+                    risk,
+                    systems: BTreeSet::new(),
+                };
+                it.runbooks.insert(start.clone(), needs);
+            }
+        })
+    };
+    let before = with(Some(("managers", Risk::High)));
+    let without = then(&before, &with(None));
+    assert!(!without.runbooks.contains_key(&start), "taking away holds at once");
+    let again = with(Some(("lax", Risk::Low)));
+    for back in [then(&without, &again), then(&then(&without, &with(None)), &again)] {
+        assert_eq!(back.runbooks[&start], before.runbooks[&start], "it comes back to what it needed");
+        assert_ne!(back, again.remembering(&without), "the rest waits");
+    }
+    // With its policy gone as well there is nothing that it could be held to: it waits.
+    let neither = |it: &Access| {
+        let mut it = it.clone();
+        it.policies.remove(&PolicyName::new("managers"));
+        it
+    };
+    let without = then(&before, &neither(&with(None)));
+    assert!(!without.policies.contains_key(&PolicyName::new("managers")));
+    assert!(then(&without, &neither(&again)).runbooks.is_empty());
+    assert!(then(&without, &again).runbooks.is_empty(), "nor under a new policy of the old name");
+    // The same as before waits for nobody.
+    assert_eq!(then(&then(&before, &with(None)), &before), before);
+}
+
+#[test]
+fn where_policies_go_by_it_a_new_runbook_is_of_the_highest_risk_until_countersigned() {
+    let new = RunbookName::new("new");
+    let with = |by_risk: bool, new_one: bool| {
+        small(|it| {
+            let mut policy =
+                rule("risky", vec![Stage::new(vec![Subject::Group(GroupName::new("managers"))], 2)], 60, &[], "")
+                    .policy
+                    .expect("it was made here");
+            let risks = if by_risk { vec![Risk::High] } else { Vec::new() };
+            policy.when = Some(When { risks, ..When::default() });
+            it.policies.insert(PolicyName::new("risky"), Rule::from(policy));
+            if new_one {
+                let approval = Some(PolicyName::new("managers"));
+                let needs = Needs { approval, on_its_word: false, risk: Risk::Low, systems: BTreeSet::new() };
+                it.runbooks.insert(new.clone(), needs);
+            }
+        })
+    };
+    let risk = |by_risk| then(&with(by_risk, false), &with(by_risk, true)).runbooks[&new].risk;
+    assert_eq!(risk(true), Risk::High);
+    assert_eq!(risk(false), Risk::Low, "it decides nothing");
+    let now = then(&with(true, false), &with(true, true));
+    assert_eq!(diff(&now, &with(true, true)).len(), 1, "its risk is shown to whoever countersigns");
+}
+
+#[test]
+fn whoever_approves_under_a_loosened_policy_gains() {
+    let group = |name: &str| Subject::Group(GroupName::new(name));
+    let policy = PolicyName::new("managers");
+    let with = |edit: fn(&mut Policy)| {
+        small(|it| {
+            let mut stage = Stage::new(vec![group("managers")], 2);
+            (stage.step_up, stage.denials) = (true, 1);
+            let mut policy = rule("managers", vec![stage], 60, &[], "").policy.expect("it was made here");
+            edit(&mut policy);
+            policy.text = format!("{policy:?}");
+            it.policies.insert(policy.name.clone(), Rule::from(policy));
+            it.groups.insert(GroupName::new("others"), Members::Listed([PersonId::new("mei")].into()));
+        })
+    };
+    let gain = |edit| {
+        let (now, wanted) = (with(|_| ()), with(edit));
+        let gain = gainers(&now, &wanted, &BTreeMap::new());
+        gain.iter().map(PersonId::as_str).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(gain(|_| ()), "");
+    let loosened: [(&str, fn(&mut Policy)); 5] = [
+        ("fewer", |it| it.stages[0].quorum = 1),
+        ("no passkey", |it| it.stages[0].step_up = false),
+        ("several runs", |it| it.repeat = Some(Repeat { runs: 2, within_ms: 1 })),
+        ("more denials", |it| it.stages[0].denials = 2),
+        ("whoever asks", |it| it.relaxed = vec![Relaxed::RequesterMayAgree]),
+    ];
+    for (name, edit) in loosened {
+        assert_eq!(gain(edit), "boss kim", "{name}");
+    }
+    let glass = gain(|it| {
+        let by = vec![Subject::Group(GroupName::new("managers"))];
+        it.break_glass = Some(BreakGlass { reviewed_by: by.clone(), by, review_within_ms: 1, by_chat: false });
+    });
+    assert_eq!(glass, "boss kim");
+    assert_eq!(gain(|it| it.stages[0].quorum = 3), "", "stricter gives nobody anything");
+    // Naming a laxer policy is the same.
+    let lax = |approval: &str| {
+        let approval = Some(PolicyName::new(approval));
+        small(|it| {
+            it.policies
+                .insert(policy.clone(), rule("managers", vec![Stage::new(vec![group("managers")], 2)], 60, &[], ""));
+            let stages = vec![Stage::new(vec![group("managers")], 1)];
+            it.policies.insert(PolicyName::new("lax"), rule("lax", stages, 60, &[], ""));
+            it.runbooks.get_mut(&RunbookName::new("start")).expect("there").approval = approval;
+        })
+    };
+    let (now, wanted) = (lax("managers"), lax("lax"));
+    assert_eq!(gainers(&now, &wanted, &BTreeMap::new()).len(), 2);
+}
+
+#[test]
+fn what_starts_without_agreement_waits_when_it_does_something_else() {
+    let digest = |byte| Digest([byte; 32]);
+    let with = |runs: u8, fires: u8, named: bool| {
+        small(|it| {
+            let automatic: &[&str] = if named { &["down"] } else { &[] };
+            let stage = Stage::new(vec![Subject::Group(GroupName::new("managers"))], 1);
+            it.policies.insert(PolicyName::new("managers"), rule("managers", vec![stage], 60, automatic, ""));
+            let needs = it.runbooks[&RunbookName::new("start")].clone();
+            it.runbooks.insert(RunbookName::new("fix"), needs);
+            if named {
+                it.unagreed.insert(Unagreed {
+                    trigger: Some(TriggerName::new("down")),
+                    owner: Some(PersonId::new("kim")),
+                    runbook: RunbookName::new("fix"),
+                    runs: digest(runs),
+                    fires: Some(digest(fires)),
+                });
+            }
+        })
+    };
+    let approved = with(1, 1, true);
+    assert_eq!(then(&approved, &with(1, 1, true)), approved);
+    for (wanted, runs, fires) in [(with(2, 1, true), true, false), (with(1, 2, true), false, true)] {
+        let now = then(&approved, &wanted);
+        assert_eq!(now, approved, "what was countersigned stays what it was");
+        let changes = diff(&now, &wanted);
+        let (trigger, runbook) = (Some(TriggerName::new("down")), RunbookName::new("fix"));
+        let what = What::UnagreedChanged { trigger, runbook, runs, fires };
+        assert_eq!(changes, [Change { effect: Effect::Gives, what }]);
+        assert_eq!(
+            gainers(&now, &wanted, &BTreeMap::new()),
+            BTreeSet::from([PersonId::new("kim")]),
+            "in whose name it acts"
+        );
+    }
+    let without = then(&approved, &with(1, 1, false));
+    assert!(without.unagreed.is_empty(), "taking it away holds at once");
+    assert!(then(&without, &with(1, 1, true)).unagreed.is_empty(), "and coming back waits");
+    let old = Access { unagreed: BTreeSet::new(), ..approved };
+    assert!(then(&old, &with(1, 1, true)).unagreed.is_empty(), "what an earlier release kept says nothing of it");
 }

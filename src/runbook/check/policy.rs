@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::model::catalog::{Policy, Stage, Subject};
 use crate::model::id::{PolicyName, RunbookName, TriggerName};
-use crate::model::policy::{AfterDenial, BreakGlass, Delegating, Escalation, Relaxed, Repeat, Unasked};
+use crate::model::policy::{
+    AfterDenial, Automatic, Bound, BreakGlass, Delegating, Escalation, Relaxed, Repeat, Unasked,
+};
 
 use super::super::diagnostic::Problem;
 use super::super::raw;
@@ -18,6 +20,8 @@ const MOST_STAGES: usize = 8;
 const MOST_ESCALATIONS: usize = 8;
 /// The most runs in a window that people may start unasked.
 const MOST_UNASKED: u32 = 20;
+/// The most runs in a window that a trigger may start by itself: of all services together, each of which has its brakes.
+const MOST_AUTOMATIC: u32 = 100;
 /// The greatest number of runs that one approval covers.
 const MOST_REPEATS: u32 = 100;
 /// The one thing that `exclude` knows.
@@ -59,8 +63,7 @@ impl Checker {
             Some(_) | None => Delegating::Allowed,
         };
         self.distinct(input, written, &stages, &relaxed);
-        let automatic =
-            raw.automatic.iter().flat_map(|list| &list.value).map(|it| TriggerName::new(&it.value)).collect();
+        let automatic = self.starts(input, raw);
         let unasked = self.unasked(input, raw);
         let repeat = raw.repeat.as_ref().map(|written| self.repeat(input, written));
         let after_denial = self.after_denial(input, raw.after_denial.as_ref());
@@ -91,6 +94,49 @@ impl Checker {
         self.catalog.policies.insert(name, policy);
     }
 
+    /// Triggers that may start a runbook by themselves. That both are there and belong together is looked at when all of them
+    /// are known.
+    fn starts(&mut self, input: &Input, raw: &raw::Policy) -> Vec<Automatic> {
+        let mut rules = Vec::new();
+        for written in raw.automatic.iter().flat_map(|list| &list.value) {
+            let rule = match &written.value {
+                // Told when it is known what the trigger runs.
+                raw::Starts::Name(name) => {
+                    rules.push(Automatic { trigger: TriggerName::new(name), bound: None });
+                    continue;
+                }
+                raw::Starts::Rule(rule) => rule,
+            };
+            let whose = Place { start: written.place.start, end: written.place.start };
+            let hint = "say which trigger: `trigger: web-down`";
+            let trigger = self.required(input, whose, "trigger", &rule.trigger, hint);
+            let hint = "say which runbook it may start: `runbook: restart-web`";
+            let runbook = self.required(input, whose, "runbook", &rule.runbook, hint);
+            let bound = self.so_often(input, whose, &rule.at_most, MOST_AUTOMATIC);
+            let (Some(trigger), Some(runbook), Some((runs, per_ms))) = (trigger, runbook, bound) else { continue };
+            let bound = Some(Bound { runbook: RunbookName::new(&runbook.value), runs, per_ms });
+            rules.push(Automatic { trigger: TriggerName::new(&trigger.value), bound });
+        }
+        rules
+    }
+
+    /// How many runs in a window start without anybody's answer.
+    fn so_often(
+        &mut self,
+        input: &Input,
+        whose: Place,
+        written: &Option<At<raw::AtMost>>,
+        most: u32,
+    ) -> Option<(u32, u64)> {
+        let hint = "say how often: `at_most: {runs: 3, per: 1h}`";
+        let at_most = self.required(input, whose, "at_most", written, hint)?;
+        self.required(input, at_most.place, "runs", &at_most.value.runs, "say how many: `runs: 3`");
+        self.required(input, at_most.place, "per", &at_most.value.per, "say in how long: `per: 1h`");
+        let runs = self.number(input, at_most.value.runs.as_ref(), 1, 1..=most);
+        let per = self.duration(input, &at_most.value.per, HOUR, MINUTE..=7 * DAY);
+        Some((runs, milliseconds(per)))
+    }
+
     /// People who may start a runbook unasked. That the runbook is there is looked at when all of them are known.
     fn unasked(&mut self, input: &Input, raw: &raw::Policy) -> Vec<(RunbookName, Unasked)> {
         let mut rules = Vec::new();
@@ -101,14 +147,9 @@ impl Checker {
             let hint = "say who: `by: [group:support]`";
             self.required(input, whose, "by", &written.value.by, hint);
             let by = self.subjects(input, "by", &written.value.by);
-            let hint = "say how often: `at_most: {runs: 3, per: 1h}`";
-            let Some(at_most) = self.required(input, whose, "at_most", &written.value.at_most, hint) else { continue };
-            self.required(input, at_most.place, "runs", &at_most.value.runs, "say how many: `runs: 3`");
-            self.required(input, at_most.place, "per", &at_most.value.per, "say in how long: `per: 1h`");
-            let runs = self.number(input, at_most.value.runs.as_ref(), 1, 1..=MOST_UNASKED);
-            let per = self.duration(input, &at_most.value.per, HOUR, MINUTE..=7 * DAY);
-            let Some(runbook) = runbook else { continue };
-            rules.push((RunbookName::new(&runbook.value), Unasked { by, runs, per_ms: milliseconds(per) }));
+            let bound = self.so_often(input, whose, &written.value.at_most, MOST_UNASKED);
+            let (Some(runbook), Some((runs, per_ms))) = (runbook, bound) else { continue };
+            rules.push((RunbookName::new(&runbook.value), Unasked { by, runs, per_ms }));
         }
         rules
     }

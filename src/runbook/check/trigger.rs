@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::model::allowed::{Verb, allowed};
 use crate::model::catalog::{
-    AtMost, Brakes, Catalog, ExitCodes, Flapping, FoundCheck, ParamKind, Policy, Probe, Runbook, Step, Subject, System,
+    AtMost, Brakes, Catalog, ExitCodes, Flapping, FoundCheck, ParamKind, Probe, Runbook, Step, Subject, System,
     Trigger, TriggerMode, TriggerOn,
 };
 use crate::model::event::Health;
@@ -324,17 +324,19 @@ impl Checker {
         let runbook = self.catalog.runbooks.get(&RunbookName::new(&run.value));
         let Some(policy) = runbook.and_then(|runbook| runbook.approval.as_ref()) else { return };
         let Some(policy) = self.catalog.policies.get(policy) else { return };
+        let (trigger, runs) = (TriggerName::new(&name.value), RunbookName::new(&run.value));
         let problem = match mode.value {
             TriggerMode::Shadow => None,
-            TriggerMode::Auto if policy.automatic.iter().any(|named| named.as_str() == name.value) => None,
+            TriggerMode::Auto if policy.automatic.iter().any(|rule| rule.lets(&trigger, &runs)) => None,
             TriggerMode::Auto => {
                 let message =
                     format!("policy `{}` does not let this trigger start `{}` by itself", policy.name, run.value);
-                let hint = format!(
-                    "write `automatic: [{}]` into {}, or say `mode: ask` here",
-                    listed(policy, &name.value),
-                    policy.source.path
-                );
+                let rule = with_bound(&name.value, &run.value);
+                let path = &policy.source.path;
+                let hint = match policy.automatic.is_empty() {
+                    true => format!("write `automatic: [{rule}]` into {path}, or say `mode: ask` here"),
+                    false => format!("add `{rule}` to `automatic` in {path}, or say `mode: ask` here"),
+                };
                 Some(Problem::new(mode.place, message).hint(hint))
             }
             TriggerMode::Ask => policy.stages.iter().find_map(|stage| {
@@ -375,7 +377,8 @@ impl Checker {
         when.zip(system).is_some_and(|(when, system)| when.can_apply(&runbook.name, runbook.risk, system))
     }
 
-    /// The triggers that a policy lets start: each exists, once, and starts what stands under this policy.
+    /// The triggers that a policy lets start: each exists, once, and starts the runbook that is said here, which stands under
+    /// this policy.
     pub(super) fn automatic(&mut self, input: &Input, raw: &raw::Policy) {
         for rule in raw.unasked.iter().flat_map(|list| &list.value) {
             if let Some(runbook) = &rule.value.runbook {
@@ -387,36 +390,73 @@ impl Checker {
             let problem = Problem::new(list.place, "`automatic` is empty");
             self.problem(input, problem.hint("name a trigger, or leave the key out if none may start by itself"));
         }
-        for (position, named) in list.value.iter().enumerate() {
-            if list.value[..position].iter().any(|before| before.value == named.value) {
+        let mut before = BTreeSet::new();
+        for written in &list.value {
+            let (named, runbook) = match &written.value {
+                raw::Starts::Name(name) => (At { value: name.clone(), place: written.place }, None),
+                raw::Starts::Rule(rule) => {
+                    // What is missing has been told.
+                    let (Some(trigger), Some(runbook)) = (&rule.trigger, &rule.runbook) else { continue };
+                    (trigger.clone(), Some(runbook))
+                }
+            };
+            if !before.insert(named.value.clone()) {
                 let message = format!("{} stands in this list twice", words::quoted(&named.value));
                 self.problem(input, Problem::new(named.place, message).hint("keep one of the two"));
                 continue;
             }
-            if !self.known(input, Kind::Trigger, named) {
+            let known = self.known(input, Kind::Trigger, &named);
+            if let Some(runbook) = runbook {
+                self.known(input, Kind::Runbook, runbook);
+            }
+            if !known {
                 continue;
             }
-            let Some(trigger) = self.catalog.triggers.get(&TriggerName::new(&named.value)) else { continue };
-            let Some(runbook) = self.catalog.runbooks.get(&trigger.run) else { continue };
-            let message = match &runbook.approval {
-                Some(approval) if approval.as_str() == policy.value => continue,
-                Some(_) if self.may_stand_over(&PolicyName::new(&policy.value), runbook, &trigger.on.system) => {
-                    continue;
-                }
-                Some(approval) => format!(
-                    "trigger `{}` starts `{}`, which stands under policy `{approval}`, not under this one",
-                    trigger.name, runbook.name
-                ),
-                None => {
-                    format!("trigger `{}` starts `{}`, which needs no policy at all", trigger.name, runbook.name)
-                }
-            };
-            let problem = Problem::new(named.place, message).hint("leave it out here");
+            let problem = self.misnamed(&policy.value, &named, runbook);
+            let Some(problem) = problem else { continue };
             let problem = match self.declared(Kind::Trigger, &named.value) {
                 Some((file, place)) => problem.elsewhere(file, place, "the trigger is at"),
                 None => problem,
             };
             self.problem(input, problem);
+        }
+    }
+
+    /// What is wrong with a trigger that a policy lets start a runbook; both are there.
+    fn misnamed(&self, policy: &str, named: &At<String>, runbook: Option<&At<String>>) -> Option<Problem> {
+        let trigger = self.catalog.triggers.get(&TriggerName::new(&named.value))?;
+        let runs = self.catalog.runbooks.get(&trigger.run)?;
+        let out = |message: String| Some(Problem::new(named.place, message).hint("leave it out here"));
+        match &runs.approval {
+            Some(approval) if approval.as_str() == policy => {}
+            Some(_) if self.may_stand_over(&PolicyName::new(policy), runs, &trigger.on.system) => {}
+            Some(approval) => {
+                return out(format!(
+                    "trigger `{}` starts `{}`, which stands under policy `{approval}`, not under this one",
+                    trigger.name, runs.name
+                ));
+            }
+            None => {
+                return out(format!("trigger `{}` starts `{}`, which needs no policy at all", trigger.name, runs.name));
+            }
+        }
+        match runbook {
+            None => {
+                let message = format!("`{}` alone says neither what may start nor how often", trigger.name);
+                let hint = format!("write `{}`", with_bound(&named.value, runs.name.as_str()));
+                Some(Problem::new(named.place, message).hint(hint))
+            }
+            Some(runbook)
+                if self.declared(Kind::Runbook, &runbook.value).is_some() && runbook.value != runs.name.as_str() =>
+            {
+                let message = format!("trigger `{}` starts `{}`, and not this", trigger.name, runs.name);
+                let hint = format!(
+                    "write `runbook: {}` if that may start by itself, or leave the trigger out here",
+                    runs.name
+                );
+                Some(Problem::new(runbook.place, message).hint(hint))
+            }
+            Some(_) => None,
         }
     }
 }
@@ -430,9 +470,9 @@ fn pairs(raw: &raw::Trigger) -> &[(At<String>, At<String>)] {
     raw.with.as_ref().map_or(&[], |with| &with.value.0)
 }
 
-/// The triggers that the policy names already, and this one.
-fn listed(policy: &Policy, name: &str) -> String {
-    policy.automatic.iter().map(|named| named.as_str()).chain([name]).collect::<Vec<_>>().join(", ")
+/// What lets a trigger start a runbook, as it is written in a policy.
+fn with_bound(trigger: &str, runbook: &str) -> String {
+    format!("{{trigger: {trigger}, runbook: {runbook}, at_most: {{runs: 3, per: 1h}}}}")
 }
 
 /// Every check that a trigger listens to.

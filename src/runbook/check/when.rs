@@ -8,8 +8,9 @@ use std::time::Duration;
 use chrono::Weekday;
 
 use crate::model::catalog::{Policy, Runbook, Step, Subject, System};
-use crate::model::choice::{Risk, When, Window};
+use crate::model::choice::{Risk, When, Window, could_win};
 use crate::model::id::{PolicyName, RunbookName};
+use crate::model::strict::laxer;
 
 use super::super::diagnostic::Problem;
 use super::super::raw;
@@ -40,6 +41,7 @@ impl Checker {
             ("starts_within", raw.starts_within.as_ref().map(|it| it.place)),
             ("exclude", raw.exclude.as_ref().map(|it| it.place)),
             ("relax", raw.relax.as_ref().map(|it| it.place)),
+            ("replaces", raw.replaces.as_ref().map(|it| it.place)),
             ("may_delegate", raw.may_delegate.as_ref().map(|it| it.place)),
         ];
         for (key, place) in of_asking {
@@ -74,6 +76,7 @@ impl Checker {
 
     /// The condition of a policy, once all names are known, and that it fits whatever it may come to stand over.
     pub(super) fn when(&mut self, input: &Input, raw: &raw::Policy) {
+        let replaces = self.replaces(input, raw);
         let (Some(name), Some(written)) = (&raw.policy, &raw.when) else { return };
         let when = self.condition(input, &written.value);
         let policy = PolicyName::new(&name.value);
@@ -81,10 +84,29 @@ impl Checker {
             policy.when = Some(when.clone());
         }
         let Some(policy) = self.catalog.policies.get(&policy) else { return };
-        let problem = misfit(self, policy, &when, name);
+        let problem = misfit(self, policy, &when, name).or_else(|| loosens(self, policy, &when, name, &replaces));
         if let Some(problem) = problem {
             self.problem(input, problem);
         }
+    }
+
+    /// Policies in whose place this one may stand although it is not as strict as they are in every respect.
+    fn replaces(&mut self, input: &Input, raw: &raw::Policy) -> Vec<PolicyName> {
+        let Some(list) = &raw.replaces else { return Vec::new() };
+        if raw.when.is_none() {
+            let problem =
+                Problem::new(list.place, "`replaces` means nothing here: only a runbook that names it has this policy");
+            self.problem(input, problem.hint("say when it applies to others: `when: {…}`, or leave it out"));
+        }
+        let named = self.listed_once(input, "replaces", &raw.replaces);
+        for name in &named {
+            if raw.policy.as_ref().is_some_and(|own| own.value == name.value) {
+                self.problem(input, Problem::new(name.place, "no policy replaces itself").hint("name another"));
+            } else {
+                self.known(input, Kind::Policy, name);
+            }
+        }
+        named.iter().map(|name| PolicyName::new(&name.value)).collect()
     }
 
     fn condition(&mut self, input: &Input, raw: &raw::When) -> When {
@@ -225,6 +247,65 @@ impl Checker {
         }
         found
     }
+}
+
+/// Tells a policy that could win over the one that a runbook names while being less strict in some respect: whoever reads the
+/// runbook would believe the other one. The first such runbook.
+fn loosens(
+    checker: &Checker,
+    policy: &Policy,
+    when: &When,
+    name: &At<String>,
+    replaces: &[PolicyName],
+) -> Option<Problem> {
+    if policy.refuse.is_some() {
+        return None;
+    }
+    let catalog = &checker.catalog;
+    let within = |new: &[Subject], old: &[Subject]| {
+        let all = catalog.people_in(old);
+        new.iter().all(|subject| {
+            let alone = std::slice::from_ref(subject);
+            let known = *subject != Subject::Accountable && !catalog.is_kept_elsewhere(alone);
+            old.contains(subject) || (known && catalog.people_in(alone).is_subset(&all))
+        })
+    };
+    // Whoever could not be read may be among them.
+    if [Kind::Person, Kind::Group, Kind::Rota].iter().any(|kind| checker.broken.contains(kind)) {
+        return None;
+    }
+    catalog.runbooks.values().find_map(|runbook| {
+        let base = runbook.approval.as_ref().filter(|base| **base != policy.name && !replaces.contains(*base))?;
+        let base = catalog.policies.get(base)?;
+        let can = |system: &System| {
+            catalog.can_work_on(runbook, system) && when.can_apply(&runbook.name, runbook.risk, system)
+        };
+        let triggers = catalog.triggers.values().filter(|trigger| trigger.run == runbook.name);
+        let triggers = triggers.map(|trigger| &trigger.name);
+        if !catalog.systems.values().any(can) || !could_win(policy, base, &runbook.name, triggers) {
+            return None;
+        }
+        // What it lets start of other runbooks matters there.
+        let mut here = policy.clone();
+        here.automatic.retain(|rule| rule.bound.as_ref().is_none_or(|bound| bound.runbook == runbook.name));
+        here.unasked.retain(|(of, _)| *of == runbook.name);
+        let respect = laxer(&here, base, &within)?;
+        let message = format!(
+            "this policy can take the place of `{}` for `{}`, and is less strict: {}",
+            base.name,
+            runbook.name,
+            respect.words()
+        );
+        let hint = format!(
+            "make it as strict as `{}` there, leave `{}` out of `when`, or say that it is meant: `replaces: [{}]`",
+            base.name, runbook.name, base.name
+        );
+        let problem = Problem::new(name.place, message).hint(hint);
+        Some(match checker.declared(Kind::Policy, base.name.as_str()) {
+            Some((file, place)) => problem.elsewhere(file, place, "the other policy is at"),
+            None => problem,
+        })
+    })
 }
 
 /// What keeps a policy from standing over a runbook that it may come to stand over; the first such runbook.
