@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign::model::approval::{
-    Act, Asked, Because, Case, Delegation, Given, Reason, Refusal, Rights, Ruling, Tally, delegates, rule, spent_elsewhere,
-    whom_to_ask,
+    Act, Asked, Because, Case, Delegation, Given, Reason, Refusal, Rights, Ruling, Tally, delegates, rule,
+    spent_elsewhere, whom_to_ask,
 };
 use countersign::model::catalog::{Catalog, Person, Source, Stage, Subject};
 use countersign::model::chat::Account;
@@ -459,12 +459,7 @@ impl World {
 
     fn ask_delegates(&self, state: &mut State, stage: u8, bug: Bug) {
         let catalog = self.catalog(state);
-        let asked: Vec<Asked> = state
-            .asked
-            .iter()
-            .filter(|(_, of, _)| *of == stage)
-            .map(asked)
-            .collect();
+        let asked: Vec<Asked> = state.asked.iter().filter(|(_, of, _)| *of == stage).map(asked).collect();
         let more = delegates(&catalog, &self.policy(bug), &asked, &delegations(state), moment(state.clock));
         state.asked.extend(more.into_iter().map(|one| (number(&one.person), stage, one.because)));
     }

@@ -70,9 +70,7 @@ pub use rows::{
     Attempt, AttemptKey, Inconsistent, KeyKnown, Request, Run, StoredBreak, StoredDecision, StoredGrant,
     StoredSignature, StoredUnder,
 };
-pub use runs::{
-    CauseStatus, CausedRun, Decided, EarlierRuns, LastWord, NewAttemptOutput, NewRequest, NewRun, Whole,
-};
+pub use runs::{CauseStatus, CausedRun, Decided, EarlierRuns, LastWord, NewAttemptOutput, NewRequest, NewRun, Whole};
 pub use tx::{LineOutcome, LineRow, Tx};
 pub(crate) use verify::{
     AccessCheck, AttemptCheck, AutomationCheck, BrakeCheck, CoverCheck, DecisionCheck, DelegationCheck, EventCheck,

@@ -27,10 +27,14 @@ impl<'a> Answered<'a> {
         let mut all = Self::default();
         for what in events.iter().filter_map(|event| Some(&event.record.as_ref()?.what)) {
             match what {
-                Happened::Decided { request: of, stage, person, answer, reason, on_behalf_of, .. } if *of == request => {
+                Happened::Decided { request: of, stage, person, answer, reason, on_behalf_of, .. }
+                    if *of == request =>
+                {
                     match answer {
                         Answer::Approve => _ = all.agreed.insert((*stage, person), on_behalf_of.as_ref()),
-                        Answer::Deny => _ = all.denied.insert((*stage, person), (on_behalf_of.as_ref(), reason.as_deref())),
+                        Answer::Deny => {
+                            _ = all.denied.insert((*stage, person), (on_behalf_of.as_ref(), reason.as_deref()))
+                        }
                     }
                 }
                 Happened::DecisionTakenBack { request: of, stage, person, .. } if *of == request => {
@@ -45,7 +49,8 @@ impl<'a> Answered<'a> {
 
     /// Those who agreed and count, each with the one for whom they did: `ann (for kim) and lin`.
     pub fn by(&self, by: &[PersonId]) -> String {
-        let holder = |person: &PersonId| self.agreed.iter().find(|((_, one), _)| *one == person).and_then(|(_, it)| *it);
+        let holder =
+            |person: &PersonId| self.agreed.iter().find(|((_, one), _)| *one == person).and_then(|(_, it)| *it);
         let name = |person: &PersonId| answerer(person, holder(person));
         and(&by.iter().map(name).collect::<Vec<_>>())
     }

@@ -228,4 +228,3 @@ pub fn lapsed(giver: &PersonId, receiver: &PersonId) -> String {
         "{giver}: {receiver} has not taken over, and nobody else has. Everything stays yours. `handover to …` asks again."
     )
 }
-

@@ -229,10 +229,7 @@ async fn how_far_it_has_come_is_said_wherever_one_looks() {
     }
     // Who agreed in the stage before is told so, and that others are asked.
     let said = house.say("boss", &format!("approve {code}")).await;
-    assert_eq!(
-        said,
-        format!("boss, you have answered {code} in stage 1: this stage needs somebody else. Asked: kim.")
-    );
+    assert_eq!(said, format!("boss, you have answered {code} in stage 1: this stage needs somebody else. Asked: kim."));
 }
 
 #[tokio::test]
@@ -243,7 +240,10 @@ async fn an_answer_is_taken_back_once() {
     house.say("boss", &format!("deny {}", asked.code)).await;
     house.say("boss", &withdraw).await;
     let said = house.say("boss", &withdraw).await;
-    assert!(said.starts_with(&format!("boss, no answer of yours to {} stands that could be taken back.", asked.code)), "{said}");
+    assert!(
+        said.starts_with(&format!("boss, no answer of yours to {} stands that could be taken back.", asked.code)),
+        "{said}"
+    );
     let said = house.say("vic", &withdraw).await;
     assert!(said.starts_with(&format!("Only mei can withdraw {}.", asked.code)), "{said}");
 }

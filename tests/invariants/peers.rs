@@ -110,7 +110,8 @@ async fn peer_05_two_of_three_did_not_work_when_they_were_asked_at_once() {
     assert_eq!(counted.len(), 2, "{counted:?}");
     // The first is told that one more is needed; the second reads the receipt; the third came late, and is told so.
     told.sort();
-    let late = format!("{} is approved already, by {}. Your answer changes nothing.", asked.code, counted.join(" and "));
+    let late =
+        format!("{} is approved already, by {}. Your answer changes nothing.", asked.code, counted.join(" and "));
     assert_eq!(told.iter().filter(|text| text.is_empty()).count(), 1, "{told:?}");
     assert!(told.contains(&late), "{told:?}");
     assert!(told.iter().any(|text| text.ends_with("counts: 1 of 2. It still needs 1 more person.")), "{told:?}");

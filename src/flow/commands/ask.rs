@@ -19,7 +19,8 @@ use crate::model::chat::{Account, Button, Message, RoomAddress};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
 use crate::model::id::{
-    CheckName, InboxId, IncidentId, PersonId, PolicyName, RequestId, RunId, RunbookName, ServiceName, ThreadId, TriggerName,
+    CheckName, InboxId, IncidentId, PersonId, PolicyName, RequestId, RunId, RunbookName, ServiceName, ThreadId,
+    TriggerName,
 };
 use crate::model::plan::{Plan, Sealed, Telling};
 use crate::model::policy::{AfterDenial, Carried, DeniedBefore};
@@ -27,7 +28,8 @@ use crate::model::request::{Answer, RequestState, Wanted};
 use crate::model::run::RunState;
 use crate::model::until::{Until, moment};
 use crate::store::{
-    Cover, DIRECT, Decided, EarlierRuns, LastWord, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
+    Cover, DIRECT, Decided, EarlierRuns, LastWord, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run,
+    StoreError, Tx,
 };
 use crate::text;
 use crate::text::plan::RequestText;
@@ -295,7 +297,12 @@ impl<'a> Asking<'a> {
 
     /// What the last answered request about a stuck step says to whoever asks about it again within a day, if somebody said no,
     /// and how that is told.
-    pub(super) async fn denied_of_step(&mut self, plan: &Plan, run: RunId, step: u32) -> Result<Option<(Carried, String)>> {
+    pub(super) async fn denied_of_step(
+        &mut self,
+        plan: &Plan,
+        run: RunId,
+        step: u32,
+    ) -> Result<Option<(Carried, String)>> {
         let Some(policy) = plan.policy.as_ref().map(|policy| policy.name.clone()) else { return Ok(None) };
         let since = self.tx.now() - REMEMBERED;
         let Some(decided) = self.tx.find_last_decided_of_step(run, step, since).await? else { return Ok(None) };
