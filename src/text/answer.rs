@@ -444,7 +444,7 @@ pub fn no_requests_anywhere() -> String {
 }
 
 /// A request that waits, in a list.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct WaitingLine {
     /// Its code.
     pub code: Code,

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::answer::or_nobody;
+use super::answer::{WaitingLine, or_nobody};
 use super::echo::shortened;
 use super::plan::{and, or};
 use super::time::{Times, lasted};
@@ -803,8 +803,8 @@ pub struct UnderWay {
     pub incidents: Vec<Incident>,
     /// Runs that are not over and wait for nobody's approval: number, deed, state.
     pub runs: Vec<(RunId, String, String)>,
-    /// Requests that wait: code, deed, who is asked, until when, how far it has come.
-    pub requests: Vec<(Code, String, Vec<PersonId>, String, Option<String>)>,
+    /// Requests that wait.
+    pub requests: Vec<WaitingLine>,
     /// Who paused all automation, since when, and why.
     pub paused: Option<(PersonId, String, Option<String>)>,
     /// Held triggers: trigger, service, since when, why.
@@ -828,7 +828,7 @@ pub fn status(systems: &[(String, Vec<String>)], under_way: &UnderWay, now: Date
     for (run, deed, state) in &under_way.runs {
         lines.push(format!("run {run} {}   {}", state.replace('_', " "), shortened(&visible(deed), MOST)));
     }
-    for (code, deed, asked, until, progress) in &under_way.requests {
+    for WaitingLine { code, requester: _, deed, until, asked, progress } in &under_way.requests {
         let progress = progress.as_ref().map(|progress| format!(" ({progress})")).unwrap_or_default();
         let deed = shortened(&visible(deed), MOST);
         lines.push(format!("{code} waits for {} until {until}{progress}   {deed}", or(asked)));

@@ -266,7 +266,7 @@ async fn i12_what_a_person_has_just_denied_does_not_start_by_itself() {
 }
 
 #[tokio::test]
-async fn i12_what_was_agreed_to_since_or_denied_long_ago_starts_by_itself() {
+async fn i12_what_was_denied_long_ago_starts_by_itself() {
     let house = watched().await;
     let first = house.ask("mei", "mark it").await;
     house.say("boss", &format!("deny {}", first.code)).await;

@@ -462,10 +462,7 @@ pub(super) async fn command_status(turn: &mut Turn<'_>) -> Result<()> {
             under_way.runs.push((run.id, plan.deed, state));
             continue;
         };
-        let asked = turn.asked_now(request).await?;
-        let deed = super::super::request::deed(turn.app, now, &plan, request);
-        let progress = look::progress(turn, request, &plan).await?;
-        under_way.requests.push((request.code, deed, asked, times.until(request.expires_at, now), progress));
+        under_way.requests.push(look::waiting_line(turn, request, &run).await?);
     }
     let paused = turn.tx.find_paused().await?;
     under_way.paused = paused.map(|paused| (paused.by, times.at_second(paused.at, now), paused.why));

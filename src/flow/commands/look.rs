@@ -159,7 +159,7 @@ pub(super) async fn command_requests(turn: &mut Turn<'_>) -> Result<()> {
 }
 
 /// How a request stands that waits.
-async fn waiting_line(turn: &mut Turn<'_>, request: &Request, run: &Run) -> Result<WaitingLine> {
+pub(super) async fn waiting_line(turn: &mut Turn<'_>, request: &Request, run: &Run) -> Result<WaitingLine> {
     let plan = plan_of(run)?;
     Ok(WaitingLine {
         code: request.code,
@@ -172,7 +172,7 @@ async fn waiting_line(turn: &mut Turn<'_>, request: &Request, run: &Run) -> Resu
 }
 
 /// How far a request has come, where more than one answer is wanted.
-pub(super) async fn progress(turn: &mut Turn<'_>, request: &Request, plan: &Plan) -> Result<Option<String>> {
+async fn progress(turn: &mut Turn<'_>, request: &Request, plan: &Plan) -> Result<Option<String>> {
     let in_use = turn.in_use.clone();
     let stages = plan.policy.as_ref().map_or(0, |policy| policy.stages.len());
     let tally = approval::waits_for(&mut turn.tx, &in_use.catalog, request).await?;
