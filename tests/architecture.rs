@@ -34,7 +34,8 @@ const MAY: &[(&str, &[&str])] = &[
     ("incident", &["model", "store", "text"]),
     // `incident`: what a turn of a check opens or mitigates.
     ("watch", &["model", "store", "incident"]),
-    ("ledger", &["model", "store", "metrics"]),
+    // `passkey`: what was signed with one is verified again.
+    ("ledger", &["model", "store", "metrics", "passkey"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
     ("chat", &["model", "store", "metrics", "listener"]),
     // `approval`: the Grant. `text`: only `text::chain`, which writes an error's causes into one line of the log.

@@ -1,5 +1,9 @@
 //! What wants a passkey: adding one, being sent to a page, deciding there; and everything that is not a decision.
 
+#[path = "passkey/pages.rs"]
+mod pages;
+#[path = "passkey/proof.rs"]
+mod proof;
 mod support;
 
 use reqwest::StatusCode;

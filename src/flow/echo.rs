@@ -180,7 +180,7 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         Happened::PasskeyAdded { passkey, person, name, .. } => {
             Ok(to_person(app, position, person, &text::passkey::added(*passkey, name)))
         }
-        Happened::PasskeyRemoved { passkey, person } => {
+        Happened::PasskeyRemoved { passkey, person, because: _ } => {
             Ok(to_person(app, position, person, &text::passkey::removed_to_person(*passkey)))
         }
         Happened::WasAway { room, from, to, not_done, more, unread_until } => {

@@ -18,11 +18,11 @@ use super::{App, Countersigning};
 use crate::approval::Because;
 use crate::engine::plan::{PlanFor, plan};
 use crate::metrics::beats::{Loop, beat};
-use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::model::event::{Happened, NewEvent, Record, RemovedBecause, Scope};
 use crate::model::id::{Digest, PersonId, RequestId, TriggerName};
 use crate::model::plan::{Plan, Sealed};
 use crate::runbook::{self, Diagnostics, Loaded};
-use crate::store::{Request, StoreError};
+use crate::store::{Passkey, Request, StoreError};
 use crate::text;
 
 /// An editor saves in several strokes: after the first, wait for the last.
@@ -99,6 +99,7 @@ async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<Stri
             let was_refused = refused.is_some();
             if loaded.fingerprint == app.in_use().fingerprint && !was_refused && why == Reload::Perhaps {
                 app.follow_access().await?;
+                app.end_passkeys_of_who_left().await?;
                 // The same catalog may name a script whose content is another now: that too makes another plan.
                 return tell_what_differs(app).await;
             }
@@ -146,6 +147,7 @@ async fn take(app: &App, loaded: Loaded, was_refused: bool, why: Reload) -> Resu
     let scope = Scope { audience: was_refused.then(|| "rooms".to_owned()), ..Scope::default() };
     let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
     app.store.record(&[NewEvent { scope, cause: None, record }]).await?;
+    app.end_passkeys_of_who_left().await?;
     app.warn(Told::InRooms).await?;
     tell_what_differs(app).await
 }
@@ -165,7 +167,27 @@ impl App {
     /// # Errors
     /// When the database refuses.
     pub async fn warn_at_start(&self) -> Result<(), StoreError> {
+        self.end_passkeys_of_who_left().await?;
         self.warn(Told::ByLog).await
+    }
+
+    /// Removes the passkeys of people whom the catalog in force does not have any more: passkeys go by a person's name, and
+    /// whoever is given that name later is perhaps somebody else.
+    async fn end_passkeys_of_who_left(&self) -> Result<(), StoreError> {
+        let in_use = self.in_use();
+        let all = self.store.list_passkeys(None).await?;
+        let left =
+            |passkey: &Passkey| passkey.removed_at.is_none() && !in_use.catalog.people.contains_key(&passkey.person);
+        for passkey in all.into_iter().filter(left) {
+            let mut tx = self.store.begin().await?;
+            // Another replica may have been faster.
+            let Some(person) = tx.remove_passkey(passkey.id).await? else { continue };
+            tracing::warn!(%person, passkey = %passkey.id, "a passkey was removed: the catalog has no such person any more");
+            let what = Happened::PasskeyRemoved { passkey: passkey.id, person, because: RemovedBecause::Left };
+            tx.record(NewEvent { scope: Scope::default(), cause: None, record: Record { what, rows: Vec::new() } });
+            tx.commit().await?;
+        }
+        Ok(())
     }
 
     /// The same once more only if it is something else.

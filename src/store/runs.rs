@@ -1462,6 +1462,13 @@ pub struct EarlierRuns {
     pub usual: Option<TimeDelta>,
 }
 
+impl EarlierRuns {
+    /// As they are told: how many, how many helped, how many milliseconds it usually took.
+    pub fn told(&self) -> (i64, i64, Option<u64>) {
+        (self.total, self.helped, self.usual.and_then(|usual| u64::try_from(usual.num_milliseconds()).ok()))
+    }
+}
+
 fn moved(row: String, expected: &str) -> StoreError {
     StoreError::Moved { row, expected: expected.to_owned() }
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::decisions::{INVITED_FOR, enrol_at};
 use super::wire::{Invite, Invited, PasskeyTold, PasskeysTold};
 use super::{Refusal, Shared, read_json};
-use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::model::event::{Happened, NewEvent, Record, RemovedBecause, Scope};
 use crate::model::id::{Digest, PasskeyId, PersonId};
 use crate::passkey::Secret;
 
@@ -91,7 +91,7 @@ async fn remove(State(web): State<Shared>, passkey: Result<Path<i64>, PathReject
         let sentence = "there is no passkey of that number in use; `countersign passkey list` shows them";
         return Err(Refusal::new(StatusCode::NOT_FOUND, sentence));
     };
-    let what = Happened::PasskeyRemoved { passkey, person };
+    let what = Happened::PasskeyRemoved { passkey, person, because: RemovedBecause::Operator };
     tx.record(NewEvent { scope: Scope::default(), cause: None, record: Record { what, rows: Vec::new() } });
     tx.commit().await.map_err(failed)?;
     Ok(StatusCode::NO_CONTENT.into_response())

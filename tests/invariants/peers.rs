@@ -4,7 +4,6 @@ use chrono::TimeDelta;
 use countersign::chat::Delivery;
 use countersign::model::chat::{Incoming, Said};
 use countersign::model::id::MessageId;
-use countersign::model::request::Proof;
 use countersign::model::run::RunState;
 
 use super::house::{Asked, House};
@@ -17,7 +16,7 @@ fn press(house: &House, who: &str, name: &str, command: &str) -> Incoming {
         interaction: name.to_owned(),
         message: MessageId::new("m1"),
         command: command.to_owned(),
-        proof: Proof::Chat,
+        signed: None,
     };
     press
 }

@@ -27,10 +27,10 @@ use crate::model::request::{RequestState, Wanted};
 use crate::model::run::RunState;
 use crate::model::until::{Until, moment};
 use crate::store::{
-    Cover, DIRECT, EarlierRuns, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
+    Cover, DIRECT, NewMessage, NewRequest, NewRun, Origin, Place, Request, Result, Run, StoreError, Tx,
 };
 use crate::text;
-use crate::text::plan::RequestText;
+use crate::text::plan::{RequestText, Told};
 
 /// How many codes are tried before giving up: with so many requests waiting, something else is wrong.
 const CODES: usize = 20;
@@ -454,7 +454,7 @@ impl<'a> Asking<'a> {
         let request = self.tx.find_request(request).await?;
         let request = request.ok_or_else(|| StoreError::Refused("the request that was made is gone".to_owned()))?;
         let Request { id, code, run, digest, wanted, expires_at, .. } = request;
-        let earlier: EarlierRuns = self.tx.earlier_runs(digest).await?;
+        let earlier = self.tx.earlier_runs(digest).await?;
         let approvers = Turn::approvers(plan, 0);
         let next = match self.tx.find_request(id).await? {
             Some(request) => approval::standing(self.tx, &self.in_use.catalog, &request).await?,
@@ -462,25 +462,23 @@ impl<'a> Asking<'a> {
         };
         let next = next.and_then(|standing| standing.next);
         let whole = text::plan::request(&RequestText {
-            plan,
+            told: Told {
+                plan,
+                run,
+                wanted: &wanted,
+                requester: self.requester()?,
+                trigger: self.trigger.as_ref(),
+                earlier: earlier.told(),
+                notes: &self.notes,
+                expires_at,
+                now: self.tx.now(),
+                times: self.app.times,
+            },
             digest,
             code: &code,
-            run,
-            wanted: &wanted,
-            requester: self.requester()?,
-            trigger: self.trigger.as_ref(),
             asked,
             next: next.as_ref(),
             unseen: &self.app.unseen(&self.in_use.catalog, &approvers),
-            earlier: (
-                earlier.total,
-                earlier.helped,
-                earlier.usual.and_then(|usual| u64::try_from(usual.num_milliseconds()).ok()),
-            ),
-            notes: &self.notes,
-            expires_at,
-            now: self.tx.now(),
-            times: self.app.times,
         });
         let origin = self.cause.map_or(Origin::Request(id), Origin::Line);
         let (mut mentioned, directly) = self.ways(asked);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::turn::{Turn, plan_of};
+use super::step_up::{Meant, meant};
 use super::{look, step_up};
 use crate::approval::{self, BackOutcome, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen};
 use crate::engine;
@@ -12,9 +13,9 @@ use crate::model::chat::{Addressed, Said};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{PersonId, RequestId};
-use crate::model::request::{Answer, Proof, RequestState};
+use crate::model::request::{Answer, RequestState};
 use crate::model::run::RunState;
-use crate::store::{Request, Result, Run, Whole};
+use crate::store::{Purpose, Request, Result, Run, Whole};
 use crate::text;
 
 pub(super) async fn command_approve(turn: &mut Turn<'_>, code: Option<Code>, reason: Option<String>) -> Result<()> {
@@ -27,26 +28,10 @@ pub(super) async fn command_deny(turn: &mut Turn<'_>, code: Option<Code>, reason
     decide(turn, code, Answer::Deny, reason).await
 }
 
-/// What a decision is called where it has to be said again.
-fn word_of(answer: Answer) -> &'static str {
-    match answer {
-        Answer::Approve => "approve",
-        Answer::Deny => "deny",
-    }
-}
-
 async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason: Option<String>) -> Result<()> {
-    let Some(request) = bind(turn, code, word_of(answer)).await? else { return Ok(()) };
+    let Some(Meant { request, proof }) = meant(turn, code, answer.into()).await? else { return Ok(()) };
     let in_use = turn.in_use.clone();
     let (person, account) = (turn.person.clone(), turn.incoming.account.clone());
-    let proof = match &turn.incoming.what {
-        Said::Press { proof, .. } => proof.clone(),
-        Said::Line { .. } | Said::Edit { .. } => Proof::Chat,
-    };
-    if !step_up::holds(turn, &proof).await? {
-        turn.refuse_privately(text::passkey::not_theirs());
-        return Ok(());
-    }
     let said = reason.clone();
     let asked = Decide {
         request,
@@ -70,7 +55,7 @@ async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason:
             });
         }
         DecideOutcome::Refused(refused) if refused.why == Refusal::StepUpNeeded => {
-            step_up::ask_for_passkey(turn, &refused.request, said.as_deref()).await?;
+            step_up::ask_for_passkey(turn, &refused.request, Purpose::Decide, said.as_deref()).await?;
         }
         DecideOutcome::Refused(refused) => refuse(turn, *refused, answer).await?,
     }
@@ -106,7 +91,7 @@ pub(super) async fn refuse(turn: &mut Turn<'_>, refused: Refused, answer: Answer
         (Refusal::RightUsed { by }, _) => turn.refuse(text::answer::right_used(&person, &code, &by)),
         (Refusal::ReasonNeeded, _) => turn.refuse(text::answer::reason_needed(&code, answer)),
         // Of an answer, that leads to a page; nothing else wants a passkey.
-        (Refusal::StepUpNeeded, _) => step_up::ask_for_passkey(turn, &request, None).await?,
+        (Refusal::StepUpNeeded, _) => step_up::ask_for_passkey(turn, &request, Purpose::Decide, None).await?,
         (Refusal::NothingToTakeBack, _) => {
             turn.refuse(text::answer::not_yours_to_withdraw(&code, &request.requesters));
         }

@@ -237,11 +237,10 @@ async fn ask_about(
     }
     asking.requesters = requesters;
     asking.incident = run.incident;
-    asking.notes.extend(wanted.wish().map(text::plan::wished_because));
     let show = if decides { ask::Show::Later } else { ask::Show::Yes };
     let id = asking.request(&plan, &sealed, run.id, &wanted, show).await?;
     if decides {
-        let (notes, requesters) = (std::mem::take(&mut asking.notes), asking.requesters.clone());
+        let requesters = asking.requesters.clone();
         let (room, thread) = (asking.room.clone(), asking.thread.clone());
         if own_words(turn, id, &speaker, &wanted).await? {
             return Ok(());
@@ -250,7 +249,7 @@ async fn ask_about(
         let Some(request) = turn.tx.find_request(id).await? else { return Ok(()) };
         let asked = turn.asked_now(&request).await?;
         let mut asking = ask::Asking::of_line(turn);
-        (asking.room, asking.thread, asking.requesters, asking.notes) = (room, thread, requesters, notes);
+        (asking.room, asking.thread, asking.requesters) = (room, thread, requesters);
         asking.incident = run.incident;
         asking.show(&plan, id, &asked).await?;
     }

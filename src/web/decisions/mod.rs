@@ -14,6 +14,7 @@
 
 mod decide;
 mod enrol;
+mod leaves;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -116,6 +117,7 @@ fn router(pages: Decisions) -> Router {
     let door: Shared = Arc::new(Door { pages, at_once: Semaphore::new(MOST_AT_ONCE) });
     Router::new()
         .route(&format!("/{DECIDE}/{{secret}}"), get(decide::look).post(decide::decide))
+        .route(&format!("/{DECIDE}/{{secret}}/{{leaf}}"), get(decide::look_on).post(decide::decide_on))
         .route(&format!("/{PASSKEY}/{{secret}}"), get(enrol::look).post(enrol::enrol))
         .method_not_allowed_fallback(|| async {
             Wrong::new(StatusCode::METHOD_NOT_ALLOWED, "This address does not take that.")
@@ -258,10 +260,14 @@ impl IntoResponse for Wrong {
     }
 }
 
+/// What stands in an address. What cannot be one costs no look.
+fn secret_of(secret: &str) -> Result<Secret, Wrong> {
+    Secret::parse(secret).ok_or_else(Wrong::nothing)
+}
+
 /// The hash under which the page of an address is kept.
 fn hash_of(secret: &str) -> Result<Digest, Wrong> {
-    // What cannot be an address costs no look.
-    Secret::parse(secret).map(|secret| Digest(secret.hash())).ok_or_else(Wrong::nothing)
+    Ok(Digest(secret_of(secret)?.hash()))
 }
 
 /// The fields of a form.
