@@ -43,7 +43,8 @@ const MAY: &[(&str, &[&str])] = &[
     // HTTP is the door of the local room: it knows that adapter, and reads how a line settled from the store. `text`: pages
     // say times, plans and states in the bot's words.
     // `listener` and `passkey`: the pages on which people decide with a passkey stand alone.
-    ("web", &["model", "store", "incident", "chat", "ledger", "text", "metrics", "listener", "passkey"]),
+    // `approval`: whoever removes a passkey takes back what was agreed to with it.
+    ("web", &["model", "store", "approval", "incident", "chat", "ledger", "text", "metrics", "listener", "passkey"]),
     // The one room that knows the others.
     (
         "flow",

@@ -478,6 +478,31 @@ async fn the_doctor_says_whether_the_page_is_reached_and_who_has_no_passkey() {
 }
 
 #[tokio::test]
+async fn a_page_that_nobody_can_reach_is_told_of_at_start_and_after_a_reload() {
+    let world = World::somewhere_else(Catalog::made().runbook("roll-out", &[step("one", "ok")])).await;
+    assert_eq!(world.events("catalog_warned").await.len(), 0, "no policy wants a passkey");
+    std::fs::write(world.bot.catalog("managers.yaml"), policy(1)).expect("a file");
+    let told = world.bot.hear("does not lead to the page").await;
+    let origin = &world.origin;
+    assert!(
+        told.text.contains(&format!("Policy managers wants a passkey (`step_up: true`), and {origin} does not lead")),
+        "{}",
+        told.text
+    );
+    world.bot.rest().await;
+    let mut world = world;
+    world.bot.kill().await;
+    world.bot.restart().await;
+    support::until("the operator is told", async || {
+        let warned = world.events("catalog_warned").await;
+        warned.iter().filter(|event| event.to_string().contains("does not lead to the page")).nth(1).map(drop)
+    })
+    .await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+#[tokio::test]
 async fn a_reason_that_was_given_in_the_room_is_on_the_page_and_goes_with_the_decision() {
     let wants = policy(1).replace("step_up: true", "step_up: true\n    reason: required");
     let (world, [mut boss]) = World::with(catalog(1).file("managers.yaml", &wants), ["boss"]).await;

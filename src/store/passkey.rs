@@ -357,6 +357,27 @@ impl Tx {
         Ok((used.rows_affected() == 1).then_some(PasskeyId(id)))
     }
 
+    /// The requests that wait and of which an approval stands that was given with a passkey, each with what browsers call it, as
+    /// decisions have it.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_approved_with(&mut self, passkey: PasskeyId) -> Result<Vec<(RequestId, String)>> {
+        let rows = sqlx::query!(
+            r#"
+            select distinct d.request, d.credential as "credential!"
+            from decision d join request q on q.id = d.request join passkey p on p.id = $1
+            where q.state = 'pending' and d.taken_back_at is null and d.verdict = 'approve'
+                and d.credential = translate(rtrim(encode(p.credential, 'base64'), '='), E'+/\n', '-_')
+            order by d.request
+            "#,
+            passkey.0,
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows.into_iter().map(|row| (RequestId(row.request), row.credential)).collect())
+    }
+
     /// Removes a passkey: it decides nothing any more. `None`: there is no such passkey in use.
     ///
     /// # Errors

@@ -1218,11 +1218,16 @@ impl Tx {
         Ok(())
     }
 
-    /// Marks a person's decision as taken back. `false`: it does not stand.
+    /// Marks a person's decision as taken back, by a line of theirs if by one. `false`: it does not stand.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn take_decision_back(&mut self, request: RequestId, decision: &Decision, line: InboxId) -> Result<bool> {
+    pub async fn take_decision_back(
+        &mut self,
+        request: RequestId,
+        decision: &Decision,
+        line: Option<InboxId>,
+    ) -> Result<bool> {
         let done = sqlx::query!(
             r#"
             update decision set taken_back_at = $4, taken_back_line = $5
@@ -1232,7 +1237,7 @@ impl Tx {
             i32::try_from(decision.stage).unwrap_or(i32::MAX),
             decision.person.as_str(),
             self.now(),
-            line.0,
+            line.map(|line| line.0),
         )
         .execute(&mut *self.inner)
         .await?;

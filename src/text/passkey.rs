@@ -127,6 +127,20 @@ pub fn warnings(
     warnings
 }
 
+/// To the operator, and after a reload to the rooms: the pages do not answer where people are sent. `wanting` are the policies
+/// that want a passkey.
+pub fn out_of_reach(wanting: &[PolicyName], origin: &str, why: &str) -> String {
+    let policies: Vec<String> = wanting.iter().map(ToString::to_string).collect();
+    let (noun, verb) = if policies.len() == 1 { ("Policy", "wants") } else { ("Policies", "want") };
+    format!(
+        "{noun} {} {verb} a passkey (`step_up: true`), and {} does not lead to the page for it ({}): whoever is sent there \
+         cannot approve. `countersign doctor` looks again",
+        policies.join(", "),
+        visible(origin),
+        visible(why),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +159,9 @@ mod tests {
         insta::assert_snapshot!(all(Some("https://d.example"), &["lin"]), @"Policy managers wants a passkey (`step_up: true`), and boss has none: `countersign passkey invite PERSON`");
         assert_eq!(all(Some("https://d.example"), &["lin", "boss"]), "");
         assert!(warnings(&[], None, &people(&[])).is_empty());
+        let policies = [PolicyName::new("managers"), PolicyName::new("two")];
+        insta::assert_snapshot!(out_of_reach(&policies[..1], "https://d.example", "connection refused"), @"Policy managers wants a passkey (`step_up: true`), and https://d.example does not lead to the page for it (connection refused): whoever is sent there cannot approve. `countersign doctor` looks again");
+        assert!(out_of_reach(&policies, "https://d.example", "x").starts_with("Policies managers, two want a passkey"));
     }
 
     #[test]

@@ -109,3 +109,30 @@ async fn the_passkey_of_who_left_is_not_that_of_who_has_the_name_later() {
     world.bot.rest().await;
     world.bot.finish().await;
 }
+
+#[tokio::test]
+async fn i13_what_was_agreed_to_with_a_passkey_that_is_removed_counts_no_longer() {
+    let (world, [mut boss, mut lin]) = World::with(catalog(2), ["boss", "lin"]).await;
+    let run = world.bot.say("mei", "roll out").await.waiting();
+    let (link, _) = world.sent("boss", "approved").await;
+    let page = world.page(&link).await;
+    let (status, page) = world.post(&link, &boss.sign(form(&page, "value=\"approve\""), "approve")).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    assert_eq!(world.operator(&["remove", "1"]).await, (true, "Passkey 1 is removed.".to_owned()));
+    assert_eq!(world.events("decision_taken_back").await.len(), 1);
+    let (link, _) = world.sent("lin", "approved").await;
+    let page = world.page(&link).await;
+    let (status, page) = world.post(&link, &lin.sign(form(&page, "value=\"approve\""), "approve")).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    assert!(page.contains("1 of 2"), "{page}");
+    world.bot.until_run(run.run(), "awaiting_approval").await;
+    // Another passkey of boss's answers anew.
+    let mut boss = world.enrol("boss").await;
+    let (link, _) = world.sent("boss", "approved").await;
+    let page = world.page(&link).await;
+    let (status, page) = world.post(&link, &boss.sign(form(&page, "value=\"approve\""), "approve")).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    world.bot.until_run(run.run(), "succeeded").await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}

@@ -108,6 +108,21 @@ pub fn enrol_at(origin: &str, secret: &Secret) -> String {
     format!("{origin}/{PASSKEY}/{}", secret.encoded())
 }
 
+/// How long the pages may take to answer when it is looked whether they do.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whether these pages answer where browsers look for them: asked for one that nobody was ever sent.
+///
+/// # Errors
+/// Why they do not, in a few words.
+pub async fn answer_at(origin: &str) -> Result<(), String> {
+    let reason = |error: reqwest::Error| crate::text::chain(&error);
+    let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).build().map_err(reason)?;
+    let answer = http.get(decide_at(origin, &Secret::new([0; 32]))).send().await.map_err(reason)?;
+    let (status, ours) = (answer.status(), answer.headers().contains_key(MARK));
+    if ours && status == StatusCode::NOT_FOUND { Ok(()) } else { Err(format!("what answers there says {status}")) }
+}
+
 /// Serves these pages, and nothing else, until told to stop.
 pub async fn serve(listener: TcpListener, pages: Decisions, stop: watch::Receiver<bool>) {
     listener::serve(listener, router(pages), "a decision page", stop).await;
