@@ -34,7 +34,8 @@ const MAY: &[(&str, &[&str])] = &[
     ("incident", &["model", "store", "text"]),
     // `incident`: what a turn of a check opens or mitigates.
     ("watch", &["model", "store", "incident"]),
-    ("ledger", &["model", "store", "metrics"]),
+    // `passkey`: what was signed with one is verified again.
+    ("ledger", &["model", "store", "metrics", "passkey"]),
     // `store`: the sender reads the outbox, the local room shares its clock.
     ("chat", &["model", "store", "metrics", "listener"]),
     // `approval`: the Grant. `text`: only `text::chain`, which writes an error's causes into one line of the log.
@@ -42,7 +43,8 @@ const MAY: &[(&str, &[&str])] = &[
     // HTTP is the door of the local room: it knows that adapter, and reads how a line settled from the store. `text`: pages
     // say times, plans and states in the bot's words.
     // `listener` and `passkey`: the pages on which people decide with a passkey stand alone.
-    ("web", &["model", "store", "incident", "chat", "ledger", "text", "metrics", "listener", "passkey"]),
+    // `approval`: whoever removes a passkey takes back what was agreed to with it.
+    ("web", &["model", "store", "approval", "incident", "chat", "ledger", "text", "metrics", "listener", "passkey"]),
     // The one room that knows the others.
     (
         "flow",

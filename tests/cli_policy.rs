@@ -143,9 +143,11 @@ fn by_day_the_base_policy_with_everything_that_comes_when() {
 
     Stage 1 of 1: 1 of rota:leads
       could agree: boss and lin
+      asked at once: boss
       at Tue 2026-12-01 11:03 Asia/Singapore: whoever is asked is reminded
-      at Tue 2026-12-01 11:05 Asia/Singapore: whoever is asked is rung
-      at Tue 2026-12-01 11:08 Asia/Singapore: ann can agree as well (escalation)
+      at Tue 2026-12-01 11:05 Asia/Singapore: whoever is asked is rung, if the settings have a `ring`
+      at Tue 2026-12-01 11:08 Asia/Singapore: ann is asked as well, and can agree from then on (escalation)
+      at Tue 2026-12-01 11:08 Asia/Singapore: lin is asked as well (next in the rota)
       at Tue 2026-12-01 11:30 Asia/Singapore: the request expires
     leads: boss is on call until Mon 2026-12-07 09:00 Asia/Singapore; lin is next.
 
@@ -167,14 +169,14 @@ fn at_night_the_stricter_one_and_who_is_asleep() {
       could agree: lin
       not boss, who asked for it
       at Tue 2026-12-01 15:03 UTC: whoever is asked is reminded
-      at Tue 2026-12-01 15:05 UTC: whoever is asked is rung
+      at Tue 2026-12-01 15:05 UTC: whoever is asked is rung, if the settings have a `ring`
       at Tue 2026-12-01 15:30 UTC: the request expires
     Stage 2 of 2: 1 of rota:leads, person:ann, with a reason
       could agree: lin
       not ann, who is asleep
       not boss, who asked for it
       3 min after its beginning: whoever is asked is reminded
-      5 min after its beginning: whoever is asked is rung
+      5 min after its beginning: whoever is asked is rung, if the settings have a `ring`
       30 min after the asking: the request expires
     leads: boss is on call until Mon 2026-12-07 09:00 Asia/Singapore; lin is next.
 
@@ -186,7 +188,71 @@ fn at_night_the_stricter_one_and_who_is_asleep() {
 fn somebody_asleep_is_waited_for_until_others_are_asked() {
     let day = "2026-12-01 11:00 Asia/Singapore";
     let out = explained(&["--as", "boss", "--at", day, "--asleep", "lin"]);
-    insta::assert_snapshot!(out.lines().last().unwrap_or_default(), @"It needs one person; they suffice without lin only after an escalation, 8 min into a stage, at Tue 2026-12-01 11:08 Asia/Singapore if that is the first stage.");
+    insta::assert_snapshot!(out.lines().last().unwrap_or_default(), @"It needs one person; they suffice without lin only with whom it asks later, 8 min into a stage, at Tue 2026-12-01 11:08 Asia/Singapore if that is the first stage.");
+}
+
+#[test]
+fn of_a_rota_only_whose_turn_it_is_can_agree_until_the_next_is_asked() {
+    let policy = |expires: &str| {
+        format!(
+            "policy: managers\ntitle: Whoever is on call agrees\nstages: [{{approvers: [rota:leads], quorum: 1}}]\n\
+             expires: {expires}\n"
+        )
+    };
+    let told_with = |expires: &str, asleep: &[&str]| {
+        let folder = folder(&[("managers.yaml", &policy(expires)), ("night.yaml", ""), ("trigger.yaml", "")], &[]);
+        for gone in ["night.yaml", "trigger.yaml"] {
+            std::fs::remove_file(folder.path().join("catalog").join(gone)).expect("gone");
+        }
+        let mut arguments = vec!["explain", "start", "service=web", "--as", "mei", "--at", "2026-12-01T03:00Z"];
+        arguments.extend(asleep.iter().flat_map(|name| ["--asleep", name]));
+        let (code, out, err) = told(countersign(folder.path(), &arguments));
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+        let (_, stage) = out.split_once("Stage 1 of 1").expect("a stage");
+        stage
+            .lines()
+            .filter(|line| !line.contains("remind") && !line.contains("rung") && !line.is_empty())
+            .skip(1)
+            .map(|line| format!("{}\n", line.trim_start()))
+            .collect::<String>()
+    };
+    insta::assert_snapshot!(told_with("40s", &["boss"]), @"
+    could agree: lin
+    asked at once: nobody
+    not boss, who is asleep
+    at Tue 2026-12-01 03:00 UTC: the request expires
+    leads: boss is on call until Mon 2026-12-07 09:00 Asia/Singapore; lin is next.
+    It needs one person; those who are asked before it expires do not suffice without boss. Others of the rota may answer, and nobody asks them in time.
+    ");
+    insta::assert_snapshot!(told_with("30m", &["boss"]), @"
+    could agree: lin
+    asked at once: nobody
+    not boss, who is asleep
+    at Tue 2026-12-01 03:08 UTC: lin is asked as well (next in the rota)
+    at Tue 2026-12-01 03:30 UTC: the request expires
+    leads: boss is on call until Mon 2026-12-07 09:00 Asia/Singapore; lin is next.
+    It needs one person; they suffice without boss only with whom it asks later, 8 min into a stage, at Tue 2026-12-01 03:08 UTC if that is the first stage.
+    ");
+}
+
+#[test]
+fn what_may_start_unasked_is_said_and_can_be_expected() {
+    let policy = "policy: managers\ntitle: A manager agrees\nstages: [{approvers: [group:managers, person:lin], quorum: 1}]\n\
+                  unasked: [{runbook: start, by: [group:support], at_most: {runs: 3, per: 1h}}]\n";
+    let expectations = "expectations:\n  - name: mei starts it\n    ask: {runbook: start, with: {service: web}, as: mei, at: 2026-12-01T03:00Z}\n    \
+                        expect: {unasked: true, automatic: true, approvers: [boss, lin], needs: 1}\n  - name: boss asks\n    \
+                        ask: {runbook: start, with: {service: web}, as: boss, at: 2026-12-01T03:00Z}\n    expect: {unasked: false, automatic: false}\n";
+    let folder = folder(&[("managers.yaml", policy)], &[("expectations.yaml", expectations)]);
+    for gone in ["night.yaml", "trigger.yaml"] {
+        std::fs::remove_file(folder.path().join("catalog").join(gone)).expect("gone");
+    }
+    let arguments = ["explain", "start", "service=web", "--as", "mei", "--at", "2026-12-01T03:00Z"];
+    let (code, out, err) = told(countersign(folder.path(), &arguments));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    let line = out.lines().find(|line| line.starts_with("Starts without asking")).unwrap_or_default();
+    insta::assert_snapshot!(line, @"Starts without asking: managers lets mei start 3 runs in 1 h, everybody's together. Beyond that, for later (`at`), within a day of a denial of the same, and while automation is paused it asks:");
+    let (_, out, err) = told(countersign(folder.path(), &["test", "expectations.yaml", "--at", "2026-12-01T03:00Z"]));
+    assert!(out.starts_with("2 expectations hold") && !err.contains("expectations.yaml"), "{out}{err}");
 }
 
 #[test]

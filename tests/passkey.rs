@@ -1,5 +1,9 @@
 //! What wants a passkey: adding one, being sent to a page, deciding there; and everything that is not a decision.
 
+#[path = "passkey/pages.rs"]
+mod pages;
+#[path = "passkey/proof.rs"]
+mod proof;
 mod support;
 
 use reqwest::StatusCode;
@@ -469,6 +473,31 @@ async fn the_doctor_says_whether_the_page_is_reached_and_who_has_no_passkey() {
     wrong  decisions: Policy managers wants a passkey (`step_up: true`) and there is no page for it: nobody can approve. Set `decisions: {listen: …, url: …}` in the settings
     ok     passkeys: policy managers wants one, and everybody whom it asks has one
     ");
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+#[tokio::test]
+async fn a_page_that_nobody_can_reach_is_told_of_at_start_and_after_a_reload() {
+    let world = World::somewhere_else(Catalog::made().runbook("roll-out", &[step("one", "ok")])).await;
+    assert_eq!(world.events("catalog_warned").await.len(), 0, "no policy wants a passkey");
+    std::fs::write(world.bot.catalog("managers.yaml"), policy(1)).expect("a file");
+    let told = world.bot.hear("does not lead to the page").await;
+    let origin = &world.origin;
+    assert!(
+        told.text.contains(&format!("Policy managers wants a passkey (`step_up: true`), and {origin} does not lead")),
+        "{}",
+        told.text
+    );
+    world.bot.rest().await;
+    let mut world = world;
+    world.bot.kill().await;
+    world.bot.restart().await;
+    support::until("the operator is told", async || {
+        let warned = world.events("catalog_warned").await;
+        warned.iter().filter(|event| event.to_string().contains("does not lead to the page")).nth(1).map(drop)
+    })
+    .await;
     world.bot.rest().await;
     world.bot.finish().await;
 }

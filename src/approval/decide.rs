@@ -136,7 +136,7 @@ pub(super) struct File {
     pub(super) plan: Plan,
     pub(super) policy: PlanPolicy,
     pub(super) asked: Option<Vec<Asked>>,
-    stored: Vec<StoredDecision>,
+    pub(super) stored: Vec<StoredDecision>,
     pub(super) given: Vec<Given>,
     pub(super) delegations: Vec<Delegation>,
     seen: Seen,
@@ -588,7 +588,7 @@ pub async fn take_back(
     let Some(given_by) = given_by else {
         return Ok(BackOutcome::Refused(file.refused(Refusal::NothingToTakeBack, now, catalog)));
     };
-    if !tx.take_decision_back(file.request.id, &decision, line).await? {
+    if !tx.take_decision_back(file.request.id, &decision, Some(line)).await? {
         return Ok(BackOutcome::Refused(file.refused(Refusal::NothingToTakeBack, now, catalog)));
     }
     let what = Happened::DecisionTakenBack {

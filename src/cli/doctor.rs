@@ -23,12 +23,11 @@ use crate::model::catalog::Catalog;
 use crate::model::chat::{Account, UserGroup};
 use crate::model::group::Kept;
 use crate::model::id::{PersonId, PolicyName};
-use crate::passkey::Secret;
 use crate::runbook;
 use crate::store::{Clock, Passkey, Store, managed};
 use crate::text;
 use crate::text::doctor::{self as say, Finding, Level};
-use crate::web::decisions::{MARK, decide_at};
+use crate::web::decisions;
 
 /// How long a database is waited for.
 const DATABASE_ANSWERS_WITHIN: Duration = Duration::from_secs(12);
@@ -274,7 +273,7 @@ async fn decisions(
         }
         Some(pages) => findings.push(match TcpListener::bind(pages.listen).await {
             Ok(_) => Finding::note(about, say::decisions_not_asked(&pages.listen.to_string(), &pages.origin)),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => match answers_as_pages(&pages.origin).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => match decisions::answer_at(&pages.origin).await {
                 Ok(()) => Finding::ok(about, say::decisions_answer(&pages.origin)),
                 Err(why) => Finding::wrong(about, say::decisions_out_of_reach(&pages.origin, &why)),
             },
@@ -299,19 +298,6 @@ async fn decisions(
         if asked.is_subset(holders) {
             findings.push(Finding::ok("passkeys", say::all_have_passkeys(policy)));
         }
-    }
-}
-
-/// Whether the pages answer where browsers look for them: asked for one that nobody was ever sent.
-async fn answers_as_pages(origin: &str) -> Result<(), String> {
-    let reason = |error: reqwest::Error| text::chain(&error);
-    let http = reqwest::Client::builder().no_proxy().timeout(BOT_ANSWERS_WITHIN).build().map_err(reason)?;
-    let answer = http.get(decide_at(origin, &Secret::new([0; 32]))).send().await.map_err(reason)?;
-    let (status, ours) = (answer.status(), answer.headers().contains_key(MARK));
-    if ours && status == reqwest::StatusCode::NOT_FOUND {
-        Ok(())
-    } else {
-        Err(format!("what answers there says {status}"))
     }
 }
 

@@ -24,7 +24,7 @@ use crate::model::choice::{Candidate, Facts, candidates};
 use crate::model::id::{PersonId, TriggerName};
 use crate::model::outlook::{Scene, StageOutlook, Verdict};
 use crate::model::plan::PlanPolicy;
-use crate::model::policy::Automatic;
+use crate::model::policy::{Automatic, Unasked};
 use crate::model::rota::moment_in;
 use crate::text;
 use crate::text::policy as say;
@@ -258,9 +258,17 @@ impl<'a> Asking<'a> {
         let frozen = plan::frozen(policy, self.runbook, self.about.system);
         let policy = frozen.map_err(|refusal| anyhow!(text::chain(&refusal)))?;
         let excluded = if policy.exclude_author { self.runbook.author.as_slice() } else { &[] };
-        let scene = Scene { catalog, policy: &policy, requesters: &self.requesters, excluded, asleep };
+        let scene = Scene { catalog, policy: &policy, requesters: &self.requesters, excluded, asleep, at: self.at };
         let (stages, verdict, people_needed) = (scene.stages(), scene.verdict(), scene.people_needed());
         Ok(Outlook { policy, stages, verdict, people_needed })
+    }
+
+    /// By which rule of the policy the person who asks may start without anybody's answer, as long as its number is not used.
+    fn starts_unasked<'p>(&self, catalog: &Catalog, policy: &'p PlanPolicy) -> Option<(&PersonId, &'p Unasked)> {
+        let person = self.requesters.first().filter(|_| self.trigger.is_none())?;
+        let barred = policy.exclude_author && self.runbook.author.as_ref() == Some(person);
+        let rule = policy.unasked.iter().find(|rule| catalog.includes(&rule.by, person))?;
+        (!barred).then_some((person, rule))
     }
 
     /// Whether the policy lets the trigger that asks start without anybody's answer.

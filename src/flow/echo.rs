@@ -181,7 +181,7 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         Happened::PasskeyAdded { passkey, person, name, .. } => {
             Ok(to_person(app, position, person, &text::passkey::added(*passkey, name)))
         }
-        Happened::PasskeyRemoved { passkey, person } => {
+        Happened::PasskeyRemoved { passkey, person, because: _ } => {
             Ok(to_person(app, position, person, &text::passkey::removed_to_person(*passkey)))
         }
         Happened::WasAway { room, from, to, not_done, more, unread_until } => {
@@ -732,14 +732,13 @@ impl Teller<'_> {
         }
         let mut tx = self.app.store.begin().await?;
         let asked = approval::who_could_answer(&mut tx, &in_use.catalog, &request).await?;
-        let notes: Vec<String> = request.wanted.wish().map(text::plan::wished_because).into_iter().collect();
         let showing = Showing {
             plan: &self.plan,
             request: &request,
             requester: request.requesters.first().unwrap_or(self.run.concerns()),
             trigger: self.run.trigger.as_ref(),
             asked: &asked,
-            notes: &notes,
+            notes: &[],
         };
         let whole = request::whole(self.app, &in_use, &mut tx, &showing).await?;
         drop(tx);

@@ -110,6 +110,8 @@ pub struct App {
     decisions: Option<String>,
     /// What was last said to be looked at in the catalog in use.
     warned: Mutex<Vec<String>>,
+    /// What was last said of the pages for passkeys, if they did not answer.
+    unreached: Mutex<Option<String>>,
     /// A clock that nobody sets: how old an answer is does not depend on what the database's clock does.
     steady: Clock,
 }
@@ -140,6 +142,7 @@ impl App {
             countersigning,
             decisions,
             warned,
+            unreached: Mutex::default(),
             steady,
         }
     }

@@ -12,18 +12,20 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use notify::Watcher;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::turn::plan_of;
 use super::{App, Countersigning};
-use crate::approval::Because;
+use crate::approval::{self, Because};
 use crate::engine::plan::{PlanFor, plan};
 use crate::metrics::beats::{Loop, beat};
-use crate::model::event::{Happened, NewEvent, Record, Scope};
-use crate::model::id::{Digest, PersonId, RequestId, TriggerName};
+use crate::model::event::{Happened, NewEvent, Record, RemovedBecause, Scope};
+use crate::model::id::{Digest, PersonId, PolicyName, RequestId, TriggerName};
 use crate::model::plan::{Plan, Sealed};
 use crate::runbook::{self, Diagnostics, Loaded};
-use crate::store::{Request, StoreError};
+use crate::store::{Passkey, Request, StoreError};
 use crate::text;
+use crate::web::decisions;
 
 /// An editor saves in several strokes: after the first, wait for the last.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -75,6 +77,7 @@ pub async fn watch_catalog(
         }
     };
     let mut refused = None::<Vec<String>>;
+    let mut looking = spawn_look_at_pages(&app, Told::ByLog);
     loop {
         beat(Loop::Catalog);
         let why = tokio::select! {
@@ -87,10 +90,26 @@ pub async fn watch_catalog(
             }
             () = tokio::time::sleep(LOOK_EVERY) => Reload::Perhaps,
         };
+        let before = app.in_use().fingerprint;
         if let Err(error) = look(&app, &root, why, &mut refused).await {
             tracing::error!(error = %text::chain(&error), "the catalog could not be reloaded");
         }
+        if app.in_use().fingerprint != before || why == Reload::Asked {
+            looking.abort();
+            looking = spawn_look_at_pages(&app, Told::InRooms);
+        }
     }
+}
+
+/// Looks, beside everything else, whether the pages for passkeys answer where people are sent. It keeps nobody waiting: an
+/// address that leads nowhere may take seconds to say so.
+fn spawn_look_at_pages(app: &Arc<App>, told: Told) -> JoinHandle<()> {
+    let app = app.clone();
+    tokio::spawn(async move {
+        if let Err(error) = app.look_at_pages(told).await {
+            tracing::error!(error = %text::chain(&error), "what was found of the pages for passkeys could not be kept");
+        }
+    })
 }
 
 async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<String>>) -> Result<(), StoreError> {
@@ -99,6 +118,7 @@ async fn look(app: &App, root: &Path, why: Reload, refused: &mut Option<Vec<Stri
             let was_refused = refused.is_some();
             if loaded.fingerprint == app.in_use().fingerprint && !was_refused && why == Reload::Perhaps {
                 app.follow_access().await?;
+                app.end_passkeys_of_who_left().await?;
                 // The same catalog may name a script whose content is another now: that too makes another plan.
                 return tell_what_differs(app).await;
             }
@@ -148,6 +168,7 @@ async fn take(app: &App, loaded: Loaded, was_refused: bool, why: Reload) -> Resu
     let scope = Scope { audience: was_refused.then(|| "rooms".to_owned()), ..Scope::default() };
     let record = Record { what: Happened::CatalogLoaded { fingerprint, runbooks }, rows: Vec::new() };
     app.store.record(&[NewEvent { scope, cause: None, record }]).await?;
+    app.end_passkeys_of_who_left().await?;
     app.warn(Told::InRooms).await?;
     if !stale.is_empty() {
         for warning in &stale {
@@ -174,7 +195,26 @@ impl App {
     /// # Errors
     /// When the database refuses.
     pub async fn warn_at_start(&self) -> Result<(), StoreError> {
+        self.end_passkeys_of_who_left().await?;
         self.warn(Told::ByLog).await
+    }
+
+    /// Removes the passkeys of people whom the catalog in force does not have any more: passkeys go by a person's name, and
+    /// whoever is given that name later is perhaps somebody else.
+    async fn end_passkeys_of_who_left(&self) -> Result<(), StoreError> {
+        let in_use = self.in_use();
+        let all = self.store.list_passkeys(None).await?;
+        let left =
+            |passkey: &Passkey| passkey.removed_at.is_none() && !in_use.catalog.people.contains_key(&passkey.person);
+        for passkey in all.into_iter().filter(left) {
+            let mut tx = self.store.begin().await?;
+            // Another replica may have been faster.
+            let left = approval::remove_passkey(&mut tx, passkey.id, RemovedBecause::Left).await?;
+            let Some(person) = left else { continue };
+            tx.commit().await?;
+            tracing::warn!(%person, passkey = %passkey.id, "a passkey was removed: the catalog has no such person any more");
+        }
+        Ok(())
     }
 
     /// The same once more only if it is something else.
@@ -189,6 +229,30 @@ impl App {
         if warnings.is_empty() || warnings == before {
             return Ok(());
         }
+        self.tell_warnings(warnings, told).await
+    }
+
+    /// Says that a policy in force wants a passkey and its page cannot be reached; once more only if it is something else.
+    async fn look_at_pages(&self, told: Told) -> Result<(), StoreError> {
+        let Some(origin) = &self.decisions else { return Ok(()) };
+        let wanting: Vec<PolicyName> =
+            self.in_use().catalog.wanting_passkeys().into_iter().map(|(policy, _)| policy).collect();
+        if wanting.is_empty() {
+            return Ok(());
+        }
+        let warning = match decisions::answer_at(origin).await {
+            Ok(()) => None,
+            Err(why) => Some(text::passkey::out_of_reach(&wanting, origin, &why)),
+        };
+        let before =
+            std::mem::replace(&mut *self.unreached.lock().unwrap_or_else(PoisonError::into_inner), warning.clone());
+        match warning {
+            Some(warning) if before.as_ref() != Some(&warning) => self.tell_warnings(vec![warning], told).await,
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn tell_warnings(&self, warnings: Vec<String>, told: Told) -> Result<(), StoreError> {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }

@@ -13,9 +13,9 @@ use crate::model::code::Code;
 use crate::model::id::{PersonId, RequestId, TriggerName};
 use crate::model::plan::Plan;
 use crate::model::request::RequestState;
-use crate::store::{DIRECT, EarlierRuns, NewMessage, Origin, Place, Request, Result, Tx};
+use crate::store::{DIRECT, NewMessage, Origin, Place, Request, Result, Tx};
 use crate::text;
-use crate::text::plan::RequestText;
+use crate::text::plan::{RequestText, Told};
 
 /// A request that is about to be shown.
 pub(super) struct Showing<'a> {
@@ -34,28 +34,26 @@ pub(super) struct Showing<'a> {
 /// All of it: the decision first, every step after, never cut.
 pub(super) async fn whole(app: &App, in_use: &InUse, tx: &mut Tx, showing: &Showing<'_>) -> Result<String> {
     let Showing { plan, request, requester, trigger, asked, notes } = *showing;
-    let earlier: EarlierRuns = tx.earlier_runs(request.digest).await?;
+    let earlier = tx.earlier_runs(request.digest).await?;
     let next = approval::standing(tx, &in_use.catalog, request).await?.and_then(|standing| standing.next);
     Ok(text::plan::request(&RequestText {
-        plan,
+        told: Told {
+            plan,
+            run: request.run,
+            wanted: &request.wanted,
+            requester,
+            trigger,
+            earlier: earlier.told(),
+            notes,
+            expires_at: request.expires_at,
+            now: tx.now(),
+            times: app.times,
+        },
         digest: request.digest,
         code: &request.code,
-        run: request.run,
-        wanted: &request.wanted,
-        requester,
-        trigger,
         asked,
         next: next.as_ref(),
         unseen: &app.unseen(&in_use.catalog, &Turn::approvers(plan, stage(request))),
-        earlier: (
-            earlier.total,
-            earlier.helped,
-            earlier.usual.and_then(|usual| u64::try_from(usual.num_milliseconds()).ok()),
-        ),
-        notes,
-        expires_at: request.expires_at,
-        now: tx.now(),
-        times: app.times,
     }))
 }
 
@@ -139,7 +137,10 @@ pub(super) fn copies(
 /// What a request asks for, in a list: with its time, if it is for later.
 pub(super) fn deed(app: &App, now: DateTime<Utc>, plan: &Plan, request: &Request) -> String {
     let deed = text::plan::asked_deed(plan, request.run, &request.wanted);
-    deed + &text::later::at(plan, &request.wanted, &app.times, now)
+    match text::later::at(plan, &request.wanted, &app.times, now) {
+        Some(at) => format!("{deed} · at {at}"),
+        None => deed,
+    }
 }
 
 /// What a request is called in the table of messages.

@@ -32,11 +32,12 @@ use crate::model::id::{
 use crate::model::plan::PlanPolicy;
 use crate::model::plan::{Plan, PlanStep, Sealed};
 use crate::model::policy::{Automatic, Relaxed, Repeat, Unasked};
-use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, ReviewVerdict, Wish};
+use crate::model::request::{Answer, Decision, Freeing, GrantState, OnPage, Proof, ReviewVerdict, Wish};
 use crate::model::run::{AttemptState, Outcome, Verdict};
 use crate::model::signature::{
     Basis, Counted, PublicKey, Signed, SignedDecision, break_rule, evidence, trigger_rule, unasked_rule,
 };
+use crate::passkey::{self, Assertion, Challenge};
 use crate::store::{
     AccessCheck, AttemptCheck, AttemptKey, AutomationCheck, BrakeCheck, ChainRow, CoverCheck, DecisionCheck,
     DelegationCheck, FiringCheck, GrantCheck, HandoverCheck, IncidentCheck, KeyCheck, PasskeyCheck, RequestCheck,
@@ -88,6 +89,9 @@ const OF_KEYS: [&str; 2] = ["key_added", "key_retired"];
 /// Kinds that tell of passkeys, and of no other row.
 const OF_PASSKEYS: [&str; 2] = ["passkey_added", "passkey_removed"];
 
+/// The kind that tells what was signed with a passkey. It changes no row, and answers rest on it.
+const PAGE_USED: &str = "passkey_used";
+
 /// How many characters of a value a finding shows.
 const SHOWN: usize = 80;
 
@@ -133,6 +137,12 @@ pub(super) struct Replay {
     /// What each trigger did for each service, with the event that says so.
     firings: BTreeMap<(String, String), Vec<FiringFacts>>,
     passkeys: BTreeMap<PasskeyId, PasskeyFacts>,
+    /// What was signed on pages and has not been found in an answer yet: by request, person and credential.
+    signed_pages: BTreeMap<(RequestId, PersonId, String), Vec<OnPage>>,
+    /// Pages that were used.
+    used_pages: BTreeSet<Digest>,
+    /// How many events were erased that told what was signed, and have not been missed yet.
+    blind_pages: u64,
     /// The last erased event that told of brakes, firings or the pause.
     blind_automation: Option<u64>,
     /// The last erased event that told of delegations or handovers.
@@ -445,6 +455,23 @@ struct PasskeyFacts {
     removed: Option<(DateTime<Utc>, At)>,
 }
 
+/// What somebody is said to have signed on a page of their own.
+struct Used {
+    passkey: PasskeyId,
+    person: PersonId,
+    request: RequestId,
+    digest: Digest,
+    link: Digest,
+    done: OnPage,
+}
+
+/// What a passkey has signed, as told: each base64url.
+struct Signature {
+    client_data: String,
+    authenticator_data: String,
+    signature: String,
+}
+
 /// A trigger's brakes for a service, by the last event that changed them.
 #[derive(Debug)]
 struct BrakeFacts {
@@ -625,6 +652,9 @@ impl Replay {
         self.turn += 1;
         if ["group_seen", "group_unseen"].contains(&row.kind.as_str()) {
             self.members.clear();
+        }
+        if row.kind == PAGE_USED {
+            self.blind_pages += 1;
         }
         if STATELESS.contains(&row.kind.as_str()) {
             return;
@@ -847,14 +877,31 @@ impl Replay {
             | Happened::CatalogWarned { .. }
             | Happened::PasskeyInvited { .. }
             | Happened::DecisionLinked { .. }
-            | Happened::PasskeyUsed { .. }
             | Happened::ClockJumped { .. } => {}
+            Happened::PasskeyUsed {
+                passkey,
+                person,
+                request,
+                code: _,
+                digest,
+                link,
+                answer: done,
+                client_data,
+                authenticator_data,
+                signature,
+            } => {
+                let signature = Signature { client_data, authenticator_data, signature };
+                let used = Used { passkey, person, request, digest, link, done };
+                if let Err(why) = self.page_used(used, &signature) {
+                    findings.push(Finding::Passkey { request, at, why });
+                }
+            }
             Happened::PasskeyAdded { passkey, person, name, credential, public_key } => {
                 let turn = self.turn;
                 let facts = PasskeyFacts { at, turn, person, name, credential, public_key, removed: None };
                 self.passkeys.insert(passkey, facts);
             }
-            Happened::PasskeyRemoved { passkey, person: _ } => {
+            Happened::PasskeyRemoved { passkey, person: _, because: _ } => {
                 if let Some(facts) = self.passkeys.get_mut(&passkey) {
                     (facts.turn, facts.removed) = (self.turn, Some((when, at)));
                 }
@@ -977,6 +1024,9 @@ impl Replay {
             }
             Happened::Decided { request, code: _, stage, person, account, answer, reason, on_behalf_of, proof } => {
                 let line = row.cause.map(|line| line.0);
+                if let Err(why) = self.proved(request, &person, &proof, answer.into()) {
+                    findings.push(Finding::Passkey { request, at, why });
+                }
                 let asked = self.requests.get_mut(&request);
                 let run = asked.as_ref().map(|asked| asked.run).or(row.scope.run);
                 if let Some(asked) = asked {
@@ -1082,6 +1132,9 @@ impl Replay {
             }
             Happened::GlassBroken { request, person, account, proof, reason, review_by, .. } => {
                 let line = row.cause.map(|line| line.0);
+                if let Err(why) = self.proved(request, &person, &proof, OnPage::BreakGlass) {
+                    findings.push(Finding::Passkey { request, at, why });
+                }
                 let account = account.to_string();
                 let facts =
                     BrokenFacts { at, when, turn, person, account, proof, reason, review_by, line, reviewed: None };
@@ -2295,6 +2348,62 @@ impl Replay {
             row.untold(Some("trigger_fired"));
         }
         self.not_compared += row.not_compared;
+    }
+
+    /// Notes what was signed on a page, once it is seen to have been: by a passkey of that person's which was in use, over that
+    /// page, request, plan and answer.
+    fn page_used(&mut self, used: Used, signature: &Signature) -> Result<(), String> {
+        let Used { passkey, person, request, digest, link, done } = used;
+        let name = passkey_name(passkey);
+        if !self.used_pages.insert(link) {
+            return Err(format!("{person} signed on a page that had been used before"));
+        }
+        if self.requests.get(&request).is_some_and(|asked| asked.digest != digest) {
+            return Err(format!("{person} signed another plan than was asked for"));
+        }
+        let Some(facts) = self.passkeys.get(&passkey) else {
+            if self.blind_passkeys.is_some() {
+                // Whose it was, and its key, were erased: what was signed is taken as told.
+                self.not_compared += 1;
+                self.blind_pages += 1;
+                return Ok(());
+            }
+            return Err(format!("{name} signed, and was never added"));
+        };
+        if facts.person != person {
+            return Err(format!("{name} signed for {person}, and is {}'s", facts.person));
+        }
+        if facts.removed.is_some() {
+            return Err(format!("{name} signed after it was removed"));
+        }
+        let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+        let challenge = Challenge::of_page(&link.0, request.0, &digest.0, done.name());
+        let (client_data, data) = (bytes(&signature.client_data), bytes(&signature.authenticator_data));
+        let said =
+            Assertion { client_data: &client_data, authenticator_data: &data, signature: &bytes(&signature.signature) };
+        passkey::has_signed(&challenge, &bytes(&facts.public_key), said)
+            .map_err(|why| format!("{person} is said to have signed it with {name}: {why}"))?;
+        let key = (request, person, facts.credential.clone());
+        self.signed_pages.entry(key).or_default().push(done);
+        Ok(())
+    }
+
+    /// Whether an answer that is said to have been given with a passkey was signed before, on a page that no other answer
+    /// rests on.
+    fn proved(&mut self, request: RequestId, person: &PersonId, proof: &Proof, done: OnPage) -> Result<(), String> {
+        let Proof::Passkey { credential } = proof else { return Ok(()) };
+        let key = (request, person.clone(), credential.clone());
+        if let Some(pages) = self.signed_pages.get_mut(&key)
+            && let Some(at) = pages.iter().position(|signed| *signed == done)
+        {
+            pages.remove(at);
+            return Ok(());
+        }
+        if self.blind_pages > 0 {
+            (self.blind_pages, self.not_compared) = (self.blind_pages - 1, self.not_compared + 1);
+            return Ok(());
+        }
+        Err(format!("{person} is said to have used a passkey to {} it, and signed nothing of the kind", done.words()))
     }
 
     /// Compares a passkey: one that was planted, or given to somebody else, would decide in their name.

@@ -264,6 +264,15 @@ pub enum Finding {
         /// What was wrong.
         why: String,
     },
+    /// What is said to have been done with a passkey does not stand on what a passkey has signed.
+    Passkey {
+        /// For which request.
+        request: RequestId,
+        /// Where.
+        at: At,
+        /// What was wrong.
+        why: String,
+    },
     /// Somebody agreed to what they asked for (I7).
     OwnApproval {
         /// Which request.
@@ -362,6 +371,9 @@ impl fmt::Display for Finding {
             }
             Self::Access { access, at, why } => {
                 write!(f, "access/{access} was decided at {at} against its rules: {why}.")
+            }
+            Self::Passkey { request, at, why } => {
+                write!(f, "A passkey was used for request/{request} at {at}, and that does not hold: {why}.")
             }
             Self::OwnApproval { request, person, at } => {
                 write!(f, "{person} asked for request/{request} and agreed to it at {at}.")

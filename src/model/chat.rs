@@ -9,8 +9,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{MessageId, ThreadId};
-use super::request::Proof;
+use super::id::{Digest, LinkId, MessageId, PasskeyId, RequestId, ThreadId};
+use super::request::OnPage;
 use super::trace::Trace;
 
 /// Who speaks, as the platform knows them: `platform:workspace:id`. Maps to at most one person.
@@ -183,9 +183,39 @@ pub enum Said {
         message: MessageId,
         /// The command that the button stands for: whatever a button does, a word does.
         command: String,
-        /// By what it is known who pressed it.
-        proof: Proof,
+        /// What the person has signed with a passkey, if the button stood on a page of their own.
+        signed: Option<Box<Signed>>,
     },
+}
+
+/// What a person has signed with a passkey on a page of their own. Whoever makes one has verified the signature; whoever acts
+/// by it uses the page up in the transaction of what it does, and does it to what was signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The page.
+    pub page: LinkId,
+    /// SHA-256 of what stands in its address.
+    pub link: Digest,
+    /// The request that stood on it.
+    pub request: RequestId,
+    /// The plan that stood on it.
+    pub digest: Digest,
+    /// What was done there.
+    pub done: OnPage,
+    /// With which passkey.
+    pub passkey: PasskeyId,
+    /// What browsers call it: base64url.
+    pub credential: String,
+    /// How often it had signed before.
+    pub count_before: u32,
+    /// How often it has signed now.
+    pub count: u32,
+    /// What the browser asked the authenticator for: base64url of JSON.
+    pub client_data: String,
+    /// What the authenticator said of itself: base64url.
+    pub authenticator_data: String,
+    /// Its signature: base64url.
+    pub signature: String,
 }
 
 /// How directly a line was addressed to the bot. In a declared room the bot listens to every line; elsewhere only to the
@@ -353,7 +383,7 @@ mod tests {
             interaction: "17".into(),
             message: MessageId::new("1"),
             command: "approve".into(),
-            proof: Proof::Chat,
+            signed: None,
         };
         assert_eq!([line.key(), edit.key(), press.key()], ["line:17", "edit:17:2", "press:17"]);
     }

@@ -21,7 +21,7 @@ use super::id::{
 };
 use super::incident_room::RoomDeed;
 use super::policy::{Carried, Relaxed};
-use super::request::{Answer, Proof, ReviewVerdict, Wish};
+use super::request::{Answer, OnPage, Proof, ReviewVerdict, Wish};
 use super::run::{Outcome, Verdict};
 use super::signature::{PublicKey, Signed};
 
@@ -1287,12 +1287,15 @@ pub enum Happened {
         /// Its public key as COSE has it: base64url.
         public_key: String,
     },
-    /// An operator removed a passkey.
+    /// A passkey was removed.
     PasskeyRemoved {
         /// Its number.
         passkey: PasskeyId,
         /// Whose it was.
         person: PersonId,
+        /// Why.
+        #[serde(default, skip_serializing_if = "RemovedBecause::is_operator")]
+        because: RemovedBecause,
     },
     /// Somebody who is asked was given a page on which to decide with a passkey.
     DecisionLinked {
@@ -1326,8 +1329,8 @@ pub enum Happened {
         digest: Digest,
         /// SHA-256 of what stood in the page's address.
         link: Digest,
-        /// What was decided.
-        answer: Answer,
+        /// What was done there.
+        answer: OnPage,
         /// What the browser asked the authenticator for: base64url of JSON.
         client_data: String,
         /// What the authenticator said of itself: base64url.
@@ -1434,6 +1437,23 @@ impl Happened {
             Self::KeyAdded { .. } => "key_added",
             Self::KeyRetired { .. } => "key_retired",
         }
+    }
+}
+
+/// Why a passkey was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovedBecause {
+    /// An operator removed it.
+    #[default]
+    Operator,
+    /// The catalog in force has no person of that name any more: who has the name later is perhaps somebody else.
+    Left,
+}
+
+impl RemovedBecause {
+    fn is_operator(&self) -> bool {
+        *self == Self::Operator
     }
 }
 

@@ -11,10 +11,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::approval::{Asked, whom_to_ask};
 use super::catalog::{Catalog, Subject};
+use super::escalation::{Around, Deed, Others, come_on_call, ladder, whom};
 use super::id::PersonId;
 use super::plan::PlanPolicy;
 use super::policy::{Relaxed, Stage};
+use super::rota::on_call;
 
 /// Who asks, and who is not there.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +34,8 @@ pub struct Scene<'a> {
     pub excluded: &'a [PersonId],
     /// Who does not answer.
     pub asleep: &'a BTreeSet<PersonId>,
+    /// When it is asked: who is on call then is asked first. Later stages are looked at as if they began then as well.
+    pub at: DateTime<Utc>,
 }
 
 /// Why somebody whom a stage names cannot agree there.
@@ -45,14 +52,38 @@ pub enum Barred {
 /// What a stage looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageOutlook {
-    /// Who could agree from its beginning on.
+    /// Who could agree from its beginning on: of a rota everybody, whether they have been asked yet or not.
     pub could: BTreeSet<PersonId>,
+    /// Who of them is asked when it begins: of a rota whoever's turn it is.
+    pub first: BTreeSet<PersonId>,
     /// Who is named and could not, and why.
     pub barred: BTreeMap<PersonId, Barred>,
-    /// Who could agree as well after a while: how long after its beginning, and who.
-    pub later: Vec<(Duration, BTreeSet<PersonId>)>,
+    /// Who is asked as well after a while, in the order of time; nothing that comes after its end.
+    pub later: Vec<Later>,
     /// Subjects of which only the platform that keeps them knows who is in them.
     pub unseen: Vec<Subject>,
+}
+
+/// People who are asked as well, after a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// How long after the stage's beginning.
+    pub after: Duration,
+    /// Who could agree then, of those who are asked.
+    pub people: BTreeSet<PersonId>,
+    /// Why they are asked.
+    pub because: LaterBecause,
+}
+
+/// Why somebody is asked later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LaterBecause {
+    /// Their shift begins.
+    Shift,
+    /// The stage's policy asks others.
+    Escalation,
+    /// They come next in a rota.
+    Turn,
 }
 
 /// Whether all stages could be agreed to.
@@ -62,6 +93,8 @@ pub enum Verdict {
     AtOnce,
     /// Only with those who are asked after so long in some stage.
     After(Duration),
+    /// Not by those who are asked before it ends; with others of a rota, who may agree although nobody asks them in time.
+    Unasked,
     /// Never: this stage, counted from 0, lacks so many people even when everybody is asked.
     Never {
         /// Which.
@@ -72,6 +105,9 @@ pub enum Verdict {
     /// That depends on who is in a group that a platform keeps.
     Unknown,
 }
+
+/// Beginnings of shifts that are looked at in one stage: what changes hands oftener is no rota.
+const MOST_SHIFTS: usize = 400;
 
 impl Scene<'_> {
     fn barred(&self, person: &PersonId) -> Option<Barred> {
@@ -86,29 +122,82 @@ impl Scene<'_> {
         }
     }
 
-    fn able(&self, subjects: &[Subject]) -> BTreeSet<PersonId> {
-        self.catalog.people_in(subjects).into_iter().filter(|person| self.barred(person).is_none()).collect()
+    fn able(&self, asked: &[Asked]) -> BTreeSet<PersonId> {
+        let people = asked.iter().map(|asked| &asked.person);
+        people.filter(|person| self.barred(person).is_none()).cloned().collect()
     }
 
     /// What each stage looks like.
     pub fn stages(&self) -> Vec<StageOutlook> {
-        self.policy.stages.iter().map(|stage| self.stage(stage)).collect()
+        (0_u32..).zip(&self.policy.stages).map(|(number, stage)| self.stage(number, stage)).collect()
     }
 
-    fn stage(&self, stage: &Stage) -> StageOutlook {
+    /// What is looked at while a stage waits, in the order of time: its steps that ask others, and the beginnings of shifts.
+    fn moments(&self, stage: &Stage) -> BTreeSet<(Duration, LaterBecause, Option<Others>)> {
+        let ends = stage.expires().unwrap_or(Duration::MAX).min(self.policy.expires());
+        let steps = ladder(stage).into_iter().filter_map(|(after, deed)| match deed {
+            Deed::Remind | Deed::Ring => None,
+            Deed::Ask(others @ Others::Escalation(_)) => Some((after, LaterBecause::Escalation, Some(others))),
+            Deed::Ask(others @ Others::Turn(_)) => Some((after, LaterBecause::Turn, Some(others))),
+        });
+        let rotas = stage.approvers.iter().filter_map(|subject| match subject {
+            Subject::Rota(name) => self.catalog.rotas.get(name),
+            Subject::Person(_) | Subject::Group(_) | Subject::Accountable => None,
+        });
+        let until = TimeDelta::from_std(ends).ok().and_then(|ends| self.at.checked_add_signed(ends));
+        let shifts = rotas.flat_map(|rota| {
+            let starts = std::iter::successors(Some(on_call(rota, self.at).until), |at| Some(on_call(rota, *at).until));
+            starts.take(MOST_SHIFTS).take_while(|start| until.is_some_and(|until| *start < until))
+        });
+        let shifts = shifts.filter_map(|start| (start - self.at).to_std().ok());
+        let shifts = shifts.map(|after| (after, LaterBecause::Shift, None));
+        // Nothing is done any more from its end on.
+        steps.chain(shifts).filter(|(after, ..)| *after < ends).collect()
+    }
+
+    fn stage(&self, number: u32, stage: &Stage) -> StageOutlook {
+        let Self { catalog, policy, requesters, excluded, at, .. } = *self;
+        // By what the bot itself asks people: whoever is asleep is asked as well, and does not answer.
+        let spent = BTreeSet::new();
+        let nobody = Around {
+            catalog,
+            policy,
+            stage: number,
+            requesters,
+            excluded,
+            asked: &[],
+            spent: &spent,
+            delegations: &[],
+            now: at,
+        };
+        let first = whom_to_ask(&nobody);
+        let could = self.catalog.people_in(&stage.approvers).into_iter().filter(|person| self.barred(person).is_none());
+        let (could, at_once) = (could.collect(), self.able(&first));
+        let (mut asked, mut later) = (first, Vec::new());
+        for (after, because, others) in self.moments(stage) {
+            let now = TimeDelta::from_std(after).ok().and_then(|after| at.checked_add_signed(after)).unwrap_or(at);
+            let around = Around { asked: &asked, now, ..nobody };
+            let new = match others {
+                Some(others) => whom(&around, others),
+                None => come_on_call(&around),
+            };
+            let people = self.able(&new);
+            asked.extend(new);
+            // An escalation is the policy's word, whether it brings somebody new or not.
+            if !people.is_empty() || because == LaterBecause::Escalation {
+                later.push(Later { after, people, because });
+            }
+        }
         let all: Vec<Subject> = stage.subjects().cloned().collect();
         let barred = self.catalog.people_in(&all).into_iter();
         let mut unseen: Vec<Subject> =
             all.iter().filter(|it| self.catalog.is_kept_elsewhere(std::slice::from_ref(*it))).cloned().collect();
         unseen.dedup();
         StageOutlook {
-            could: self.able(&stage.approvers),
+            could,
+            first: at_once,
             barred: barred.filter_map(|person| self.barred(&person).map(|why| (person, why))).collect(),
-            later: stage
-                .escalate
-                .iter()
-                .map(|step| (Duration::from_millis(step.after_ms), self.able(&step.to)))
-                .collect(),
+            later,
             unseen,
         }
     }
@@ -117,20 +206,20 @@ impl Scene<'_> {
     pub fn verdict(&self) -> Verdict {
         let stages = self.stages();
         let mut waits: BTreeSet<Duration> = BTreeSet::from([Duration::ZERO]);
-        waits.extend(stages.iter().flat_map(|stage| stage.later.iter().map(|(after, _)| *after)));
-        let mut lacking = (0, 1);
+        waits.extend(stages.iter().flat_map(|stage| stage.later.iter().map(|later| later.after)));
         for wait in waits {
             let able: Vec<BTreeSet<PersonId>> = stages.iter().map(|stage| stage.by(wait)).collect();
             match self.matched(&able) {
                 Ok(()) if wait.is_zero() => return Verdict::AtOnce,
                 Ok(()) => return Verdict::After(wait),
-                Err(lacks) => lacking = lacks,
+                Err(_) => {}
             }
         }
+        let everybody: Vec<BTreeSet<PersonId>> = stages.iter().map(StageOutlook::everybody).collect();
+        let Err((stage, lacks)) = self.matched(&everybody) else { return Verdict::Unasked };
         if stages.iter().any(|stage| !stage.unseen.is_empty()) {
             return Verdict::Unknown;
         }
-        let (stage, lacks) = lacking;
         Verdict::Never { stage, lacks }
     }
 
@@ -189,15 +278,15 @@ fn place(
 }
 
 impl StageOutlook {
-    /// Who could agree after so long.
+    /// Who of those who are asked could agree after so long.
     pub fn by(&self, wait: Duration) -> BTreeSet<PersonId> {
-        let later = self.later.iter().filter(|(after, _)| *after <= wait).flat_map(|(_, people)| people);
-        self.could.iter().chain(later).cloned().collect()
+        let later = self.later.iter().filter(|later| later.after <= wait).flat_map(|later| &later.people);
+        self.first.iter().chain(later).cloned().collect()
     }
 
-    /// Who could agree once everybody is asked.
+    /// Who could agree at any time before it ends, whether they are asked or not.
     pub fn everybody(&self) -> BTreeSet<PersonId> {
-        self.by(Duration::MAX)
+        self.by(Duration::MAX).union(&self.could).cloned().collect()
     }
 }
 
@@ -254,7 +343,8 @@ mod tests {
     fn verdict(policy: &PlanPolicy, requester: &str, asleep: &[&str]) -> Verdict {
         let (catalog, requesters) = (catalog(), people(&[requester]));
         let asleep = people(asleep).into_iter().collect();
-        Scene { catalog: &catalog, policy, requesters: &requesters, excluded: &[], asleep: &asleep }.verdict()
+        let (requesters, asleep) = (&requesters, &asleep);
+        Scene { catalog: &catalog, policy, requesters, excluded: &[], asleep, at: DateTime::UNIX_EPOCH }.verdict()
     }
 
     #[test]
@@ -292,8 +382,8 @@ mod tests {
         let (catalog, asleep) = (catalog(), people(&["lin"]).into_iter().collect());
         let policy = policy(vec![stage(&["ann", "boss", "lin", "mei"], 1, &[(8, &["zoe", "mei"])])], &[]);
         let (requesters, excluded) = (people(&["mei"]), people(&["ann"]));
-        let scene =
-            Scene { catalog: &catalog, policy: &policy, requesters: &requesters, excluded: &excluded, asleep: &asleep };
+        let (requesters, excluded, at) = (&requesters, &excluded, DateTime::UNIX_EPOCH);
+        let scene = Scene { catalog: &catalog, policy: &policy, requesters, excluded, asleep: &asleep, at };
         let [stage] = &scene.stages()[..] else { panic!("one stage") };
         assert_eq!(stage.could, people(&["boss"]).into_iter().collect());
         let why: Vec<_> = stage.barred.iter().map(|(person, why)| (person.as_str(), *why)).collect();
@@ -347,8 +437,9 @@ mod tests {
             let rank = |verdict: Verdict| match verdict {
                 Verdict::AtOnce => 0,
                 Verdict::After(_) => 1,
-                Verdict::Unknown => 2,
-                Verdict::Never { .. } => 3,
+                Verdict::Unasked => 2,
+                Verdict::Unknown => 3,
+                Verdict::Never { .. } => 4,
             };
             let all = rank(verdict(&policy, "mei", &[]));
             prop_assert!(all <= rank(verdict(&policy, "mei", &names(&asleep))));

@@ -432,6 +432,52 @@ impl Answer {
     }
 }
 
+/// What somebody does on a page of their own, with a passkey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnPage {
+    /// They agree.
+    Approve,
+    /// They do not.
+    Deny,
+    /// They start it without the agreement of others.
+    BreakGlass,
+}
+
+impl OnPage {
+    /// The name as stored, and as it is signed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Deny => "deny",
+            Self::BreakGlass => "break_glass",
+        }
+    }
+
+    /// Reads a stored name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Approve, Self::Deny, Self::BreakGlass].into_iter().find(|done| done.name() == name)
+    }
+
+    /// As one says it in chat, before the code.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Deny => "deny",
+            Self::BreakGlass => "break glass",
+        }
+    }
+}
+
+impl From<Answer> for OnPage {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Approve => Self::Approve,
+            Answer::Deny => Self::Deny,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -54,6 +54,11 @@ impl Challenge {
         Self(hash.finalize().into())
     }
 
+    /// What is signed on a page that shows a request: that page, that request, that plan, and what is done.
+    pub fn of_page(link: &[u8; 32], request: i64, digest: &[u8; 32], done: &str) -> Self {
+        Self::bound_to("decision", &[link, &request.to_be_bytes(), digest, done.as_bytes()])
+    }
+
     /// As a page carries it: base64url without padding.
     pub fn encoded(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
@@ -179,7 +184,8 @@ impl RelyingParty {
     /// # Errors
     /// Why it is no credential to keep.
     pub fn register(&self, challenge: &Challenge, made: Registration<'_>) -> Result<Registered, Refused> {
-        self.client_data("webauthn.create", challenge, made.client_data)?;
+        let client_data = asked_for("webauthn.create", challenge, made.client_data)?;
+        self.is_here(&client_data)?;
         let object = cbor::whole(made.attestation).ok_or(Refused::Unreadable)?;
         // No attestation is asked for. One that comes all the same must be there in form, and says nothing to us.
         let (Some(Value::Text(_)), Some(Value::Map(_))) = (object.named("fmt"), object.named("attStmt")) else {
@@ -203,16 +209,13 @@ impl RelyingParty {
     /// # Errors
     /// Why it proves nothing.
     pub fn assert(&self, challenge: &Challenge, known: Known<'_>, said: Assertion<'_>) -> Result<Asserted, Refused> {
-        self.client_data("webauthn.get", challenge, said.client_data)?;
+        let client_data = asked_for("webauthn.get", challenge, said.client_data)?;
+        self.is_here(&client_data)?;
         let data = self.data(said.authenticator_data)?;
         if data.may_be_copied != known.may_be_copied {
             return Err(Refused::OtherNature);
         }
-        let key = PublicKey::read(known.public_key).ok_or(Refused::KindOfKey)?;
-        let signed = [said.authenticator_data, Sha256::digest(said.client_data).as_slice()].concat();
-        if !key.has_signed(&signed, said.signature) {
-            return Err(Refused::Signature);
-        }
+        signed(known.public_key, said)?;
         // Only now: what is not signed by the key is nobody's word. One that never counts says 0 for ever.
         if (data.count != 0 || known.count != 0) && data.count <= known.count {
             return Err(Refused::CountedBack { before: known.count, now: data.count });
@@ -220,14 +223,7 @@ impl RelyingParty {
         Ok(Asserted { count: data.count })
     }
 
-    fn client_data(&self, ceremony: &str, challenge: &Challenge, bytes: &[u8]) -> Result<(), Refused> {
-        let said: ClientData = serde_json::from_slice(bytes).map_err(|_| Refused::Unreadable)?;
-        if said.r#type != ceremony {
-            return Err(Refused::OtherCeremony);
-        }
-        if said.challenge != challenge.encoded() {
-            return Err(Refused::OtherChallenge);
-        }
+    fn is_here(&self, said: &ClientData) -> Result<(), Refused> {
         // Within a frame of another page nobody sees whose page it is.
         if said.origin != self.origin || said.cross_origin || said.top_origin.is_some() {
             return Err(Refused::OtherOrigin);
@@ -236,21 +232,56 @@ impl RelyingParty {
     }
 
     fn data(&self, bytes: &[u8]) -> Result<Data, Refused> {
-        let data = Data::read(bytes).ok_or(Refused::Unreadable)?;
+        let data = known_person(bytes)?;
         if data.party != <[u8; 32]>::from(Sha256::digest(self.id.as_bytes())) {
             return Err(Refused::OtherParty);
-        }
-        if !data.present {
-            return Err(Refused::NobodyThere);
-        }
-        if !data.verified {
-            return Err(Refused::NotVerified);
         }
         if data.is_copied && !data.may_be_copied {
             return Err(Refused::OtherNature);
         }
         Ok(data)
     }
+}
+
+/// Whether a key has signed a challenge with its person there, for whoever looks at it later: on which page, and how often it
+/// had signed, was looked at when it was said.
+///
+/// # Errors
+/// Why it proves nothing.
+pub fn has_signed(challenge: &Challenge, public_key: &[u8], said: Assertion<'_>) -> Result<(), Refused> {
+    asked_for("webauthn.get", challenge, said.client_data)?;
+    known_person(said.authenticator_data)?;
+    signed(public_key, said)
+}
+
+/// What the browser says that it asked for, if it is that.
+fn asked_for(ceremony: &str, challenge: &Challenge, bytes: &[u8]) -> Result<ClientData, Refused> {
+    let said: ClientData = serde_json::from_slice(bytes).map_err(|_| Refused::Unreadable)?;
+    if said.r#type != ceremony {
+        return Err(Refused::OtherCeremony);
+    }
+    if said.challenge != challenge.encoded() {
+        return Err(Refused::OtherChallenge);
+    }
+    Ok(said)
+}
+
+/// What the authenticator says of itself, if somebody was there whom it knew.
+fn known_person(bytes: &[u8]) -> Result<Data, Refused> {
+    let data = Data::read(bytes).ok_or(Refused::Unreadable)?;
+    if !data.present {
+        return Err(Refused::NobodyThere);
+    }
+    if !data.verified {
+        return Err(Refused::NotVerified);
+    }
+    Ok(data)
+}
+
+fn signed(public_key: &[u8], said: Assertion<'_>) -> Result<(), Refused> {
+    let key = PublicKey::read(public_key).ok_or(Refused::KindOfKey)?;
+    let signed = [said.authenticator_data, Sha256::digest(said.client_data).as_slice()].concat();
+    if key.has_signed(&signed, said.signature) { Ok(()) } else { Err(Refused::Signature) }
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ mod data;
 mod key;
 mod secret;
 
-pub use ceremony::{Asserted, Assertion, Challenge, Known, Refused, Registered, Registration, RelyingParty};
+pub use ceremony::{
+    Asserted, Assertion, Challenge, Known, Refused, Registered, Registration, RelyingParty, has_signed,
+};
 pub use key::ALGORITHMS;
 pub use secret::{Secret, credential_of, credential_text};

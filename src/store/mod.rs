@@ -63,7 +63,7 @@ pub use look::{
     Older,
 };
 pub use outbox::{Backlog, OnlyInstead, OutboxRow, Shown, ShownAs};
-pub use passkey::{DecisionLink, Invitation, LinkUsed, NewDecisionLink, NewPasskey, Passkey};
+pub use passkey::{DecisionLink, Invitation, LinkUsed, NewDecisionLink, NewPasskey, Passkey, Purpose};
 pub use plain::PlainLine;
 pub use review::{NewBreak, Review, ReviewState};
 pub(crate) use rows::subject;

@@ -6,9 +6,9 @@
 use chrono::{DateTime, Utc};
 
 use super::{Inconsistent, Result, Store, Tx};
-use crate::model::chat::{Account, Message};
+use crate::model::chat::{Account, Message, Signed};
 use crate::model::id::{Digest, InboxId, LinkId, PasskeyId, PersonId, RequestId};
-use crate::model::request::Answer;
+use crate::model::request::OnPage;
 
 /// A passkey as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,9 @@ pub struct DecisionLink {
     pub person: PersonId,
     /// As which account of theirs.
     pub account: Account,
-    /// Why they agree, if they said so when they asked for it.
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Why they agree, if they said so when they asked for it; why the glass is to be broken.
     pub reason: Option<String>,
     /// Until when.
     pub expires_at: DateTime<Utc>,
@@ -86,13 +88,35 @@ pub struct DecisionLink {
     pub used: Option<LinkUsed>,
 }
 
+/// What a page is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Agreeing or not.
+    Decide,
+    /// Starting it without the agreement of others.
+    BreakGlass,
+}
+
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Decide => "decide",
+            Self::BreakGlass => "break_glass",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Decide, Self::BreakGlass].into_iter().find(|purpose| purpose.name() == name)
+    }
+}
+
 /// How a page was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkUsed {
     /// When.
     pub at: DateTime<Utc>,
-    /// What was said there.
-    pub answer: Answer,
+    /// What was done there.
+    pub done: OnPage,
 }
 
 /// A page that is to be told of.
@@ -110,7 +134,9 @@ pub struct NewDecisionLink<'a> {
     pub account: &'a Account,
     /// The line that is answered with it.
     pub line: InboxId,
-    /// Why they agree, if that line says so; redacted.
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Why they agree, if that line says so, or why the glass is to be broken; redacted.
     pub reason: Option<&'a str>,
     /// Until when.
     pub expires_at: DateTime<Utc>,
@@ -193,7 +219,7 @@ impl Store {
     pub async fn find_decision_link(&self, hash: Digest) -> Result<Option<DecisionLink>> {
         let row = sqlx::query!(
             r#"
-            select id, hash, request, digest, person, account, reason, expires_at, used_at, answer
+            select id, hash, request, digest, person, account, purpose, reason, expires_at, used_at, answer
             from decision_link where hash = $1
             "#,
             &hash.0[..],
@@ -204,9 +230,9 @@ impl Store {
         let name = format!("decision link {}", row.id);
         let used = match (row.used_at, row.answer.as_deref()) {
             (None, None) => None,
-            (Some(at), Some(answer)) => {
-                let answer = Answer::from_name(answer).ok_or_else(|| Inconsistent::at(name.clone(), "answer"))?;
-                Some(LinkUsed { at, answer })
+            (Some(at), Some(done)) => {
+                let done = OnPage::from_name(done).ok_or_else(|| Inconsistent::at(name.clone(), "answer"))?;
+                Some(LinkUsed { at, done })
             }
             _ => return Err(Inconsistent::at(name, "used_at").into()),
         };
@@ -216,6 +242,7 @@ impl Store {
             request: RequestId(row.request),
             digest: digest(&row.digest, &name)?,
             person: PersonId::new(row.person),
+            purpose: Purpose::from_name(&row.purpose).ok_or_else(|| Inconsistent::at(name.clone(), "purpose"))?,
             account: row.account.parse().map_err(|_| Inconsistent::at(name, "account"))?,
             reason: row.reason,
             expires_at: row.expires_at,
@@ -330,6 +357,27 @@ impl Tx {
         Ok((used.rows_affected() == 1).then_some(PasskeyId(id)))
     }
 
+    /// The requests that wait and of which an approval stands that was given with a passkey, each with what browsers call it, as
+    /// decisions have it.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn list_approved_with(&mut self, passkey: PasskeyId) -> Result<Vec<(RequestId, String)>> {
+        let rows = sqlx::query!(
+            r#"
+            select distinct d.request, d.credential as "credential!"
+            from decision d join request q on q.id = d.request join passkey p on p.id = $1
+            where q.state = 'pending' and d.taken_back_at is null and d.verdict = 'approve'
+                and d.credential = translate(rtrim(encode(p.credential, 'base64'), '='), E'+/\n', '-_')
+            order by d.request
+            "#,
+            passkey.0,
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows.into_iter().map(|row| (RequestId(row.request), row.credential)).collect())
+    }
+
     /// Removes a passkey: it decides nothing any more. `None`: there is no such passkey in use.
     ///
     /// # Errors
@@ -393,8 +441,8 @@ impl Tx {
         .await?;
         let id = sqlx::query_scalar!(
             r#"
-            insert into decision_link (hash, request, digest, person, account, line, reason, made_at, expires_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            insert into decision_link (hash, request, digest, person, account, line, reason, made_at, expires_at, purpose)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
             returning id
             "#,
             &new.hash.0[..],
@@ -406,49 +454,54 @@ impl Tx {
             new.reason,
             self.now(),
             new.expires_at,
+            new.purpose.name(),
         )
         .fetch_one(&mut *self.inner)
         .await?;
         Ok(LinkId(id))
     }
 
-    /// Uses a page with a passkey that has signed. `false`: the page was used or is over, the passkey was removed or has
-    /// signed something else meanwhile; nothing may be committed then.
+    /// Uses a page by what a passkey of its person's has signed there. `false`, and nothing is changed: the page was used or is
+    /// over, is another person's or is for something else, or the passkey was removed or has signed something else meanwhile.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn use_decision_link(
-        &mut self,
-        link: LinkId,
-        passkey: &Passkey,
-        count: u32,
-        answer: Answer,
-    ) -> Result<bool> {
-        let now = self.now();
-        let used = sqlx::query!(
+    pub async fn use_decision_link(&mut self, person: &PersonId, signed: &Signed) -> Result<bool> {
+        let purpose = match signed.done {
+            OnPage::Approve | OnPage::Deny => Purpose::Decide,
+            OnPage::BreakGlass => Purpose::BreakGlass,
+        };
+        // The page's row is locked before the passkey's, and both are changed or neither.
+        let used = sqlx::query_scalar!(
             r#"
-            update decision_link set used_at = $2, passkey = $3, answer = $4
-            where id = $1 and used_at is null and expires_at > $2
+            with page as (
+                select id from decision_link
+                where id = $1 and hash = $2 and request = $3 and digest = $4 and person = $5 and purpose = $6
+                    and used_at is null and expires_at > $7
+                for update
+            ), counted as (
+                update passkey set sign_count = $10, used_at = $7
+                where id = $8 and person = $5 and sign_count = $9 and removed_at is null and exists (select from page)
+                returning id
+            )
+            update decision_link l set used_at = $7, passkey = counted.id, answer = $11
+            from page, counted where l.id = page.id
+            returning l.id
             "#,
-            link.0,
-            now,
-            passkey.id.0,
-            answer.name(),
+            signed.page.0,
+            &signed.link.0[..],
+            signed.request.0,
+            &signed.digest.0[..],
+            person.as_str(),
+            purpose.name(),
+            self.now(),
+            signed.passkey.0,
+            i64::from(signed.count_before),
+            i64::from(signed.count),
+            signed.done.name(),
         )
-        .execute(&mut *self.inner)
+        .fetch_optional(&mut *self.inner)
         .await?;
-        let counted = sqlx::query!(
-            r#"
-            update passkey set sign_count = $3, used_at = $4
-            where id = $1 and sign_count = $2 and removed_at is null
-            "#,
-            passkey.id.0,
-            i64::from(passkey.count),
-            i64::from(count),
-            now,
-        )
-        .execute(&mut *self.inner)
-        .await?;
-        Ok(used.rows_affected() == 1 && counted.rows_affected() == 1)
+        Ok(used.is_some())
     }
 }

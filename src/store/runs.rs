@@ -1323,11 +1323,16 @@ impl Tx {
         Ok(())
     }
 
-    /// Marks a person's decision as taken back. `false`: it does not stand.
+    /// Marks a person's decision as taken back, by a line of theirs if by one. `false`: it does not stand.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn take_decision_back(&mut self, request: RequestId, decision: &Decision, line: InboxId) -> Result<bool> {
+    pub async fn take_decision_back(
+        &mut self,
+        request: RequestId,
+        decision: &Decision,
+        line: Option<InboxId>,
+    ) -> Result<bool> {
         let done = sqlx::query!(
             r#"
             update decision set taken_back_at = $4, taken_back_line = $5
@@ -1337,7 +1342,7 @@ impl Tx {
             i32::try_from(decision.stage).unwrap_or(i32::MAX),
             decision.person.as_str(),
             self.now(),
-            line.0,
+            line.map(|line| line.0),
         )
         .execute(&mut *self.inner)
         .await?;
@@ -1565,6 +1570,13 @@ pub struct EarlierRuns {
     pub helped: i64,
     /// How long a successful one usually took.
     pub usual: Option<TimeDelta>,
+}
+
+impl EarlierRuns {
+    /// As they are told: how many, how many helped, how many milliseconds it usually took.
+    pub fn told(&self) -> (i64, i64, Option<u64>) {
+        (self.total, self.helped, self.usual.and_then(|usual| u64::try_from(usual.num_milliseconds()).ok()))
+    }
 }
 
 fn moved(row: String, expected: &str) -> StoreError {

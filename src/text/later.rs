@@ -11,10 +11,9 @@ use crate::model::id::PersonId;
 use crate::model::plan::Plan;
 use crate::model::request::Wanted;
 
-/// ` · at 02:00 UTC` for the first line of a request; nothing for what starts at once.
-pub fn at(plan: &Plan, wanted: &Wanted, times: &Times, now: DateTime<Utc>) -> String {
-    let not_before = plan.not_before.filter(|_| *wanted == Wanted::Start);
-    not_before.map_or_else(String::new, |at| format!(" · at {}", times.at(at, now)))
+/// At what time what is asked for starts; `None` for what starts at once.
+pub fn at(plan: &Plan, wanted: &Wanted, times: &Times, now: DateTime<Utc>) -> Option<String> {
+    plan.not_before.filter(|_| *wanted == Wanted::Start).map(|at| times.at(at, now))
 }
 
 /// `Starts at 02:00 UTC.`; `None` for what starts at once.

@@ -6,29 +6,75 @@ use super::plan::and;
 use super::visible::visible;
 use crate::model::code::Code;
 use crate::model::id::{PasskeyId, PersonId, PolicyName};
+use crate::model::request::OnPage;
 
-/// To somebody who approves a request that wants a passkey: where to decide. `link` is theirs alone.
-pub fn decide_at(code: &Code, link: &str, until: &str) -> String {
+/// What a passkey is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum For {
+    /// Approving.
+    Deciding,
+    /// Starting without the agreement of others.
+    BreakingTheGlass,
+}
+
+impl For {
+    /// What has not been done, and what is possible all the same.
+    fn words(self, code: &Code) -> (String, String) {
+        match self {
+            Self::Deciding => {
+                (format!("{code} is not approved"), format!("To deny, `deny {code} because …` is enough."))
+            }
+            Self::BreakingTheGlass => (
+                format!("The glass of {code} is not broken"),
+                format!("{code} waits as before for those who are asked."),
+            ),
+        }
+    }
+}
+
+/// To somebody who does what wants a passkey: where to do it. `link` is theirs alone.
+pub fn decide_at(code: &Code, what_for: For, link: &str, until: &str) -> String {
+    let (not_done, instead) = what_for.words(code);
+    let there = match what_for {
+        For::Deciding => "Decide",
+        For::BreakingTheGlass => "Break it",
+    };
     format!(
-        "{code} is not approved yet: it needs your passkey. Decide at {link} until {until}. \
-         The link is for you alone and works once. To deny, `deny {code} because …` is enough."
+        "{not_done} yet: it needs your passkey. {there} at {link} until {until}. \
+         The link is for you alone and works once. {instead}"
     )
 }
 
-/// To somebody who approves a request that wants a passkey and has none.
-pub fn no_passkey(person: &PersonId, code: &Code) -> String {
+/// To somebody who does what wants a passkey, and has none.
+pub fn no_passkey(person: &PersonId, code: &Code, what_for: For) -> String {
+    let (not_done, instead) = what_for.words(code);
     format!(
-        "{code} is not approved: it needs a passkey, and you have none. Ask an operator for \
-         `countersign passkey invite {person}`. To deny, `deny {code} because …` is enough."
+        "{not_done}: it needs a passkey, and you have none. Ask an operator for \
+         `countersign passkey invite {person}`. {instead}"
     )
 }
 
-/// To somebody who approves a request that wants a passkey where there is no page for it.
-pub fn no_page(code: &Code) -> String {
+/// To somebody who does what wants a passkey, where there is no page for it.
+pub fn no_page(code: &Code, what_for: For) -> String {
+    let (not_done, instead) = what_for.words(code);
     format!(
-        "{code} is not approved: it needs a passkey, and this bot has no page for that. \
-         Ask an operator to set `decisions` in the settings. To deny, `deny {code} because …` is enough."
+        "{not_done}: it needs a passkey, and this bot has no page for that. \
+         Ask an operator to set `decisions` in the settings. {instead}"
     )
+}
+
+/// To somebody whose page was used or is over by the time that what they did there is read.
+pub fn page_is_over(code: &Code, done: OnPage) -> String {
+    let words = match done {
+        OnPage::Approve | OnPage::Deny => format!("`approve {code}`"),
+        OnPage::BreakGlass => format!("`break glass {code} because …`"),
+    };
+    format!("That page is over, or was used at the same moment. Nothing has been decided. Say {words} for a new page.")
+}
+
+/// To somebody in whose name something else is said than they have signed.
+pub fn not_what_was_signed() -> String {
+    "That is not what your passkey has signed. Nothing has been decided. Tell an operator.".to_owned()
 }
 
 /// To somebody whose passkey is not theirs any more by the time that their answer is read.
@@ -81,6 +127,20 @@ pub fn warnings(
     warnings
 }
 
+/// To the operator, and after a reload to the rooms: the pages do not answer where people are sent. `wanting` are the policies
+/// that want a passkey.
+pub fn out_of_reach(wanting: &[PolicyName], origin: &str, why: &str) -> String {
+    let policies: Vec<String> = wanting.iter().map(ToString::to_string).collect();
+    let (noun, verb) = if policies.len() == 1 { ("Policy", "wants") } else { ("Policies", "want") };
+    format!(
+        "{noun} {} {verb} a passkey (`step_up: true`), and {} does not lead to the page for it ({}): whoever is sent there \
+         cannot approve. `countersign doctor` looks again",
+        policies.join(", "),
+        visible(origin),
+        visible(why),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,14 +159,20 @@ mod tests {
         insta::assert_snapshot!(all(Some("https://d.example"), &["lin"]), @"Policy managers wants a passkey (`step_up: true`), and boss has none: `countersign passkey invite PERSON`");
         assert_eq!(all(Some("https://d.example"), &["lin", "boss"]), "");
         assert!(warnings(&[], None, &people(&[])).is_empty());
+        let policies = [PolicyName::new("managers"), PolicyName::new("two")];
+        insta::assert_snapshot!(out_of_reach(&policies[..1], "https://d.example", "connection refused"), @"Policy managers wants a passkey (`step_up: true`), and https://d.example does not lead to the page for it (connection refused): whoever is sent there cannot approve. `countersign doctor` looks again");
+        assert!(out_of_reach(&policies, "https://d.example", "x").starts_with("Policies managers, two want a passkey"));
     }
 
     #[test]
     fn whoever_is_asked_for_a_passkey_reads_where() {
         let code: Code = "7K3F".parse().expect("a code");
-        insta::assert_snapshot!(decide_at(&code, "https://decide.example/decide/x", "22:13 SGT"), @"7K3F is not approved yet: it needs your passkey. Decide at https://decide.example/decide/x until 22:13 SGT. The link is for you alone and works once. To deny, `deny 7K3F because …` is enough.");
-        insta::assert_snapshot!(no_passkey(&PersonId::new("boss"), &code), @"7K3F is not approved: it needs a passkey, and you have none. Ask an operator for `countersign passkey invite boss`. To deny, `deny 7K3F because …` is enough.");
-        insta::assert_snapshot!(no_page(&code), @"7K3F is not approved: it needs a passkey, and this bot has no page for that. Ask an operator to set `decisions` in the settings. To deny, `deny 7K3F because …` is enough.");
+        insta::assert_snapshot!(decide_at(&code, For::Deciding, "https://decide.example/decide/x", "22:13 SGT"), @"7K3F is not approved yet: it needs your passkey. Decide at https://decide.example/decide/x until 22:13 SGT. The link is for you alone and works once. To deny, `deny 7K3F because …` is enough.");
+        insta::assert_snapshot!(no_passkey(&PersonId::new("boss"), &code, For::Deciding), @"7K3F is not approved: it needs a passkey, and you have none. Ask an operator for `countersign passkey invite boss`. To deny, `deny 7K3F because …` is enough.");
+        insta::assert_snapshot!(no_page(&code, For::Deciding), @"7K3F is not approved: it needs a passkey, and this bot has no page for that. Ask an operator to set `decisions` in the settings. To deny, `deny 7K3F because …` is enough.");
+        insta::assert_snapshot!(decide_at(&code, For::BreakingTheGlass, "https://decide.example/decide/x", "22:13 SGT"), @"The glass of 7K3F is not broken yet: it needs your passkey. Break it at https://decide.example/decide/x until 22:13 SGT. The link is for you alone and works once. 7K3F waits as before for those who are asked.");
+        insta::assert_snapshot!(no_page(&code, For::BreakingTheGlass), @"The glass of 7K3F is not broken: it needs a passkey, and this bot has no page for that. Ask an operator to set `decisions` in the settings. 7K3F waits as before for those who are asked.");
+        insta::assert_snapshot!(page_is_over(&code, OnPage::BreakGlass), @"That page is over, or was used at the same moment. Nothing has been decided. Say `break glass 7K3F because …` for a new page.");
         insta::assert_snapshot!(not_theirs(), @"That passkey is no longer yours. Nothing has been decided. Say `approve` with the code for a new page.");
         insta::assert_snapshot!(added(PasskeyId(3), "my\nphone"), @r#"A passkey was added for you: my\nphone (number 3). With it you approve what needs one. If that was not you, tell an operator: `countersign passkey remove 3`."#);
         insta::assert_snapshot!(removed_to_person(PasskeyId(3)), @"Your passkey number 3 was removed by an operator. It approves nothing any more.");

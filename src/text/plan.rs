@@ -17,26 +17,33 @@ use crate::model::request::{Freeing, Wanted, Wish};
 /// What a request's message is made of.
 #[derive(Debug)]
 pub struct RequestText<'a> {
-    /// The plan.
-    pub plan: &'a Plan,
-    /// Its digest.
+    /// What it is about.
+    pub told: Told<'a>,
+    /// The plan's digest.
     pub digest: Digest,
     /// Its code.
     pub code: &'a Code,
-    /// The run.
-    pub run: RunId,
-    /// What is asked for.
-    pub wanted: &'a Wanted,
-    /// Who asks.
-    pub requester: &'a PersonId,
-    /// The trigger that asks, if no person does; then the requester is its owner.
-    pub trigger: Option<&'a TriggerName>,
     /// Who is asked.
     pub asked: &'a [PersonId],
     /// Who is asked next if nobody decides, and when.
     pub next: Option<&'a (Vec<PersonId>, DateTime<Utc>)>,
     /// Of which groups among them nobody knows now who is in them: sentences with a space before them, or nothing.
     pub unseen: &'a str,
+}
+
+/// What a request is about, for whoever shows it: chat and pages say the same of it.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The run.
+    pub run: RunId,
+    /// What is asked for.
+    pub wanted: &'a Wanted,
+    /// Who asks.
+    pub requester: &'a PersonId,
+    /// The trigger that asks, if no person does.
+    pub trigger: Option<&'a TriggerName>,
     /// How earlier runs of this plan went: total, helped, usual length in milliseconds.
     pub earlier: (i64, i64, Option<u64>),
     /// What came before it, each a line: [`takes_place_of`], [`after_sent_back`].
@@ -49,34 +56,69 @@ pub struct RequestText<'a> {
     pub times: Times,
 }
 
+/// The decision in its parts. Whoever shows a request takes this apart without leaving out a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The environment, in capitals.
+    pub environment: String,
+    /// Who asks.
+    pub asker: String,
+    /// What for.
+    pub deed: String,
+    /// Where.
+    pub host: String,
+    /// At what time it starts, if that is not at once.
+    pub starts: Option<String>,
+    /// What agreeing leads to.
+    pub effect: String,
+    /// Until when it can be decided.
+    pub until: String,
+}
+
+/// The decision in its parts.
+pub fn head(told: &Told<'_>) -> Head {
+    let Told { plan, run, wanted, requester, trigger, expires_at, now, times, .. } = told;
+    Head {
+        environment: environment(plan),
+        asker: asker(requester, *trigger),
+        deed: asked_deed(plan, *run, wanted),
+        host: visible(&plan.host),
+        starts: super::later::at(plan, wanted, times, *now),
+        effect: asked_effect(plan, wanted),
+        until: times.until(*expires_at, *now),
+    }
+}
+
+/// What stands between the decision and the steps, each a line: why, how it went before, what was denied, what agreeing
+/// covers, what came before. Chat and pages take it from here, so that none of them leaves a line out.
+pub fn before_steps(told: &Told<'_>) -> Vec<String> {
+    let Told { plan, wanted, earlier: runs, notes, now, times, .. } = told;
+    let policy = plan.policy.as_ref();
+    let why = plan.why.as_deref().map(|why| format!("Why: {} ", visible(why))).unwrap_or_default();
+    let mut lines = vec![format!("{why}{}", earlier(*runs))];
+    lines.extend(policy.and_then(|policy| denied_before(policy, times, *now)));
+    let repeat = policy.and_then(|policy| policy.repeat).filter(|_| **wanted == Wanted::Start);
+    lines.extend(repeat.map(|repeat| super::repeat::covers(&repeat)));
+    lines.extend(wanted.wish().map(wished_because));
+    lines.extend(notes.iter().cloned());
+    lines
+}
+
 /// The whole request. Its first line holds the decision.
 pub fn request(text: &RequestText<'_>) -> String {
-    let plan = text.plan;
-    let deed = asked_deed(plan, text.run, text.wanted);
+    let RequestText { told, digest, code, asked, next, unseen } = text;
+    let Head { environment, asker, deed, host, starts, effect, until } = head(told);
+    let starts = starts.map(|at| format!(" · at {at}")).unwrap_or_default();
     let mut lines = vec![
-        format!(
-            "{} · {} asks: {deed} on {}{} · {} · until {} · {}",
-            environment(plan),
-            asker(text.requester, text.trigger),
-            visible(&plan.host),
-            super::later::at(plan, text.wanted, &text.times, text.now),
-            asked_effect(plan, text.wanted),
-            text.times.until(text.expires_at, text.now),
-            text.code,
-        ),
-        format!("`approved` or `deny because …` here, {}.", or(text.asked)),
+        format!("{environment} · {asker} asks: {deed} on {host}{starts} · {effect} · until {until} · {code}"),
+        format!("`approved` or `deny because …` here, {}.", or(asked)),
     ];
-    let why = plan.why.as_deref().map(|why| format!("Why: {} ", visible(why))).unwrap_or_default();
-    lines.push(format!("{why}{}", earlier(text.earlier)));
-    lines.extend(plan.policy.as_ref().and_then(|policy| denied_before(policy, &text.times, text.now)));
-    let repeat = plan.policy.as_ref().and_then(|policy| policy.repeat).filter(|_| *text.wanted == Wanted::Start);
-    lines.extend(repeat.map(|repeat| super::repeat::covers(&repeat)));
-    lines.extend(text.notes.iter().cloned());
-    lines.extend(steps(plan));
-    let foot = waking::foot(&Foot { asked: text.asked, looking: None, next: text.next }, &text.times, text.now);
-    lines.push(format!("{}{foot}", before_foot(plan, text.digest, text.run)));
-    if !text.unseen.is_empty() {
-        lines.push(text.unseen.trim_start().to_owned());
+    lines.extend(before_steps(told));
+    lines.extend(steps(told.plan));
+    let foot = waking::foot(&Foot { asked, looking: None, next: *next }, &told.times, told.now);
+    lines.push(format!("{}{foot}", before_foot(told.plan, *digest, told.run)));
+    if !unseen.is_empty() {
+        lines.push(unseen.trim_start().to_owned());
     }
     lines.join("\n")
 }
@@ -158,7 +200,7 @@ pub fn asked_deed(plan: &Plan, run: RunId, wanted: &Wanted) -> String {
 }
 
 /// What agreeing to a request leads to.
-pub fn asked_effect(plan: &Plan, wanted: &Wanted) -> String {
+fn asked_effect(plan: &Plan, wanted: &Wanted) -> String {
     match wanted {
         Wanted::Start | Wanted::Retry { .. } => effect(plan),
         Wanted::Free { wish, .. } => match wish.what {
@@ -169,7 +211,7 @@ pub fn asked_effect(plan: &Plan, wanted: &Wanted) -> String {
 }
 
 /// Why somebody wants to be done with a stuck step.
-pub fn wished_because(wish: &Wish) -> String {
+fn wished_because(wish: &Wish) -> String {
     format!("{} says: {}.", wish.by, super::echo::sentence(&visible(&wish.why)))
 }
 

@@ -14,9 +14,9 @@ use super::visible::visible;
 use crate::model::catalog::{Policy, Runbook, System};
 use crate::model::choice::{Because, Candidate, Condition, Rule};
 use crate::model::id::{PersonId, PolicyName, RunbookName, TriggerName};
-use crate::model::outlook::{Barred, StageOutlook, Verdict};
+use crate::model::outlook::{Barred, Later, LaterBecause, StageOutlook, Verdict};
 use crate::model::plan::PlanPolicy;
-use crate::model::policy::{Automatic, Stage};
+use crate::model::policy::{Automatic, Stage, Unasked};
 
 /// Who asks for what, where, and when.
 pub fn asked(who: &str, deed: &str, system: &System, runbook: &Runbook, at: DateTime<Utc>, zone: Tz) -> String {
@@ -104,6 +104,16 @@ pub fn automatic(policy: &PolicyName, rule: &Automatic) -> String {
     )
 }
 
+/// The policy lets a person start without anybody's answer, so often.
+pub fn unasked(policy: &PolicyName, person: &PersonId, rule: &Unasked) -> String {
+    let runs = if rule.runs == 1 { "1 run".to_owned() } else { format!("{} runs", rule.runs) };
+    format!(
+        "Starts without asking: {policy} lets {person} start {runs} in {}, everybody's together. Beyond that, for later (`at`), \
+         within a day of a denial of the same, and while automation is paused it asks:",
+        limit(rule.per())
+    )
+}
+
 /// The lines of one stage. `from` is its beginning, `None` for a later one, which begins when the one before it has agreed.
 pub fn stage(
     number: usize,
@@ -131,6 +141,9 @@ pub fn stage(
         true => "  nobody could agree at once".to_owned(),
         false => format!("  could agree: {}", and(&list(&outlook.could))),
     });
+    if outlook.first != outlook.could {
+        lines.push(format!("  asked at once: {}", people(&outlook.first)));
+    }
     for (person, why) in &outlook.barred {
         let why = match why {
             Barred::Requester => "asked for it",
@@ -144,10 +157,18 @@ pub fn stage(
     }
     let millis = Duration::from_millis;
     let reminds = stage.remind_after_ms.map(|after| (millis(after), "whoever is asked is reminded".to_owned()));
-    let rings = stage.ring_after_ms.map(|after| (millis(after), "whoever is asked is rung".to_owned()));
-    let later = outlook.later.iter().map(|(after, people)| {
+    let rings = stage
+        .ring_after_ms
+        .map(|after| (millis(after), "whoever is asked is rung, if the settings have a `ring`".to_owned()));
+    let later = outlook.later.iter().map(|Later { after, people, because }| {
         let who = if people.is_empty() { "nobody new".to_owned() } else { and(&list(people)) };
-        (*after, format!("{who} can agree as well (escalation)"))
+        let then = match because {
+            LaterBecause::Shift => "asked as well (their shift begins)",
+            LaterBecause::Escalation => "asked as well, and can agree from then on (escalation)",
+            LaterBecause::Turn => "asked as well (next in the rota)",
+        };
+        let is = if people.len() > 1 { "are" } else { "is" };
+        (*after, format!("{who} {is} {then}"))
     });
     let ends = match stage.expires() {
         Some(own) => (own, "this stage ends unanswered, and the request expires".to_owned()),
@@ -189,10 +210,14 @@ pub fn verdict(
             let from =
                 from.map_or_else(String::new, |from| format!(", at {} if that is the first stage", moment(from, zone)));
             format!(
-                "It needs {needed}; they suffice{without} only after an escalation, {} into a stage{from}.",
+                "It needs {needed}; they suffice{without} only with whom it asks later, {} into a stage{from}.",
                 limit(*after)
             )
         }
+        Verdict::Unasked => format!(
+            "It needs {needed}; those who are asked before it expires do not suffice{without}. Others of the rota may answer, and \
+             nobody asks them in time."
+        ),
         Verdict::Never { stage, lacks } => {
             format!("It needs {needed}; stage {} lacks {lacks}{without}: it expires unanswered.", stage + 1)
         }

@@ -19,11 +19,6 @@ pub fn may_not_break(person: &PersonId, code: &Code, who: &[PersonId], asked: &[
     format!("{person}, for {code} only {who} may break the glass. Asked: {}.", and(asked))
 }
 
-/// To `break glass` by chat, where a stage wants a passkey.
-pub fn needs_passkey(person: &PersonId, code: &Code) -> String {
-    format!("{person}, the policy of {code} wants a passkey, and its `break_glass` does not say `by_chat: true`.")
-}
-
 /// To an answer that comes when the glass was broken; `begins`: nothing of it has begun yet.
 pub fn broken_already(code: &Code, by: &PersonId, begins: bool) -> String {
     let revoke = if begins { format!(" `revoke {code}` ends it until it has begun.") } else { String::new() };

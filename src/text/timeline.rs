@@ -13,7 +13,7 @@ use crate::model::approval::Because;
 use crate::model::catalog::{Stage, Subject, TriggerMode};
 use crate::model::chat::{Account, RoomAddress, RoomChange};
 use crate::model::code::Code;
-use crate::model::event::{Brake, CheckResult, Event, Happened, Health, WhoAsked};
+use crate::model::event::{Brake, CheckResult, Event, Happened, Health, RemovedBecause, WhoAsked};
 use crate::model::id::{PersonId, RunId};
 use crate::model::policy::Carried;
 use crate::model::request::{Answer, Freeing, Proof};
@@ -589,9 +589,12 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
         Happened::PasskeyAdded { passkey, person, name, credential: _, public_key: _ } => {
             told(person, format!("added passkey {passkey}: {}", shown(name)))
         }
-        Happened::PasskeyRemoved { passkey, person } => {
-            bot(format!("let an operator remove passkey {passkey} of {person}."))
-        }
+        Happened::PasskeyRemoved { passkey, person, because } => bot(match because {
+            RemovedBecause::Operator => format!("let an operator remove passkey {passkey} of {person}."),
+            RemovedBecause::Left => {
+                format!("removed passkey {passkey} of {person}, whom the catalog does not have any more.")
+            }
+        }),
         Happened::DecisionLinked { request: _, code, person, account: _, digest, link: _, expires_at } => bot(format!(
             "asked {person} for a passkey to decide {code}, plan {}, until {}.",
             digest.short(),
@@ -609,10 +612,7 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             authenticator_data: _,
             signature: _,
         } => {
-            let word = match answer {
-                Answer::Approve => "approve",
-                Answer::Deny => "deny",
-            };
+            let word = answer.words();
             told(person, format!("signed to {word} {code}, plan {}, with passkey {passkey}.", digest.short()))
         }
         Happened::ClockJumped { millis } => {

@@ -14,7 +14,8 @@ use serde::Deserialize;
 use super::decisions::{INVITED_FOR, enrol_at};
 use super::wire::{Invite, Invited, PasskeyTold, PasskeysTold};
 use super::{Refusal, Shared, read_json};
-use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::approval;
+use crate::model::event::{Happened, NewEvent, Record, RemovedBecause, Scope};
 use crate::model::id::{Digest, PasskeyId, PersonId};
 use crate::passkey::Secret;
 
@@ -87,12 +88,10 @@ async fn remove(State(web): State<Shared>, passkey: Result<Path<i64>, PathReject
     let passkey = PasskeyId(passkey);
     let failed = |error| Refusal::failed(&error);
     let mut tx = web.state.store.begin().await.map_err(failed)?;
-    let Some(person) = tx.remove_passkey(passkey).await.map_err(failed)? else {
+    if approval::remove_passkey(&mut tx, passkey, RemovedBecause::Operator).await.map_err(failed)?.is_none() {
         let sentence = "there is no passkey of that number in use; `countersign passkey list` shows them";
         return Err(Refusal::new(StatusCode::NOT_FOUND, sentence));
-    };
-    let what = Happened::PasskeyRemoved { passkey, person };
-    tx.record(NewEvent { scope: Scope::default(), cause: None, record: Record { what, rows: Vec::new() } });
+    }
     tx.commit().await.map_err(failed)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

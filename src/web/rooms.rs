@@ -21,7 +21,6 @@ use crate::chat::room::{LocalRoom, PLATFORM, WORKSPACE};
 use crate::chat::{Delivery, ReceiveError, Received};
 use crate::model::chat::{Account, Addressed, Incoming, RoomAddress, Said};
 use crate::model::id::{MessageId, OutboxId, ThreadId};
-use crate::model::request::Proof;
 use crate::model::trace::Trace;
 use crate::store::OutboxRow;
 
@@ -91,7 +90,7 @@ async fn take_press(State(web): State<Shared>, room: RoomPath, request: Request<
         interaction: name("interaction", &press.interaction)?,
         message: MessageId::new(name("message", &press.message)?),
         command: text(press.command)?,
-        proof: Proof::Chat,
+        signed: None,
     };
     take(web, Taken { room, thread, account, what, patience, message_id: None, trace }).await
 }

@@ -113,7 +113,7 @@ async fn a_passkey_is_not_gone_round_unless_the_policy_says_so() {
     let house = urgent().await;
     let asked = house.ask("mei", "be sealed").await;
     let said = house.say("mei", &format!("break glass {} because it burns", asked.code)).await;
-    assert!(said.contains("wants a passkey"), "{said}");
+    assert!(said.contains("it needs a passkey, and this bot has no page for that"), "{said}");
     assert_eq!(house.run(asked.run).await.state, RunState::AwaitingApproval);
     let asked = house.ask("mei", "be loose").await;
     house.say("mei", &format!("break glass {} because it burns", asked.code)).await;

@@ -64,7 +64,7 @@ async fn i6_a_key_is_of_one_room_and_one_kind() {
         interaction: "s1".into(),
         message: MessageId::new("m1"),
         command: format!("approve {}", asked.code),
-        proof: Proof::Chat,
+        signed: None,
     };
     let first = house.receive(press.clone()).await.expect("received");
     let again = house.receive(press).await.expect("received");

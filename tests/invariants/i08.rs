@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use countersign::model::chat::Said;
 use countersign::model::id::{MessageId, Position};
-use countersign::model::request::Proof;
 use countersign::model::run::RunState;
 
 use super::house::House;
@@ -180,7 +179,7 @@ async fn i8_what_a_person_types_is_kept_without_its_secrets() {
         interaction: "p1".into(),
         message: MessageId::new("m1"),
         command: format!("deny because {SECRET}"),
-        proof: Proof::Chat,
+        signed: None,
     };
     house.receive(press).await.expect("received");
     let mut stale = house.line("mei", &format!("announce {SECRET}"));

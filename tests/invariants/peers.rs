@@ -2,9 +2,10 @@
 
 use chrono::TimeDelta;
 use countersign::chat::Delivery;
-use countersign::model::chat::{Incoming, Said};
-use countersign::model::id::MessageId;
-use countersign::model::request::Proof;
+use countersign::model::chat::{Incoming, Said, Signed};
+use countersign::model::code::Code;
+use countersign::model::id::{Digest, LinkId, MessageId, PasskeyId};
+use countersign::model::request::OnPage;
 use countersign::model::run::RunState;
 
 use super::house::{Asked, House};
@@ -17,7 +18,7 @@ fn press(house: &House, who: &str, name: &str, command: &str) -> Incoming {
         interaction: name.to_owned(),
         message: MessageId::new("m1"),
         command: command.to_owned(),
-        proof: Proof::Chat,
+        signed: None,
     };
     press
 }
@@ -330,4 +331,53 @@ async fn peer_14_answers_that_came_fast_left_it_stuck() {
         assert!(state.is_over(), "round {round}: {state:?}");
     }
     engine.stop().await;
+}
+
+#[tokio::test]
+async fn i1_what_was_signed_is_decided_and_nothing_that_was_said_beside_it() {
+    let careful = "policy: one\ntitle: With a passkey\n\
+        stages: [{approvers: [group:managers], quorum: 1, step_up: true}]\nexpires: 10m\nvalid_for: 1h\n";
+    let house = House::with(&[("one.yaml", careful)]).await;
+    let asked = house.ask("mei", "mark it").await;
+    let other = house.ask("ann", "agree twice").await;
+    let (mine, others) = (house.run(asked.run).await.digest, house.run(other.run).await.digest);
+    let signs = |name: &str, request, digest, done, code: Code| {
+        let signed = Signed {
+            page: LinkId(1),
+            link: Digest([1; 32]),
+            request,
+            digest,
+            done,
+            passkey: PasskeyId(1),
+            credential: "AQ".to_owned(),
+            count_before: 0,
+            count: 1,
+            client_data: String::new(),
+            authenticator_data: String::new(),
+            signature: String::new(),
+        };
+        let mut press = press(&house, "boss", name, &format!("approve {code}"));
+        let Said::Press { signed: of_page, .. } = &mut press.what else { panic!("a press") };
+        *of_page = Some(Box::new(signed));
+        press
+    };
+    let approve = OnPage::Approve;
+    for (name, request, digest, done) in [
+        ("another request", other.request, others, approve),
+        ("another plan", asked.request, others, approve),
+        ("another answer", asked.request, mine, OnPage::Deny),
+    ] {
+        let received = house.receive(signs(name, request, digest, done, asked.code)).await.expect("received");
+        let said = house.answers(received.line).await;
+        assert_eq!(
+            said, "That is not what your passkey has signed. Nothing has been decided. Tell an operator.",
+            "{name}"
+        );
+    }
+    // What fits is worth nothing without the page and the passkey that it names.
+    let received = house.receive(signs("fits", asked.request, mine, approve, asked.code)).await.expect("received");
+    assert!(house.answers(received.line).await.starts_with("That passkey is no longer yours."));
+    no_grant(&house, asked).await;
+    no_grant(&house, other).await;
+    assert_eq!(house.count("decision").await, 0);
 }

@@ -35,6 +35,15 @@ impl World {
         Self { bot, origin, http: Client::builder().no_proxy().build().expect("a client") }
     }
 
+    /// The same with pages to which the address that people are sent does not lead.
+    pub(crate) async fn somewhere_else(catalog: Catalog) -> Self {
+        let (port, nowhere) = (free_port(), free_port());
+        let origin = format!("http://localhost:{nowhere}");
+        let settings = format!("decisions: {{listen: '127.0.0.1:{port}', url: '{origin}'}}\n");
+        let bot = Bot::start_with(catalog, &settings).await;
+        Self { bot, origin, http: Client::builder().no_proxy().build().expect("a client") }
+    }
+
     /// The same with a passkey for each of these.
     pub(crate) async fn with<const N: usize>(catalog: Catalog, people: [&str; N]) -> (Self, [Authenticator; N]) {
         let world = Self::start(catalog).await;

@@ -18,7 +18,6 @@ use super::text::{ASKS_WHY, SAYS, WHY};
 use super::words::{begins_with_mention, typed};
 use crate::model::chat::{Account, Addressed, Incoming, RoomAddress, RoomChange, RoomNews, Said};
 use crate::model::id::{MessageId, ThreadId};
-use crate::model::request::Proof;
 
 /// Who the bot is in one workspace, as `auth.test` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -396,7 +395,7 @@ impl Reader<'_> {
                     interaction,
                     message: MessageId::new(&message),
                     command: command.clone(),
-                    proof: Proof::Chat,
+                    signed: None,
                 },
                 trace: None,
             };
@@ -428,7 +427,7 @@ impl Reader<'_> {
             interaction: format!("view:{}", sent.view.id),
             message: MessageId::new(kept.message),
             command,
-            proof: Proof::Chat,
+            signed: None,
         };
         let mut taken = org_wide(sent.team.is_none());
         taken.push(Taken::Said(Incoming {

@@ -58,7 +58,7 @@ pub(super) fn find(catalog: &Catalog, from: DateTime<Utc>) -> Found {
                     asking.requesters = vec![person.clone()];
                     found.requests += 1;
                     match asking.outlook(catalog, policy, &nobody) {
-                        Ok(Outlook { verdict: Verdict::AtOnce | Verdict::After(_), .. }) => {}
+                        Ok(Outlook { verdict: Verdict::AtOnce | Verdict::After(_) | Verdict::Unasked, .. }) => {}
                         Ok(Outlook { verdict: Verdict::Unknown, .. }) => found.unknown += 1,
                         Ok(Outlook { verdict: Verdict::Never { stage, lacks }, .. }) => {
                             let sentence = say::deadlock(&runbook.name, system, person, &policy.name, stage, lacks);

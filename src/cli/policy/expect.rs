@@ -58,6 +58,8 @@ struct Expected {
     nobody: Option<bool>,
     /// Whether it starts without anybody's answer.
     automatic: Option<bool>,
+    /// Whether it does because its policy lets the person who asks, as long as the number of such runs is not used up.
+    unasked: Option<bool>,
 }
 
 /// Reads a file's text.
@@ -67,13 +69,10 @@ struct Expected {
 pub(super) fn read(text: &str) -> anyhow::Result<Vec<Expectation>> {
     let file: File = serde_yaml::from_str(text).context("this is no file of expectations")?;
     for one in &file.expectations {
-        let Expected { policy, approvers, needs, refused, nobody, automatic } = &one.expect;
+        let Expected { policy, approvers, needs, refused, nobody, automatic, unasked } = &one.expect;
         let nothing = policy.is_none() && approvers.is_none() && needs.is_none();
-        anyhow::ensure!(
-            !(nothing && refused.is_none() && nobody.is_none() && automatic.is_none()),
-            "`{}` expects nothing",
-            one.name
-        );
+        let truths = [refused, nobody, automatic, unasked];
+        anyhow::ensure!(!(nothing && truths.iter().all(|truth| truth.is_none())), "`{}` expects nothing", one.name);
     }
     Ok(file.expectations)
 }
@@ -87,6 +86,7 @@ struct Came {
     refused: bool,
     nobody: bool,
     automatic: bool,
+    unasked: bool,
 }
 
 impl Expectation {
@@ -123,8 +123,12 @@ impl Expectation {
             return Ok(Came { policy, automatic: true, ..Came::default() });
         }
         let outlook = asking.outlook(catalog, winner, &asleep)?;
+        // Its stages are those of the next one, when the number is used up.
+        let unasked = asking.starts_unasked(catalog, &outlook.policy).is_some();
         Ok(Came {
             policy,
+            automatic: unasked,
+            unasked,
             approvers: outlook.stages.iter().flat_map(|stage| stage.everybody()).collect(),
             needs: outlook.people_needed,
             nobody: matches!(outlook.verdict, Verdict::Never { .. }),
@@ -150,6 +154,7 @@ impl Expected {
         differs("refused", self.refused.map(truth), truth(came.refused));
         differs("nobody", self.nobody.map(truth), truth(came.nobody));
         differs("automatic", self.automatic.map(truth), truth(came.automatic));
+        differs("unasked", self.unasked.map(truth), truth(came.unasked));
         failures
     }
 }

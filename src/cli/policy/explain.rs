@@ -59,6 +59,9 @@ pub(super) fn explain(catalog: &Catalog, args: &ExplainArgs, moment: Moment) -> 
         return Ok(lines);
     }
     let Outlook { policy, stages, verdict, people_needed } = asking.outlook(catalog, winner.policy, &asleep)?;
+    if let Some((person, rule)) = asking.starts_unasked(catalog, &policy) {
+        lines.push(say::unasked(&policy.name, person, rule));
+    }
     let of = stages.len();
     for (number, (stage, outlook)) in policy.stages.iter().zip(&stages).enumerate() {
         let from = (number == 0).then_some(at);

@@ -1,20 +1,19 @@
 //! Starting without agreement, and what others say of that: `break glass because …`, `review 7K3F fine because …`, `reviews`.
 
 use super::super::turn::{Turn, plan_of};
-use super::{decide, look};
+use super::step_up::{Meant, meant};
+use super::{decide, look, step_up};
 use crate::approval::{self, Break, BreakOutcome, BreakRefusal};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
-use crate::model::request::{Proof, ReviewVerdict};
-use crate::store::{Result, ReviewState};
+use crate::model::request::{OnPage, ReviewVerdict};
+use crate::store::{Purpose, Result, ReviewState};
 use crate::text;
 
 pub(super) async fn command_break_glass(turn: &mut Turn<'_>, code: Option<Code>, reason: &str) -> Result<()> {
-    let Some(request) = decide::bind_read(turn, code, "break glass").await? else { return Ok(()) };
+    let Some(Meant { request, proof }) = meant(turn, code, OnPage::BreakGlass).await? else { return Ok(()) };
     let reason = turn.in_use.secrets.redact(reason);
     let (in_use, person, account) = (turn.in_use.clone(), turn.person.clone(), turn.incoming.account.clone());
-    // Said in a chat: no page asks for this with a passkey.
-    let proof = Proof::Chat;
     let wanted = Break { request, person: &person, account: &account, reason: &reason, proof, line: turn.line };
     match approval::break_glass(&mut turn.tx, &in_use.catalog, wanted).await? {
         // Echoed from the ledger.
@@ -26,7 +25,9 @@ pub(super) async fn command_break_glass(turn: &mut Turn<'_>, code: Option<Code>,
             BreakRefusal::NotYou { who } => {
                 turn.refuse(text::review::may_not_break(&person, &request.code, &who, &asked))
             }
-            BreakRefusal::StepUpNeeded => turn.refuse(text::review::needs_passkey(&person, &request.code)),
+            BreakRefusal::StepUpNeeded => {
+                step_up::ask_for_passkey(turn, &request, Purpose::BreakGlass, Some(&reason)).await?;
+            }
             BreakRefusal::NobodyToReview => turn.refuse(text::review::nobody_to_review(&person, &request.code, &asked)),
             BreakRefusal::NotForThis => turn.refuse(text::review::not_for_this(&request.code, &asked)),
         },

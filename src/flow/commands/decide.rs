@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::request::{self, stage};
 use super::super::turn::{Turn, plan_of};
+use super::step_up::{Meant, meant};
 use super::{look, step_up};
 use crate::approval::{self, BackOutcome, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen};
 use crate::engine;
@@ -13,9 +14,9 @@ use crate::model::chat::{Addressed, Said};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{PersonId, RequestId};
-use crate::model::request::{Answer, Proof, RequestState};
+use crate::model::request::{Answer, OnPage, RequestState};
 use crate::model::run::RunState;
-use crate::store::{Request, Result, Run, Whole};
+use crate::store::{Purpose, Request, Result, Run, Whole};
 use crate::text;
 
 /// For how long a decision without a code may mean what others have decided already.
@@ -31,26 +32,10 @@ pub(super) async fn command_deny(turn: &mut Turn<'_>, code: Option<Code>, reason
     decide(turn, code, Answer::Deny, reason).await
 }
 
-/// What a decision is called where it has to be said again.
-fn word_of(answer: Answer) -> &'static str {
-    match answer {
-        Answer::Approve => "approve",
-        Answer::Deny => "deny",
-    }
-}
-
 async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason: Option<String>) -> Result<()> {
-    let Some(request) = bind_read(turn, code, word_of(answer)).await? else { return Ok(()) };
+    let Some(Meant { request, proof }) = meant(turn, code, answer.into()).await? else { return Ok(()) };
     let in_use = turn.in_use.clone();
     let (person, account) = (turn.person.clone(), turn.incoming.account.clone());
-    let proof = match &turn.incoming.what {
-        Said::Press { proof, .. } => proof.clone(),
-        Said::Line { .. } | Said::Edit { .. } => Proof::Chat,
-    };
-    if !step_up::holds(turn, &proof).await? {
-        turn.refuse_privately(text::passkey::not_theirs());
-        return Ok(());
-    }
     let said = reason.clone();
     let asked = Decide {
         request,
@@ -74,7 +59,7 @@ async fn decide(turn: &mut Turn<'_>, code: Option<Code>, answer: Answer, reason:
             });
         }
         DecideOutcome::Refused(refused) if refused.why == Refusal::StepUpNeeded => {
-            step_up::ask_for_passkey(turn, &refused.request, said.as_deref()).await?;
+            step_up::ask_for_passkey(turn, &refused.request, Purpose::Decide, said.as_deref()).await?;
         }
         DecideOutcome::Refused(refused) => refuse(turn, *refused, answer).await?,
     }
@@ -110,7 +95,7 @@ pub(super) async fn refuse(turn: &mut Turn<'_>, refused: Refused, answer: Answer
         (Refusal::RightUsed { by }, _) => turn.refuse(text::answer::right_used(&person, &code, &by)),
         (Refusal::ReasonNeeded, _) => turn.refuse(text::answer::reason_needed(&code, answer)),
         // Of an answer, that leads to a page; nothing else wants a passkey.
-        (Refusal::StepUpNeeded, _) => step_up::ask_for_passkey(turn, &request, None).await?,
+        (Refusal::StepUpNeeded, _) => step_up::ask_for_passkey(turn, &request, Purpose::Decide, None).await?,
         // Whoever is asked has no answer here: they never gave one, or took it back already.
         (Refusal::NothingToTakeBack, _) if asked.contains(&person) => {
             turn.refuse(text::answer::nothing_of_yours(&person, &code));
@@ -233,7 +218,7 @@ pub(super) async fn bind_read(turn: &mut Turn<'_>, code: Option<Code>, word: &st
 
 /// Whether people decided a request in the last minutes, so that another decision is likely to have meant it.
 async fn was_decided_just_now(turn: &mut Turn<'_>, request: &Request, word: &str) -> Result<bool> {
-    let decides = [Answer::Approve, Answer::Deny].map(word_of).contains(&word);
+    let decides = [OnPage::Approve, OnPage::Deny].map(OnPage::words).contains(&word);
     let by_people = matches!(request.state, RequestState::Granted | RequestState::Denied { .. });
     if !decides || !by_people {
         return Ok(false);

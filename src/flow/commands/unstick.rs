@@ -277,7 +277,6 @@ async fn ask_about(
         asking.notes.push(note);
         asking.carried = Some(carried);
     }
-    asking.notes.extend(wanted.wish().map(text::plan::wished_because));
     let show = if decides { ask::Show::Later } else { ask::Show::Yes };
     let id = asking.request(&plan, &sealed, run.id, &wanted, show).await?;
     if decides {

@@ -14,6 +14,7 @@
 
 mod decide;
 mod enrol;
+mod leaves;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -107,6 +108,21 @@ pub fn enrol_at(origin: &str, secret: &Secret) -> String {
     format!("{origin}/{PASSKEY}/{}", secret.encoded())
 }
 
+/// How long the pages may take to answer when it is looked whether they do.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whether these pages answer where browsers look for them: asked for one that nobody was ever sent.
+///
+/// # Errors
+/// Why they do not, in a few words.
+pub async fn answer_at(origin: &str) -> Result<(), String> {
+    let reason = |error: reqwest::Error| crate::text::chain(&error);
+    let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).build().map_err(reason)?;
+    let answer = http.get(decide_at(origin, &Secret::new([0; 32]))).send().await.map_err(reason)?;
+    let (status, ours) = (answer.status(), answer.headers().contains_key(MARK));
+    if ours && status == StatusCode::NOT_FOUND { Ok(()) } else { Err(format!("what answers there says {status}")) }
+}
+
 /// Serves these pages, and nothing else, until told to stop.
 pub async fn serve(listener: TcpListener, pages: Decisions, stop: watch::Receiver<bool>) {
     listener::serve(listener, router(pages), "a decision page", stop).await;
@@ -116,6 +132,7 @@ fn router(pages: Decisions) -> Router {
     let door: Shared = Arc::new(Door { pages, at_once: Semaphore::new(MOST_AT_ONCE) });
     Router::new()
         .route(&format!("/{DECIDE}/{{secret}}"), get(decide::look).post(decide::decide))
+        .route(&format!("/{DECIDE}/{{secret}}/{{leaf}}"), get(decide::look_on).post(decide::decide_on))
         .route(&format!("/{PASSKEY}/{{secret}}"), get(enrol::look).post(enrol::enrol))
         .method_not_allowed_fallback(|| async {
             Wrong::new(StatusCode::METHOD_NOT_ALLOWED, "This address does not take that.")
@@ -258,10 +275,14 @@ impl IntoResponse for Wrong {
     }
 }
 
+/// What stands in an address. What cannot be one costs no look.
+fn secret_of(secret: &str) -> Result<Secret, Wrong> {
+    Secret::parse(secret).ok_or_else(Wrong::nothing)
+}
+
 /// The hash under which the page of an address is kept.
 fn hash_of(secret: &str) -> Result<Digest, Wrong> {
-    // What cannot be an address costs no look.
-    Secret::parse(secret).map(|secret| Digest(secret.hash())).ok_or_else(Wrong::nothing)
+    Ok(Digest(secret_of(secret)?.hash()))
 }
 
 /// The fields of a form.

@@ -20,6 +20,7 @@ mod room;
 mod run;
 mod strip;
 mod systems;
+mod told;
 mod visitor;
 
 use std::sync::LazyLock;
@@ -38,6 +39,7 @@ use crate::ledger::LedgerError;
 use crate::model::plan::PlanError;
 use crate::store::StoreError;
 pub(super) use parts::{typed, who_could_answer};
+pub(super) use told::Before;
 use visitor::Visitor;
 
 const STYLE: &str = include_str!("style.css");

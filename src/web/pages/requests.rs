@@ -11,14 +11,13 @@ use super::super::Shared;
 use super::parts::{at, who_could_answer};
 use super::run::{self, Extent, Sheet, plan_of};
 use super::visitor::Visitor;
-use super::{Page, Tab, Waiting, Wrong, show};
+use super::{Before, Page, Tab, Waiting, Wrong, show};
 use crate::model::approval::Delegation;
 use crate::model::code::Code;
 use crate::model::id::{PersonId, RequestId, RunId};
 use crate::model::plan::Plan;
 use crate::store::{Asking, Request, Run};
-use crate::text::plan::{asked_deed, asked_effect, or};
-use crate::text::visible::visible;
+use crate::text::plan::{Head, head, or};
 
 /// A plan with more steps than this is decided on its own page, where all of it stands.
 const MOST_STEPS: usize = 8;
@@ -66,15 +65,17 @@ impl Open {
     }
 
     fn line(&self, visitor: &Visitor) -> Markup {
-        let code = self.request.code;
+        let (code, state) = (self.request.code, &visitor.web.state);
+        let before = Before::default();
+        let told = before.told(&self.request, &self.run, &self.plan, state.times, state.store.clock().now());
+        // What stands before the steps is on the request's own page.
+        let Head { environment, asker, deed, host, starts, effect, until: _ } = head(&told);
         html! {
             li id={ "waits-" (code) } {
-                a href={ "/runs/" (self.run.id) "#request-" (code) } {
-                    strong.code { (code) } " " (asked_deed(&self.plan, self.run.id, &self.request.wanted))
-                }
-                span.small { "on " (visible(&self.plan.host)) " · " (self.run.requester.as_str()) " asks " (or(&self.who)) " · "
-                    @if let (Some(at_time), crate::model::request::Wanted::Start) = (self.plan.not_before, &self.request.wanted) { "starts at " (at(visitor, at_time)) " · " }
-                    (asked_effect(&self.plan, &self.request.wanted)) " · until " (at(visitor, self.request.expires_at)) }
+                a href={ "/runs/" (self.run.id) "#request-" (code) } { strong.code { (code) } " " (deed) }
+                span.small { (environment) " · on " (host) " · " (asker) " asks " (or(&self.who)) " · "
+                    @if let Some(starts) = starts { "starts at " (starts) " · " }
+                    (effect) " · until " (at(visitor, self.request.expires_at)) }
             }
         }
     }

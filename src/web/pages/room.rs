@@ -25,7 +25,6 @@ use crate::model::chat::{Account, Addressed, Button, Incoming, RoomAddress, Said
 use crate::model::code::Code;
 use crate::model::id::{InboxId, MessageId, OutboxId, RunId, ThreadId};
 use crate::model::plan::Telling;
-use crate::model::request::Proof;
 use crate::store::{Conversation, Entry, LineEntry, MessageEntry, Older, Topic};
 use crate::text::visible::visible;
 
@@ -374,8 +373,7 @@ async fn take_press(Path(channel): Path<String>, sent: Sent) -> Result<Response,
         _ => Some(ThreadId::new(fields.name("thread")?)),
     };
     let interaction = fields.name("interaction")?.to_owned();
-    let what =
-        Said::Press { interaction, message: MessageId::new(fields.name("message")?), command, proof: Proof::Chat };
+    let what = Said::Press { interaction, message: MessageId::new(fields.name("message")?), command, signed: None };
     let line = say(&visitor.web, &visitor.account, room, thread, what).await?;
     Ok(to(&back_with_answer(fields.get("back"), line)))
 }

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use super::super::Shared;
 use super::parts::{at, attempt_state, digest, request_state, run_tone, run_word, state, who_could_answer};
 use super::visitor::{Visitor, encoded, is_local, once};
-use super::{Page, Tab, Waiting, Wrong, ledger, show};
+use super::{Before, Page, Tab, Waiting, Wrong, ledger, show};
 use crate::model::chat::RoomAddress;
 use crate::model::id::{Digest, EventId, MessageId, PersonId, RequestId, RunId};
 use crate::model::plan::{Plan, Sealed};
@@ -19,7 +19,7 @@ use crate::model::request::{Answer, RequestState, Wanted};
 use crate::model::run::{AttemptState, RunState, Snag};
 use crate::store::{Attempt, AttemptKey, LedgerFilter, LedgerFrom, Request, Run, StoredDecision};
 use crate::text::answer::state_words;
-use crate::text::plan::{StepText, asked_deed, effect, or, step_texts};
+use crate::text::plan::{StepText, asked_deed, before_steps, effect, or, step_texts};
 use crate::text::time::lasted;
 use crate::text::visible::visible;
 
@@ -60,6 +60,7 @@ pub(super) struct Sheet {
 struct Asked {
     answers: Vec<StoredDecision>,
     who: Vec<PersonId>,
+    before: Before,
 }
 
 /// The plan of a run, if the stored bytes are the ones that were planned.
@@ -91,7 +92,12 @@ impl Sheet {
                 )
             });
             let who = who.unwrap_or_default();
-            requests.push((request, Asked { answers, who }));
+            // A plan that is not the one that was asked for is not shown, and so nothing of what came before it.
+            let before = match plan {
+                Some(plan) => Before::read(store, &request, &run, plan).await?,
+                None => Before::default(),
+            };
+            requests.push((request, Asked { answers, who, before }));
         }
         let attempts = store.list_attempts(run.id).await?;
         let root = match &run.thread {
@@ -129,7 +135,9 @@ impl Sheet {
                         @if let Some(at_time) = plan.not_before { "to start at " (at(visitor, at_time)) " · " }
                         (effect(plan)) " · "
                         (state(run_tone(&run.state), &state_words(&run.state))) }
-                    @if let (Extent::Whole, Some(why)) = (extent, plan.why.as_deref()) { p { "Why: " (visible(why)) } }
+                    @if let (Extent::Whole, true, Some(why)) = (extent, self.requests.is_empty(), plan.why.as_deref()) {
+                        p { "Why: " (visible(why)) }
+                    }
                 }
                 ol.steps {
                     @for step in step_texts(plan) { (self.step(visitor, &step, extent)) }
@@ -165,7 +173,9 @@ impl Sheet {
     }
 
     fn request(&self, visitor: &Visitor, plan: &Plan, request: &Request, asked: &Asked) -> Result<Markup, Wrong> {
-        let Asked { answers, who } = asked;
+        let Asked { answers, who, before } = asked;
+        let state_of = &visitor.web.state;
+        let told = before.told(request, &self.run, plan, state_of.times, state_of.store.clock().now());
         let waits = matches!(request.state, RequestState::Pending { .. });
         let code = request.code;
         let mine = visitor.person.as_ref().is_some_and(|person| who.contains(person));
@@ -180,7 +190,7 @@ impl Sheet {
                         " until " (at(visitor, request.expires_at)) " · asked of " (or(who))
                     }
                 }
-                @if let Some(wish) = request.wanted.wish() { p.given { (wish.by) ": " (visible(&wish.why)) } }
+                @for line in before_steps(&told) { p.given { (line) } }
                 @for given in answers { (given_answer(visitor, given)) }
                 @if let (RequestState::Granted, true, Some(trigger)) = (&request.state, answers.is_empty(), &self.run.trigger) {
                     p.given { "Nobody was asked: the policy lets " (visible(trigger.as_str())) " start by itself. "
