@@ -246,7 +246,8 @@ async fn a_run_that_is_stuck_says_so_until_it_is_not() {
     bot.rest().await;
     bot.bot.release("restart");
     let retry = bot.slack.of_bot(&bot.room).into_iter().rfind(|seen| !seen.buttons.is_empty()).expect("a request");
-    bot.slack.press("lin", &bot.room, retry.ts, "approve");
+    // Who has just denied it is among those who agree.
+    bot.slack.press("boss", &bot.room, retry.ts, "approve");
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
     let now = bot.slack.of_bot(&bot.room).into_iter().find(|seen| seen.ts == retry.ts).expect("it is there");
@@ -256,8 +257,8 @@ async fn a_run_that_is_stuck_says_so_until_it_is_not() {
     PRODUCTION · mei asks: retry step 2 of run 1 (roll out) on HOST · 2 changes, no undo · until TIME · CODE [approve] [deny]
     Denied by boss: look first.
     Stuck at step 2 (restart): somebody has to look.
-    Approved by lin at TIME.
-    Done in LASTED, approved by lin.
+    Approved by boss at TIME.
+    Done in LASTED, approved by boss.
     ");
     bot.finish().await;
 }
