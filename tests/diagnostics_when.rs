@@ -282,7 +282,7 @@ fn a_policy_that_would_loosen_what_a_runbook_names() {
         ("repeat: {runs: 2, within: 1h}\n", "`repeat`"),
         ("after_denial: same_people\n", "`after_denial`"),
         ("valid_for: 2h\n", "`valid_for`"),
-        ("relax: [requester_may_agree]\n", "`relax`"),
+        ("relax: [one_person_several_stages]\n", "`relax`"),
     ] {
         let told = told_of(&format!("{stricter}{more}when: {{}}\n"));
         assert!(told.contains(respect) && told.contains("`replaces: [managers]`"), "{respect}: {told}");
