@@ -629,11 +629,11 @@ mod tests {
         alters: there is no runbook start any more
         alters: runbook start needs nobody's agreement instead of policy managers
         alters: runbook start works on any system instead of system-a
-    alters: trigger x starts fix without anybody's agreement
-    alters: runbook fix changed, and trigger x starts it without anybody's agreement: until countersigned people are asked
-    alters: trigger x changed, and it starts fix without anybody's agreement: until countersigned people are asked
-    alters: runbook fix changed, and people whom a policy names start it without anybody's agreement: until countersigned people are asked
-    alters: people whom a policy names start fix without anybody's agreement no more
+        alters: trigger x starts fix without anybody's agreement
+        alters: runbook fix changed, and trigger x starts it without anybody's agreement: until countersigned people are asked
+        alters: trigger x changed, and it starts fix without anybody's agreement: until countersigned people are asked
+        alters: runbook fix changed, and people whom a policy names start it without anybody's agreement: until countersigned people are asked
+        alters: people whom a policy names start fix without anybody's agreement no more
         alters: there is a system system-a
         alters: there is no system system-a any more
         alters: system-a is of scratch instead of production
