@@ -1372,7 +1372,7 @@ automatic:
   - {trigger: other-down}
 "#),
             ("c.yaml", &trigger("work-down", "work")),
-            ("work.yaml", "runbook: work\ntitle: Work\nparams: {service: {type: service}}\napproval: managers\nsteps: [{name: Work, run: {command: [./work.sh]}}]\n"),
+            ("work.yaml", "runbook: work\ntitle: Work\nparams: {service: {type: service}}\napproval: managers\nsteps: [{name: Work, run: {command: [work]}}]\n"),
             ("a.yaml", &trigger("web-down", "start")),
             ("b.yaml", &trigger("look-again", "look")),
         ]), @r#"
@@ -1385,40 +1385,82 @@ automatic:
       = help: name a trigger, or leave the key out if none may start by itself
 
     error: there is no trigger `web-donw`
-     --> policy.yaml:4:13
+     --> policy.yaml:5:15
       |
-    4 | automatic: [web-donw, web-down, web-down, look-again]
-      |             ^^^^^^^^ expected `look-again` or `web-down`
+    5 |   - {trigger: web-donw, runbook: strat, at_most: {runs: 3, per: 1h}}
+      |               ^^^^^^^^ expected `look-again`, `web-down` or `work-down`
       |
       = help: did you mean `web-down`?
 
-    error: `web-down` stands in this list twice
-     --> policy.yaml:4:33
+    error: there is no runbook `strat`
+     --> policy.yaml:5:34
       |
-    4 | automatic: [web-donw, web-down, web-down, look-again]
-      |                                 ^^^^^^^^
+    5 |   - {trigger: web-donw, runbook: strat, at_most: {runs: 3, per: 1h}}
+      |                                  ^^^^^ expected `look`, `start` or `work`
+      |
+      = help: did you mean `start`?
+
+    error: `web-down` alone says neither what may start nor how often
+     --> policy.yaml:6:5
+      |
+    6 |   - web-down
+      |     ^^^^^^^^
+      |
+      = note: the trigger is at a.yaml:1
+      = help: write `{trigger: web-down, runbook: start, at_most: {runs: 3, per: 1h}}`
+
+    error: `web-down` stands in this list twice
+     --> policy.yaml:7:15
+      |
+    7 |   - {trigger: web-down, runbook: start, at_most: {runs: 3, per: 1h}}
+      |               ^^^^^^^^
       |
       = help: keep one of the two
 
     error: trigger `look-again` starts `look`, which needs no policy at all
-     --> policy.yaml:4:43
+     --> policy.yaml:8:15
       |
-    4 | automatic: [web-donw, web-down, web-down, look-again]
-      |                                           ^^^^^^^^^^
+    8 |   - {trigger: look-again, runbook: look, at_most: {runs: 3, per: 1h}}
+      |               ^^^^^^^^^^
       |
       = note: the trigger is at b.yaml:1
       = help: leave it out here
 
-    error: trigger `web-down` starts `start`, which stands under policy `managers`, not under this one
-     --> third.yaml:4:13
+    error: trigger `work-down` starts `work`, and not this
+     --> policy.yaml:9:35
       |
-    4 | automatic: [web-down]
-      |             ^^^^^^^^
+    9 |   - {trigger: work-down, runbook: start, at_most: {runs: 3, per: 1h}}
+      |                                   ^^^^^
+      |
+      = note: the trigger is at c.yaml:1
+      = help: write `runbook: work` if that may start by itself, or leave the trigger out here
+
+    error: `runbook` is missing here
+      --> policy.yaml:10:5
+       |
+    10 |   - {trigger: other-down}
+       |     ^
+       |
+       = help: say which runbook it may start: `runbook: restart-web`
+
+    error: `at_most` is missing here
+      --> policy.yaml:10:5
+       |
+    10 |   - {trigger: other-down}
+       |     ^
+       |
+       = help: say how often: `at_most: {runs: 3, per: 1h}`
+
+    error: trigger `web-down` starts `start`, which stands under policy `managers`, not under this one
+     --> third.yaml:4:23
+      |
+    4 | automatic: [{trigger: web-down, runbook: start, at_most: {runs: 3, per: 1h}}]
+      |                       ^^^^^^^^
       |
       = note: the trigger is at a.yaml:1
       = help: leave it out here
 
-    5 problems in 3 files; the catalog is not loaded
+    10 problems in 3 files; the catalog is not loaded
     "#);
     }
 

@@ -264,19 +264,56 @@ fn a_policy_that_would_loosen_what_a_runbook_names() {
         told(&[("people.yaml", people), ("second.yaml", &second)])
     };
     // It wants more people, so it wins; and they are others.
-    insta::assert_snapshot!(told_of("stages: [{approvers: [group:others], quorum: 2}]\nwhen: {runbooks: [start]}\n"), @"");
+    insta::assert_snapshot!(told_of("stages: [{approvers: [group:others], quorum: 2}]\nwhen: {runbooks: [start]}\n"), @"
+    error: this policy can take the place of `managers` for `start`, and is less strict: others may agree (`approvers`)
+     --> second.yaml:1:9
+      |
+    1 | policy: second
+      |         ^^^^^^
+      |
+      = note: the other policy is at policy.yaml:1
+      = help: make it as strict as `managers` there, leave `start` out of `when`, or say that it is meant: `replaces: [managers]`
+
+    1 problem in 1 file; the catalog is not loaded
+    ");
     let stricter = "stages: [{approvers: [person:boss, person:lin], quorum: 2}]\n";
     for (more, respect) in [
         ("break_glass: {by: [group:support], reviewed_by: [group:managers]}\n", "`break_glass`"),
         ("repeat: {runs: 2, within: 1h}\n", "`repeat`"),
         ("after_denial: same_people\n", "`after_denial`"),
         ("valid_for: 2h\n", "`valid_for`"),
-        ("relax: [requester_may_agree]\n", "`relax`"),
+        ("relax: [one_person_several_stages]\n", "`relax`"),
     ] {
         let told = told_of(&format!("{stricter}{more}when: {{}}\n"));
         assert!(told.contains(respect) && told.contains("`replaces: [managers]`"), "{respect}: {told}");
     }
-    insta::assert_snapshot!(told_of("stages: [{approvers: [group:others], quorum: 2}]\nreplaces: [mangers, second]\n"), @"");
+    insta::assert_snapshot!(told_of("stages: [{approvers: [group:others], quorum: 2}]\nreplaces: [mangers, second]\n"), @"
+    error: `replaces` means nothing here: only a runbook that names it has this policy
+     --> second.yaml:4:11
+      |
+    4 | replaces: [mangers, second]
+      |           ^
+      |
+      = help: say when it applies to others: `when: {…}`, or leave it out
+
+    error: there is no policy `mangers`
+     --> second.yaml:4:12
+      |
+    4 | replaces: [mangers, second]
+      |            ^^^^^^^ expected `managers` or `second`
+      |
+      = help: did you mean `managers`?
+
+    error: no policy replaces itself
+     --> second.yaml:4:21
+      |
+    4 | replaces: [mangers, second]
+      |                     ^^^^^^
+      |
+      = help: name another
+
+    3 problems in 1 file; the catalog is not loaded
+    ");
 }
 
 #[test]

@@ -250,7 +250,7 @@ async fn whoever_is_taken_out_is_gone_at_once_and_comes_back_by_a_second_person(
 #[tokio::test]
 async fn of_two_who_countersign_at_once_one_does() {
     let bot = start().await;
-    change(&bot, "managers.yaml", "expires: 30m", "expires: 45m");
+    change(&bot, "people.yaml", "support: [mei]", "support: [mei, kim]");
     recorded(&bot, "access_proposed", 1).await;
     let waits = code(&bot).await;
     let mut page = vec![bot.rest().await];
@@ -261,23 +261,93 @@ async fn of_two_who_countersign_at_once_one_does() {
     assert_eq!(said.matches("CODE is in force already").count(), 1, "{said}");
     assert_eq!(said.matches("countersigned CODE: it holds from now on").count(), 1, "{said}");
     assert_eq!(bot.bot.db().number("select count(*) from access_version where state = 'in_force'").await, 1);
+    change(&bot, "people.yaml", "support: [mei, kim]", "support: [mei]");
+    recorded(&bot, "access_taken", 1).await;
+    page.push(bot.rest().await);
+    insta::assert_snapshot!(page.join("\n--\n"), @"
+    system-a: CODE · who may do what would change. It waits for a second person until TIME; nothing of it holds yet.
+    @boss @lin
+    gives: kim is in group support
+    countersign CODE or refuse CODE because … here, boss or lin.
+    --
+    system-a: Who may do what has changed. It gives nobody a right, so it holds at once:
+    takes: kim is in group support no more
+    ");
+    bot.finish().await;
+}
+
+/// Whoever approves under a policy that becomes laxer comes to decide more: somebody else countersigns it.
+#[tokio::test]
+async fn i7_who_approves_under_a_loosened_policy_does_not_countersign_it() {
+    let bot = start().await;
+    change(&bot, "managers.yaml", "expires: 30m", "expires: 45m");
+    recorded(&bot, "access_proposed", 1).await;
+    let waits = code(&bot).await;
+    let mut page = vec![bot.rest().await];
+    bot.say("boss", &format!("countersign {waits}"));
+    page.push(bot.rest().await);
+    bot.say("lin", &format!("countersign {waits}"));
+    recorded(&bot, "access_countersigned", 1).await;
+    rest(&bot).await;
     // The other way is only stricter.
     change(&bot, "managers.yaml", "expires: 45m", "expires: 30m");
     recorded(&bot, "access_taken", 1).await;
     page.push(bot.rest().await);
     insta::assert_snapshot!(page.join("\n--\n"), @"
     system-a: CODE · who may do what would change. It waits for a second person until TIME; nothing of it holds yet.
-    @boss @lin
+    @lin
     gives: policy managers says something else
         without expires: 30m
         with    expires: 45m
-    countersign CODE or refuse CODE because … here, boss or lin.
+    countersign CODE or refuse CODE because … here, lin. boss would gain by it, so somebody else must.
+    --
+    system-a: boss, CODE gives you rights: somebody else must countersign it. Asked: lin.
     --
     system-a: Who may do what has changed. It gives nobody a right, so it holds at once:
     takes: policy managers says something else
         without expires: 45m
         with    expires: 30m
     ");
+    bot.finish().await;
+}
+
+/// Nobody reads the plan of what starts without being asked: what it does is countersigned.
+#[tokio::test]
+async fn i1_a_runbook_that_starts_unasked_and_changed_is_asked_about_until_countersigned() {
+    let catalog = catalog();
+    let bot = SlackBot::start(catalog, Hears::Socket).await;
+    let unasked = "unasked: [{runbook: roll-out, by: [person:mei], at_most: {runs: 5, per: 1h}}]\nexpires: 30m";
+    change(&bot, "managers.yaml", "expires: 30m", unasked);
+    recorded(&bot, "access_proposed", 1).await;
+    bot.say("lin", &format!("countersign {}", code(&bot).await));
+    recorded(&bot, "access_countersigned", 1).await;
+    rest(&bot).await;
+    bot.say("mei", "run roll-out");
+    recorded(&bot, "run_succeeded", 1).await;
+    let said = rest(&bot).await;
+    assert!(said.contains("Nobody is asked"), "{said}");
+    // The steps alone.
+    let text = std::fs::read_to_string(bot.bot.catalog("roll-out.yaml")).expect("a file");
+    std::fs::write(bot.bot.catalog("roll-out.yaml"), format!("{text}# another\n")).expect("a file");
+    recorded(&bot, "access_proposed", 2).await;
+    insta::assert_snapshot!(bot.rest().await, @"
+    system-a: CODE · who may do what would change. It waits for a second person until TIME; nothing of it holds yet.
+    @boss @lin
+    gives: runbook roll-out changed, and people whom a policy names start it without anybody's agreement: until countersigned people are asked
+    countersign CODE or refuse CODE because … here, boss or lin.
+    ");
+    bot.say("mei", "run roll-out");
+    recorded(&bot, "request_asked", 2).await;
+    let said = rest(&bot).await;
+    assert!(!said.contains("Nobody is asked") && said.contains("mei asks"), "{said}");
+    bot.say("mei", "withdraw");
+    bot.say("lin", &format!("countersign {}", code(&bot).await));
+    recorded(&bot, "access_countersigned", 2).await;
+    rest(&bot).await;
+    bot.say("mei", "run roll-out");
+    recorded(&bot, "run_succeeded", 2).await;
+    let said = rest(&bot).await;
+    assert!(said.contains("Nobody is asked"), "{said}");
     bot.finish().await;
 }
 

@@ -191,7 +191,7 @@ async fn i12_beyond_the_bound_of_its_policy_people_are_asked() {
     more_probes(&bot, 1).await;
     recovered(&bot, 1).await;
     break_it(&bot, 2);
-    let asked = bot.hear("service-down asks").await;
+    let asked = bot.hear("asks: start service-b").await;
     assert!(
         plain(&asked.text).contains(
             "You are asked because service-down has started start-service 1 time within 1 h by itself, and policy managers \
@@ -201,9 +201,8 @@ async fn i12_beyond_the_bound_of_its_policy_people_are_asked() {
         asked.text
     );
     bot.until_run(RunId(2), "awaiting_approval").await;
-    bot.check_ledger().await;
     // What a person agrees to is not counted: the window still holds the one.
-    bot.say("boss", "approved").await;
+    bot.say("boss", "approved").thread(asked.id.as_str()).await.done();
     bot.until_run(RunId(2), "succeeded").await;
     bot.hear("Service B is fine again").await;
     let timeline: Vec<String> = {

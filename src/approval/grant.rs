@@ -444,7 +444,7 @@ pub(super) mod tests {
     #[test]
     fn i12_what_was_just_denied_does_not_start_by_itself() {
         use crate::model::policy::DeniedBefore;
-        let mut stored = granted(Some("down"), &["down"]);
+        let mut stored = granted(Some("down"), &[("down", None)]);
         let mut plan = Sealed::from_stored(stored.plan.clone()).open().expect("a plan");
         let (code, at) = (crate::model::code::Code::from_entropy(7), DateTime::UNIX_EPOCH);
         let before = DeniedBefore { code, by: PersonId::new("boss"), why: None, at };

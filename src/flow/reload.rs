@@ -162,7 +162,7 @@ async fn take(app: &App, loaded: Loaded, was_refused: bool, why: Reload) -> Resu
         }
     };
     let stale = loaded.catalog.authors_perhaps_stale(&app.in_use().read);
-    let stale: Vec<String> = stale.iter().map(|stale| text::access::author_perhaps_stale(stale)).collect();
+    let stale: Vec<String> = stale.iter().map(text::access::author_perhaps_stale).collect();
     app.replace(loaded, in_force.as_ref());
     tracing::info!(runbooks, fingerprint = %fingerprint.short(), "catalog loaded");
     let scope = Scope { audience: was_refused.then(|| "rooms".to_owned()), ..Scope::default() };

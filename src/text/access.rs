@@ -134,13 +134,15 @@ pub fn change(change: &Change) -> String {
             format!("{} without anybody's agreement", starts(trigger.as_ref(), runbook))
         }
         What::UnagreedChanged { trigger, runbook, runs, fires } => {
-            let changed = match (runs, fires, trigger) {
-                (true, true, Some(trigger)) => format!("runbook {runbook} and trigger {trigger} changed"),
-                (false, true, Some(trigger)) => format!("trigger {trigger} changed"),
-                _ => format!("runbook {runbook} changed"),
+            let does = match (trigger, runs, fires) {
+                (Some(trigger), true, true) => {
+                    format!("trigger {trigger} and runbook {runbook} changed, and the one starts the other")
+                }
+                (Some(trigger), false, _) => format!("trigger {trigger} changed, and it starts {runbook}"),
+                (Some(trigger), true, false) => format!("runbook {runbook} changed, and trigger {trigger} starts it"),
+                (None, _, _) => format!("runbook {runbook} changed, and people whom a policy names start it"),
             };
-            let starts = starts(trigger.as_ref(), runbook);
-            format!("{changed}, and {starts} without anybody's agreement: until countersigned people are asked")
+            format!("{does} without anybody's agreement: until countersigned people are asked")
         }
         What::UnagreedLeft { trigger, runbook } => {
             format!("{} without anybody's agreement no more", starts(trigger.as_ref(), runbook))
@@ -627,6 +629,11 @@ mod tests {
         alters: there is no runbook start any more
         alters: runbook start needs nobody's agreement instead of policy managers
         alters: runbook start works on any system instead of system-a
+        alters: trigger x starts fix without anybody's agreement
+        alters: runbook fix changed, and trigger x starts it without anybody's agreement: until countersigned people are asked
+        alters: trigger x changed, and it starts fix without anybody's agreement: until countersigned people are asked
+        alters: runbook fix changed, and people whom a policy names start it without anybody's agreement: until countersigned people are asked
+        alters: people whom a policy names start fix without anybody's agreement no more
         alters: there is a system system-a
         alters: there is no system system-a any more
         alters: system-a is of scratch instead of production

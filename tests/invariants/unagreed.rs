@@ -223,7 +223,7 @@ async fn a_runbook_that_others_changed_under_an_old_name_is_told() {
         house.write("mark-it.yaml", &file.replace(from, to));
         let stale = house.load().catalog.authors_perhaps_stale(&before);
         house.write("mark-it.yaml", &file);
-        stale.iter().map(|stale| text::access::author_perhaps_stale(stale)).collect::<Vec<_>>().join("\n")
+        stale.iter().map(text::access::author_perhaps_stale).collect::<Vec<_>>().join("\n")
     };
     assert_eq!(
         stale("  changed_by: [kim]\n", ", one]", ", two]"),
