@@ -288,7 +288,7 @@ async fn i7_who_approves_under_a_loosened_policy_does_not_countersign_it() {
     page.push(bot.rest().await);
     bot.say("lin", &format!("countersign {waits}"));
     recorded(&bot, "access_countersigned", 1).await;
-    rest(&bot).await;
+    bot.rest().await;
     // The other way is only stricter.
     change(&bot, "managers.yaml", "expires: 45m", "expires: 30m");
     recorded(&bot, "access_taken", 1).await;
@@ -321,10 +321,10 @@ async fn i1_a_runbook_that_starts_unasked_and_changed_is_asked_about_until_count
     recorded(&bot, "access_proposed", 1).await;
     bot.say("lin", &format!("countersign {}", code(&bot).await));
     recorded(&bot, "access_countersigned", 1).await;
-    rest(&bot).await;
+    bot.rest().await;
     bot.say("mei", "run roll-out");
     recorded(&bot, "run_succeeded", 1).await;
-    let said = rest(&bot).await;
+    let said = bot.rest().await;
     assert!(said.contains("Nobody is asked"), "{said}");
     // The steps alone.
     let text = std::fs::read_to_string(bot.bot.catalog("roll-out.yaml")).expect("a file");
@@ -338,15 +338,15 @@ async fn i1_a_runbook_that_starts_unasked_and_changed_is_asked_about_until_count
     ");
     bot.say("mei", "run roll-out");
     recorded(&bot, "request_asked", 2).await;
-    let said = rest(&bot).await;
+    let said = bot.rest().await;
     assert!(!said.contains("Nobody is asked") && said.contains("mei asks"), "{said}");
     bot.say("mei", "withdraw");
     bot.say("lin", &format!("countersign {}", code(&bot).await));
     recorded(&bot, "access_countersigned", 2).await;
-    rest(&bot).await;
+    bot.rest().await;
     bot.say("mei", "run roll-out");
     recorded(&bot, "run_succeeded", 2).await;
-    let said = rest(&bot).await;
+    let said = bot.rest().await;
     assert!(said.contains("Nobody is asked"), "{said}");
     bot.finish().await;
 }

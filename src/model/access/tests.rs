@@ -778,7 +778,8 @@ fn whoever_approves_under_a_loosened_policy_gains() {
         gain.iter().map(PersonId::as_str).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(gain(|_| ()), "");
-    let loosened: [(&str, fn(&mut Policy)); 5] = [
+    type Loosens = fn(&mut Policy);
+    let loosened: [(&str, Loosens); 5] = [
         ("fewer", |it| it.stages[0].quorum = 1),
         ("no passkey", |it| it.stages[0].step_up = false),
         ("several runs", |it| it.repeat = Some(Repeat { runs: 2, within_ms: 1 })),
