@@ -66,7 +66,7 @@ impl Sheet {
         let delegations = store.list_delegations().await?;
         let now = store.clock().now();
         let who = who_could_answer(&(pages.catalog)(), now, &request, &plan, &asking, &delegations);
-        let before = Before::read(store, &request, &run, &plan).await?;
+        let before = Before::read(store, &request, &run, &plan, &pages.times).await?;
         Ok(Self { link, request, run, plan, who, before })
     }
 

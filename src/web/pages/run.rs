@@ -94,7 +94,7 @@ impl Sheet {
             let who = who.unwrap_or_default();
             // A plan that is not the one that was asked for is not shown, and so nothing of what came before it.
             let before = match plan {
-                Some(plan) => Before::read(store, &request, &run, plan).await?,
+                Some(plan) => Before::read(store, &request, &run, plan, &visitor.web.state.times).await?,
                 None => Before::default(),
             };
             requests.push((request, Asked { answers, who, before }));

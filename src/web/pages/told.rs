@@ -4,10 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::run::plan_of;
 use crate::model::code::Code;
+use crate::model::event::Happened;
+use crate::model::id::Position;
 use crate::model::plan::Plan;
 use crate::model::request::{RequestState, Wanted};
 use crate::store::{Request, Run, Store, StoreError};
-use crate::text::plan::{Told, after_sent_back, takes_place_of};
+use crate::text::plan::{Told, after_sent_back, asked_deed, denied_of_step, takes_place_of};
 use crate::text::time::Times;
 
 /// For how long it is said of a request what became of the one before it.
@@ -28,6 +30,7 @@ impl Before {
         request: &Request,
         run: &Run,
         plan: &Plan,
+        times: &Times,
     ) -> Result<Self, StoreError> {
         // Read alone: it is never committed.
         let mut tx = store.begin().await?;
@@ -51,6 +54,19 @@ impl Before {
             let codes: Vec<Code> = same.iter().filter(|older| older.state == place).map(|older| older.code).collect();
             if !codes.is_empty() {
                 notes.push(takes_place_of(&codes));
+            }
+        }
+        // Of a stuck step the plan's bytes cannot say what was denied: the asking does.
+        if request.wanted != Wanted::Start {
+            let events = store.list_run_events(run.id, Position(i64::MAX)).await?;
+            let carried = events.into_iter().find_map(|event| match event.record?.what {
+                Happened::RequestAsked { request: id, carried, .. } if id == request.id => carried,
+                _ => None,
+            });
+            if let Some(carried) = carried {
+                let denied = tx.find_request_by_code(&carried.denied.code).await?;
+                let wanted = denied.map_or_else(|| request.wanted.clone(), |denied| denied.wanted);
+                notes.push(denied_of_step(&carried, &asked_deed(plan, run.id, &wanted), times, request.asked_at));
             }
         }
         Ok(Self { earlier, notes })
