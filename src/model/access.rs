@@ -1,6 +1,6 @@
 //! Who may change who may approve: what decides who may ask, see and approve, as one value that can be compared.
 //!
-//! What lives here: that value ([`Access`]), what differs between two of them ([`diff`]), who gains by it ([`gainers`]), and
+//! What lives here: that value ([`Access`]), what differs between two of them ([`diff()`]), who gains by it ([`gainers`]), and
 //! what holds while it waits for a second person ([`in_force`], [`Access::narrow`]). What does not: where it is kept
 //! (`store`), who countersigned (`approval`), what is said of it (`text`).
 //!

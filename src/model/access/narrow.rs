@@ -13,7 +13,7 @@ impl Access {
     /// Leaves in a catalog only what this value allows: what is not in force is as if nobody had written it, and a policy
     /// that waits is the one before.
     ///
-    /// `self` is what is in force for that very catalog, as [`in_force`] made it.
+    /// `self` is what is in force for that very catalog, as [`in_force`](super::in_force) made it.
     pub fn narrow(&self, catalog: &mut Catalog) {
         let list = |subjects: Option<&BTreeSet<Subject>>| subjects.into_iter().flatten().cloned().collect::<Vec<_>>();
         catalog.people.retain(|name, _| self.people.contains_key(name));
