@@ -142,12 +142,24 @@ async fn template(server: &PgConnectOptions) -> sqlx::Result<String> {
     Ok(name)
 }
 
+/// Makes a database from another one. By copying files, which takes a quarter of the time that Postgres 15 and newer take of
+/// themselves, with each page through the log.
+async fn copy(server: &PgConnectOptions, from: &str, name: &str) -> sqlx::Result<()> {
+    let mut connection = PgConnection::connect_with(server).await?;
+    let version: i32 =
+        sqlx::query_scalar("select current_setting('server_version_num')::int4").fetch_one(&mut connection).await?;
+    let strategy = if version >= 150_000 { " strategy file_copy" } else { "" };
+    let sql = format!("create database {name} template {from}{strategy}");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
+    connection.close().await
+}
+
 /// An empty database with the schema.
 pub(crate) async fn database() -> TestDb {
     let server = server();
     let name = unique_name();
     let template = template(&server).await.expect("a template can be made");
-    on_server(&server, format!("create database {name} template {template}")).await.expect("a database can be created");
+    copy(&server, &template, &name).await.expect("a database can be created");
     let store = Store::connect(server.clone().database(&name)).await.expect("the new database can be used");
     TestDb { store, server, url: url_of(&name), name }
 }
@@ -167,9 +179,7 @@ impl TestDb {
     pub(crate) async fn fork(&self) -> TestDb {
         self.store.close().await;
         let name = unique_name();
-        on_server(&self.server, format!("create database {name} template {}", self.name))
-            .await
-            .expect("it can be copied");
+        copy(&self.server, &self.name, &name).await.expect("it can be copied");
         let store = Store::connect_as_is(self.server.clone().database(&name)).await.expect("the copy can be used");
         TestDb { store, server: self.server.clone(), url: url_of(&name), name }
     }
