@@ -307,6 +307,32 @@ async fn denying_takes_a_word_in_the_room_and_a_passkey_on_the_page() {
     world.bot.finish().await;
 }
 
+/// A reason that no line can hold is refused before the page is used up; in fewer words it is kept whole.
+#[tokio::test]
+async fn a_reason_that_is_too_long_is_refused_and_the_page_goes_on() {
+    let (world, [mut boss]) = World::with(catalog(1), ["boss"]).await;
+    let run = world.bot.say("mei", "roll out").await.waiting();
+    let (link, _) = world.sent("boss", "approved").await;
+    let page = world.page(&link).await;
+    let deny = form(&page, "value=\"deny\"");
+    for (reason, expected) in
+        [("\u{1f525}".repeat(600), StatusCode::BAD_REQUEST), ("\u{1f525}".repeat(480), StatusCode::OK)]
+    {
+        let mut fields = boss.sign(deny, "deny");
+        fields.push(("reason".to_owned(), reason.clone()));
+        let (status, page) = world.post(&link, &fields).await;
+        assert_eq!(status, expected, "{page}");
+        if status == StatusCode::OK {
+            assert_eq!(world.events("decided").await[0]["what"]["reason"], reason.as_str());
+        } else {
+            insta::assert_snapshot!(sentence(&page), @"That reason is too long. Nothing was decided. Go back and say it in fewer words.");
+        }
+    }
+    world.bot.until_run(run.run(), "denied").await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
 #[tokio::test]
 async fn two_who_must_agree_each_have_a_page_and_a_passkey() {
     let (world, [mut boss, mut lin]) = World::with(catalog(2), ["boss", "lin"]).await;
