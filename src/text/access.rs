@@ -127,6 +127,12 @@ pub fn change(change: &Change) -> String {
         What::RunbookNeeds { runbook, was, now } => {
             format!("runbook {runbook} needs {} instead of {}", policy(now.as_ref()), policy(was.as_ref()))
         }
+        What::RunbookActs { runbook } => {
+            format!(
+                "runbook {runbook} does what nobody has countersigned, and needs nobody's agreement: until countersigned it is \
+                 not there"
+            )
+        }
         What::RunbookMoved { runbook, was, now } => {
             format!("runbook {runbook} works on {} instead of {}", listed(now), listed(was))
         }
@@ -572,6 +578,7 @@ mod tests {
             What::RunbookCame { runbook: RunbookName::new("start"), approval: Some(policy()) },
             What::RunbookLeft { runbook: RunbookName::new("start") },
             What::RunbookNeeds { runbook: RunbookName::new("start"), was: Some(policy()), now: None },
+            What::RunbookActs { runbook: RunbookName::new("disk-usage") },
             What::RunbookMoved { runbook: RunbookName::new("start"), was: [system()].into(), now: BTreeSet::new() },
             What::UnagreedCame { trigger: Some(TriggerName::new("x")), runbook: RunbookName::new("fix") },
             What::UnagreedChanged {
@@ -628,6 +635,7 @@ mod tests {
         alters: there is a runbook start, which needs policy managers
         alters: there is no runbook start any more
         alters: runbook start needs nobody's agreement instead of policy managers
+        alters: runbook disk-usage does what nobody has countersigned, and needs nobody's agreement: until countersigned it is not there
         alters: runbook start works on any system instead of system-a
         alters: trigger x starts fix without anybody's agreement
         alters: runbook fix changed, and trigger x starts it without anybody's agreement: until countersigned people are asked

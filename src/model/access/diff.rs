@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::meet::is_as_strict;
-use super::{Access, Keepers, Members, Right};
+use super::{Access, Keepers, Members, Needs, Right};
 use crate::model::catalog::Subject;
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::choice::Risk;
@@ -191,6 +191,11 @@ pub enum What {
         was: Option<PolicyName>,
         /// Who must agree.
         now: Option<PolicyName>,
+    },
+    /// A runbook that needs nobody's agreement, and does more than ask checks, does what nobody has countersigned.
+    RunbookActs {
+        /// Which.
+        runbook: RunbookName,
     },
     /// A runbook works on other systems, so that others may ask for it.
     RunbookMoved {
@@ -516,9 +521,14 @@ impl Changes<'_> {
 
     fn runbooks(&mut self) {
         let (old, new) = (self.old, self.new);
+        let acted = |was: &Needs| was.approval.is_none() && was.on_its_word;
         for (runbook, needs) in &new.runbooks {
             let approval = needs.approval.clone();
             match old.runbooks.get(runbook) {
+                // It was there, and is known to do something else.
+                None if needs.on_its_word && old.gone.get(runbook).is_some_and(|was| acted(was)) => {
+                    self.add(Effect::Gives, What::RunbookActs { runbook: runbook.clone() });
+                }
                 None => {
                     let known = approval.as_ref().is_some_and(|policy| old.policies.contains_key(policy));
                     let effect =
@@ -531,12 +541,15 @@ impl Changes<'_> {
                         self.add(Effect::Other, What::RunbookRisk { runbook: runbook.clone(), was, now });
                     }
                     if before.systems != needs.systems {
-                        let more = !new.askers(needs).is_subset(&old.askers(before));
+                        let more = !new.askers(needs).is_subset(&old.askers_on(&before.systems, needs.asked_with()));
                         let (was, now) = (before.systems.clone(), needs.systems.clone());
                         let effect = if more { Effect::Gives } else { Effect::Other };
                         self.add(effect, What::RunbookMoved { runbook: runbook.clone(), was, now });
                     }
                     if (&before.approval, before.on_its_word) == (&approval, needs.on_its_word) {
+                        if before.runs != needs.runs {
+                            self.add(Effect::Gives, What::RunbookActs { runbook: runbook.clone() });
+                        }
                         continue;
                     }
                     let rule = |access: &Access, name: &Option<PolicyName>| {

@@ -170,31 +170,31 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
         if before.and_then(|was| was.approval.as_ref()).is_some_and(|was| !approved.policies.contains_key(was)) {
             continue;
         }
-        let asked_by_more = before.is_some_and(|was| !now.askers(is).is_subset(&now.askers(was)));
+        let more = |was: &Needs| !now.askers(is).is_subset(&now.askers_on(&was.systems, is.asked_with()));
+        let asked_by_more = before.is_some_and(more);
         if asked_by_more || !is.systems.iter().all(|system| now.systems.contains_key(system)) {
             continue;
         }
-        let approval = match (before.map(|was| (&was.approval, was.on_its_word)), &is.approval) {
+        let approval = match (before.map(|was| &was.approval), &is.approval) {
             // It had to be agreed to, and must be still: by whom, changes only to who is at least as strict.
-            (Some((Some(was), _)), Some(is)) if was != is => match (approved.policies.get(was), rule(is)) {
+            (Some(Some(was)), Some(is)) if was != is => match (approved.policies.get(was), rule(is)) {
                 (Some(before), Some(after)) if is_as_strict(after, before) && !takes_over(is) => Some(is.clone()),
                 _ => Some(was.clone()),
             },
-            (Some((Some(was), _)), Some(_)) => Some(was.clone()),
-            // What needs nobody and acts all the same waits, unless that was countersigned.
-            (Some((None, true)), None) => None,
-            (_, None) if is.on_its_word => continue,
+            (Some(Some(was)), Some(_)) => Some(was.clone()),
+            // What needs nobody and acts all the same waits, unless exactly what it does was countersigned: nobody reads its plan.
+            (_, None) if is.on_its_word && !before.is_some_and(|was| is.does_the_same(was)) => continue,
             (_, None) => None,
             // Nobody had to agree, or there was no such runbook. Under a policy that is in force nobody comes to agree who
             // does not already.
-            (Some((None, _)) | None, Some(is)) if approved.policies.contains_key(is) => Some(is.clone()),
-            (Some((None, _)) | None, Some(_)) => continue,
+            (Some(None) | None, Some(is)) if approved.policies.contains_key(is) => Some(is.clone()),
+            (Some(None) | None, Some(_)) => continue,
         };
-        let on_its_word = is.on_its_word;
+        let (on_its_word, runs) = (is.on_its_word, is.runs);
         // Where policies go by it, how little can go wrong is not the word of whoever writes the file.
         let new = if by_risk { Risk::High } else { is.risk };
         let risk = before.map_or(new, |was| was.risk);
-        now.runbooks.insert(name.clone(), Needs { approval, on_its_word, risk, systems: is.systems.clone() });
+        now.runbooks.insert(name.clone(), Needs { approval, on_its_word, runs, risk, systems: is.systems.clone() });
     }
     now.gone = approved
         .gone

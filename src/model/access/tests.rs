@@ -6,7 +6,7 @@ use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::catalog::{Countersigners, Person, Room, Source, Stage, Step, System};
+use crate::model::catalog::{Countersigners, Person, Room, Source, Stage, Step, StepAction, System};
 use crate::model::choice::When;
 use crate::model::group::{Blind, Group, Sight};
 use crate::model::id::{Digest, TriggerName};
@@ -58,6 +58,14 @@ fn members() -> impl Strategy<Value = Members> {
     ]
 }
 
+/// What a runbook does whose file is made of this byte.
+fn does(byte: u8) -> Digest {
+    let mut hash = Sha256::new();
+    hash.update(CONTENT);
+    hash.update([byte; 32]);
+    Digest(hash.finalize().into())
+}
+
 /// A trigger that may start `fix`.
 fn by_itself(trigger: &str) -> Automatic {
     let bound = Bound { runbook: RunbookName::new("fix"), runs: 3, per_ms: 3_600_000 };
@@ -107,7 +115,7 @@ fn rules() -> impl Strategy<Value = BTreeMap<PolicyName, Rule>> {
 fn access() -> impl Strategy<Value = Access> {
     let people = btree_map(one(&PEOPLE), btree_set(one(&ACCOUNTS), 1..3), 0..5);
     let groups = btree_map(one(&GROUPS), members(), 0..4);
-    let needs = (proptest::option::of(one(&POLICIES)), proptest::bool::ANY, btree_set(one(&SYSTEMS), 0..2));
+    let needs = (proptest::option::of(one(&POLICIES)), proptest::option::of(0_u8..2), btree_set(one(&SYSTEMS), 0..2));
     let runbooks = btree_map(one(&RUNBOOKS), needs, 0..4);
     let rights = btree_map(proptest::sample::select(&Right::ALL[..5]), subjects(), 0..4);
     let systems = btree_map(
@@ -138,10 +146,9 @@ fn access() -> impl Strategy<Value = Access> {
             let runbooks = runbooks.into_iter().map(|(name, (approval, on_its_word, systems))| {
                 let approval = approval.map(PolicyName::new);
                 let systems = systems.into_iter().map(SystemName::new).collect();
-                (
-                    RunbookName::new(name),
-                    Needs { on_its_word: on_its_word && approval.is_none(), approval, risk: Risk::default(), systems },
-                )
+                let runs = on_its_word.filter(|_| approval.is_none()).map(does);
+                let on_its_word = runs.is_some();
+                (RunbookName::new(name), Needs { on_its_word, runs, approval, risk: Risk::default(), systems })
             });
             let rooms = rooms.into_iter().map(|(name, at)| (RoomName::new(name), address(at)));
             let keepers = keepers.map(|(by, room)| Keepers { by, room: RoomName::new(room) });
@@ -297,7 +304,7 @@ fn catalog(access: &Access) -> Catalog {
             author: None,
             risk: needs.risk,
             steps: vec![step],
-            source: source(),
+            source: Source { sha256: Digest([u8::from(needs.runs == Some(does(1))); 32]), ..source() },
         };
         catalog.runbooks.insert(name.clone(), runbook);
     }
@@ -313,7 +320,7 @@ fn catalog(access: &Access) -> Catalog {
 }
 
 /// What somebody may do, one by one.
-fn rights(access: &Access, before: &Access) -> BTreeSet<String> {
+fn rights(access: &Access) -> BTreeSet<String> {
     let mut rights = BTreeSet::new();
     for (person, accounts) in &access.people {
         rights.extend(accounts.iter().map(|account| format!("{account} is {person}")));
@@ -323,11 +330,6 @@ fn rights(access: &Access, before: &Access) -> BTreeSet<String> {
             let holders = access.holders(&access.right(system, right));
             rights.extend(holders.iter().map(|holder| format!("{holder:?} may {right:?} {system}")));
         }
-    }
-    // One that is new is asked for by who may ask on its systems.
-    for (runbook, needs) in access.runbooks.iter().filter(|(name, _)| before.runbooks.contains_key(*name)) {
-        let asked = access.askers(needs);
-        rights.extend(asked.iter().map(|holder| format!("{holder:?} may ask for {runbook}")));
     }
     rights.extend(access.keepers().iter().map(|holder| format!("{holder:?} may countersign")));
     rights
@@ -340,6 +342,7 @@ fn loosens(runbook: &RunbookName, after: &Access, before: &Access) -> Option<Str
         return match before.runbooks.get(runbook) {
             Some(was) if was.approval.is_some() && is.on_its_word => Some(format!("{runbook} needed agreement")),
             Some(was) if is.on_its_word && !was.on_its_word => Some(format!("{runbook} acts")),
+            Some(was) if is.runs != was.runs && is.on_its_word => Some(format!("{runbook} does something else")),
             None if is.on_its_word => Some(format!("{runbook} acts and is new")),
             Some(_) | None => None,
         };
@@ -361,10 +364,15 @@ proptest! {
     #[test]
     fn nothing_is_given_before_it_is_countersigned(approved in access(), wanted in access()) {
         let now = in_force(&approved, &wanted);
-        let more: Vec<_> = rights(&now, &approved).difference(&rights(&approved, &approved)).cloned().collect();
+        let more: Vec<_> = rights(&now).difference(&rights(&approved)).cloned().collect();
         prop_assert!(more.is_empty(), "{more:?}\n{now:#?}");
-        for runbook in now.runbooks.keys() {
+        for (runbook, needs) in &now.runbooks {
             prop_assert_eq!(loosens(runbook, &now, &approved), None);
+            // One that is new is asked for by who may ask on its systems.
+            if let Some(was) = approved.runbooks.get(runbook) {
+                let before = approved.askers_on(&was.systems, needs.asked_with());
+                prop_assert!(now.askers(needs).is_subset(&before), "others ask for {}", runbook);
+            }
         }
         prop_assert!(diff(&approved, &now).iter().all(|change| change.effect != Effect::Gives), "{:?}", diff(&approved, &now));
     }
@@ -416,7 +424,7 @@ proptest! {
     #[test]
     fn nobody_has_anything_when_everything_is_removed(approved in access()) {
         let now = in_force(&approved, &Access::default());
-        prop_assert!(rights(&now, &approved).is_empty());
+        prop_assert!(rights(&now).is_empty());
         prop_assert!(now.runbooks.is_empty() && now.systems.is_empty() && now.people.is_empty());
     }
 
@@ -489,6 +497,7 @@ fn small(change: impl FnOnce(&mut Access)) -> Access {
             Needs {
                 approval: Some(PolicyName::new("managers")),
                 on_its_word: false,
+                runs: None,
                 risk: Risk::default(),
                 systems: BTreeSet::new(),
             },
@@ -583,6 +592,7 @@ fn a_runbook_waits_where_it_would_loosen() {
     let needs = |approval: Option<&str>, on_its_word| Needs {
         approval: approval.map(PolicyName::new),
         on_its_word,
+        runs: None,
         risk: Risk::default(),
         systems: BTreeSet::new(),
     };
@@ -702,6 +712,7 @@ fn a_runbook_that_comes_back_needs_what_it_needed() {
                 let needs = Needs {
                     approval: Some(PolicyName::new(policy)),
                     on_its_word: false,
+                    runs: None,
                     risk,
                     systems: BTreeSet::new(),
                 };
@@ -745,7 +756,8 @@ fn where_policies_go_by_it_a_new_runbook_is_of_the_highest_risk_until_countersig
             it.policies.insert(PolicyName::new("risky"), Rule::from(policy));
             if new_one {
                 let approval = Some(PolicyName::new("managers"));
-                let needs = Needs { approval, on_its_word: false, risk: Risk::Low, systems: BTreeSet::new() };
+                let needs =
+                    Needs { approval, on_its_word: false, runs: None, risk: Risk::Low, systems: BTreeSet::new() };
                 it.runbooks.insert(new.clone(), needs);
             }
         })
@@ -851,4 +863,29 @@ fn what_starts_without_agreement_waits_when_it_does_something_else() {
     assert!(then(&without, &with(1, 1, true)).unagreed.is_empty(), "and coming back waits");
     let old = Access { unagreed: BTreeSet::new(), ..approved };
     assert!(then(&old, &with(1, 1, true)).unagreed.is_empty(), "what an earlier release kept says nothing of it");
+}
+
+#[test]
+fn what_acts_on_its_word_and_was_kept_by_an_earlier_release_waits_once() {
+    let look = RunbookName::new("look");
+    let with = |runs: Option<Digest>| {
+        small(|it| {
+            let needs =
+                Needs { approval: None, on_its_word: true, runs, risk: Risk::default(), systems: BTreeSet::new() };
+            it.runbooks.insert(look.clone(), needs);
+        })
+    };
+    // What was stored reads as it did, and has the fingerprint that it had.
+    let old = with(None);
+    let json = serde_json::to_string(&old.runbooks[&look]).expect("JSON");
+    assert_eq!(json, r#"{"on_its_word":true,"risk":"medium"}"#);
+    let (wanted, other) = (with(Some(does(0))), with(Some(does(1))));
+    let now = then(&old, &wanted);
+    assert!(!now.runbooks.contains_key(&look), "nobody has seen what it does");
+    let acts = Change { effect: Effect::Gives, what: What::RunbookActs { runbook: look.clone() } };
+    assert_eq!(diff(&now, &wanted.remembering(&old)), [acts]);
+    assert!(!then(&now, &wanted).runbooks.contains_key(&look), "nor on another look");
+    assert_eq!(then(&wanted, &wanted), wanted, "once countersigned it is there");
+    assert!(!then(&wanted, &other).runbooks.contains_key(&look), "until it does something else");
+    assert_eq!(then(&then(&wanted, &other), &wanted), wanted, "and again as it was");
 }

@@ -1,0 +1,113 @@
+//! What one writer of the catalog's files cannot bring about alone, outside the trial: over files, and over the real store.
+
+use countersign::approval::{Because, Settled, Waits, accept, settle};
+use countersign::engine::plan::{PlanFor, plan};
+use countersign::ledger;
+use countersign::model::access::{Access, in_force};
+use countersign::model::catalog::Catalog;
+use countersign::model::id::{PersonId, RunbookName};
+use countersign::store::AccessRow;
+
+use super::house::House;
+
+const DISK: &str = "runbook: disk-usage
+title: How full the disks are
+say: ['how full']
+system: shop
+steps: [{name: Look, run: {command: [./full.sh, SIDE/done, looked]}, read_only: true}]
+";
+
+const NIGHT: &str = "policy: night
+title: At night
+when: {outside: [{from: '09:00', until: '18:00', zone: UTC}]}
+stages: [{approvers: [group:managers], quorum: 1}]
+expires: 10m
+valid_for: 1h
+";
+
+const OWNERS: &str = "access:
+  countersigned_by: [person:boss, person:lin, person:vic]
+  room: shop
+";
+
+async fn house(more: &[(&str, &str)]) -> House {
+    let house = House::with(&[&[("access.yaml", OWNERS)], more].concat()).await;
+    let begun = read(&house, &[]).await;
+    assert!(matches!(begun.waits, Waits::Nothing), "{:?}", begun.waits);
+    house
+}
+
+/// Reads the files and compares them with what is in force.
+async fn read(house: &House, authors: &[&str]) -> Settled {
+    let authors = authors.iter().map(|name| PersonId::new(*name)).collect();
+    settle(house.store(), &Access::of(&house.load().catalog), &authors, Because::Read).await.expect("settled")
+}
+
+fn waiting(settled: Settled) -> AccessRow {
+    match settled.waits {
+        Waits::Proposed(row) => row,
+        Waits::Nothing | Waits::Refused(_) => panic!("it waits: {:?}", settled.waits),
+    }
+}
+
+/// What is used of the files while something waits.
+fn used(house: &House, settled: &Settled) -> Catalog {
+    let mut catalog = house.load().catalog;
+    in_force(&settled.in_force.access, &Access::of(&catalog)).narrow(&mut catalog);
+    catalog
+}
+
+fn edit(house: &House, name: &str, from: &str, to: &str) {
+    let path = house.catalog_folder().join(name);
+    let text = std::fs::read_to_string(&path).expect("a file");
+    assert!(text.contains(from), "{name} holds `{from}`: {text}");
+    house.write(name, &text.replacen(from, to, 1));
+}
+
+async fn nothing_is_found(house: &House) {
+    house.tell().await;
+    let report = ledger::verify(house.store(), &[]).await.expect("verified");
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+}
+
+#[tokio::test]
+async fn i1_what_acts_on_its_word_waits_when_it_does_something_else() {
+    let house = house(&[("disk-usage.yaml", DISK), ("full.sh", "#!/bin/sh\ndf -h\n")]).await;
+    let disk = RunbookName::new("disk-usage");
+    assert!(used(&house, &read(&house, &[]).await).runbooks.contains_key(&disk));
+    for (name, from, to) in [
+        ("disk-usage.yaml", "looked]", "stopped]"),
+        ("full.sh", "df -h", "supervisorctl stop payments"),
+        ("disk-usage.yaml", "name: Look", "name: Stop"),
+    ] {
+        let before = std::fs::read_to_string(house.catalog_folder().join(name)).expect("a file");
+        let fingerprint = house.load().fingerprint;
+        edit(&house, name, from, to);
+        assert_ne!(house.load().fingerprint, fingerprint, "{name}: it is read anew");
+        let settled = read(&house, &[]).await;
+        assert!(!used(&house, &settled).runbooks.contains_key(&disk), "{name}: nobody starts what nobody has seen");
+        let row = waiting(settled);
+        house.write(name, &before);
+        let back = read(&house, &[]).await;
+        assert!(matches!(back.waits, Waits::Nothing), "what was countersigned is back");
+        assert!(used(&house, &back).runbooks.contains_key(&disk));
+        assert!(row.code.is_some());
+    }
+    // Countersigned, it does the other thing.
+    edit(&house, "full.sh", "df -h", "df -i");
+    let code = waiting(read(&house, &[]).await).code.expect("it waits");
+    accept(house.store(), code, "root", "seen").await.expect("accepted");
+    let settled = read(&house, &[]).await;
+    assert!(matches!(settled.waits, Waits::Nothing), "{:?}", settled.waits);
+    let catalog = used(&house, &settled);
+    let asked = PlanFor::at(chrono::DateTime::UNIX_EPOCH);
+    plan(&catalog, &catalog.runbooks[&disk], &Default::default(), asked, &house.app.world).expect("a plan");
+    // A script that changed after the catalog was read: nobody has compared it.
+    edit(&house, "full.sh", "df -i", "supervisorctl stop payments");
+    let refused = plan(&catalog, &catalog.runbooks[&disk], &Default::default(), asked, &house.app.world);
+    assert_eq!(
+        refused.expect_err("nobody has seen it").to_string(),
+        "the script `./full.sh` changed since the catalog was read, and nobody would be asked: say it again in a moment"
+    );
+    nothing_is_found(&house).await;
+}
