@@ -388,12 +388,19 @@ impl Access {
         subjects: impl IntoIterator<Item = &'a Subject>,
         members: &BTreeMap<UserGroup, BTreeSet<PersonId>>,
     ) -> BTreeSet<PersonId> {
+        self.people_of_holders(self.holders(subjects), members)
+    }
+
+    fn people_of_holders(
+        &self,
+        holders: BTreeSet<Holder>,
+        members: &BTreeMap<UserGroup, BTreeSet<PersonId>>,
+    ) -> BTreeSet<PersonId> {
         let of = |holder| match holder {
             Holder::Person(person) => vec![person],
             Holder::UserGroup(group) => members.get(&group).into_iter().flatten().cloned().collect(),
         };
-        let people = self.holders(subjects).into_iter().flat_map(of);
-        people.filter(|person| self.people.contains_key(person)).collect()
+        holders.into_iter().flat_map(of).filter(|person| self.people.contains_key(person)).collect()
     }
 
     fn right(&self, system: &SystemName, right: Right) -> BTreeSet<Subject> {

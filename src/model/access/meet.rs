@@ -213,7 +213,7 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
     }
     // What only refuses gives nobody anything.
     for (name, is) in &wanted.policies {
-        if !approved.policies.contains_key(name) && is.policy.as_ref().is_some_and(|policy| policy.refuse.is_some()) {
+        if !approved.policies.contains_key(name) && refuses(is) {
             now.policies.insert(name.clone(), is.clone());
         }
     }
@@ -225,8 +225,13 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
 }
 
 /// Whether it applies to runbooks that do not name it. What cannot be read may.
-fn applies(rule: &Rule) -> bool {
+pub(super) fn applies(rule: &Rule) -> bool {
     rule.policy.as_ref().is_none_or(|policy| policy.when.is_some())
+}
+
+/// Whether it lets nobody agree.
+pub(super) fn refuses(rule: &Rule) -> bool {
+    rule.policy.as_ref().is_some_and(|policy| policy.refuse.is_some())
 }
 
 /// Whether how much can go wrong decides where it applies. What cannot be read may go by it.

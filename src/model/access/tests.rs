@@ -46,6 +46,11 @@ fn subject() -> impl Strategy<Value = Subject> {
     ]
 }
 
+/// Whom only a policy can mean.
+fn approver() -> impl Strategy<Value = Subject> {
+    prop_oneof![5 => subject(), 1 => Just(Subject::Accountable)]
+}
+
 fn subjects() -> impl Strategy<Value = BTreeSet<Subject>> {
     btree_set(subject(), 0..3)
 }
@@ -99,7 +104,7 @@ pub(super) fn rule(name: &str, stages: Vec<Stage>, expires: u64, automatic: &[&s
 }
 
 fn rules() -> impl Strategy<Value = BTreeMap<PolicyName, Rule>> {
-    let stage = (btree_set(subject(), 1..3), 1_u32..3)
+    let stage = (btree_set(approver(), 1..3), 1_u32..3)
         .prop_map(|(approvers, quorum)| Stage::new(approvers.into_iter().collect(), quorum));
     let parts = (proptest::collection::vec(stage, 1..3), 1_u64..3, proptest::bool::ANY, one(&["old", "new"]));
     btree_map(one(&POLICIES), parts, 0..4).prop_map(|rules| {
@@ -456,7 +461,25 @@ proptest! {
         for person in &gain {
             prop_assert!(wanted.people.contains_key(person));
         }
+        for (runbook, needs) in &wanted.runbooks {
+            let Some((was, policy)) = now.runbooks.get(runbook).zip(needs.approval.as_ref()) else { continue };
+            let Some(before) = &was.approval else { continue };
+            for holder in wanted.approvers(policy).difference(&now.approvers(before)) {
+                if let Holder::Person(person) = holder {
+                    prop_assert!(gain.contains(person), "{person} comes to approve {runbook}");
+                }
+            }
+        }
+        for holder in wanted.keepers().difference(&now.keepers()) {
+            if let Holder::Person(person) = holder {
+                prop_assert!(gain.contains(person), "{person} comes to countersign");
+            }
+        }
         for (system, access) in &wanted.systems {
+            if let Some(was) = now.systems.get(system).filter(|was| was.accountable != access.accountable) {
+                let answers = access.accountable.as_ref().is_none_or(|person| gain.contains(person));
+                prop_assert!(answers, "{:?} comes to answer for {system} after {:?}", access.accountable, was.accountable);
+            }
             for right in access.rights.keys().filter(|_| now.systems.contains_key(system)) {
                 let before = now.holders(&now.right(system, *right));
                 for holder in wanted.holders(&wanted.right(system, *right)).difference(&before) {
@@ -888,4 +911,162 @@ fn what_acts_on_its_word_and_was_kept_by_an_earlier_release_waits_once() {
     assert_eq!(then(&wanted, &wanted), wanted, "once countersigned it is there");
     assert!(!then(&wanted, &other).runbooks.contains_key(&look), "until it does something else");
     assert_eq!(then(&then(&wanted, &other), &wanted), wanted, "and again as it was");
+}
+
+fn group(name: &str) -> Subject {
+    Subject::Group(GroupName::new(name))
+}
+
+fn one_of(name: &str) -> Subject {
+    Subject::Person(PersonId::new(name))
+}
+
+/// Who gains by a change of the small world, in words.
+fn gain_by(now: &Access, wanted: &Access) -> String {
+    let gain = gainers(&then(now, wanted), &wanted.remembering(now), &BTreeMap::new());
+    gain.iter().map(PersonId::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// A policy that one of these may agree to, as it is edited.
+fn asks(name: &str, who: &[&str], edit: impl FnOnce(&mut Policy)) -> Rule {
+    let stages = vec![Stage::new(who.iter().map(|name| one_of(name)).collect(), 1)];
+    let mut policy = rule(name, stages, 60, &[], "").policy.expect("it was made here");
+    edit(&mut policy);
+    policy.text = format!("{policy:?}");
+    Rule::from(policy)
+}
+
+fn in_production() -> Option<When> {
+    Some(When { environments: vec!["production".to_owned()], ..When::default() })
+}
+
+#[test]
+fn whoever_comes_to_answer_for_a_system_gains() {
+    let with = |accountable: Option<&str>| {
+        small(|it| {
+            let system = it.systems.get_mut(&SystemName::new("system-a")).expect("there");
+            system.accountable = accountable.map(PersonId::new);
+        })
+    };
+    assert_eq!(gain_by(&with(Some("mei")), &with(Some("boss"))), "boss");
+    assert_eq!(gain_by(&with(None), &with(Some("boss"))), "boss");
+    assert_eq!(gain_by(&with(Some("boss")), &with(None)), "");
+    let another = |it: &Access, of: &str| {
+        let mut it = it.clone();
+        let system =
+            SystemAccess { accountable: Some(PersonId::new(of)), ..it.systems[&SystemName::new("system-a")].clone() };
+        it.systems.insert(SystemName::new("system-b"), system);
+        it
+    };
+    let now = with(Some("boss"));
+    assert_eq!(gain_by(&now, &another(&now, "boss")), "", "of one that is new only who answers for none");
+    assert_eq!(gain_by(&now, &another(&now, "kim")), "kim");
+}
+
+#[test]
+fn whoever_agrees_where_something_stricter_stood_gains() {
+    let strict = |edit: fn(&mut Policy)| {
+        small(|it| {
+            let rule = asks("strict", &["mei"], |policy| {
+                policy.when = in_production();
+                edit(policy);
+            });
+            it.policies.insert(PolicyName::new("strict"), rule);
+        })
+    };
+    let freeze = |edit: fn(&mut Policy)| {
+        small(|it| {
+            let rule = asks("freeze", &[], |policy| {
+                policy.stages.clear();
+                (policy.when, policy.refuse) = (in_production(), Some("frozen".to_owned()));
+                edit(policy);
+            });
+            it.policies.insert(PolicyName::new("freeze"), rule);
+        })
+    };
+    let narrower: fn(&mut Policy) = |it| it.when = Some(When { risks: vec![Risk::High], ..When::default() });
+    let of_others: fn(&mut Policy) = |it| {
+        it.when = Some(When { runbooks: vec![RunbookName::new("other")], ..When::default() });
+    };
+    let none = small(|_| ());
+    assert_eq!(gain_by(&strict(|_| ()), &none), "boss kim", "it is gone");
+    assert_eq!(gain_by(&freeze(|_| ()), &none), "boss kim", "what refused is gone");
+    assert_eq!(gain_by(&strict(of_others), &none), "", "it never stood there");
+    assert_eq!(gain_by(&strict(|_| ()), &strict(narrower)), "boss kim mei");
+    assert_eq!(gain_by(&freeze(|_| ()), &freeze(narrower)), "boss kim");
+    assert_eq!(gain_by(&freeze(|_| ()), &freeze(|it| it.title.push('.'))), "");
+    let elsewhere = |mut it: Access| {
+        it.systems.get_mut(&SystemName::new("system-a")).expect("there").environment = "scratch".to_owned();
+        it
+    };
+    assert_eq!(gain_by(&strict(|_| ()), &elsewhere(strict(|_| ()))), "boss kim", "no policy of production any more");
+    assert_eq!(gain_by(&elsewhere(strict(|_| ())), &strict(|_| ())), "mei", "and where there comes one");
+    assert_eq!(gain_by(&none, &elsewhere(none.clone())), "", "nothing goes by it");
+    let of_risk = |risk: Risk, edit: fn(&mut Policy)| {
+        let mut it = strict(edit);
+        it.runbooks.get_mut(&RunbookName::new("start")).expect("there").risk = risk;
+        it
+    };
+    assert_eq!(gain_by(&of_risk(Risk::High, narrower), &of_risk(Risk::Low, narrower)), "boss kim");
+    assert_eq!(gain_by(&of_risk(Risk::Low, narrower), &of_risk(Risk::High, narrower)), "mei");
+    assert_eq!(gain_by(&of_risk(Risk::High, |_| ()), &of_risk(Risk::Low, |_| ())), "", "nothing goes by it");
+}
+
+#[test]
+fn whoever_a_new_policy_with_a_condition_names_gains() {
+    let now = small(|_| ());
+    let wanted = small(|it| {
+        it.policies.insert(PolicyName::new("night"), asks("night", &["boss"], |it| it.when = in_production()));
+    });
+    assert_eq!(gain_by(&now, &wanted), "boss", "who agreed among others decides alone");
+}
+
+#[test]
+fn whoever_comes_to_ask_gains() {
+    let with = |systems: &[&str], approval: Option<&str>, on_its_word: bool| {
+        small(|it| {
+            let other = SystemAccess {
+                rights: BTreeMap::from([
+                    (Right::Run, [group("managers")].into()),
+                    (Right::See, [one_of("lin")].into()),
+                ]),
+                ..it.systems[&SystemName::new("system-a")].clone()
+            };
+            it.systems.insert(SystemName::new("system-b"), other);
+            it.people.insert(PersonId::new("lin"), BTreeSet::from([account("l1")]));
+            let start = it.runbooks.get_mut(&RunbookName::new("start")).expect("there");
+            start.systems = systems.iter().map(|name| SystemName::new(*name)).collect();
+            (start.approval, start.on_its_word) = (approval.map(PolicyName::new), on_its_word);
+        })
+    };
+    let managers = Some("managers");
+    assert_eq!(gain_by(&with(&["system-a"], managers, false), &with(&["system-b"], managers, false)), "boss kim");
+    assert_eq!(gain_by(&with(&["system-b"], managers, false), &with(&["system-a"], managers, false)), "mei");
+    assert_eq!(gain_by(&with(&[], managers, false), &with(&["system-b"], managers, false)), "");
+    let (looks, acts) = (with(&["system-a"], None, false), with(&["system-b"], None, true));
+    assert_eq!(gain_by(&looks, &acts), "boss kim lin", "for what needs nobody, whoever may look");
+}
+
+#[test]
+fn whose_trigger_may_start_more_gains() {
+    let with = |runs: u32| {
+        small(|it| {
+            let rule = asks("managers", &["boss"], |policy| {
+                let bound = Bound { runbook: RunbookName::new("fix"), runs, per_ms: 60_000 };
+                policy.automatic = vec![Automatic { trigger: TriggerName::new("down"), bound: Some(bound) }];
+            });
+            it.policies.insert(PolicyName::new("managers"), rule);
+            let needs = it.runbooks[&RunbookName::new("start")].clone();
+            it.runbooks.insert(RunbookName::new("fix"), needs);
+            it.unagreed.insert(Unagreed {
+                trigger: Some(TriggerName::new("down")),
+                owner: Some(PersonId::new("mei")),
+                runbook: RunbookName::new("fix"),
+                runs: Digest([1; 32]),
+                fires: Some(Digest([1; 32])),
+            });
+        })
+    };
+    assert_eq!(gain_by(&with(3), &with(4)), "boss mei");
+    assert_eq!(gain_by(&with(4), &with(3)), "");
 }
