@@ -241,10 +241,25 @@ fn goes_by_risk(rule: &Rule) -> bool {
 
 fn meet_keepers(approved: &Access, wanted: &Access, now: &Access) -> Option<Keepers> {
     let was = approved.keepers.as_ref()?;
-    let Some(is) = &wanted.keepers else { return Some(was.clone()) };
-    let both = meet_subjects(approved, &was.by, wanted, &is.by, now);
-    // Nobody would be left who can agree to the others: then the old ones have to.
-    let by = if now.holders(&both).is_empty() { was.by.clone() } else { both };
+    // That nobody is to countersign any more waits for them as well.
+    let is = wanted.keepers.as_ref().map_or(&was.by, |is| &is.by);
+    let mut by = meet_subjects(approved, &was.by, wanted, is, now);
+    if now.holders(&by).is_empty() {
+        // Nobody would be left who can agree to the others: then the old ones have to, whatever became of what named them.
+        let old = approved.holders(&was.by).into_iter().filter_map(|holder| match holder {
+            Holder::Person(person) => now.people.contains_key(&person).then_some(Subject::Person(person)),
+            Holder::UserGroup(_) => None,
+        });
+        let kept_elsewhere = |subject: &&Subject| match subject {
+            Subject::Group(name) => matches!(approved.groups.get(name), Some(Members::Of(_))),
+            Subject::Person(_) | Subject::Rota(_) | Subject::Accountable => false,
+        };
+        by = old.chain(was.by.iter().filter(kept_elsewhere).cloned()).collect();
+    }
+    // They are taken away themselves: then it is up to an operator.
+    if by.is_empty() {
+        by.clone_from(&was.by);
+    }
     Some(Keepers { by, room: was.room.clone() })
 }
 
@@ -252,28 +267,30 @@ fn meet_keepers(approved: &Access, wanted: &Access, now: &Access) -> Option<Keep
 /// what is wanted.
 fn keep_groups(approved: &Access, wanted: &Access, now: &mut Access) {
     let mut left: BTreeMap<GroupName, BTreeSet<PersonId>> = BTreeMap::new();
-    let mut limit = |subjects: &BTreeSet<Subject>, by: Option<&BTreeSet<Holder>>| {
+    let mut limit = |subjects: &BTreeSet<Subject>, by: &BTreeSet<Holder>| {
         for subject in subjects {
             let Subject::Group(name) = subject else { continue };
             let (Some(Members::Listed(was)), None) = (approved.groups.get(name), wanted.groups.get(name)) else {
                 continue;
             };
             let members = left.entry(name.clone()).or_insert_with(|| was.clone());
-            if let Some(by) = by {
-                members.retain(|person| by.contains(&Holder::Person(person.clone())));
-            }
+            members.retain(|person| by.contains(&Holder::Person(person.clone())));
         }
     };
     for (name, rule) in &now.policies {
-        limit(&named(rule), Some(&wanted.approvers(name)));
-    }
-    // They stand there only if the old ones have to agree.
-    if let Some(keepers) = &now.keepers {
-        limit(&keepers.by, None);
+        limit(&named(rule), &wanted.approvers(name));
     }
     for (name, members) in left {
         let members = still_there(Members::Listed(members), &now.people);
         now.groups.insert(name, members);
+    }
+    // Of these, only if the old ones have to agree.
+    for subject in now.keepers.iter().flat_map(|keepers| &keepers.by) {
+        if let Subject::Group(name) = subject
+            && let (Some(was), false) = (approved.groups.get(name), now.groups.contains_key(name))
+        {
+            now.groups.insert(name.clone(), still_there(was.clone(), &now.people));
+        }
     }
 }
 

@@ -421,6 +421,17 @@ proptest! {
     }
 
     #[test]
+    fn somebody_is_left_who_countersigns(approved in access(), wanted in access()) {
+        let now = in_force(&approved, &wanted);
+        let left = approved.keepers().into_iter().any(|holder| match holder {
+            Holder::Person(person) => now.people.contains_key(&person),
+            Holder::UserGroup(_) => true,
+        });
+        prop_assert_eq!(left, !now.keepers().is_empty());
+        prop_assert!(now.keepers().is_subset(&approved.keepers()));
+    }
+
+    #[test]
     fn looking_again_gives_nothing_more(approved in access(), wanted in access()) {
         let now = in_force(&approved, &wanted);
         prop_assert_eq!(&in_force(&now, &wanted), &now);
@@ -1069,4 +1080,68 @@ fn whose_trigger_may_start_more_gains() {
     };
     assert_eq!(gain_by(&with(3), &with(4)), "boss mei");
     assert_eq!(gain_by(&with(4), &with(3)), "");
+}
+
+#[test]
+fn those_who_countersign_stay_until_one_of_them_has_agreed() {
+    let owners = || GroupName::new("owners");
+    let with = |members: Option<Members>, edit: fn(&mut Access)| {
+        small(|it| {
+            it.people.insert(PersonId::new("lin"), BTreeSet::from([account("l1")]));
+            it.rotas.insert(RotaName::new("primary"), ["boss", "kim"].map(PersonId::new).into());
+            let by = BTreeSet::from([group("owners")]);
+            it.keepers = Some(Keepers { by, room: RoomName::new("ops") });
+            it.groups.extend(members.map(|members| (owners(), members)));
+            edit(it);
+        })
+    };
+    let listed = |names: &[&str]| Some(Members::Listed(names.iter().map(|name| PersonId::new(*name)).collect()));
+    let left = |approved: &Access, wanted: &Access| {
+        let now = then(approved, wanted);
+        assert_eq!(then(&now, wanted), now, "looking again changes nothing");
+        people(&now, &now.keepers.as_ref().expect("named").by)
+    };
+    let mei = |it: &mut Access| it.keepers.as_mut().expect("named").by = [one_of("mei")].into();
+    let approved = with(listed(&["boss", "kim"]), |_| ());
+    // Others in their group, others beside it, and the key taken away beside it.
+    assert_eq!(left(&approved, &with(listed(&["mei"]), |_| ())), "boss kim");
+    assert_eq!(left(&approved, &with(listed(&["mei"]), mei)), "boss kim");
+    assert_eq!(left(&approved, &with(listed(&["mei"]), |it| it.keepers = None)), "boss kim");
+    assert_eq!(left(&approved, &with(None, mei)), "boss kim");
+    assert_eq!(left(&approved, &with(None, |it| it.keepers = None)), "boss kim");
+    assert_eq!(left(&approved, &with(listed(&["mei", "kim"]), |_| ())), "kim", "as long as one of them is left");
+    // A rota that is gone.
+    let by_rota =
+        |it: &mut Access| it.keepers.as_mut().expect("named").by = [Subject::Rota(RotaName::new("primary"))].into();
+    let approved = with(None, by_rota);
+    let gone = with(None, |it| {
+        it.rotas.clear();
+        it.keepers.as_mut().expect("named").by = [one_of("mei")].into();
+    });
+    assert_eq!(left(&approved, &gone), "boss kim");
+    // A group that something else names, which waits and keeps fewer of them.
+    let policy = |it: &mut Access| {
+        it.policies.insert(
+            PolicyName::new("managers"),
+            rule("managers", vec![Stage::new(vec![group("owners")], 1)], 60, &[], ""),
+        );
+    };
+    let approved = with(listed(&["boss", "kim"]), policy);
+    let gone = with(None, |it| {
+        let stages = vec![Stage::new(vec![one_of("lin")], 1)];
+        it.policies.insert(PolicyName::new("managers"), rule("managers", stages, 60, &[], ""));
+        it.keepers.as_mut().expect("named").by = [one_of("mei")].into();
+    });
+    assert_eq!(left(&approved, &gone), "boss kim");
+    // A group that a platform keeps: who is in it is the platform's to say.
+    let of = || Some(Members::Of(user_group()));
+    let now = then(&with(of(), |_| ()), &with(None, mei));
+    assert_eq!(now.groups.get(&owners()), of().as_ref());
+    assert_eq!(now.keepers.expect("named").by, BTreeSet::from([group("owners")]));
+    // They themselves are taken away at once.
+    let nobody = with(None, |it| {
+        it.people.retain(|name, _| name.as_str() == "mei");
+        it.keepers.as_mut().expect("named").by = [one_of("mei")].into();
+    });
+    assert_eq!(left(&with(listed(&["boss", "kim"]), |_| ()), &nobody), "");
 }
