@@ -533,6 +533,9 @@ pub struct Policy {
     pub title: String,
     /// When it applies to runbooks that do not name it; `None`: never.
     pub when: Option<When>,
+    /// Policies in whose place it may stand by its `when` although it is less strict in some respect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<PolicyName>,
     /// Why it refuses whatever it applies to; `None`: it asks its stages.
     pub refuse: Option<String>,
     /// Its ordered parts; at least one, and none if it refuses.

@@ -111,3 +111,19 @@ async fn i1_what_acts_on_its_word_waits_when_it_does_something_else() {
     );
     nothing_is_found(&house).await;
 }
+
+#[tokio::test]
+async fn i7_naming_policies_to_replace_is_countersigned() {
+    let house = house(&[("night.yaml", NIGHT)]).await;
+    edit(&house, "night.yaml", "title: At night", "title: At night\nreplaces: [one]");
+    let row = waiting(read(&house, &[]).await);
+    edit(&house, "night.yaml", "\nreplaces: [one]", "");
+    assert!(matches!(read(&house, &[]).await.waits, Waits::Nothing));
+    edit(&house, "night.yaml", "title: At night", "title: At night\nreplaces: [one]");
+    let again = waiting(read(&house, &[]).await);
+    assert_ne!(again.id, row.id);
+    accept(house.store(), again.code.expect("it waits"), "root", "seen").await.expect("accepted");
+    edit(&house, "night.yaml", "\nreplaces: [one]", "");
+    assert!(matches!(read(&house, &[]).await.waits, Waits::Nothing), "no more of it needs nobody");
+    nothing_is_found(&house).await;
+}

@@ -26,7 +26,8 @@ pub(super) fn is_as_strict(new: &Rule, old: &Rule) -> bool {
 
 fn stricter(new: &Policy, old: &Policy) -> bool {
     // A policy that applies to more takes the place of others, and one that applies to less gives it up.
-    new.when == old.when && laxer(new, old, &listed).is_none()
+    let replaces_no_more = new.replaces.iter().all(|name| old.replaces.contains(name));
+    new.when == old.when && replaces_no_more && laxer(new, old, &listed).is_none()
 }
 
 /// What is in force while `wanted` waits to be countersigned over `approved`: all that was taken away is gone, nothing that

@@ -83,6 +83,7 @@ pub(super) fn rule(name: &str, stages: Vec<Stage>, expires: u64, automatic: &[&s
         format!("policy: {name}\n# {comment}\nstages: {stages:?}\nexpires: {expires}\nautomatic: {automatic:?}\n");
     Rule::from(Policy {
         when: None,
+        replaces: Vec::new(),
         refuse: None,
         name: PolicyName::new(name),
         title: name.to_owned(),
@@ -662,7 +663,8 @@ fn each_part_of_a_policy_that_loosens_it_waits() {
         rule("managers", vec![stage], 60, &["down"], "").policy.expect("it was made here")
     };
     type Edit = fn(&mut Policy);
-    let looser: [(&str, Edit); 12] = [
+    let looser: [(&str, Edit); 13] = [
+        ("it replaces others", |it| it.replaces = vec![PolicyName::new("two")]),
         ("starts later", |it| it.starts_within = Duration::from_secs(61)),
         ("lasts longer", |it| it.valid_for = Duration::from_secs(61)),
         ("gives up a rule", |it| it.relaxed = vec![Relaxed::RequesterMayAgree]),
