@@ -412,6 +412,11 @@ impl Access {
         self.policies.get(policy).map(|rule| self.holders(&meet::named(rule))).unwrap_or_default()
     }
 
+    /// Everybody who may approve under some policy.
+    fn deciders(&self) -> BTreeSet<Holder> {
+        self.policies.values().flat_map(|rule| self.holders(&meet::deciding(rule))).collect()
+    }
+
     /// Everybody who may ask for what needs this: on the systems that it names, or on any if it names none.
     fn askers(&self, needs: &Needs) -> BTreeSet<Holder> {
         self.askers_on(&needs.systems, needs.asked_with())

@@ -80,7 +80,8 @@ pub fn gainers(now: &Access, wanted: &Access, members: &BTreeMap<UserGroup, BTre
         }
         let before = match now.runbooks.get(name).map(|needs| &needs.approval) {
             Some(Some(policy)) => now.approvers(policy),
-            Some(None) | None => now.policies.keys().flat_map(|policy| now.approvers(policy)).collect(),
+            // Of a policy that is there for others to name, whoever it names for whatever.
+            Some(None) | None => now.deciders().into_iter().chain(now.approvers(policy)).collect(),
         };
         gain.extend(more(wanted.approvers(policy), before));
     }
@@ -99,7 +100,7 @@ pub fn gainers(now: &Access, wanted: &Access, members: &BTreeMap<UserGroup, BTre
             Some(_) => BTreeSet::new(),
             // One that applies by itself stands in the place of what runbooks name: who agreed there among others decides alone.
             None if applies(is) => BTreeSet::new(),
-            None => now.policies.keys().flat_map(|any| now.approvers(any)).collect(),
+            None => now.deciders(),
         };
         if !refuses(is) {
             gain.extend(more(wanted.approvers(name), before));

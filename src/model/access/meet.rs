@@ -19,6 +19,16 @@ pub(super) fn named(rule: &Rule) -> BTreeSet<Subject> {
     rule.policy.iter().flat_map(|policy| policy.subjects().cloned().chain(beside(policy))).collect()
 }
 
+/// Every subject whose word lets something start that others have to agree to. Nobody, where it refuses.
+pub(super) fn deciding(rule: &Rule) -> BTreeSet<Subject> {
+    let asks = rule.policy.iter().filter(|policy| policy.refuse.is_none());
+    let of = |policy: &Policy| {
+        let broken = policy.break_glass.iter().flat_map(|glass| &glass.by);
+        policy.subjects().chain(broken).cloned().collect::<Vec<_>>()
+    };
+    asks.flat_map(of).collect()
+}
+
 /// Whether a policy lets nothing pass that another would not: known to be so. Words and comments do not matter.
 pub(super) fn is_as_strict(new: &Rule, old: &Rule) -> bool {
     new == old || new.policy.as_ref().zip(old.policy.as_ref()).is_some_and(|(new, old)| stricter(new, old))

@@ -441,7 +441,10 @@ proptest! {
     #[test]
     fn nobody_has_anything_when_everything_is_removed(approved in access()) {
         let now = in_force(&approved, &Access::default());
-        prop_assert!(rights(&now).is_empty());
+        // A platform's group of which nobody is known is nobody.
+        let members = BTreeMap::from([(user_group(), PEOPLE.map(PersonId::new).into())]);
+        prop_assert!(now.keepers.iter().all(|keepers| now.people_of(&keepers.by, &members).is_empty()));
+        prop_assert!(rights(&Access { keepers: None, ..now.clone() }).is_empty());
         prop_assert!(now.runbooks.is_empty() && now.systems.is_empty() && now.people.is_empty());
     }
 
@@ -1146,4 +1149,37 @@ fn those_who_countersign_stay_until_one_of_them_has_agreed() {
         it.keepers.as_mut().expect("named").by = [one_of("mei")].into();
     });
     assert_eq!(left(&with(listed(&["boss", "kim"]), |_| ()), &nobody), "");
+}
+
+#[test]
+fn what_a_refusing_policy_names_approves_nothing() {
+    let glass = |by: &str, reviewed_by: &str| {
+        let (by, reviewed_by) = (vec![one_of(by)], vec![one_of(reviewed_by)]);
+        Some(BreakGlass { by, review_within_ms: 1, reviewed_by, by_chat: false })
+    };
+    let with = |beside: Rule, named: bool| {
+        small(|it| {
+            it.policies.insert(PolicyName::new("beside"), beside.clone());
+            if named {
+                it.policies.insert(PolicyName::new("new"), asks("new", &["mei"], |_| ()));
+            }
+        })
+    };
+    let gain = |beside: Rule| gain_by(&with(beside.clone(), false), &with(beside, true));
+    assert_eq!(gain(asks("beside", &["mei"], |_| ())), "", "mei approves something already");
+    assert_eq!(
+        gain(asks("beside", &["mei"], |it| (it.when, it.refuse) = (in_production(), Some("frozen".to_owned())))),
+        "mei"
+    );
+    assert_eq!(
+        gain(asks("beside", &["boss"], |it| it.break_glass = glass("boss", "mei"))),
+        "mei",
+        "to review is not to agree"
+    );
+    let by = || vec![one_of("mei")];
+    let unasked = asks("beside", &["boss"], |it| {
+        it.unasked = vec![(RunbookName::new("start"), crate::model::policy::Unasked { by: by(), runs: 1, per_ms: 1 })];
+    });
+    assert_eq!(gain(unasked), "mei", "nor is to start");
+    assert_eq!(gain(asks("beside", &["boss"], |it| it.break_glass = glass("mei", "boss"))), "");
 }

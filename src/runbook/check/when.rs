@@ -43,6 +43,10 @@ impl Checker {
             ("relax", raw.relax.as_ref().map(|it| it.place)),
             ("replaces", raw.replaces.as_ref().map(|it| it.place)),
             ("may_delegate", raw.may_delegate.as_ref().map(|it| it.place)),
+            ("unasked", raw.unasked.as_ref().map(|it| it.place)),
+            ("break_glass", raw.break_glass.as_ref().map(|it| it.place)),
+            ("repeat", raw.repeat.as_ref().map(|it| it.place)),
+            ("after_denial", raw.after_denial.as_ref().map(|it| it.place)),
         ];
         for (key, place) in of_asking {
             if let Some(place) = place {
