@@ -1,5 +1,7 @@
 //! What one writer of the catalog's files cannot bring about alone, outside the trial: over files, and over the real store.
 
+use std::collections::BTreeSet;
+
 use countersign::approval::{Because, Settled, Waits, accept, settle};
 use countersign::engine::plan::{PlanFor, plan};
 use countersign::ledger;
@@ -125,5 +127,56 @@ async fn i7_naming_policies_to_replace_is_countersigned() {
     accept(house.store(), again.code.expect("it waits"), "root", "seen").await.expect("accepted");
     edit(&house, "night.yaml", "\nreplaces: [one]", "");
     assert!(matches!(read(&house, &[]).await.waits, Waits::Nothing), "no more of it needs nobody");
+    nothing_is_found(&house).await;
+}
+
+/// Says no as somebody who may.
+async fn refuse(house: &House, row: &AccessRow, by: &str) {
+    use countersign::approval::{AccessAnswer, AccessOutcome, countersign};
+    let line = house.receive(house.line(by, "no")).await.expect("received").line;
+    let mut tx = house.store().begin().await.expect("a transaction");
+    let (person, account) = (PersonId::new(by), format!("local:trial:{by}").parse().expect("an account"));
+    let answer = AccessAnswer {
+        code: row.code.expect("it waits"),
+        person: &person,
+        account: &account,
+        refuse: Some("not like that".to_owned()),
+        line,
+    };
+    let outcome = countersign(&mut tx, &house.load().catalog, answer).await.expect("answered");
+    assert!(matches!(outcome, AccessOutcome::Refused), "{outcome:?}");
+    tx.commit().await.expect("it commits");
+}
+
+#[tokio::test]
+async fn i7_whoever_was_named_for_a_change_stays_named_for_it() {
+    let named = |row: &AccessRow| row.changed_by.iter().map(PersonId::as_str).collect::<Vec<_>>().join(" ");
+    let fewer = |house: &House| edit(house, "two.yaml", "quorum: 2", "quorum: 1");
+    let more = |house: &House| edit(house, "two.yaml", "quorum: 1", "quorum: 2");
+    // Refused, and shown again.
+    let house = house(&[]).await;
+    fewer(&house);
+    let row = waiting(read(&house, &["lin"]).await);
+    refuse(&house, &row, "vic").await;
+    let wanted = Access::of(&house.load().catalog);
+    assert!(matches!(read(&house, &[]).await.waits, Waits::Refused(_)), "it is not shown again by itself");
+    let asked = settle(house.store(), &wanted, &BTreeSet::new(), Because::Asked).await.expect("settled");
+    assert_eq!(named(&waiting(asked)), "lin", "the same again");
+    // Put back, and written again.
+    more(&house);
+    assert!(matches!(read(&house, &[]).await.waits, Waits::Nothing));
+    fewer(&house);
+    assert_eq!(named(&waiting(read(&house, &["mei"]).await)), "lin mei");
+    // In other words.
+    edit(&house, "two.yaml", "title: Two agree", "title: Two or one agree");
+    assert_eq!(named(&waiting(read(&house, &[]).await)), "lin mei");
+    // With something taken away beside it.
+    edit(&house, "people.yaml", "  support: [mei, ann]", "  support: [mei]");
+    let row = waiting(read(&house, &[]).await);
+    assert_eq!(named(&row), "lin mei");
+    // Over what holds from then on it is another change.
+    accept(house.store(), row.code.expect("it waits"), "root", "seen").await.expect("accepted");
+    edit(&house, "people.yaml", "  leads: [kim]", "  leads: [kim, boss]");
+    assert_eq!(named(&waiting(read(&house, &["boss"]).await)), "boss");
     nothing_is_found(&house).await;
 }

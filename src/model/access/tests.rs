@@ -444,7 +444,8 @@ proptest! {
         // A platform's group of which nobody is known is nobody.
         let members = BTreeMap::from([(user_group(), PEOPLE.map(PersonId::new).into())]);
         prop_assert!(now.keepers.iter().all(|keepers| now.people_of(&keepers.by, &members).is_empty()));
-        prop_assert!(rights(&Access { keepers: None, ..now.clone() }).is_empty());
+        let beside = Access { keepers: None, ..now.clone() };
+        prop_assert!(rights(&beside).is_empty());
         prop_assert!(now.runbooks.is_empty() && now.systems.is_empty() && now.people.is_empty());
     }
 
