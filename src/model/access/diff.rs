@@ -177,6 +177,12 @@ pub enum What {
         runbook: RunbookName,
         /// Who must agree.
         approval: Option<PolicyName>,
+        /// How much can go wrong, as its author says; `None` in events of earlier releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        risk: Option<Risk>,
+        /// Which systems it names, none is any; `None` in events of earlier releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        systems: Option<BTreeSet<SystemName>>,
     },
     /// A runbook was removed.
     RunbookLeft {
@@ -212,6 +218,9 @@ pub enum What {
         trigger: Option<TriggerName>,
         /// Which.
         runbook: RunbookName,
+        /// Who answers for the trigger; `None` in events of earlier releases as well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<PersonId>,
     },
     /// A runbook that may start without anybody's agreement does something else, or for another reason.
     UnagreedChanged {
@@ -235,6 +244,12 @@ pub enum What {
     SystemCame {
         /// Which.
         system: SystemName,
+        /// Its environment: policies go by it. `None` in events of earlier releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        environment: Option<String>,
+        /// Its room; `None` in events of earlier releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        room: Option<RoomName>,
     },
     /// A system was removed.
     SystemLeft {
@@ -490,7 +505,10 @@ impl Changes<'_> {
         let (old, new) = (self.old, self.new);
         for (system, access) in &new.systems {
             match old.systems.get(system) {
-                None => self.add(Effect::Other, What::SystemCame { system: system.clone() }),
+                None => {
+                    let (environment, room) = (Some(access.environment.clone()), Some(access.room.clone()));
+                    self.add(Effect::Other, What::SystemCame { system: system.clone(), environment, room });
+                }
                 Some(before) => {
                     if before.environment != access.environment {
                         let (was, now) = (before.environment.clone(), access.environment.clone());
@@ -533,7 +551,8 @@ impl Changes<'_> {
                     let known = approval.as_ref().is_some_and(|policy| old.policies.contains_key(policy));
                     let effect =
                         if known || (approval.is_none() && !needs.on_its_word) { Effect::Other } else { Effect::Gives };
-                    self.add(effect, What::RunbookCame { runbook: runbook.clone(), approval });
+                    let (risk, systems) = (Some(needs.risk), Some(needs.systems.clone()));
+                    self.add(effect, What::RunbookCame { runbook: runbook.clone(), approval, risk, systems });
                 }
                 Some(before) => {
                     if before.risk != needs.risk {
@@ -576,7 +595,10 @@ impl Changes<'_> {
         for it in &new.unagreed {
             let (trigger, runbook) = (it.trigger.clone(), it.runbook.clone());
             match old.unagreed.iter().find(|before| it.is_same(before)) {
-                None => self.add(Effect::Gives, What::UnagreedCame { trigger, runbook }),
+                None => {
+                    let owner = it.owner.clone();
+                    self.add(Effect::Gives, What::UnagreedCame { trigger, runbook, owner });
+                }
                 Some(before) if before != it => {
                     let (runs, fires) = (before.runs != it.runs, before.fires != it.fires);
                     self.add(Effect::Gives, What::UnagreedChanged { trigger, runbook, runs, fires });

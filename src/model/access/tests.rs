@@ -1184,3 +1184,15 @@ fn what_a_refusing_policy_names_approves_nothing() {
     assert_eq!(gain(unasked), "mei", "nor is to start");
     assert_eq!(gain(asks("beside", &["boss"], |it| it.break_glass = glass("mei", "boss"))), "");
 }
+
+#[test]
+fn what_was_told_before_is_read_and_written_as_it_was() {
+    for old in [
+        r#"{"effect":"gives","what":{"runbook_came":{"runbook":"start","approval":null}}}"#,
+        r#"{"effect":"gives","what":{"unagreed_came":{"trigger":"down","runbook":"fix"}}}"#,
+        r#"{"effect":"other","what":{"system_came":{"system":"shop"}}}"#,
+    ] {
+        let read: Change = serde_json::from_str(old).expect("a change");
+        assert_eq!(serde_json::to_string(&read).expect("JSON"), old);
+    }
+}
