@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::meet::{applies, is_as_strict, refuses};
+use super::meet::{applies, goes_by_place, is_as_strict, refuses};
 use super::{Access, Holder, Members, Rule, SystemAccess};
 use crate::model::chat::UserGroup;
 use crate::model::choice::When;
@@ -158,6 +158,9 @@ fn where_something_stood(now: &Access, wanted: &Access) -> BTreeSet<Holder> {
                 .values()
                 .any(|rule| stood(rule, &|when| of_runbook(when, name) && only(when, was.risk, needs.risk)));
             came(&|when| only(when, needs.risk, was.risk));
+        }
+        if now.runbooks.get(name).or_else(|| now.gone.get(name)).is_some_and(|was| was.systems != needs.systems) {
+            stood_there |= now.policies.values().any(|rule| goes_by_place(rule, name));
         }
         let on = |system: &SystemName| needs.systems.is_empty() || needs.systems.contains(system);
         for (system, is) in wanted.systems.iter().filter(|(system, _)| on(system)) {

@@ -6,7 +6,7 @@ use super::{Access, Holder, Keepers, Members, Needs, Right, Rule, SystemAccess, 
 use crate::model::catalog::{Policy, Subject};
 use crate::model::chat::Account;
 use crate::model::choice::Risk;
-use crate::model::id::{GroupName, PersonId, PolicyName, RoomName};
+use crate::model::id::{GroupName, PersonId, PolicyName, RoomName, RunbookName};
 use crate::model::strict::{laxer, listed};
 
 /// Every subject whose word lets something start under a policy, and whose word is wanted afterwards.
@@ -183,7 +183,10 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
         }
         let more = |was: &Needs| !now.askers(is).is_subset(&now.askers_on(&was.systems, is.asked_with()));
         let asked_by_more = before.is_some_and(more);
-        if asked_by_more || !is.systems.iter().all(|system| now.systems.contains_key(system)) {
+        // On other systems it may be out of the reach of what stands in its way.
+        let moved = before.is_some_and(|was| was.systems != is.systems);
+        let out_of_reach = moved && approved.policies.values().any(|rule| goes_by_place(rule, name));
+        if asked_by_more || out_of_reach || !is.systems.iter().all(|system| now.systems.contains_key(system)) {
             continue;
         }
         let approval = match (before.map(|was| &was.approval), &is.approval) {
@@ -248,6 +251,16 @@ pub(super) fn refuses(rule: &Rule) -> bool {
 /// Whether how much can go wrong decides where it applies. What cannot be read may go by it.
 fn goes_by_risk(rule: &Rule) -> bool {
     rule.policy.as_ref().is_none_or(|policy| policy.when.as_ref().is_some_and(|when| !when.risks.is_empty()))
+}
+
+/// Whether the system on which a runbook works decides whether it applies. What cannot be read may go by it.
+pub(super) fn goes_by_place(rule: &Rule, runbook: &RunbookName) -> bool {
+    rule.policy.as_ref().is_none_or(|policy| {
+        policy.when.as_ref().is_some_and(|when| {
+            let of_runbook = when.runbooks.is_empty() || when.runbooks.contains(runbook);
+            of_runbook && !(when.environments.is_empty() && when.targets.is_empty())
+        })
+    })
 }
 
 fn meet_keepers(approved: &Access, wanted: &Access, now: &Access) -> Option<Keepers> {

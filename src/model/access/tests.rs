@@ -1196,3 +1196,25 @@ fn what_was_told_before_is_read_and_written_as_it_was() {
         assert_eq!(serde_json::to_string(&read).expect("JSON"), old);
     }
 }
+
+#[test]
+fn a_runbook_leaves_the_reach_of_a_condition_by_a_second_person() {
+    let with = |systems: &[&str], when: Option<When>| {
+        small(|it| {
+            let sandbox = it.systems[&SystemName::new("system-a")].clone();
+            let sandbox = SystemAccess { environment: "scratch".to_owned(), ..sandbox };
+            it.systems.insert(SystemName::new("sandbox"), sandbox);
+            it.policies.insert(PolicyName::new("strict"), asks("strict", &["mei"], |it| it.when = when));
+            let start = it.runbooks.get_mut(&RunbookName::new("start")).expect("there");
+            start.systems = systems.iter().map(|name| SystemName::new(*name)).collect();
+        })
+    };
+    let other = Some(When { runbooks: vec![RunbookName::new("other")], ..in_production().expect("one") });
+    let start = RunbookName::new("start");
+    for (when, waits) in [(in_production(), true), (other, false), (Some(When::default()), false)] {
+        let (now, wanted) = (with(&["system-a"], when.clone()), with(&["sandbox"], when));
+        assert_eq!(!then(&now, &wanted).runbooks.contains_key(&start), waits);
+        assert_eq!(gain_by(&now, &wanted), if waits { "boss kim" } else { "" });
+        assert_eq!(then(&then(&now, &wanted), &now), now, "and back");
+    }
+}
