@@ -257,9 +257,9 @@ pub fn proposed(
     lines.join("\n")
 }
 
-/// To the room: rights were taken, which needs nobody.
+/// To the room: rights were taken, or what else needs nobody has changed.
 pub fn taken(list: &[Change]) -> String {
-    format!("Who may do what has changed. It gives nobody a right, so it holds at once:\n{}", changes(list))
+    format!("Who may do what has changed. Nobody has to countersign it, so it holds at once:\n{}", changes(list))
 }
 
 /// To the room: a second person agreed.
