@@ -1218,3 +1218,33 @@ fn a_runbook_leaves_the_reach_of_a_condition_by_a_second_person() {
         assert_eq!(then(&then(&now, &wanted), &now), now, "and back");
     }
 }
+
+#[test]
+fn who_could_ask_is_who_really_could() {
+    let start = RunbookName::new("start");
+    let with = |approval: Option<&str>, countersigned: bool| {
+        small(|it| {
+            let system = it.systems.get_mut(&SystemName::new("system-a")).expect("there");
+            system.rights.insert(Right::See, [one_of("kim")].into());
+            let rule = asks("managers", &["boss"], |policy| {
+                let by = vec![one_of("mei")];
+                policy.unasked = vec![(start.clone(), crate::model::policy::Unasked { by, runs: 1, per_ms: 1 })];
+            });
+            it.policies.insert(PolicyName::new("managers"), rule);
+            it.runbooks.get_mut(&start).expect("there").approval = approval.map(PolicyName::new);
+            let runbook = start.clone();
+            let it_starts = Unagreed { trigger: None, owner: None, runbook, runs: does(0), fires: None };
+            it.unagreed.extend(countersigned.then_some(it_starts));
+        })
+    };
+    let could = |access: &Access| {
+        let at = chrono::DateTime::UNIX_EPOCH;
+        let then = Then::of(access, &BTreeMap::new(), at, (at, None), (String::new(), None), None);
+        let names = |of: &BTreeSet<PersonId>| of.iter().map(PersonId::as_str).collect::<Vec<_>>().join(" ");
+        (names(&then.runbooks[0].could_ask), names(&then.runbooks[0].could_unasked))
+    };
+    let could = |approval, countersigned| could(&with(approval, countersigned));
+    assert_eq!(could(Some("managers"), true), ("mei".to_owned(), "mei".to_owned()));
+    assert_eq!(could(Some("managers"), false), ("mei".to_owned(), String::new()), "people were asked");
+    assert_eq!(could(None, false), ("kim mei".to_owned(), String::new()), "whoever may look");
+}
