@@ -144,6 +144,21 @@ fn times_that_are_none() {
 }
 
 #[test]
+fn a_policy_that_refuses_lets_nobody_start_anything() {
+    let lines = "refuse: Frozen
+when: {environments: [production]}
+unasked: [{runbook: start, by: [person:boss], at_most: {runs: 1, per: 1h}}]
+break_glass: {by: [person:boss], review_within: 1h, reviewed_by: [group:managers]}
+repeat: {runs: 2, within: 5m}
+after_denial: same_people
+";
+    let told = policy(lines);
+    for key in ["unasked", "break_glass", "repeat", "after_denial"] {
+        assert!(told.contains(&format!("error: `{key}` means nothing here: this policy refuses")), "{key}: {told}");
+    }
+}
+
+#[test]
 fn a_policy_that_refuses_asks_nobody() {
     insta::assert_snapshot!(policy(&format!("{STAGES}expires: 5m\nrefuse: Frozen\n")), @"
     error: nothing says when this policy refuses

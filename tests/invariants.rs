@@ -6,6 +6,8 @@
 mod house;
 mod support;
 
+#[path = "invariants/access.rs"]
+mod access;
 #[path = "invariants/anew.rs"]
 mod anew;
 #[path = "invariants/break_glass.rs"]

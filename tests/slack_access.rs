@@ -229,7 +229,7 @@ async fn whoever_is_taken_out_is_gone_at_once_and_comes_back_by_a_second_person(
     bot.bot.until_run(asked.run, "succeeded").await;
     bot.rest().await;
     insta::assert_snapshot!(page.join("\n--\n"), @"
-    system-a: Who may do what has changed. It gives nobody a right, so it holds at once:
+    system-a: Who may do what has changed. Nobody has to countersign it, so it holds at once:
     takes: boss is in group managers no more
     --
     system-a >: boss, CODE was yours to decide and is no longer. Asked: kim.
@@ -270,7 +270,7 @@ async fn of_two_who_countersign_at_once_one_does() {
     gives: kim is in group support
     countersign CODE or refuse CODE because … here, boss or lin.
     --
-    system-a: Who may do what has changed. It gives nobody a right, so it holds at once:
+    system-a: Who may do what has changed. Nobody has to countersign it, so it holds at once:
     takes: kim is in group support no more
     ");
     bot.finish().await;
@@ -303,7 +303,7 @@ async fn i7_who_approves_under_a_loosened_policy_does_not_countersign_it() {
     --
     system-a: boss, CODE gives you rights: somebody else must countersign it. Asked: lin.
     --
-    system-a: Who may do what has changed. It gives nobody a right, so it holds at once:
+    system-a: Who may do what has changed. Nobody has to countersign it, so it holds at once:
     takes: policy managers says something else
         without expires: 45m
         with    expires: 30m

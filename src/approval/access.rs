@@ -174,9 +174,11 @@ async fn propose(
     because: Because,
 ) -> Result<Waits> {
     let now = tx.now();
+    // Whoever was named once stays named: neither leaving the name out again, nor saying the same in other words or another
+    // time, makes a countersigner of its bearer.
     let mut authors = authors.clone();
+    authors.extend(tx.list_access_authors(digest, current.id).await?);
     if let Some(row) = same {
-        authors.extend(row.changed_by.iter().cloned());
         let over = row.expires_at.is_none_or(|expires| now >= expires);
         // What is in force has changed beneath it: the difference is another.
         let other = row.base != Some(current.id);
@@ -184,7 +186,6 @@ async fn propose(
             if authors == row.changed_by {
                 return Ok(Waits::Proposed(row));
             }
-            // Whoever was named once stays named: leaving the name out again must not make a countersigner of its bearer.
             let version = tx.set_access_authors(&row, &authors).await?;
             let changed_by = authors.iter().cloned().collect();
             let rows = vec![mark(&row, &row.state, version)];

@@ -157,6 +157,12 @@ pub enum PlanRefusal {
         #[source]
         why: io::Error,
     },
+    /// A script of a runbook to which nobody has to agree is not what it was when the catalog was read.
+    #[error(
+        "the script `{}` changed since the catalog was read, and nobody would be asked: say it again in a moment",
+        .0.escape_debug()
+    )]
+    ScriptChanged(String),
     /// A secret that the catalog does not declare.
     #[error("there is no secret `{0}`")]
     NoSuchSecret(String),
@@ -315,10 +321,14 @@ pub fn plan(
     if maker.targets.is_empty() {
         maker.target(system.name.as_str());
     }
-    // What the catalog let start was another script: people are asked until it is read anew.
-    if let (true, Some(policy)) = (maker.changed, &mut policy) {
-        policy.automatic.clear();
-        policy.unasked.clear();
+    // What the catalog let start was another script: until it is read anew people are asked, and it is not there where nobody is.
+    match (maker.changed, &mut policy) {
+        (Some(script), None) => return Err(PlanRefusal::ScriptChanged(script)),
+        (Some(_), Some(policy)) => {
+            policy.automatic.clear();
+            policy.unasked.clear();
+        }
+        (None, _) => {}
     }
     Ok(Plan {
         version: PLAN_VERSION,
@@ -480,13 +490,13 @@ struct Maker<'a> {
     world: &'a dyn World,
     files: BTreeMap<String, Digest>,
     targets: Vec<String>,
-    /// Whether a script is not what it was when the catalog was read.
-    changed: bool,
+    /// A script that is not what it was when the catalog was read.
+    changed: Option<String>,
 }
 
 impl<'a> Maker<'a> {
     fn new(catalog: &'a Catalog, system: &'a System, world: &'a dyn World) -> Self {
-        let mut maker = Self { catalog, system, world, files: BTreeMap::new(), targets: Vec::new(), changed: false };
+        let mut maker = Self { catalog, system, world, files: BTreeMap::new(), targets: Vec::new(), changed: None };
         maker.used(&system.source);
         maker
     }
@@ -576,7 +586,9 @@ impl<'a> Maker<'a> {
                 .script(root, &root.join(word))
                 .map_err(|why| PlanRefusal::Script { path: word.clone(), why })?;
             let below = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-            self.changed |= self.catalog.scripts.get(word).is_some_and(|was| *was != sha256);
+            if self.catalog.scripts.get(word).is_some_and(|was| *was != sha256) {
+                self.changed = Some(word.clone());
+            }
             self.files.insert(below, sha256);
             scripts.insert(position, Script { path: path.to_string_lossy().into_owned(), sha256 });
         }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::catalog::{Catalog, ParamKind, Policy, Runbook, StepAction, Subject, System};
+use super::catalog::{Catalog, ParamKind, Policy, Runbook, Subject, System};
 use super::chat::{Account, RoomAddress, UserGroup};
 use super::choice::Risk;
 use super::group::Kept;
@@ -123,6 +123,10 @@ pub struct Needs {
     /// Whether it names none and does more than ask checks: that it changes nothing is its author's word.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_its_word: bool,
+    /// What it does if that is so: SHA-256 over its file and the scripts that it names. `None` beside `on_its_word`: kept by a
+    /// release that did not look, so nobody has seen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Digest>,
     /// How much can go wrong, as its author says: policies go by it.
     #[serde(default)]
     pub risk: Risk,
@@ -245,6 +249,9 @@ impl Right {
     pub const ALL: [Self; 7] =
         [Self::Run, Self::See, Self::Unstick, Self::Resolve, Self::Pause, Self::Invited, Self::Observes];
 
+    /// Whoever has one of these may ask for what only looks.
+    const LOOKS: [Self; 4] = [Self::See, Self::Run, Self::Unstick, Self::Resolve];
+
     fn of(self, system: &System) -> &[Subject] {
         let channel = system.incident_channel.as_ref();
         match self {
@@ -320,7 +327,7 @@ impl Access {
                 .iter()
                 .map(|(name, policy)| (name.clone(), Rule::from(policy.clone())))
                 .collect(),
-            runbooks: catalog.runbooks.values().map(|runbook| (runbook.name.clone(), Needs::of(runbook))).collect(),
+            runbooks: catalog.runbooks.values().map(|it| (it.name.clone(), Needs::of(catalog, it))).collect(),
             systems: systems.collect(),
             rooms: catalog.rooms.values().map(|room| (room.name.clone(), room.address.clone())).collect(),
             unagreed: Unagreed::of(catalog),
@@ -381,12 +388,19 @@ impl Access {
         subjects: impl IntoIterator<Item = &'a Subject>,
         members: &BTreeMap<UserGroup, BTreeSet<PersonId>>,
     ) -> BTreeSet<PersonId> {
+        self.people_of_holders(self.holders(subjects), members)
+    }
+
+    fn people_of_holders(
+        &self,
+        holders: BTreeSet<Holder>,
+        members: &BTreeMap<UserGroup, BTreeSet<PersonId>>,
+    ) -> BTreeSet<PersonId> {
         let of = |holder| match holder {
             Holder::Person(person) => vec![person],
             Holder::UserGroup(group) => members.get(&group).into_iter().flatten().cloned().collect(),
         };
-        let people = self.holders(subjects).into_iter().flat_map(of);
-        people.filter(|person| self.people.contains_key(person)).collect()
+        holders.into_iter().flat_map(of).filter(|person| self.people.contains_key(person)).collect()
     }
 
     fn right(&self, system: &SystemName, right: Right) -> BTreeSet<Subject> {
@@ -398,10 +412,20 @@ impl Access {
         self.policies.get(policy).map(|rule| self.holders(&meet::named(rule))).unwrap_or_default()
     }
 
+    /// Everybody who may approve under some policy.
+    fn deciders(&self) -> BTreeSet<Holder> {
+        self.policies.values().flat_map(|rule| self.holders(&meet::deciding(rule))).collect()
+    }
+
     /// Everybody who may ask for what needs this: on the systems that it names, or on any if it names none.
     fn askers(&self, needs: &Needs) -> BTreeSet<Holder> {
-        let systems = self.systems.keys().filter(|system| needs.systems.is_empty() || needs.systems.contains(*system));
-        systems.flat_map(|system| self.holders(&self.right(system, Right::Run))).collect()
+        self.askers_on(&needs.systems, needs.asked_with())
+    }
+
+    fn askers_on(&self, systems: &BTreeSet<SystemName>, rights: &[Right]) -> BTreeSet<Holder> {
+        let systems = self.systems.keys().filter(|system| systems.is_empty() || systems.contains(*system));
+        let each = systems.flat_map(|system| rights.iter().map(|right| self.right(system, *right)));
+        each.flat_map(|subjects| self.holders(&subjects)).collect()
     }
 
     fn keepers(&self) -> BTreeSet<Holder> {
@@ -410,12 +434,7 @@ impl Access {
 }
 
 impl Needs {
-    fn of(runbook: &Runbook) -> Self {
-        let acts = |action: &StepAction| match action {
-            StepAction::Run { .. } => true,
-            StepAction::Http(ask) => !ask.only_reads(),
-            StepAction::Check { .. } | StepAction::Tcp(_) | StepAction::Wait(_) => false,
-        };
+    fn of(catalog: &Catalog, runbook: &Runbook) -> Self {
         let of_param = runbook.params.iter().filter_map(|param| match &param.kind {
             ParamKind::Service { system } => system.clone(),
             ParamKind::System | ParamKind::Choice(_) | ParamKind::Integer { .. } | ParamKind::Text { .. } => None,
@@ -423,8 +442,20 @@ impl Needs {
         Self {
             approval: runbook.approval.clone(),
             risk: runbook.risk,
-            on_its_word: runbook.approval.is_none() && runbook.steps.iter().any(|step| acts(&step.action)),
+            on_its_word: runbook.acts_on_its_word(),
+            runs: runbook.acts_on_its_word().then(|| content(catalog, runbook)),
             systems: runbook.system.iter().cloned().chain(of_param).collect(),
         }
+    }
+
+    /// The rights of which one is enough to ask for it. Without a policy it changes nothing, by its author's word.
+    fn asked_with(&self) -> &'static [Right] {
+        if self.approval.is_none() { &Right::LOOKS } else { &[Right::Run] }
+    }
+
+    /// Whether both act without anybody's agreement, and do the same.
+    fn does_the_same(&self, other: &Self) -> bool {
+        let alone = |needs: &Self| needs.approval.is_none() && needs.on_its_word;
+        alone(self) && alone(other) && self.runs == other.runs
     }
 }

@@ -46,7 +46,7 @@ pub struct Catalog {
     pub rooms: BTreeMap<RoomName, Room>,
     /// Secrets by name: where their values come from, never the values.
     pub secrets: BTreeMap<SecretName, SecretSource>,
-    /// The scripts of runbooks that may start without anybody's agreement, as written, and SHA-256 of what stood in them when the
+    /// The scripts of runbooks that start without anybody's agreement, as written, and SHA-256 of what stood in them when the
     /// catalog was read; zeros if that could not be read.
     pub scripts: BTreeMap<String, Digest>,
     /// The file in which each secret is declared: part of every plan that uses the secret.
@@ -324,6 +324,16 @@ pub struct Runbook {
 }
 
 impl Runbook {
+    /// Whether nobody has to agree although it does more than ask checks: that it changes nothing is its author's word.
+    pub fn acts_on_its_word(&self) -> bool {
+        let acts = |step: &Step| match &step.action {
+            StepAction::Run { .. } => true,
+            StepAction::Http(ask) => !ask.only_reads(),
+            StepAction::Check { .. } | StepAction::Tcp(_) | StepAction::Wait(_) => false,
+        };
+        self.approval.is_none() && self.steps.iter().any(acts)
+    }
+
     /// The scripts of the catalog that its steps run, as written, in the order of steps.
     pub fn scripts(&self) -> impl Iterator<Item = &str> {
         fn command(step: &Step) -> &[String] {
@@ -523,6 +533,9 @@ pub struct Policy {
     pub title: String,
     /// When it applies to runbooks that do not name it; `None`: never.
     pub when: Option<When>,
+    /// Policies in whose place it may stand by its `when` although it is less strict in some respect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<PolicyName>,
     /// Why it refuses whatever it applies to; `None`: it asks its stages.
     pub refuse: Option<String>,
     /// Its ordered parts; at least one, and none if it refuses.

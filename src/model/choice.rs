@@ -474,6 +474,7 @@ pub(crate) mod tests {
             name: PolicyName::new(name),
             title: name.to_owned(),
             when: Some(When::default()),
+            replaces: Vec::new(),
             refuse: None,
             stages: quorums.iter().map(stage).collect(),
             expires: Duration::from_secs(1800),

@@ -79,7 +79,8 @@ impl Respect {
 }
 
 /// The first respect in which a policy is less strict than another; `None`: it lets nothing pass that the other would not.
-/// `within` says whether everybody whom one list means is meant by the other. When each applies is not compared.
+/// `within` says whether everybody whom one list means is meant by the other. When each applies, and in whose
+/// place, is not compared.
 ///
 /// Each part is named, so that a further one does not compile until it is known what it loosens.
 pub fn laxer(new: &Policy, old: &Policy, within: &dyn Fn(&[Subject], &[Subject]) -> bool) -> Option<Respect> {
@@ -87,6 +88,7 @@ pub fn laxer(new: &Policy, old: &Policy, within: &dyn Fn(&[Subject], &[Subject])
         name: _,
         title: _,
         when: _,
+        replaces: _,
         refuse,
         stages,
         expires,

@@ -38,7 +38,7 @@ const DOMAIN: &[u8] = b"countersign/catalog/v1\n";
 pub struct Loaded {
     /// The catalog.
     pub catalog: Catalog,
-    /// SHA-256 over paths and bytes of all its YAML files, and of the scripts of runbooks that may start without anybody's
+    /// SHA-256 over paths and bytes of all its YAML files, and of the scripts of runbooks that start without anybody's
     /// agreement: differs when any of them does. Other scripts are not in it: a plan reads those itself.
     pub fingerprint: Digest,
     /// The paths of its files below the root, sorted.
@@ -112,7 +112,8 @@ pub fn load(root: &Path) -> Result<Loaded, Diagnostics> {
     Ok(Loaded { catalog, fingerprint: Digest(hash.finalize().into()), files: paths })
 }
 
-/// What stands in the scripts of runbooks that may start without anybody's agreement: changing one is changing what starts.
+/// What stands in the scripts of runbooks that may start without anybody's agreement, as a policy says or as they name none:
+/// changing one is changing what starts.
 fn scripts(catalog: &Catalog) -> BTreeMap<String, Digest> {
     let named = catalog.policies.values().flat_map(|policy| {
         let by_triggers = policy.automatic.iter().filter_map(|rule| rule.bound.as_ref()).map(|bound| &bound.runbook);
@@ -123,7 +124,8 @@ fn scripts(catalog: &Catalog) -> BTreeMap<String, Digest> {
         let bytes = real.and_then(|real| std::fs::read(real).ok());
         bytes.map_or(Digest([0; 32]), |bytes| Digest(Sha256::digest(bytes).into()))
     };
-    let runbooks = named.filter_map(|name| catalog.runbooks.get(name));
+    let on_their_word = catalog.runbooks.values().filter(|runbook| runbook.acts_on_its_word());
+    let runbooks = named.filter_map(|name| catalog.runbooks.get(name)).chain(on_their_word);
     runbooks.flat_map(|runbook| runbook.scripts()).map(|word| (word.to_owned(), read(word))).collect()
 }
 

@@ -218,6 +218,31 @@ impl Store {
 }
 
 impl Tx {
+    /// Who was ever named as having written this, or what was proposed since the last version that somebody agreed to. `current`
+    /// is the one in force.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn list_access_authors(&mut self, fingerprint: Digest, current: AccessId) -> Result<BTreeSet<PersonId>> {
+        // What only took something away was made of the one before, and nobody agreed to it: it has no code.
+        let names = sqlx::query_scalar!(
+            r#"
+            with recursive line as (
+                select id, base, code from access_version where id = $2
+                union all
+                select v.id, v.base, v.code from access_version v join line l on v.id = l.base where l.code is null
+            )
+            select distinct unnest(changed_by) as "name!" from access_version
+            where fingerprint = $1 or (code is not null and base in (select id from line))
+            "#,
+            &fingerprint.0,
+            current.0
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(names.into_iter().map(PersonId::new).collect())
+    }
+
     /// Locks the version that is in force: whoever changes any version does this first. `None`: there is none.
     ///
     /// # Errors

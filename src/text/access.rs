@@ -120,18 +120,28 @@ pub fn change(change: &Change) -> String {
             below.extend(quoted("with   ", with));
             format!("policy {policy} says something else")
         }
-        What::RunbookCame { runbook, approval } => {
-            format!("there is a runbook {runbook}, which needs {}", policy(approval.as_ref()))
+        What::RunbookCame { runbook, approval, risk, systems } => {
+            let risk = risk.map(|risk| format!(" of {} risk", risk.name())).unwrap_or_default();
+            let works =
+                systems.as_ref().map(|systems| format!("works on {} and ", listed(systems))).unwrap_or_default();
+            format!("there is a runbook {runbook}{risk}, which {works}needs {}", policy(approval.as_ref()))
         }
         What::RunbookLeft { runbook } => format!("there is no runbook {runbook} any more"),
         What::RunbookNeeds { runbook, was, now } => {
             format!("runbook {runbook} needs {} instead of {}", policy(now.as_ref()), policy(was.as_ref()))
         }
+        What::RunbookActs { runbook } => {
+            format!(
+                "runbook {runbook} does what nobody has countersigned, and needs nobody's agreement: until countersigned it is \
+                 not there"
+            )
+        }
         What::RunbookMoved { runbook, was, now } => {
             format!("runbook {runbook} works on {} instead of {}", listed(now), listed(was))
         }
-        What::UnagreedCame { trigger, runbook } => {
-            format!("{} without anybody's agreement", starts(trigger.as_ref(), runbook))
+        What::UnagreedCame { trigger, runbook, owner } => {
+            let owner = owner.as_ref().map(|owner| format!(", and {owner} answers for it")).unwrap_or_default();
+            format!("{} without anybody's agreement{owner}", starts(trigger.as_ref(), runbook))
         }
         What::UnagreedChanged { trigger, runbook, runs, fires } => {
             let does = match (trigger, runs, fires) {
@@ -147,7 +157,11 @@ pub fn change(change: &Change) -> String {
         What::UnagreedLeft { trigger, runbook } => {
             format!("{} without anybody's agreement no more", starts(trigger.as_ref(), runbook))
         }
-        What::SystemCame { system } => format!("there is a system {system}"),
+        What::SystemCame { system, environment, room } => {
+            let environment = environment.as_ref().map(|it| format!(" of {}", visible(it))).unwrap_or_default();
+            let room = room.as_ref().map(|room| format!(", talked about in {room}")).unwrap_or_default();
+            format!("there is a system {system}{environment}{room}")
+        }
         What::SystemLeft { system } => format!("there is no system {system} any more"),
         What::SystemEnvironment { system, was, now } => {
             format!("{system} is of {} instead of {}", visible(now), visible(was))
@@ -243,9 +257,9 @@ pub fn proposed(
     lines.join("\n")
 }
 
-/// To the room: rights were taken, which needs nobody.
+/// To the room: rights were taken, or what else needs nobody has changed.
 pub fn taken(list: &[Change]) -> String {
-    format!("Who may do what has changed. It gives nobody a right, so it holds at once:\n{}", changes(list))
+    format!("Who may do what has changed. Nobody has to countersign it, so it holds at once:\n{}", changes(list))
 }
 
 /// To the room: a second person agreed.
@@ -569,11 +583,23 @@ mod tests {
                 without: line("    quorum: 2"),
                 with: line("    quorum: 1\u{202e}"),
             },
-            What::RunbookCame { runbook: RunbookName::new("start"), approval: Some(policy()) },
+            What::RunbookCame {
+                runbook: RunbookName::new("start"),
+                approval: Some(policy()),
+                risk: Some(Risk::Low),
+                systems: Some([system()].into()),
+            },
+            What::RunbookCame { runbook: RunbookName::new("old"), approval: None, risk: None, systems: None },
             What::RunbookLeft { runbook: RunbookName::new("start") },
             What::RunbookNeeds { runbook: RunbookName::new("start"), was: Some(policy()), now: None },
+            What::RunbookActs { runbook: RunbookName::new("disk-usage") },
             What::RunbookMoved { runbook: RunbookName::new("start"), was: [system()].into(), now: BTreeSet::new() },
-            What::UnagreedCame { trigger: Some(TriggerName::new("x")), runbook: RunbookName::new("fix") },
+            What::UnagreedCame {
+                trigger: Some(TriggerName::new("x")),
+                runbook: RunbookName::new("fix"),
+                owner: Some(person("lin")),
+            },
+            What::UnagreedCame { trigger: None, runbook: RunbookName::new("fix"), owner: None },
             What::UnagreedChanged {
                 trigger: Some(TriggerName::new("x")),
                 runbook: RunbookName::new("fix"),
@@ -588,7 +614,8 @@ mod tests {
             },
             What::UnagreedChanged { trigger: None, runbook: RunbookName::new("fix"), runs: true, fires: false },
             What::UnagreedLeft { trigger: None, runbook: RunbookName::new("fix") },
-            What::SystemCame { system: system() },
+            What::SystemCame { system: system(), environment: Some("scratch".to_owned()), room: Some(room("ops")) },
+            What::SystemCame { system: system(), environment: None, room: None },
             What::SystemLeft { system: system() },
             What::SystemEnvironment { system: system(), was: "production".to_owned(), now: "scratch".to_owned() },
             What::SystemRoom { system: system(), was: room("ops"), now: room("war") },
@@ -625,15 +652,19 @@ mod tests {
         alters: policy managers says something else
             without     quorum: 2
             with        quorum: 1\u{202e}
-        alters: there is a runbook start, which needs policy managers
+        alters: there is a runbook start of low risk, which works on system-a and needs policy managers
+        alters: there is a runbook old, which needs nobody's agreement
         alters: there is no runbook start any more
         alters: runbook start needs nobody's agreement instead of policy managers
+        alters: runbook disk-usage does what nobody has countersigned, and needs nobody's agreement: until countersigned it is not there
         alters: runbook start works on any system instead of system-a
-        alters: trigger x starts fix without anybody's agreement
+        alters: trigger x starts fix without anybody's agreement, and lin answers for it
+        alters: people whom a policy names start fix without anybody's agreement
         alters: runbook fix changed, and trigger x starts it without anybody's agreement: until countersigned people are asked
         alters: trigger x changed, and it starts fix without anybody's agreement: until countersigned people are asked
         alters: runbook fix changed, and people whom a policy names start it without anybody's agreement: until countersigned people are asked
         alters: people whom a policy names start fix without anybody's agreement no more
+        alters: there is a system system-a of scratch, talked about in ops
         alters: there is a system system-a
         alters: there is no system system-a any more
         alters: system-a is of scratch instead of production

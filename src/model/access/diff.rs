@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::meet::is_as_strict;
-use super::{Access, Keepers, Members, Right};
+use super::{Access, Keepers, Members, Needs, Right};
 use crate::model::catalog::Subject;
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::choice::Risk;
@@ -177,6 +177,12 @@ pub enum What {
         runbook: RunbookName,
         /// Who must agree.
         approval: Option<PolicyName>,
+        /// How much can go wrong, as its author says; `None` in events of earlier releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        risk: Option<Risk>,
+        /// Which systems it names, none is any; `None` in events of earlier releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        systems: Option<BTreeSet<SystemName>>,
     },
     /// A runbook was removed.
     RunbookLeft {
@@ -191,6 +197,11 @@ pub enum What {
         was: Option<PolicyName>,
         /// Who must agree.
         now: Option<PolicyName>,
+    },
+    /// A runbook that needs nobody's agreement, and does more than ask checks, does what nobody has countersigned.
+    RunbookActs {
+        /// Which.
+        runbook: RunbookName,
     },
     /// A runbook works on other systems, so that others may ask for it.
     RunbookMoved {
@@ -207,6 +218,9 @@ pub enum What {
         trigger: Option<TriggerName>,
         /// Which.
         runbook: RunbookName,
+        /// Who answers for the trigger; `None` in events of earlier releases as well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<PersonId>,
     },
     /// A runbook that may start without anybody's agreement does something else, or for another reason.
     UnagreedChanged {
@@ -230,6 +244,12 @@ pub enum What {
     SystemCame {
         /// Which.
         system: SystemName,
+        /// Its environment: policies go by it. `None` in events of earlier releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        environment: Option<String>,
+        /// Its room; `None` in events of earlier releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        room: Option<RoomName>,
     },
     /// A system was removed.
     SystemLeft {
@@ -485,7 +505,10 @@ impl Changes<'_> {
         let (old, new) = (self.old, self.new);
         for (system, access) in &new.systems {
             match old.systems.get(system) {
-                None => self.add(Effect::Other, What::SystemCame { system: system.clone() }),
+                None => {
+                    let (environment, room) = (Some(access.environment.clone()), Some(access.room.clone()));
+                    self.add(Effect::Other, What::SystemCame { system: system.clone(), environment, room });
+                }
                 Some(before) => {
                     if before.environment != access.environment {
                         let (was, now) = (before.environment.clone(), access.environment.clone());
@@ -516,14 +539,20 @@ impl Changes<'_> {
 
     fn runbooks(&mut self) {
         let (old, new) = (self.old, self.new);
+        let acted = |was: &Needs| was.approval.is_none() && was.on_its_word;
         for (runbook, needs) in &new.runbooks {
             let approval = needs.approval.clone();
             match old.runbooks.get(runbook) {
+                // It was there, and is known to do something else.
+                None if needs.on_its_word && old.gone.get(runbook).is_some_and(|was| acted(was)) => {
+                    self.add(Effect::Gives, What::RunbookActs { runbook: runbook.clone() });
+                }
                 None => {
                     let known = approval.as_ref().is_some_and(|policy| old.policies.contains_key(policy));
                     let effect =
                         if known || (approval.is_none() && !needs.on_its_word) { Effect::Other } else { Effect::Gives };
-                    self.add(effect, What::RunbookCame { runbook: runbook.clone(), approval });
+                    let (risk, systems) = (Some(needs.risk), Some(needs.systems.clone()));
+                    self.add(effect, What::RunbookCame { runbook: runbook.clone(), approval, risk, systems });
                 }
                 Some(before) => {
                     if before.risk != needs.risk {
@@ -531,12 +560,15 @@ impl Changes<'_> {
                         self.add(Effect::Other, What::RunbookRisk { runbook: runbook.clone(), was, now });
                     }
                     if before.systems != needs.systems {
-                        let more = !new.askers(needs).is_subset(&old.askers(before));
+                        let more = !new.askers(needs).is_subset(&old.askers_on(&before.systems, needs.asked_with()));
                         let (was, now) = (before.systems.clone(), needs.systems.clone());
                         let effect = if more { Effect::Gives } else { Effect::Other };
                         self.add(effect, What::RunbookMoved { runbook: runbook.clone(), was, now });
                     }
                     if (&before.approval, before.on_its_word) == (&approval, needs.on_its_word) {
+                        if before.runs != needs.runs {
+                            self.add(Effect::Gives, What::RunbookActs { runbook: runbook.clone() });
+                        }
                         continue;
                     }
                     let rule = |access: &Access, name: &Option<PolicyName>| {
@@ -563,7 +595,10 @@ impl Changes<'_> {
         for it in &new.unagreed {
             let (trigger, runbook) = (it.trigger.clone(), it.runbook.clone());
             match old.unagreed.iter().find(|before| it.is_same(before)) {
-                None => self.add(Effect::Gives, What::UnagreedCame { trigger, runbook }),
+                None => {
+                    let owner = it.owner.clone();
+                    self.add(Effect::Gives, What::UnagreedCame { trigger, runbook, owner });
+                }
                 Some(before) if before != it => {
                     let (runs, fires) = (before.runs != it.runs, before.fires != it.fires);
                     self.add(Effect::Gives, What::UnagreedChanged { trigger, runbook, runs, fires });

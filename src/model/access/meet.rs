@@ -6,7 +6,7 @@ use super::{Access, Holder, Keepers, Members, Needs, Right, Rule, SystemAccess, 
 use crate::model::catalog::{Policy, Subject};
 use crate::model::chat::Account;
 use crate::model::choice::Risk;
-use crate::model::id::{GroupName, PersonId, PolicyName, RoomName};
+use crate::model::id::{GroupName, PersonId, PolicyName, RoomName, RunbookName};
 use crate::model::strict::{laxer, listed};
 
 /// Every subject whose word lets something start under a policy, and whose word is wanted afterwards.
@@ -19,6 +19,16 @@ pub(super) fn named(rule: &Rule) -> BTreeSet<Subject> {
     rule.policy.iter().flat_map(|policy| policy.subjects().cloned().chain(beside(policy))).collect()
 }
 
+/// Every subject whose word lets something start that others have to agree to. Nobody, where it refuses.
+pub(super) fn deciding(rule: &Rule) -> BTreeSet<Subject> {
+    let asks = rule.policy.iter().filter(|policy| policy.refuse.is_none());
+    let of = |policy: &Policy| {
+        let broken = policy.break_glass.iter().flat_map(|glass| &glass.by);
+        policy.subjects().chain(broken).cloned().collect::<Vec<_>>()
+    };
+    asks.flat_map(of).collect()
+}
+
 /// Whether a policy lets nothing pass that another would not: known to be so. Words and comments do not matter.
 pub(super) fn is_as_strict(new: &Rule, old: &Rule) -> bool {
     new == old || new.policy.as_ref().zip(old.policy.as_ref()).is_some_and(|(new, old)| stricter(new, old))
@@ -26,7 +36,8 @@ pub(super) fn is_as_strict(new: &Rule, old: &Rule) -> bool {
 
 fn stricter(new: &Policy, old: &Policy) -> bool {
     // A policy that applies to more takes the place of others, and one that applies to less gives it up.
-    new.when == old.when && laxer(new, old, &listed).is_none()
+    let replaces_no_more = new.replaces.iter().all(|name| old.replaces.contains(name));
+    new.when == old.when && replaces_no_more && laxer(new, old, &listed).is_none()
 }
 
 /// What is in force while `wanted` waits to be countersigned over `approved`: all that was taken away is gone, nothing that
@@ -170,31 +181,34 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
         if before.and_then(|was| was.approval.as_ref()).is_some_and(|was| !approved.policies.contains_key(was)) {
             continue;
         }
-        let asked_by_more = before.is_some_and(|was| !now.askers(is).is_subset(&now.askers(was)));
-        if asked_by_more || !is.systems.iter().all(|system| now.systems.contains_key(system)) {
+        let more = |was: &Needs| !now.askers(is).is_subset(&now.askers_on(&was.systems, is.asked_with()));
+        let asked_by_more = before.is_some_and(more);
+        // On other systems it may be out of the reach of what stands in its way.
+        let moved = before.is_some_and(|was| was.systems != is.systems);
+        let out_of_reach = moved && approved.policies.values().any(|rule| goes_by_place(rule, name));
+        if asked_by_more || out_of_reach || !is.systems.iter().all(|system| now.systems.contains_key(system)) {
             continue;
         }
-        let approval = match (before.map(|was| (&was.approval, was.on_its_word)), &is.approval) {
+        let approval = match (before.map(|was| &was.approval), &is.approval) {
             // It had to be agreed to, and must be still: by whom, changes only to who is at least as strict.
-            (Some((Some(was), _)), Some(is)) if was != is => match (approved.policies.get(was), rule(is)) {
+            (Some(Some(was)), Some(is)) if was != is => match (approved.policies.get(was), rule(is)) {
                 (Some(before), Some(after)) if is_as_strict(after, before) && !takes_over(is) => Some(is.clone()),
                 _ => Some(was.clone()),
             },
-            (Some((Some(was), _)), Some(_)) => Some(was.clone()),
-            // What needs nobody and acts all the same waits, unless that was countersigned.
-            (Some((None, true)), None) => None,
-            (_, None) if is.on_its_word => continue,
+            (Some(Some(was)), Some(_)) => Some(was.clone()),
+            // What needs nobody and acts all the same waits, unless exactly what it does was countersigned: nobody reads its plan.
+            (_, None) if is.on_its_word && !before.is_some_and(|was| is.does_the_same(was)) => continue,
             (_, None) => None,
             // Nobody had to agree, or there was no such runbook. Under a policy that is in force nobody comes to agree who
             // does not already.
-            (Some((None, _)) | None, Some(is)) if approved.policies.contains_key(is) => Some(is.clone()),
-            (Some((None, _)) | None, Some(_)) => continue,
+            (Some(None) | None, Some(is)) if approved.policies.contains_key(is) => Some(is.clone()),
+            (Some(None) | None, Some(_)) => continue,
         };
-        let on_its_word = is.on_its_word;
+        let (on_its_word, runs) = (is.on_its_word, is.runs);
         // Where policies go by it, how little can go wrong is not the word of whoever writes the file.
         let new = if by_risk { Risk::High } else { is.risk };
         let risk = before.map_or(new, |was| was.risk);
-        now.runbooks.insert(name.clone(), Needs { approval, on_its_word, risk, systems: is.systems.clone() });
+        now.runbooks.insert(name.clone(), Needs { approval, on_its_word, runs, risk, systems: is.systems.clone() });
     }
     now.gone = approved
         .gone
@@ -213,7 +227,7 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
     }
     // What only refuses gives nobody anything.
     for (name, is) in &wanted.policies {
-        if !approved.policies.contains_key(name) && is.policy.as_ref().is_some_and(|policy| policy.refuse.is_some()) {
+        if !approved.policies.contains_key(name) && refuses(is) {
             now.policies.insert(name.clone(), is.clone());
         }
     }
@@ -225,8 +239,13 @@ fn meet_runbooks(approved: &Access, wanted: &Access, now: &mut Access) {
 }
 
 /// Whether it applies to runbooks that do not name it. What cannot be read may.
-fn applies(rule: &Rule) -> bool {
+pub(super) fn applies(rule: &Rule) -> bool {
     rule.policy.as_ref().is_none_or(|policy| policy.when.is_some())
+}
+
+/// Whether it lets nobody agree.
+pub(super) fn refuses(rule: &Rule) -> bool {
+    rule.policy.as_ref().is_some_and(|policy| policy.refuse.is_some())
 }
 
 /// Whether how much can go wrong decides where it applies. What cannot be read may go by it.
@@ -234,12 +253,37 @@ fn goes_by_risk(rule: &Rule) -> bool {
     rule.policy.as_ref().is_none_or(|policy| policy.when.as_ref().is_some_and(|when| !when.risks.is_empty()))
 }
 
+/// Whether the system on which a runbook works decides whether it applies. What cannot be read may go by it.
+pub(super) fn goes_by_place(rule: &Rule, runbook: &RunbookName) -> bool {
+    rule.policy.as_ref().is_none_or(|policy| {
+        policy.when.as_ref().is_some_and(|when| {
+            let of_runbook = when.runbooks.is_empty() || when.runbooks.contains(runbook);
+            of_runbook && !(when.environments.is_empty() && when.targets.is_empty())
+        })
+    })
+}
+
 fn meet_keepers(approved: &Access, wanted: &Access, now: &Access) -> Option<Keepers> {
     let was = approved.keepers.as_ref()?;
-    let Some(is) = &wanted.keepers else { return Some(was.clone()) };
-    let both = meet_subjects(approved, &was.by, wanted, &is.by, now);
-    // Nobody would be left who can agree to the others: then the old ones have to.
-    let by = if now.holders(&both).is_empty() { was.by.clone() } else { both };
+    // That nobody is to countersign any more waits for them as well.
+    let is = wanted.keepers.as_ref().map_or(&was.by, |is| &is.by);
+    let mut by = meet_subjects(approved, &was.by, wanted, is, now);
+    if now.holders(&by).is_empty() {
+        // Nobody would be left who can agree to the others: then the old ones have to, whatever became of what named them.
+        let old = approved.holders(&was.by).into_iter().filter_map(|holder| match holder {
+            Holder::Person(person) => now.people.contains_key(&person).then_some(Subject::Person(person)),
+            Holder::UserGroup(_) => None,
+        });
+        let kept_elsewhere = |subject: &&Subject| match subject {
+            Subject::Group(name) => matches!(approved.groups.get(name), Some(Members::Of(_))),
+            Subject::Person(_) | Subject::Rota(_) | Subject::Accountable => false,
+        };
+        by = old.chain(was.by.iter().filter(kept_elsewhere).cloned()).collect();
+    }
+    // They are taken away themselves: then it is up to an operator.
+    if by.is_empty() {
+        by.clone_from(&was.by);
+    }
     Some(Keepers { by, room: was.room.clone() })
 }
 
@@ -247,28 +291,30 @@ fn meet_keepers(approved: &Access, wanted: &Access, now: &Access) -> Option<Keep
 /// what is wanted.
 fn keep_groups(approved: &Access, wanted: &Access, now: &mut Access) {
     let mut left: BTreeMap<GroupName, BTreeSet<PersonId>> = BTreeMap::new();
-    let mut limit = |subjects: &BTreeSet<Subject>, by: Option<&BTreeSet<Holder>>| {
+    let mut limit = |subjects: &BTreeSet<Subject>, by: &BTreeSet<Holder>| {
         for subject in subjects {
             let Subject::Group(name) = subject else { continue };
             let (Some(Members::Listed(was)), None) = (approved.groups.get(name), wanted.groups.get(name)) else {
                 continue;
             };
             let members = left.entry(name.clone()).or_insert_with(|| was.clone());
-            if let Some(by) = by {
-                members.retain(|person| by.contains(&Holder::Person(person.clone())));
-            }
+            members.retain(|person| by.contains(&Holder::Person(person.clone())));
         }
     };
     for (name, rule) in &now.policies {
-        limit(&named(rule), Some(&wanted.approvers(name)));
-    }
-    // They stand there only if the old ones have to agree.
-    if let Some(keepers) = &now.keepers {
-        limit(&keepers.by, None);
+        limit(&named(rule), &wanted.approvers(name));
     }
     for (name, members) in left {
         let members = still_there(Members::Listed(members), &now.people);
         now.groups.insert(name, members);
+    }
+    // Of these, only if the old ones have to agree.
+    for subject in now.keepers.iter().flat_map(|keepers| &keepers.by) {
+        if let Subject::Group(name) = subject
+            && let (Some(was), false) = (approved.groups.get(name), now.groups.contains_key(name))
+        {
+            now.groups.insert(name.clone(), still_there(was.clone(), &now.people));
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::catalog::{Countersigners, Person, Room, Source, Stage, Step, System};
+use crate::model::catalog::{Countersigners, Person, Room, Source, Stage, Step, StepAction, System};
 use crate::model::choice::When;
 use crate::model::group::{Blind, Group, Sight};
 use crate::model::id::{Digest, TriggerName};
@@ -46,6 +46,11 @@ fn subject() -> impl Strategy<Value = Subject> {
     ]
 }
 
+/// Whom only a policy can mean.
+fn approver() -> impl Strategy<Value = Subject> {
+    prop_oneof![5 => subject(), 1 => Just(Subject::Accountable)]
+}
+
 fn subjects() -> impl Strategy<Value = BTreeSet<Subject>> {
     btree_set(subject(), 0..3)
 }
@@ -56,6 +61,14 @@ fn members() -> impl Strategy<Value = Members> {
             .prop_map(|people| Members::Listed(people.into_iter().map(PersonId::new).collect())),
         1 => Just(Members::Of(user_group())),
     ]
+}
+
+/// What a runbook does whose file is made of this byte.
+fn does(byte: u8) -> Digest {
+    let mut hash = Sha256::new();
+    hash.update(CONTENT);
+    hash.update([byte; 32]);
+    Digest(hash.finalize().into())
 }
 
 /// A trigger that may start `fix`.
@@ -70,6 +83,7 @@ pub(super) fn rule(name: &str, stages: Vec<Stage>, expires: u64, automatic: &[&s
         format!("policy: {name}\n# {comment}\nstages: {stages:?}\nexpires: {expires}\nautomatic: {automatic:?}\n");
     Rule::from(Policy {
         when: None,
+        replaces: Vec::new(),
         refuse: None,
         name: PolicyName::new(name),
         title: name.to_owned(),
@@ -91,7 +105,7 @@ pub(super) fn rule(name: &str, stages: Vec<Stage>, expires: u64, automatic: &[&s
 }
 
 fn rules() -> impl Strategy<Value = BTreeMap<PolicyName, Rule>> {
-    let stage = (btree_set(subject(), 1..3), 1_u32..3)
+    let stage = (btree_set(approver(), 1..3), 1_u32..3)
         .prop_map(|(approvers, quorum)| Stage::new(approvers.into_iter().collect(), quorum));
     let parts = (proptest::collection::vec(stage, 1..3), 1_u64..3, proptest::bool::ANY, one(&["old", "new"]));
     btree_map(one(&POLICIES), parts, 0..4).prop_map(|rules| {
@@ -107,7 +121,7 @@ fn rules() -> impl Strategy<Value = BTreeMap<PolicyName, Rule>> {
 fn access() -> impl Strategy<Value = Access> {
     let people = btree_map(one(&PEOPLE), btree_set(one(&ACCOUNTS), 1..3), 0..5);
     let groups = btree_map(one(&GROUPS), members(), 0..4);
-    let needs = (proptest::option::of(one(&POLICIES)), proptest::bool::ANY, btree_set(one(&SYSTEMS), 0..2));
+    let needs = (proptest::option::of(one(&POLICIES)), proptest::option::of(0_u8..2), btree_set(one(&SYSTEMS), 0..2));
     let runbooks = btree_map(one(&RUNBOOKS), needs, 0..4);
     let rights = btree_map(proptest::sample::select(&Right::ALL[..5]), subjects(), 0..4);
     let systems = btree_map(
@@ -138,10 +152,9 @@ fn access() -> impl Strategy<Value = Access> {
             let runbooks = runbooks.into_iter().map(|(name, (approval, on_its_word, systems))| {
                 let approval = approval.map(PolicyName::new);
                 let systems = systems.into_iter().map(SystemName::new).collect();
-                (
-                    RunbookName::new(name),
-                    Needs { on_its_word: on_its_word && approval.is_none(), approval, risk: Risk::default(), systems },
-                )
+                let runs = on_its_word.filter(|_| approval.is_none()).map(does);
+                let on_its_word = runs.is_some();
+                (RunbookName::new(name), Needs { on_its_word, runs, approval, risk: Risk::default(), systems })
             });
             let rooms = rooms.into_iter().map(|(name, at)| (RoomName::new(name), address(at)));
             let keepers = keepers.map(|(by, room)| Keepers { by, room: RoomName::new(room) });
@@ -297,7 +310,7 @@ fn catalog(access: &Access) -> Catalog {
             author: None,
             risk: needs.risk,
             steps: vec![step],
-            source: source(),
+            source: Source { sha256: Digest([u8::from(needs.runs == Some(does(1))); 32]), ..source() },
         };
         catalog.runbooks.insert(name.clone(), runbook);
     }
@@ -313,7 +326,7 @@ fn catalog(access: &Access) -> Catalog {
 }
 
 /// What somebody may do, one by one.
-fn rights(access: &Access, before: &Access) -> BTreeSet<String> {
+fn rights(access: &Access) -> BTreeSet<String> {
     let mut rights = BTreeSet::new();
     for (person, accounts) in &access.people {
         rights.extend(accounts.iter().map(|account| format!("{account} is {person}")));
@@ -323,11 +336,6 @@ fn rights(access: &Access, before: &Access) -> BTreeSet<String> {
             let holders = access.holders(&access.right(system, right));
             rights.extend(holders.iter().map(|holder| format!("{holder:?} may {right:?} {system}")));
         }
-    }
-    // One that is new is asked for by who may ask on its systems.
-    for (runbook, needs) in access.runbooks.iter().filter(|(name, _)| before.runbooks.contains_key(*name)) {
-        let asked = access.askers(needs);
-        rights.extend(asked.iter().map(|holder| format!("{holder:?} may ask for {runbook}")));
     }
     rights.extend(access.keepers().iter().map(|holder| format!("{holder:?} may countersign")));
     rights
@@ -340,6 +348,7 @@ fn loosens(runbook: &RunbookName, after: &Access, before: &Access) -> Option<Str
         return match before.runbooks.get(runbook) {
             Some(was) if was.approval.is_some() && is.on_its_word => Some(format!("{runbook} needed agreement")),
             Some(was) if is.on_its_word && !was.on_its_word => Some(format!("{runbook} acts")),
+            Some(was) if is.runs != was.runs && is.on_its_word => Some(format!("{runbook} does something else")),
             None if is.on_its_word => Some(format!("{runbook} acts and is new")),
             Some(_) | None => None,
         };
@@ -361,10 +370,15 @@ proptest! {
     #[test]
     fn nothing_is_given_before_it_is_countersigned(approved in access(), wanted in access()) {
         let now = in_force(&approved, &wanted);
-        let more: Vec<_> = rights(&now, &approved).difference(&rights(&approved, &approved)).cloned().collect();
+        let more: Vec<_> = rights(&now).difference(&rights(&approved)).cloned().collect();
         prop_assert!(more.is_empty(), "{more:?}\n{now:#?}");
-        for runbook in now.runbooks.keys() {
+        for (runbook, needs) in &now.runbooks {
             prop_assert_eq!(loosens(runbook, &now, &approved), None);
+            // One that is new is asked for by who may ask on its systems.
+            if let Some(was) = approved.runbooks.get(runbook) {
+                let before = approved.askers_on(&was.systems, needs.asked_with());
+                prop_assert!(now.askers(needs).is_subset(&before), "others ask for {}", runbook);
+            }
         }
         prop_assert!(diff(&approved, &now).iter().all(|change| change.effect != Effect::Gives), "{:?}", diff(&approved, &now));
     }
@@ -408,6 +422,17 @@ proptest! {
     }
 
     #[test]
+    fn somebody_is_left_who_countersigns(approved in access(), wanted in access()) {
+        let now = in_force(&approved, &wanted);
+        let left = approved.keepers().into_iter().any(|holder| match holder {
+            Holder::Person(person) => now.people.contains_key(&person),
+            Holder::UserGroup(_) => true,
+        });
+        prop_assert_eq!(left, !now.keepers().is_empty());
+        prop_assert!(now.keepers().is_subset(&approved.keepers()));
+    }
+
+    #[test]
     fn looking_again_gives_nothing_more(approved in access(), wanted in access()) {
         let now = in_force(&approved, &wanted);
         prop_assert_eq!(&in_force(&now, &wanted), &now);
@@ -416,7 +441,11 @@ proptest! {
     #[test]
     fn nobody_has_anything_when_everything_is_removed(approved in access()) {
         let now = in_force(&approved, &Access::default());
-        prop_assert!(rights(&now, &approved).is_empty());
+        // A platform's group of which nobody is known is nobody.
+        let members = BTreeMap::from([(user_group(), PEOPLE.map(PersonId::new).into())]);
+        prop_assert!(now.keepers.iter().all(|keepers| now.people_of(&keepers.by, &members).is_empty()));
+        let beside = Access { keepers: None, ..now.clone() };
+        prop_assert!(rights(&beside).is_empty());
         prop_assert!(now.runbooks.is_empty() && now.systems.is_empty() && now.people.is_empty());
     }
 
@@ -448,7 +477,25 @@ proptest! {
         for person in &gain {
             prop_assert!(wanted.people.contains_key(person));
         }
+        for (runbook, needs) in &wanted.runbooks {
+            let Some((was, policy)) = now.runbooks.get(runbook).zip(needs.approval.as_ref()) else { continue };
+            let Some(before) = &was.approval else { continue };
+            for holder in wanted.approvers(policy).difference(&now.approvers(before)) {
+                if let Holder::Person(person) = holder {
+                    prop_assert!(gain.contains(person), "{person} comes to approve {runbook}");
+                }
+            }
+        }
+        for holder in wanted.keepers().difference(&now.keepers()) {
+            if let Holder::Person(person) = holder {
+                prop_assert!(gain.contains(person), "{person} comes to countersign");
+            }
+        }
         for (system, access) in &wanted.systems {
+            if let Some(was) = now.systems.get(system).filter(|was| was.accountable != access.accountable) {
+                let answers = access.accountable.as_ref().is_none_or(|person| gain.contains(person));
+                prop_assert!(answers, "{:?} comes to answer for {system} after {:?}", access.accountable, was.accountable);
+            }
             for right in access.rights.keys().filter(|_| now.systems.contains_key(system)) {
                 let before = now.holders(&now.right(system, *right));
                 for holder in wanted.holders(&wanted.right(system, *right)).difference(&before) {
@@ -489,6 +536,7 @@ fn small(change: impl FnOnce(&mut Access)) -> Access {
             Needs {
                 approval: Some(PolicyName::new("managers")),
                 on_its_word: false,
+                runs: None,
                 risk: Risk::default(),
                 systems: BTreeSet::new(),
             },
@@ -583,6 +631,7 @@ fn a_runbook_waits_where_it_would_loosen() {
     let needs = |approval: Option<&str>, on_its_word| Needs {
         approval: approval.map(PolicyName::new),
         on_its_word,
+        runs: None,
         risk: Risk::default(),
         systems: BTreeSet::new(),
     };
@@ -618,7 +667,8 @@ fn each_part_of_a_policy_that_loosens_it_waits() {
         rule("managers", vec![stage], 60, &["down"], "").policy.expect("it was made here")
     };
     type Edit = fn(&mut Policy);
-    let looser: [(&str, Edit); 12] = [
+    let looser: [(&str, Edit); 13] = [
+        ("it replaces others", |it| it.replaces = vec![PolicyName::new("two")]),
         ("starts later", |it| it.starts_within = Duration::from_secs(61)),
         ("lasts longer", |it| it.valid_for = Duration::from_secs(61)),
         ("gives up a rule", |it| it.relaxed = vec![Relaxed::RequesterMayAgree]),
@@ -702,6 +752,7 @@ fn a_runbook_that_comes_back_needs_what_it_needed() {
                 let needs = Needs {
                     approval: Some(PolicyName::new(policy)),
                     on_its_word: false,
+                    runs: None,
                     risk,
                     systems: BTreeSet::new(),
                 };
@@ -745,7 +796,8 @@ fn where_policies_go_by_it_a_new_runbook_is_of_the_highest_risk_until_countersig
             it.policies.insert(PolicyName::new("risky"), Rule::from(policy));
             if new_one {
                 let approval = Some(PolicyName::new("managers"));
-                let needs = Needs { approval, on_its_word: false, risk: Risk::Low, systems: BTreeSet::new() };
+                let needs =
+                    Needs { approval, on_its_word: false, runs: None, risk: Risk::Low, systems: BTreeSet::new() };
                 it.runbooks.insert(new.clone(), needs);
             }
         })
@@ -851,4 +903,348 @@ fn what_starts_without_agreement_waits_when_it_does_something_else() {
     assert!(then(&without, &with(1, 1, true)).unagreed.is_empty(), "and coming back waits");
     let old = Access { unagreed: BTreeSet::new(), ..approved };
     assert!(then(&old, &with(1, 1, true)).unagreed.is_empty(), "what an earlier release kept says nothing of it");
+}
+
+#[test]
+fn what_acts_on_its_word_and_was_kept_by_an_earlier_release_waits_once() {
+    let look = RunbookName::new("look");
+    let with = |runs: Option<Digest>| {
+        small(|it| {
+            let needs =
+                Needs { approval: None, on_its_word: true, runs, risk: Risk::default(), systems: BTreeSet::new() };
+            it.runbooks.insert(look.clone(), needs);
+        })
+    };
+    // What was stored reads as it did, and has the fingerprint that it had.
+    let old = with(None);
+    let json = serde_json::to_string(&old.runbooks[&look]).expect("JSON");
+    assert_eq!(json, r#"{"on_its_word":true,"risk":"medium"}"#);
+    let (wanted, other) = (with(Some(does(0))), with(Some(does(1))));
+    let now = then(&old, &wanted);
+    assert!(!now.runbooks.contains_key(&look), "nobody has seen what it does");
+    let acts = Change { effect: Effect::Gives, what: What::RunbookActs { runbook: look.clone() } };
+    assert_eq!(diff(&now, &wanted.remembering(&old)), [acts]);
+    assert!(!then(&now, &wanted).runbooks.contains_key(&look), "nor on another look");
+    assert_eq!(then(&wanted, &wanted), wanted, "once countersigned it is there");
+    assert!(!then(&wanted, &other).runbooks.contains_key(&look), "until it does something else");
+    assert_eq!(then(&then(&wanted, &other), &wanted), wanted, "and again as it was");
+}
+
+fn group(name: &str) -> Subject {
+    Subject::Group(GroupName::new(name))
+}
+
+fn one_of(name: &str) -> Subject {
+    Subject::Person(PersonId::new(name))
+}
+
+/// Who gains by a change of the small world, in words.
+fn gain_by(now: &Access, wanted: &Access) -> String {
+    let gain = gainers(&then(now, wanted), &wanted.remembering(now), &BTreeMap::new());
+    gain.iter().map(PersonId::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// A policy that one of these may agree to, as it is edited.
+fn asks(name: &str, who: &[&str], edit: impl FnOnce(&mut Policy)) -> Rule {
+    let stages = vec![Stage::new(who.iter().map(|name| one_of(name)).collect(), 1)];
+    let mut policy = rule(name, stages, 60, &[], "").policy.expect("it was made here");
+    edit(&mut policy);
+    policy.text = format!("{policy:?}");
+    Rule::from(policy)
+}
+
+fn in_production() -> Option<When> {
+    Some(When { environments: vec!["production".to_owned()], ..When::default() })
+}
+
+#[test]
+fn whoever_comes_to_answer_for_a_system_gains() {
+    let with = |accountable: Option<&str>| {
+        small(|it| {
+            let system = it.systems.get_mut(&SystemName::new("system-a")).expect("there");
+            system.accountable = accountable.map(PersonId::new);
+        })
+    };
+    assert_eq!(gain_by(&with(Some("mei")), &with(Some("boss"))), "boss");
+    assert_eq!(gain_by(&with(None), &with(Some("boss"))), "boss");
+    assert_eq!(gain_by(&with(Some("boss")), &with(None)), "");
+    let another = |it: &Access, of: &str| {
+        let mut it = it.clone();
+        let system =
+            SystemAccess { accountable: Some(PersonId::new(of)), ..it.systems[&SystemName::new("system-a")].clone() };
+        it.systems.insert(SystemName::new("system-b"), system);
+        it
+    };
+    let now = with(Some("boss"));
+    assert_eq!(gain_by(&now, &another(&now, "boss")), "", "of one that is new only who answers for none");
+    assert_eq!(gain_by(&now, &another(&now, "kim")), "kim");
+}
+
+#[test]
+fn whoever_agrees_where_something_stricter_stood_gains() {
+    let strict = |edit: fn(&mut Policy)| {
+        small(|it| {
+            let rule = asks("strict", &["mei"], |policy| {
+                policy.when = in_production();
+                edit(policy);
+            });
+            it.policies.insert(PolicyName::new("strict"), rule);
+        })
+    };
+    let freeze = |edit: fn(&mut Policy)| {
+        small(|it| {
+            let rule = asks("freeze", &[], |policy| {
+                policy.stages.clear();
+                (policy.when, policy.refuse) = (in_production(), Some("frozen".to_owned()));
+                edit(policy);
+            });
+            it.policies.insert(PolicyName::new("freeze"), rule);
+        })
+    };
+    let narrower: fn(&mut Policy) = |it| it.when = Some(When { risks: vec![Risk::High], ..When::default() });
+    let of_others: fn(&mut Policy) = |it| {
+        it.when = Some(When { runbooks: vec![RunbookName::new("other")], ..When::default() });
+    };
+    let none = small(|_| ());
+    assert_eq!(gain_by(&strict(|_| ()), &none), "boss kim", "it is gone");
+    assert_eq!(gain_by(&freeze(|_| ()), &none), "boss kim", "what refused is gone");
+    assert_eq!(gain_by(&strict(of_others), &none), "", "it never stood there");
+    assert_eq!(gain_by(&strict(|_| ()), &strict(narrower)), "boss kim mei");
+    assert_eq!(gain_by(&freeze(|_| ()), &freeze(narrower)), "boss kim");
+    assert_eq!(gain_by(&freeze(|_| ()), &freeze(|it| it.title.push('.'))), "");
+    let elsewhere = |mut it: Access| {
+        it.systems.get_mut(&SystemName::new("system-a")).expect("there").environment = "scratch".to_owned();
+        it
+    };
+    assert_eq!(gain_by(&strict(|_| ()), &elsewhere(strict(|_| ()))), "boss kim", "no policy of production any more");
+    assert_eq!(gain_by(&elsewhere(strict(|_| ())), &strict(|_| ())), "mei", "and where there comes one");
+    assert_eq!(gain_by(&none, &elsewhere(none.clone())), "", "nothing goes by it");
+    let of_risk = |risk: Risk, edit: fn(&mut Policy)| {
+        let mut it = strict(edit);
+        it.runbooks.get_mut(&RunbookName::new("start")).expect("there").risk = risk;
+        it
+    };
+    assert_eq!(gain_by(&of_risk(Risk::High, narrower), &of_risk(Risk::Low, narrower)), "boss kim");
+    assert_eq!(gain_by(&of_risk(Risk::Low, narrower), &of_risk(Risk::High, narrower)), "mei");
+    assert_eq!(gain_by(&of_risk(Risk::High, |_| ()), &of_risk(Risk::Low, |_| ())), "", "nothing goes by it");
+}
+
+#[test]
+fn whoever_a_new_policy_with_a_condition_names_gains() {
+    let now = small(|_| ());
+    let wanted = small(|it| {
+        it.policies.insert(PolicyName::new("night"), asks("night", &["boss"], |it| it.when = in_production()));
+    });
+    assert_eq!(gain_by(&now, &wanted), "boss", "who agreed among others decides alone");
+}
+
+#[test]
+fn whoever_comes_to_ask_gains() {
+    let with = |systems: &[&str], approval: Option<&str>, on_its_word: bool| {
+        small(|it| {
+            let other = SystemAccess {
+                rights: BTreeMap::from([
+                    (Right::Run, [group("managers")].into()),
+                    (Right::See, [one_of("lin")].into()),
+                ]),
+                ..it.systems[&SystemName::new("system-a")].clone()
+            };
+            it.systems.insert(SystemName::new("system-b"), other);
+            it.people.insert(PersonId::new("lin"), BTreeSet::from([account("l1")]));
+            let start = it.runbooks.get_mut(&RunbookName::new("start")).expect("there");
+            start.systems = systems.iter().map(|name| SystemName::new(*name)).collect();
+            (start.approval, start.on_its_word) = (approval.map(PolicyName::new), on_its_word);
+        })
+    };
+    let managers = Some("managers");
+    assert_eq!(gain_by(&with(&["system-a"], managers, false), &with(&["system-b"], managers, false)), "boss kim");
+    assert_eq!(gain_by(&with(&["system-b"], managers, false), &with(&["system-a"], managers, false)), "mei");
+    assert_eq!(gain_by(&with(&[], managers, false), &with(&["system-b"], managers, false)), "");
+    let (looks, acts) = (with(&["system-a"], None, false), with(&["system-b"], None, true));
+    assert_eq!(gain_by(&looks, &acts), "boss kim lin", "for what needs nobody, whoever may look");
+}
+
+#[test]
+fn whose_trigger_may_start_more_gains() {
+    let with = |runs: u32| {
+        small(|it| {
+            let rule = asks("managers", &["boss"], |policy| {
+                let bound = Bound { runbook: RunbookName::new("fix"), runs, per_ms: 60_000 };
+                policy.automatic = vec![Automatic { trigger: TriggerName::new("down"), bound: Some(bound) }];
+            });
+            it.policies.insert(PolicyName::new("managers"), rule);
+            let needs = it.runbooks[&RunbookName::new("start")].clone();
+            it.runbooks.insert(RunbookName::new("fix"), needs);
+            it.unagreed.insert(Unagreed {
+                trigger: Some(TriggerName::new("down")),
+                owner: Some(PersonId::new("mei")),
+                runbook: RunbookName::new("fix"),
+                runs: Digest([1; 32]),
+                fires: Some(Digest([1; 32])),
+            });
+        })
+    };
+    assert_eq!(gain_by(&with(3), &with(4)), "boss mei");
+    assert_eq!(gain_by(&with(4), &with(3)), "");
+}
+
+#[test]
+fn those_who_countersign_stay_until_one_of_them_has_agreed() {
+    let owners = || GroupName::new("owners");
+    let with = |members: Option<Members>, edit: fn(&mut Access)| {
+        small(|it| {
+            it.people.insert(PersonId::new("lin"), BTreeSet::from([account("l1")]));
+            it.rotas.insert(RotaName::new("primary"), ["boss", "kim"].map(PersonId::new).into());
+            let by = BTreeSet::from([group("owners")]);
+            it.keepers = Some(Keepers { by, room: RoomName::new("ops") });
+            it.groups.extend(members.map(|members| (owners(), members)));
+            edit(it);
+        })
+    };
+    let listed = |names: &[&str]| Some(Members::Listed(names.iter().map(|name| PersonId::new(*name)).collect()));
+    let left = |approved: &Access, wanted: &Access| {
+        let now = then(approved, wanted);
+        assert_eq!(then(&now, wanted), now, "looking again changes nothing");
+        people(&now, &now.keepers.as_ref().expect("named").by)
+    };
+    let mei = |it: &mut Access| it.keepers.as_mut().expect("named").by = [one_of("mei")].into();
+    let approved = with(listed(&["boss", "kim"]), |_| ());
+    // Others in their group, others beside it, and the key taken away beside it.
+    assert_eq!(left(&approved, &with(listed(&["mei"]), |_| ())), "boss kim");
+    assert_eq!(left(&approved, &with(listed(&["mei"]), mei)), "boss kim");
+    assert_eq!(left(&approved, &with(listed(&["mei"]), |it| it.keepers = None)), "boss kim");
+    assert_eq!(left(&approved, &with(None, mei)), "boss kim");
+    assert_eq!(left(&approved, &with(None, |it| it.keepers = None)), "boss kim");
+    assert_eq!(left(&approved, &with(listed(&["mei", "kim"]), |_| ())), "kim", "as long as one of them is left");
+    // A rota that is gone.
+    let by_rota =
+        |it: &mut Access| it.keepers.as_mut().expect("named").by = [Subject::Rota(RotaName::new("primary"))].into();
+    let approved = with(None, by_rota);
+    let gone = with(None, |it| {
+        it.rotas.clear();
+        it.keepers.as_mut().expect("named").by = [one_of("mei")].into();
+    });
+    assert_eq!(left(&approved, &gone), "boss kim");
+    // A group that something else names, which waits and keeps fewer of them.
+    let policy = |it: &mut Access| {
+        it.policies.insert(
+            PolicyName::new("managers"),
+            rule("managers", vec![Stage::new(vec![group("owners")], 1)], 60, &[], ""),
+        );
+    };
+    let approved = with(listed(&["boss", "kim"]), policy);
+    let gone = with(None, |it| {
+        let stages = vec![Stage::new(vec![one_of("lin")], 1)];
+        it.policies.insert(PolicyName::new("managers"), rule("managers", stages, 60, &[], ""));
+        it.keepers.as_mut().expect("named").by = [one_of("mei")].into();
+    });
+    assert_eq!(left(&approved, &gone), "boss kim");
+    // A group that a platform keeps: who is in it is the platform's to say.
+    let of = || Some(Members::Of(user_group()));
+    let now = then(&with(of(), |_| ()), &with(None, mei));
+    assert_eq!(now.groups.get(&owners()), of().as_ref());
+    assert_eq!(now.keepers.expect("named").by, BTreeSet::from([group("owners")]));
+    // They themselves are taken away at once.
+    let nobody = with(None, |it| {
+        it.people.retain(|name, _| name.as_str() == "mei");
+        it.keepers.as_mut().expect("named").by = [one_of("mei")].into();
+    });
+    assert_eq!(left(&with(listed(&["boss", "kim"]), |_| ()), &nobody), "");
+}
+
+#[test]
+fn what_a_refusing_policy_names_approves_nothing() {
+    let glass = |by: &str, reviewed_by: &str| {
+        let (by, reviewed_by) = (vec![one_of(by)], vec![one_of(reviewed_by)]);
+        Some(BreakGlass { by, review_within_ms: 1, reviewed_by, by_chat: false })
+    };
+    let with = |beside: Rule, named: bool| {
+        small(|it| {
+            it.policies.insert(PolicyName::new("beside"), beside.clone());
+            if named {
+                it.policies.insert(PolicyName::new("new"), asks("new", &["mei"], |_| ()));
+            }
+        })
+    };
+    let gain = |beside: Rule| gain_by(&with(beside.clone(), false), &with(beside, true));
+    assert_eq!(gain(asks("beside", &["mei"], |_| ())), "", "mei approves something already");
+    assert_eq!(
+        gain(asks("beside", &["mei"], |it| (it.when, it.refuse) = (in_production(), Some("frozen".to_owned())))),
+        "mei"
+    );
+    assert_eq!(
+        gain(asks("beside", &["boss"], |it| it.break_glass = glass("boss", "mei"))),
+        "mei",
+        "to review is not to agree"
+    );
+    let by = || vec![one_of("mei")];
+    let unasked = asks("beside", &["boss"], |it| {
+        it.unasked = vec![(RunbookName::new("start"), crate::model::policy::Unasked { by: by(), runs: 1, per_ms: 1 })];
+    });
+    assert_eq!(gain(unasked), "mei", "nor is to start");
+    assert_eq!(gain(asks("beside", &["boss"], |it| it.break_glass = glass("mei", "boss"))), "");
+}
+
+#[test]
+fn what_was_told_before_is_read_and_written_as_it_was() {
+    for old in [
+        r#"{"effect":"gives","what":{"runbook_came":{"runbook":"start","approval":null}}}"#,
+        r#"{"effect":"gives","what":{"unagreed_came":{"trigger":"down","runbook":"fix"}}}"#,
+        r#"{"effect":"other","what":{"system_came":{"system":"shop"}}}"#,
+    ] {
+        let read: Change = serde_json::from_str(old).expect("a change");
+        assert_eq!(serde_json::to_string(&read).expect("JSON"), old);
+    }
+}
+
+#[test]
+fn a_runbook_leaves_the_reach_of_a_condition_by_a_second_person() {
+    let with = |systems: &[&str], when: Option<When>| {
+        small(|it| {
+            let sandbox = it.systems[&SystemName::new("system-a")].clone();
+            let sandbox = SystemAccess { environment: "scratch".to_owned(), ..sandbox };
+            it.systems.insert(SystemName::new("sandbox"), sandbox);
+            it.policies.insert(PolicyName::new("strict"), asks("strict", &["mei"], |it| it.when = when));
+            let start = it.runbooks.get_mut(&RunbookName::new("start")).expect("there");
+            start.systems = systems.iter().map(|name| SystemName::new(*name)).collect();
+        })
+    };
+    let other = Some(When { runbooks: vec![RunbookName::new("other")], ..in_production().expect("one") });
+    let start = RunbookName::new("start");
+    for (when, waits) in [(in_production(), true), (other, false), (Some(When::default()), false)] {
+        let (now, wanted) = (with(&["system-a"], when.clone()), with(&["sandbox"], when));
+        assert_eq!(!then(&now, &wanted).runbooks.contains_key(&start), waits);
+        assert_eq!(gain_by(&now, &wanted), if waits { "boss kim" } else { "" });
+        assert_eq!(then(&then(&now, &wanted), &now), now, "and back");
+    }
+}
+
+#[test]
+fn who_could_ask_is_who_really_could() {
+    let start = RunbookName::new("start");
+    let with = |approval: Option<&str>, countersigned: bool| {
+        small(|it| {
+            let system = it.systems.get_mut(&SystemName::new("system-a")).expect("there");
+            system.rights.insert(Right::See, [one_of("kim")].into());
+            let rule = asks("managers", &["boss"], |policy| {
+                let by = vec![one_of("mei")];
+                policy.unasked = vec![(start.clone(), crate::model::policy::Unasked { by, runs: 1, per_ms: 1 })];
+            });
+            it.policies.insert(PolicyName::new("managers"), rule);
+            it.runbooks.get_mut(&start).expect("there").approval = approval.map(PolicyName::new);
+            let runbook = start.clone();
+            let it_starts = Unagreed { trigger: None, owner: None, runbook, runs: does(0), fires: None };
+            it.unagreed.extend(countersigned.then_some(it_starts));
+        })
+    };
+    let could = |access: &Access| {
+        let at = chrono::DateTime::UNIX_EPOCH;
+        let then = Then::of(access, &BTreeMap::new(), at, (at, None), (String::new(), None), None);
+        let names = |of: &BTreeSet<PersonId>| of.iter().map(PersonId::as_str).collect::<Vec<_>>().join(" ");
+        (names(&then.runbooks[0].could_ask), names(&then.runbooks[0].could_unasked))
+    };
+    let could = |approval, countersigned| could(&with(approval, countersigned));
+    assert_eq!(could(Some("managers"), true), ("mei".to_owned(), "mei".to_owned()));
+    assert_eq!(could(Some("managers"), false), ("mei".to_owned(), String::new()), "people were asked");
+    assert_eq!(could(None, false), ("kim mei".to_owned(), String::new()), "whoever may look");
 }

@@ -153,12 +153,12 @@ impl Then {
             let rule = needs.approval.as_ref().and_then(|policy| access.policies.get(policy));
             let policy = rule.and_then(|rule| rule.policy.as_ref());
             let stages = policy.map(|policy| policy.stages.as_slice());
-            let on = |system: &&SystemName| needs.systems.is_empty() || needs.systems.contains(*system);
-            let could_ask = access.systems.keys().filter(on).flat_map(|it| people(&access.right(it, Right::Run)));
+            // A policy lets them only what was countersigned: else people were asked.
+            let unasked = access.unagreed.iter().any(|it| it.trigger.is_none() && it.runbook == *name);
             RunbookThen {
                 runbook: name.clone(),
                 systems: needs.systems.clone(),
-                could_ask: could_ask.collect(),
+                could_ask: access.people_of_holders(access.askers(needs), &members),
                 policy: needs.approval.clone(),
                 stages: stages.unwrap_or_default().iter().map(&stage).collect(),
                 could_break_glass: policy
@@ -168,7 +168,7 @@ impl Then {
                 could_unasked: policy
                     .into_iter()
                     .flat_map(|policy| &policy.unasked)
-                    .filter(|(of, _)| of == name)
+                    .filter(|(of, _)| unasked && of == name)
                     .flat_map(|(_, rule)| people(&rule.by.iter().cloned().collect()))
                     .collect(),
                 relaxed: policy.map(|policy| policy.relaxed.clone()).unwrap_or_default(),

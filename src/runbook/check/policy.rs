@@ -75,6 +75,7 @@ impl Checker {
             name: name.clone(),
             title,
             when: None,
+            replaces: Vec::new(),
             refuse,
             stages,
             expires,

@@ -43,6 +43,10 @@ impl Checker {
             ("relax", raw.relax.as_ref().map(|it| it.place)),
             ("replaces", raw.replaces.as_ref().map(|it| it.place)),
             ("may_delegate", raw.may_delegate.as_ref().map(|it| it.place)),
+            ("unasked", raw.unasked.as_ref().map(|it| it.place)),
+            ("break_glass", raw.break_glass.as_ref().map(|it| it.place)),
+            ("repeat", raw.repeat.as_ref().map(|it| it.place)),
+            ("after_denial", raw.after_denial.as_ref().map(|it| it.place)),
         ];
         for (key, place) in of_asking {
             if let Some(place) = place {
@@ -82,9 +86,10 @@ impl Checker {
         let policy = PolicyName::new(&name.value);
         if let Some(policy) = self.catalog.policies.get_mut(&policy) {
             policy.when = Some(when.clone());
+            policy.replaces = replaces;
         }
         let Some(policy) = self.catalog.policies.get(&policy) else { return };
-        let problem = misfit(self, policy, &when, name).or_else(|| loosens(self, policy, &when, name, &replaces));
+        let problem = misfit(self, policy, &when, name).or_else(|| loosens(self, policy, &when, name));
         if let Some(problem) = problem {
             self.problem(input, problem);
         }
@@ -251,13 +256,7 @@ impl Checker {
 
 /// Tells a policy that could win over the one that a runbook names while being less strict in some respect: whoever reads the
 /// runbook would believe the other one. The first such runbook.
-fn loosens(
-    checker: &Checker,
-    policy: &Policy,
-    when: &When,
-    name: &At<String>,
-    replaces: &[PolicyName],
-) -> Option<Problem> {
+fn loosens(checker: &Checker, policy: &Policy, when: &When, name: &At<String>) -> Option<Problem> {
     if policy.refuse.is_some() {
         return None;
     }
@@ -275,7 +274,8 @@ fn loosens(
         return None;
     }
     catalog.runbooks.values().find_map(|runbook| {
-        let base = runbook.approval.as_ref().filter(|base| **base != policy.name && !replaces.contains(*base))?;
+        let base =
+            runbook.approval.as_ref().filter(|base| **base != policy.name && !policy.replaces.contains(*base))?;
         let base = catalog.policies.get(base)?;
         let can = |system: &System| {
             catalog.can_work_on(runbook, system) && when.can_apply(&runbook.name, runbook.risk, system)
