@@ -36,7 +36,7 @@ pub(crate) async fn hold_key(store: &Store, ledger: &str) {
 const SERVER: &str = "COUNTERSIGN_TEST_POSTGRES";
 
 /// How long anything may take.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Waits until something is there; panics when it takes too long.
 pub(crate) async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {

@@ -35,7 +35,7 @@ pub(crate) use state::{Call, Fault, Push, View};
 pub(crate) use world::{Button, Kind, Room, Seen, Ts};
 
 use deliver::SOON;
-use state::{Limit, Order, State};
+use state::{Lasts, Limit, Order, State};
 use world::{Channel, Group, User};
 
 /// The workspace.
@@ -95,6 +95,8 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     /// Something happened that somebody may wait for.
     changed: Notify,
+    /// Lets go on what [`Fault::Held`] keeps.
+    goes_on: Notify,
     client: reqwest::Client,
 }
 
@@ -151,6 +153,7 @@ impl Slack {
         let inner = Arc::new(Inner {
             state: Mutex::new(State::new(address.clone(), sender)),
             changed: Notify::new(),
+            goes_on: Notify::new(),
             client: client(),
         });
         let server = Arc::clone(&inner);
@@ -263,7 +266,18 @@ impl Slack {
     }
 
     fn limited(&self, method: Option<String>, time: Duration) {
-        self.inner.state().limits.push(Limit { method, until: Instant::now() + time });
+        self.inner.state().limits.push(Limit { method, lasts: Lasts::Until(Instant::now() + time) });
+    }
+
+    /// Every call (of this method, if one is named) gets 429 and is asked to come again after so long, until
+    /// [`unlimited`](Self::unlimited).
+    pub(crate) fn limit_until_lifted(&self, method: Option<&str>, again: Duration) {
+        self.inner.state().limits.push(Limit { method: method.map(str::to_owned), lasts: Lasts::Lifted(again) });
+    }
+
+    /// Lets the call go on that [`Fault::Held`] keeps, or will keep.
+    pub(crate) fn goes_on(&self) {
+        self.inner.goes_on.notify_one();
     }
 
     /// In each channel so many messages of the bot at once, then one for each so long; 429 for more. Without this there is
