@@ -79,10 +79,7 @@ async fn nobody_answers_until_it_expires() {
 #[tokio::test]
 async fn the_catalog_changes_while_a_request_waits() {
     let bot = Bot::start(rolling_out()).await;
-    let file = bot.catalog("roll-out.yaml");
-    let change = |name: &str| {
-        std::fs::write(&file, runbook("roll-out", "system-a", &[step(name, "ok")])).expect("a file");
-    };
+    let change = |name: &str| bot.rewrite("roll-out.yaml", &runbook("roll-out", "system-a", &[step(name, "ok")]));
     let asked = bot.say("mei", "roll out").await.waiting();
     change("second");
     let differs = bot.hear("The catalog has changed").await;
@@ -533,9 +530,8 @@ async fn many_voices_at_once_are_all_heard() {
 async fn a_broken_catalog_is_refused_and_the_old_one_serves() {
     let mut bot = Bot::start(rolling_out()).await;
     bot.expect_error("the catalog is not loaded");
-    let file = bot.catalog("roll-out.yaml");
-    let right = std::fs::read_to_string(&file).expect("a file");
-    std::fs::write(&file, right.replace("approval: managers", "aproval: managers")).expect("a file");
+    let right = std::fs::read_to_string(bot.catalog("roll-out.yaml")).expect("a file");
+    bot.rewrite("roll-out.yaml", &right.replace("approval: managers", "aproval: managers"));
     let refused = bot.hear("is not loaded").await;
     insta::assert_snapshot!(support::bot::plain(&refused.text), @"
     The catalog was changed and is not loaded; the one before keeps serving:
@@ -544,7 +540,7 @@ async fn a_broken_catalog_is_refused_and_the_old_one_serves() {
     let asked = bot.say("mei", "roll out").await.waiting();
     bot.say("boss", "approved").thread(asked.thread()).await.done();
     assert_eq!(bot.effects(), ["copy", "restart"]);
-    std::fs::write(&file, right).expect("a file");
+    bot.rewrite("roll-out.yaml", &right);
     let mended = bot.hear("loaded again").await;
     insta::assert_snapshot!(mended.text, @"The catalog is loaded again: 1 runbook.");
     // Both rooms were told of both.

@@ -29,7 +29,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::world::{Catalog, OTHER_ROOM, ROOM};
-use super::{SOON, TestDb, database, until};
+use super::{SOON, TestDb, database, until, until_with};
 
 /// The program.
 pub(crate) const EXE: &str = env!("CARGO_BIN_EXE_countersign");
@@ -320,6 +320,13 @@ impl Bot {
         self.catalog.join(name)
     }
 
+    /// Changes a file of the catalog, or adds one, at once: nobody reads half of it.
+    pub(crate) fn rewrite(&self, name: &str, text: &str) {
+        let new = self.dir.path().join("rewritten");
+        std::fs::write(&new, text).expect("a file");
+        std::fs::rename(new, self.catalog(name)).expect("a file");
+    }
+
     /// Its settings file.
     pub(crate) fn settings(&self) -> PathBuf {
         self.dir.path().join("settings.yaml")
@@ -459,7 +466,8 @@ impl Bot {
 
     /// Waits until an unread message holds some words, and reads it.
     pub(crate) async fn hear(&self, words: &str) -> Told {
-        let (room, told) = until(&format!("a message with `{words}`"), async || {
+        let pause = Duration::from_millis(25);
+        let (room, told) = until_with(&format!("a message with `{words}`"), pause, async || {
             let unread = self.unread().await;
             unread.into_iter().find_map(|(room, told)| {
                 told.into_iter().find(|told| told.text.contains(words)).map(|told| (room, told))

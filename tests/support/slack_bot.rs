@@ -83,7 +83,8 @@ impl SlackBot {
                 let port = free_port();
                 listens = format!("127.0.0.1:{port}");
                 slack.mode(Mode::Http(format!("http://127.0.0.1:{port}/slack/events")));
-                let ear = format!("listen: 127.0.0.1:{port}\n    signing_secret: {{file: {}}}", keep("signing", SECRET));
+                let ear =
+                    format!("listen: 127.0.0.1:{port}\n    signing_secret: {{file: {}}}", keep("signing", SECRET));
                 claimed = Some(port);
                 ear
             }

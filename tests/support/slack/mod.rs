@@ -250,6 +250,11 @@ impl Slack {
         self.inner.state().faults.push_back((method.to_owned(), fault));
     }
 
+    /// The next calls of a method go well, whatever was ordered for them.
+    pub(crate) fn faultless(&self, method: &str) {
+        self.inner.state().faults.retain(|(of, _)| of != method);
+    }
+
     /// Every call of this method gets 429 for so long.
     pub(crate) fn limit(&self, method: &str, time: Duration) {
         self.limited(Some(method.to_owned()), time);
