@@ -286,6 +286,13 @@ async fn what_happens_to_a_room_stands_in_the_ledger_once_and_in_its_incident() 
         (status == 200 && text.contains("One declared room of Slack (T0ACME) is closed to the bot")).then_some(())
     })
     .await;
+    // It has looked, too: a look that comes after the invitation, and before the news of it, would be one at an open room.
+    bot.slack
+        .until("it sees that it is not in there", |slack| {
+            let seen = slack.calls_of("conversations.info");
+            seen.iter().any(|call| call.answer["channel"]["is_member"] == false).then_some(())
+        })
+        .await;
     // What is said while it is not wanted there is not its to read.
     bot.slack.say("mei", &room, "now that it is gone");
     bot.slack.invite_bot("mei", &room);
