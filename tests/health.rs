@@ -16,7 +16,7 @@ use support::{TestDb, until};
 async fn ask(bot: &Bot, path: &str) -> (u16, String) {
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let request = http.get(format!("{}/{path}", bot.url())).header("host", "bot.cluster.example");
-    let response = request.timeout(Duration::from_secs(10)).send().await.expect("an answer");
+    let response = request.timeout(Duration::from_secs(60)).send().await.expect("an answer");
     let status = response.status().as_u16();
     (status, response.text().await.expect("text"))
 }

