@@ -397,7 +397,7 @@ async fn without_a_page_or_a_passkey_nobody_falls_back_to_chat() {
 async fn a_reload_that_wants_passkeys_which_nobody_has_is_told_in_the_rooms() {
     let world = World::start(Catalog::made().runbook("roll-out", &[step("one", "ok")])).await;
     world.enrol("boss").await;
-    std::fs::write(world.bot.catalog("managers.yaml"), policy(1)).expect("a file");
+    world.bot.rewrite("managers.yaml", &policy(1));
     let told = world.bot.hear("somebody should look at this").await;
     insta::assert_snapshot!(told.text, @"
     The changed catalog is loaded, and somebody should look at this:
@@ -507,7 +507,7 @@ async fn the_doctor_says_whether_the_page_is_reached_and_who_has_no_passkey() {
 async fn a_page_that_nobody_can_reach_is_told_of_at_start_and_after_a_reload() {
     let world = World::somewhere_else(Catalog::made().runbook("roll-out", &[step("one", "ok")])).await;
     assert_eq!(world.events("catalog_warned").await.len(), 0, "no policy wants a passkey");
-    std::fs::write(world.bot.catalog("managers.yaml"), policy(1)).expect("a file");
+    world.bot.rewrite("managers.yaml", &policy(1));
     let told = world.bot.hear("does not lead to the page").await;
     let origin = &world.origin;
     assert!(
@@ -561,7 +561,7 @@ async fn an_account_that_became_somebody_elses_decides_nothing_by_the_page_of_wh
     let changed = people
         .replace("\"local:trial:boss\", \"local:trial:boss2\"", "\"local:trial:boss2\"")
         .replace("[\"local:trial:lin\"]", "[\"local:trial:lin\", \"local:trial:boss\"]");
-    std::fs::write(world.bot.catalog("people.yaml"), changed).expect("a file");
+    world.bot.rewrite("people.yaml", &changed);
     support::until("the catalog is loaded", async || (world.events("catalog_loaded").await.len() == 2).then_some(()))
         .await;
     let (status, page) = world.post(&link, &boss.sign(form(&page, "value=\"approve\""), "approve")).await;
