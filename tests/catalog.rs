@@ -322,8 +322,8 @@ fn i10_a_bomb_is_refused_fast() {
         let root = folder(&[("x.yaml", &text)]);
         let started = Instant::now();
         let wrong = load(root.path()).expect_err(name);
-        // Generous: what is guarded against takes minutes or all memory.
-        assert!(started.elapsed() < Duration::from_secs(5), "{name} took {:?}", started.elapsed());
+        // Generous, for a machine with much else to do: what is guarded against takes minutes or all memory.
+        assert!(started.elapsed() < Duration::from_secs(60), "{name} took {:?}", started.elapsed());
         assert_eq!(wrong.iter().len(), 1, "{name}: {wrong}");
         assert!(wrong.to_string().len() < 2_000, "{name}");
     }

@@ -548,7 +548,7 @@ async fn what_happened_tells_of_brakes_and_of_what_is_gone() {
     std::fs::remove_file(bot.catalog("service-c-down.yaml")).expect("it is there");
     let watched = watched();
     let (without, _) = watched.split_once("  service-c:").expect("it has service C");
-    std::fs::write(bot.catalog("system-a.yaml"), without).expect("a file");
+    bot.rewrite("system-a.yaml", without);
     until("it is forgotten", async || (bot.db().number("select count(*) from check_state").await == 0).then_some(()))
         .await;
     insta::assert_snapshot!(bot.say("lin", "what happened").await.done().plain(), @r#"

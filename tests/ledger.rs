@@ -812,7 +812,7 @@ async fn waits_for_a_lock<T>(db: &TestDb, task: &tokio::task::JoinHandle<T>) -> 
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("one or the other in time")
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("one or the other in time")
 }
 
 #[tokio::test]
@@ -877,7 +877,7 @@ async fn until_chained(store: &Store, position: i64) {
             chained.wait(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it is chained in time");
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it is chained in time");
 }
 
 #[tokio::test]
@@ -901,7 +901,7 @@ async fn i5_the_loop_sequences_takes_over_and_ends() {
     until_chained(&second, 4).await;
     // Whoever could stop it is gone.
     drop(stop_second);
-    tokio::time::timeout(Duration::from_secs(20), other).await.expect("it ends in time").expect("it ends");
+    tokio::time::timeout(Duration::from_secs(60), other).await.expect("it ends in time").expect("it ends");
 }
 
 #[tokio::test]
@@ -918,7 +918,7 @@ async fn i5_the_loop_outlives_a_database_that_fails() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), failing).await.expect("it takes the lease in time");
+    tokio::time::timeout(Duration::from_secs(60), failing).await.expect("it takes the lease in time");
     db.tamper("alter table gone rename to chain").await;
     until_chained(&db.store, 1).await;
     stop.send(true).expect("it listens");

@@ -21,7 +21,7 @@ use countersign::model::id::{
 };
 use countersign::model::plan::{Action, Exec, PLAN_VERSION, Plan, PlanPolicy, PlanStep, Sealed, Telling};
 use countersign::model::policy::Delegating;
-use countersign::model::request::{Answer, Decision, GrantEvent, GrantState};
+use countersign::model::request::{Answer, Decision, GrantEvent, GrantState, Stuck};
 use countersign::model::run::{AttemptEvent, AttemptState, Outcome, RunEvent, RunState, Snag};
 use countersign::model::signature::{Basis, GRANT_VERSION, SignedDecision, Signer, Statement, Trust, pkcs8};
 use countersign::store::{KeyKnown, StoredDecision, StoredGrant, StoredSignature};
@@ -179,6 +179,11 @@ fn sealed(argument: &str) -> Sealed {
 }
 
 /// The row of the grant, as the database holds it.
+/// What the request is about: once the step was stuck, one more attempt of it.
+fn stuck(state: &State) -> Option<Stuck> {
+    (state.retries > 0).then_some(Stuck { step: 1, free: None })
+}
+
 fn stored(state: &State, digest: Digest) -> StoredGrant {
     let plan = sealed(if state.tampered { "other" } else { "this" });
     let decision = StoredDecision {
@@ -191,7 +196,7 @@ fn stored(state: &State, digest: Digest) -> StoredGrant {
     };
     let expires_at = moment(state.granted_at + VALID_UNTIL);
     let start_by = moment(state.granted_at + START_BY);
-    let signature = signature(&decision, digest, moment(state.granted_at), start_by, expires_at);
+    let signature = signature(&decision, digest, stuck(state), moment(state.granted_at), start_by, expires_at);
     let begun = !state.attempts.is_empty() && state.retries == 0;
     StoredGrant {
         id: GrantId(1),
@@ -211,7 +216,7 @@ fn stored(state: &State, digest: Digest) -> StoredGrant {
         start_by: if begun { expires_at } else { start_by },
         requesters: vec![PersonId::new("mei")],
         needs: Vec::new(),
-        retry_step: (state.retries > 0).then_some(1),
+        stuck: stuck(state),
         trigger: None,
         plan: plan.bytes().to_vec(),
         decisions: vec![decision],
@@ -225,6 +230,7 @@ fn stored(state: &State, digest: Digest) -> StoredGrant {
 fn signature(
     decision: &StoredDecision,
     digest: Digest,
+    stuck: Option<Stuck>,
     granted_at: DateTime<Utc>,
     start_by: DateTime<Utc>,
     valid_until: DateTime<Utc>,
@@ -239,6 +245,7 @@ fn signature(
         request: RequestId(1),
         run: RunId(1),
         digest,
+        stuck,
         basis: Basis::agreed(&[SignedDecision::new(RequestId(1), decision, &account.to_string(), *at, *line)]),
         granted_at,
         start_by,

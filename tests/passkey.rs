@@ -307,6 +307,32 @@ async fn denying_takes_a_word_in_the_room_and_a_passkey_on_the_page() {
     world.bot.finish().await;
 }
 
+/// A reason that no line can hold is refused before the page is used up; in fewer words it is kept whole.
+#[tokio::test]
+async fn a_reason_that_is_too_long_is_refused_and_the_page_goes_on() {
+    let (world, [mut boss]) = World::with(catalog(1), ["boss"]).await;
+    let run = world.bot.say("mei", "roll out").await.waiting();
+    let (link, _) = world.sent("boss", "approved").await;
+    let page = world.page(&link).await;
+    let deny = form(&page, "value=\"deny\"");
+    for (reason, expected) in
+        [("\u{1f525}".repeat(600), StatusCode::BAD_REQUEST), ("\u{1f525}".repeat(480), StatusCode::OK)]
+    {
+        let mut fields = boss.sign(deny, "deny");
+        fields.push(("reason".to_owned(), reason.clone()));
+        let (status, page) = world.post(&link, &fields).await;
+        assert_eq!(status, expected, "{page}");
+        if status == StatusCode::OK {
+            assert_eq!(world.events("decided").await[0]["what"]["reason"], reason.as_str());
+        } else {
+            insta::assert_snapshot!(sentence(&page), @"That reason is too long. Nothing was decided. Go back and say it in fewer words.");
+        }
+    }
+    world.bot.until_run(run.run(), "denied").await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
 #[tokio::test]
 async fn two_who_must_agree_each_have_a_page_and_a_passkey() {
     let (world, [mut boss, mut lin]) = World::with(catalog(2), ["boss", "lin"]).await;
@@ -371,7 +397,7 @@ async fn without_a_page_or_a_passkey_nobody_falls_back_to_chat() {
 async fn a_reload_that_wants_passkeys_which_nobody_has_is_told_in_the_rooms() {
     let world = World::start(Catalog::made().runbook("roll-out", &[step("one", "ok")])).await;
     world.enrol("boss").await;
-    std::fs::write(world.bot.catalog("managers.yaml"), policy(1)).expect("a file");
+    world.bot.rewrite("managers.yaml", &policy(1));
     let told = world.bot.hear("somebody should look at this").await;
     insta::assert_snapshot!(told.text, @"
     The changed catalog is loaded, and somebody should look at this:
@@ -481,7 +507,7 @@ async fn the_doctor_says_whether_the_page_is_reached_and_who_has_no_passkey() {
 async fn a_page_that_nobody_can_reach_is_told_of_at_start_and_after_a_reload() {
     let world = World::somewhere_else(Catalog::made().runbook("roll-out", &[step("one", "ok")])).await;
     assert_eq!(world.events("catalog_warned").await.len(), 0, "no policy wants a passkey");
-    std::fs::write(world.bot.catalog("managers.yaml"), policy(1)).expect("a file");
+    world.bot.rewrite("managers.yaml", &policy(1));
     let told = world.bot.hear("does not lead to the page").await;
     let origin = &world.origin;
     assert!(
@@ -535,7 +561,7 @@ async fn an_account_that_became_somebody_elses_decides_nothing_by_the_page_of_wh
     let changed = people
         .replace("\"local:trial:boss\", \"local:trial:boss2\"", "\"local:trial:boss2\"")
         .replace("[\"local:trial:lin\"]", "[\"local:trial:lin\", \"local:trial:boss\"]");
-    std::fs::write(world.bot.catalog("people.yaml"), changed).expect("a file");
+    world.bot.rewrite("people.yaml", &changed);
     support::until("the catalog is loaded", async || (world.events("catalog_loaded").await.len() == 2).then_some(()))
         .await;
     let (status, page) = world.post(&link, &boss.sign(form(&page, "value=\"approve\""), "approve")).await;

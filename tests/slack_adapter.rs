@@ -47,7 +47,7 @@ struct Scene {
     listener: JoinHandle<()>,
 }
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 impl Scene {
     async fn new() -> Self {

@@ -132,7 +132,8 @@ async fn the_scene_before_a_slack_that_others_wrote() {
     let emulator = Emulator { url, http: Client::new() };
     let (team, _) = emulator.whoami("xoxb-counterpart").await;
     let room = emulator.channel("system-a").await;
-    let port = free_port();
+    let claimed = free_port();
+    let port = claimed.number;
     let speaker = async |token: &'static str| {
         let (team, user) = emulator.whoami(token).await;
         Speaker { emulator: &emulator, token, team, user, port }
@@ -192,5 +193,5 @@ async fn the_scene_before_a_slack_that_others_wrote() {
         let said: Vec<&Value> = history.iter().chain(&thread).filter(|message| message["blocks"].is_array()).collect();
         std::fs::write(path, serde_json::to_string(&said).expect("JSON")).expect("a file");
     }
-    tokio::time::timeout(Duration::from_secs(30), bot.end()).await.expect("it ends");
+    tokio::time::timeout(Duration::from_secs(120), bot.end()).await.expect("it ends");
 }

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use slack::{Fault, Kind, Room, Seen, Slack};
 use slack_bot::{Asked, Hears, SlackBot};
 use support::bot::plain;
-use support::world::{Catalog, step};
+use support::world::{Catalog, runbook, step};
 
 fn roll_out() -> Catalog {
     Catalog::made().runbook("roll-out", &[step("copy", "ok"), step("verify", "ok")])
@@ -310,13 +310,19 @@ async fn a_run_of_twelve_steps_pushes_once_to_the_approver_and_twice_to_the_requ
 
 #[tokio::test]
 async fn who_asked_is_told_how_it_ended_and_nobody_else() {
-    let bot = start(roll_out().expires("4s")).await;
+    let brief = "policy: briefly\ntitle: A manager agrees at once\nstages:\n  - approvers: [group:managers]\n    quorum: 1\n\
+                 expires: 4s\nvalid_for: 1h\n";
+    let runbook = runbook("tidy-up", "system-a", &[step("tidy", "ok")]);
+    let catalog = roll_out()
+        .file("briefly.yaml", brief)
+        .file("tidy-up.yaml", &runbook.replace("approval: managers", "approval: briefly"));
+    let bot = start(catalog).await;
     let pushed = |people: [&str; 3]| people.map(|person| bot.slack.pushes(person).len());
     let asked = ask(&bot, "roll out").await;
     bot.reply("boss", asked.ts, "deny");
     bot.rest().await;
     assert_eq!(pushed(["mei", "boss", "lin"]), [1, 1, 1]);
-    ask(&bot, "roll out").await;
+    bot.say("mei", "tidy up");
     bot.hear("expired at").await;
     bot.rest().await;
     assert_eq!(pushed(["mei", "boss", "lin"]), [2, 2, 2]);

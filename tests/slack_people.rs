@@ -26,8 +26,11 @@ fn catalog() -> Catalog {
     )
 }
 
+/// So that what changes in Slack is known within the test.
+const OFTEN: &str = "user_groups: {every: 1s, good_for: 5m}\n";
+
 /// So that what is too old is so within the test.
-const SOON: &str = "user_groups: {every: 1s, good_for: 3s}\n";
+const BRIEFLY: &str = "user_groups: {every: 1s, good_for: 8s}\n";
 
 /// A workspace with its two rooms, before the program starts.
 async fn workspace() -> (Slack, String, String) {
@@ -80,7 +83,7 @@ async fn whoever_is_in_the_user_group_approves() {
     let (slack, room, other) = workspace().await;
     // zed is in it and nobody here.
     slack.group("managers", &["boss", "zed"]);
-    let bot = start(slack, room, other, SOON).await;
+    let bot = start(slack, room, other, OFTEN).await;
     seen(&bot, 1).await;
     let mut page = vec![newest(&bot).await];
     bot.say("mei", "start service b");
@@ -137,7 +140,7 @@ async fn either_account_of_a_person_counts_and_the_person_once() {
 async fn when_slack_is_silent_nobody_is_in_it_and_it_is_said() {
     let (slack, room, other) = workspace().await;
     slack.group("managers", &["boss"]);
-    let bot = start(slack, room, other, SOON).await;
+    let bot = start(slack, room, other, BRIEFLY).await;
     seen(&bot, 1).await;
     bot.say("mei", "start service b");
     let asked = bot.request().await;
@@ -146,7 +149,7 @@ async fn when_slack_is_silent_nobody_is_in_it_and_it_is_said() {
     // An operator installed the app again with fewer rights.
     bot.slack.without_scope("usergroups:read");
     bot.slack.forgive("usergroups.users.list", "missing_scope");
-    unseen(&bot, 1).await;
+    until("nobody knows any more", async || newest(&bot).await.contains("missing_scope").then_some(())).await;
     let mut page = vec![newest(&bot).await];
     bot.reply("boss", asked.ts, "approved");
     bot.calm().await;
@@ -160,7 +163,7 @@ async fn when_slack_is_silent_nobody_is_in_it_and_it_is_said() {
     page.push(bot.rest().await);
 
     bot.slack.with_scope("usergroups:read");
-    seen(&bot, 2).await;
+    until("it is known again", async || newest(&bot).await.contains("group_seen").then_some(())).await;
     page.push(newest(&bot).await);
     bot.reply("boss", asked.ts, "approved");
     bot.bot.until_run(asked.run, "succeeded").await;
@@ -194,7 +197,7 @@ async fn when_slack_is_silent_nobody_is_in_it_and_it_is_said() {
 async fn a_user_group_that_is_not_there_has_nobody() {
     let (slack, room, other) = workspace().await;
     slack.forgive("usergroups.users.list", "no_such_subteam");
-    let bot = start(slack, room, other, SOON).await;
+    let bot = start(slack, room, other, OFTEN).await;
     unseen(&bot, 1).await;
     let mut page = vec![newest(&bot).await];
     bot.say("mei", "start service b");
@@ -222,12 +225,14 @@ async fn what_went_wrong_once_is_asked_again_at_once_or_in_its_turn() {
     slack.next("usergroups.users.list", Fault::LostBefore);
     slack.next("usergroups.users.list", Fault::Error("internal_error"));
     slack.next("usergroups.users.list", Fault::Status(503));
-    let bot = start(slack, room, other, SOON).await;
+    slack.limit_until_lifted(Some("usergroups.users.list"), Duration::from_secs(1));
+    let bot = start(slack, room, other, OFTEN).await;
     // Nobody has said yet who is in it.
     unseen(&bot, 1).await;
     bot.say("boss", "whoami");
     let said = bot.rest().await;
     assert!(said.contains("I cannot see who is in managers just now: Slack has not told it yet"), "{said}");
+    bot.slack.unlimited();
     seen(&bot, 1).await;
     bot.say("boss", "whoami");
     insta::assert_snapshot!(bot.rest().await, @"system-a: You are boss (slack:T0ACME:U0BOSS), in managers.");
@@ -247,7 +252,7 @@ async fn i9_nobody_of_slack_is_anybody_here_by_themselves() {
     let other = slack.channel(OTHER_ROOM, Room::Private, &members);
     // All of them are in the user group too: that makes nobody somebody.
     slack.group("managers", &["robot", "visitor", "partner", "zed"]);
-    let bot = start(slack, room, other, SOON).await;
+    let bot = start(slack, room, other, OFTEN).await;
     seen(&bot, 1).await;
     bot.say("mei", "start service b");
     let asked = bot.request().await;

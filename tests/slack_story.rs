@@ -166,21 +166,17 @@ async fn the_pages_only_show() {
 #[tokio::test]
 async fn a_room_of_nowhere_is_not_taken() {
     let mut bot = SlackBot::start(Catalog::unwatched(), Hears::Socket).await;
-    let rooms = bot.bot.catalog("rooms.yaml");
-    let text = std::fs::read_to_string(&rooms).expect("a file");
+    let text = std::fs::read_to_string(bot.bot.catalog("rooms.yaml")).expect("a file");
     bot.bot.expect_error("the catalog is not loaded");
-    std::fs::write(
-        &rooms,
-        format!("{text}  far: {{address: \"slack:T0FAR:C1\"}}\n  old: {{address: \"local:trial:x\"}}\n"),
-    )
-    .expect("a file");
+    let more = "  far: {address: \"slack:T0FAR:C1\"}\n  old: {address: \"local:trial:x\"}\n";
+    bot.bot.rewrite("rooms.yaml", &format!("{text}{more}"));
     bot.hear("The catalog was changed and is not loaded").await;
     insta::assert_snapshot!(bot.slack.of_bot(&bot.room)[0].text, @r#"
     The catalog was changed and is not loaded; the one before keeps serving:
     The room far is at slack:T0FAR:C1, and the settings name no workspace slack:T0FAR.
     The room old is at local:trial:x, and the trial's own room is closed once there is a chat workspace.
     "#);
-    std::fs::write(&rooms, text).expect("a file");
+    bot.bot.rewrite("rooms.yaml", &text);
     bot.hear("The catalog is loaded again").await;
     bot.finish().await;
 }

@@ -123,8 +123,10 @@ async fn it_recovers_by_itself_until_it_stops_itself() {
         bot.until_run(RunId(run), "succeeded").await;
         bot.hear("Service C is fine again").await;
     }
-    let room = bot.rest().await;
-    assert!(room.contains("waits"), "it waited in between:\n{room}");
+    let too_soon = "select count(*) from run b where b.trigger is not null and exists (
+        select from attempt a where a.run < b.id and a.ended_at > b.created_at - interval '5 seconds')";
+    assert_eq!(bot.db().number(too_soon).await, 0, "it waits in between");
+    bot.rest().await;
 
     kill(&bot, "service-c").await;
     let held = bot.hear("has stopped itself").await;

@@ -7,7 +7,8 @@ use support::bot::{Bot, plain};
 use support::until;
 use support::world::{Catalog, ROOM};
 
-/// A system with a service that a test breaks and heals by a file, asked every second; one result makes it certain.
+/// A system with a service that a test breaks and heals by a file, asked every second. The second failure in a row
+/// makes it certain: one answer that takes too long is nothing.
 const SYSTEM: &str = r#"system: system-a
 title: System A
 environment: production
@@ -445,12 +446,9 @@ async fn certain(bot: &Bot, health: &str) -> i64 {
     sqlx::query_scalar(sql).bind(health).fetch_one(&mut db).await.expect("the states")
 }
 
-/// The world without a trigger; one result makes it certain.
+/// The world without a trigger.
 fn untriggered() -> Catalog {
-    Catalog::made()
-        .file("system-a.yaml", &SYSTEM.replace("fails_after: 2", "fails_after: 1"))
-        .file("managers.yaml", &policy(""))
-        .file("start-service.yaml", START)
+    Catalog::made().file("system-a.yaml", SYSTEM).file("managers.yaml", &policy("")).file("start-service.yaml", START)
 }
 
 /// A check that flaps is told once, keeps its incident, and is told once more when it is steady.
@@ -522,10 +520,8 @@ async fn a_long_incident_does_not_silence_the_rooms() {
     .expect("events");
     heal(&bot);
     bot.hear("Service B is fine again").await;
-    let asked = std::time::Instant::now();
     let story = bot.say("mei", "what happened").await;
     assert!(story.text().contains("INC-1"), "{}", story.text());
-    assert!(asked.elapsed() < std::time::Duration::from_secs(5), "it took {:?}", asked.elapsed());
     bot.rest().await;
     bot.finish().await;
 }
@@ -547,12 +543,14 @@ async fn checks_that_hang_do_not_starve_one_that_answers() {
         (bot.db().number("select count(*) from check_state where service like 'hang-%'").await == 20).then_some(())
     })
     .await;
-    let began = std::time::Instant::now();
+    let before = bot.effects().len();
     more_probes(&bot, 10).await;
-    let took = began.elapsed();
-    assert!(took < std::time::Duration::from_secs(16), "10 askings took {took:?}");
+    // Eight places are theirs for six seconds each: some fourteen of them begin meanwhile. Were the one that answers in a
+    // line with them, some sixty would.
+    let hung = bot.effects().len() - before;
+    assert!(hung <= 40, "{hung} that hang were asked while the one that answers was asked ten times");
     // Some hang at every moment: they are asked no more, and end.
-    std::fs::write(bot.catalog("system-a.yaml"), SYSTEM).expect("a file");
+    bot.rewrite("system-a.yaml", SYSTEM);
     bot.rest().await;
     bot.finish().await;
 }
@@ -562,7 +560,7 @@ async fn checks_that_hang_do_not_starve_one_that_answers() {
 async fn one_bad_row_does_not_stop_all_watching() {
     let two = format!(
         "{SYSTEM}  service-c:\n    title: Service C\n    checks:\n      \
-         running: {{command: [./step.sh, service-c, probe], every: 1s, fails_after: 1}}\n"
+         running: {{command: [./step.sh, service-c, probe], every: 1s, fails_after: 2}}\n"
     );
     let mut bot = Bot::start(untriggered().file("system-a.yaml", &two)).await;
     bot.tolerate_error("the database");
@@ -583,12 +581,14 @@ async fn one_bad_row_does_not_stop_all_watching() {
 /// A trigger that is declared while its check fails already looks at that failure.
 #[tokio::test]
 async fn i12_a_trigger_that_comes_late_looks_at_what_fails_already() {
-    let bot = Bot::start(untriggered()).await;
+    let mut bot = Bot::start(untriggered()).await;
+    // Between the two files the policy names a trigger that is not there yet.
+    bot.tolerate_error("the catalog is not loaded");
     more_probes(&bot, 1).await;
     break_it(&bot, 2);
     bot.hear("INC-1 opened").await;
-    std::fs::write(bot.catalog("managers.yaml"), policy(STARTS)).expect("a file");
-    std::fs::write(bot.catalog("service-down.yaml"), trigger("auto", LOOSE)).expect("a file");
+    bot.rewrite("managers.yaml", &policy(STARTS));
+    bot.rewrite("service-down.yaml", &trigger("auto", LOOSE));
     bot.hear("Service B is fine again").await;
     bot.until_run(RunId(1), "succeeded").await;
     more_probes(&bot, 2).await;
@@ -650,15 +650,19 @@ async fn two_processes_on_one_database_ask_each_check_once() {
         (bot.db().number("select count(*) from worker where ended_at is null").await == 2).then_some(())
     })
     .await;
-    let from = probes(&bot);
-    let began = std::time::Instant::now();
+    // When the asking began whose result was recorded last, by the clock of whoever asked.
+    let asked = "select (extract(epoch from asked_at) * 1000)::bigint from check_state";
+    let before = bot.db().number(asked).await;
     more_probes(&bot, 6).await;
-    // Six askings of one asker take five intervals of a second at least; of two, half of that.
-    let took = began.elapsed();
-    assert!(took >= std::time::Duration::from_secs(4), "{} askings in {took:?}", probes(&bot) - from);
+    let took = bot.db().number(asked).await - before;
+    // With the newest not recorded yet, six askings of one asker are five intervals of a second at least; of two, half of
+    // that.
+    assert!(took >= 4_000, "six askings in {took} ms");
     break_it(&bot, 2);
     bot.hear("Service B is fine again").await;
     assert_eq!(runs(&bot).await, 1);
+    // Whichever of the two drives it is not killed in the midst of it.
+    bot.until_run(RunId(1), "succeeded").await;
     second.kill().await.expect("it is killed");
     bot.rest().await;
     bot.finish().await;
@@ -667,7 +671,9 @@ async fn two_processes_on_one_database_ask_each_check_once() {
 /// A check that is taken out of the catalog is forgotten, and the record says so.
 #[tokio::test]
 async fn a_check_that_is_gone_is_forgotten_in_plain_sight() {
-    let bot = Bot::start(world("auto", LOOSE)).await;
+    let mut bot = Bot::start(world("auto", LOOSE)).await;
+    // Between two of the files the policy names a trigger that is gone.
+    bot.tolerate_error("the catalog is not loaded");
     more_probes(&bot, 1).await;
     until("it is known", async || {
         (bot.db().number("select count(*) from check_state where hard = 'ok'").await == 1).then_some(())
@@ -675,8 +681,8 @@ async fn a_check_that_is_gone_is_forgotten_in_plain_sight() {
     .await;
     std::fs::remove_file(bot.catalog("service-down.yaml")).expect("it is there");
     let without = SYSTEM.replace(", every: 1s, fails_after: 2", "");
-    std::fs::write(bot.catalog("managers.yaml"), policy("")).expect("a file");
-    std::fs::write(bot.catalog("system-a.yaml"), without).expect("a file");
+    bot.rewrite("managers.yaml", &policy(""));
+    bot.rewrite("system-a.yaml", &without);
     until("it is forgotten", async || (bot.db().number("select count(*) from check_state").await == 0).then_some(()))
         .await;
     let told = bot.hear("no longer asked by itself").await;

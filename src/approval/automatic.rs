@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::decide::{illegal, open_plan};
+use super::decide::{illegal, lock_with_run, open_plan};
 use super::give::{Granting, Told, write};
 use super::signature::{Why, rule_of};
 use crate::model::id::{RequestId, TriggerName};
@@ -64,8 +64,7 @@ pub async fn may_start_by_itself(tx: &mut Tx, plan: &Plan, trigger: &TriggerName
 /// # Errors
 /// When the database refuses, the stored plan is not the one that was asked for, or the request does not wait.
 pub async fn grant_automatic(tx: &mut Tx, request: RequestId) -> Result<bool> {
-    let request = tx.lock_request(request).await?;
-    let run = tx.lock_run(request.run).await?;
+    let (request, run) = lock_with_run(tx, request).await?;
     let plan = open_plan(&request, &run)?;
     let (Some(policy), Some(trigger)) = (plan.policy.as_ref(), run.trigger.clone()) else { return Ok(false) };
     if request.wanted != Wanted::Start || may_start_by_itself(tx, &plan, &trigger).await? != ByItself::Lets {

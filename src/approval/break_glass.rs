@@ -76,7 +76,7 @@ pub enum BreakRefusal {
 /// When the database refuses, or the stored plan is not the one that was asked for.
 pub async fn break_glass(tx: &mut Tx, catalog: &Catalog, wanted: Break<'_>) -> Result<BreakOutcome> {
     let Break { request, person, account, reason, proof, line } = wanted;
-    let file = File::lock(tx, request, Seen::Posted).await?;
+    let file = File::lock(tx, catalog, request, Seen::Posted).await?;
     let now = tx.now();
     let why = refusal(&file, catalog, person, account, &proof, now);
     let rules = match (&file.policy.break_glass, why) {
@@ -107,7 +107,7 @@ pub async fn break_glass(tx: &mut Tx, catalog: &Catalog, wanted: Break<'_>) -> R
         account: account.clone(),
         proof,
         reason: reason.to_owned(),
-        own: file.request.requesters.contains(person),
+        own: file.requesters.contains(person),
         skipped: skipped(&file, catalog, person, now),
         review_by,
     };
@@ -146,7 +146,7 @@ fn refusal(
     if !rules.accepts(&file.policy.stages, proof) {
         return Some(BreakRefusal::StepUpNeeded);
     }
-    let review = Review { by: person, requesters: &file.request.requesters, system: None, state: ReviewState::Owed };
+    let review = Review { by: person, requesters: &file.requesters, system: None, state: ReviewState::Owed };
     reviewers(catalog, &rules.reviewed_by, &review).is_empty().then_some(BreakRefusal::NobodyToReview)
 }
 

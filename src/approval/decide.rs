@@ -1,5 +1,7 @@
 //! Deciding a request, and ending one that nobody decided.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::free::{Free, Freed, free};
@@ -11,11 +13,11 @@ use crate::model::catalog::{Catalog, Subject};
 use crate::model::chat::Account;
 use crate::model::code::Code;
 use crate::model::escalation::Around;
-use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope, WhoAsked};
+use crate::model::event::{Happened, NewEvent, Record, RowMark, WhoAsked};
 use crate::model::id::{GroupName, InboxId, PersonId, RequestId};
 use crate::model::plan::{Plan, PlanPolicy, Sealed};
 use crate::model::policy::Relaxed;
-use crate::model::request::{Answer, Decision, Last, Proof, RequestEvent, RequestState, Wanted};
+use crate::model::request::{Answer, Decision, Last, Proof, RequestEvent, RequestState, Wanted, credential_of};
 use crate::model::run::RunEvent;
 use crate::model::signature::break_rule;
 use crate::store::{Request, Result, Run, StoreError, StoredDecision, StoredGrant, Tx};
@@ -94,18 +96,8 @@ pub struct Refused {
     pub asked: Vec<PersonId>,
 }
 
-fn scope(run: &Run) -> Scope {
-    Scope {
-        system: Some(run.system.clone()),
-        environment: Some(run.environment.clone()),
-        incident: run.incident,
-        run: Some(run.id),
-        ..Scope::default()
-    }
-}
-
 pub(super) fn event(run: &Run, line: Option<InboxId>, what: Happened, rows: Vec<RowMark>) -> NewEvent {
-    NewEvent { scope: scope(run), cause: line, record: Record { what, rows } }
+    NewEvent { scope: run.scope(), cause: line, record: Record { what, rows } }
 }
 
 /// Reads the plan that a request asks for: from the stored bytes, whose digest must be the request's (I1, I13).
@@ -135,42 +127,54 @@ pub(super) struct File {
     pub(super) run: Run,
     pub(super) plan: Plan,
     pub(super) policy: PlanPolicy,
+    /// Who counts as having asked, by now.
+    pub(super) requesters: Vec<PersonId>,
     pub(super) asked: Option<Vec<Asked>>,
     pub(super) stored: Vec<StoredDecision>,
     pub(super) given: Vec<Given>,
+    /// Whose approvals count no longer, as the passkey by which they were given is removed.
+    pub(super) unproved: Vec<PersonId>,
     pub(super) delegations: Vec<Delegation>,
     seen: Seen,
 }
 
 impl File {
     /// Locks the request, its run's grants and its run, in this order, and reads what stands beside them.
-    pub(super) async fn lock(tx: &mut Tx, request: RequestId, seen: Seen) -> Result<Self> {
+    pub(super) async fn lock(tx: &mut Tx, catalog: &Catalog, request: RequestId, seen: Seen) -> Result<Self> {
         let request = tx.lock_request(request).await?;
         let grants = tx.lock_grants(&[request.run]).await?;
         let run = tx.lock_run(request.run).await?;
-        Ok(Self { seen, ..Self::read(tx, request, grants, run).await? })
+        Ok(Self { seen, ..Self::read(tx, catalog, request, grants, run).await? })
     }
 
-    pub(super) async fn read(tx: &mut Tx, request: Request, grants: Vec<StoredGrant>, run: Run) -> Result<Self> {
+    pub(super) async fn read(
+        tx: &mut Tx,
+        catalog: &Catalog,
+        request: Request,
+        grants: Vec<StoredGrant>,
+        run: Run,
+    ) -> Result<Self> {
         let plan = open_plan(&request, &run)?;
         let Some(policy) = plan.policy_over(&request.wanted, &request.needs) else {
             return Err(StoreError::Refused(format!("the plan of request {} names no policy", request.code)));
         };
         let asked = if request.knows_asked { Some(tx.list_asked(request.id).await?) } else { None };
-        let stored = tx.list_decisions(request.id).await?;
+        let (stored, unproved) = proved(tx, request.id).await?;
         let given = stored
             .iter()
             .map(|stored| Given { decision: stored.decision.clone(), account: stored.account.clone() })
             .collect();
         let delegations = tx.list_delegations().await?;
-        Ok(Self { request, grants, run, plan, policy, asked, stored, given, delegations, seen: Seen::Posted })
+        let requesters = requesters_now(&request, &run, catalog);
+        let seen = Seen::Posted;
+        Ok(Self { request, grants, run, plan, policy, requesters, asked, stored, given, unproved, delegations, seen })
     }
 
     pub(super) fn case(&self) -> Case<'_> {
         Case {
             state: &self.request.state,
             policy: &self.policy,
-            requesters: &self.request.requesters,
+            requesters: &self.requesters,
             excluded: self.plan.excluded(),
             asked: self.asked.as_deref(),
             given: &self.given,
@@ -182,7 +186,7 @@ impl File {
 
     /// Whether a person may not agree, because they asked or because of what they wrote.
     pub(super) fn is_barred(&self, person: &PersonId) -> bool {
-        rules::Rules::new(&self.policy, &self.request.requesters, self.plan.excluded()).bars(person)
+        rules::Rules::new(&self.policy, &self.requesters, self.plan.excluded()).bars(person)
     }
 
     /// Rules on an act; a request whose run has moved on without it waits no longer.
@@ -191,12 +195,6 @@ impl File {
             && self.run.state.clone().next(RunEvent::Granted).is_err()
         {
             return Ruling::Refused(Refusal::Late);
-        }
-        // Whoever has the account by now by which it was asked for is who asked, under whatever name (I7).
-        let asker = catalog.person_of(&self.run.requester_account).is_some_and(|owner| owner.name == *person);
-        let agrees = matches!(act, Act::Answer { answer: Answer::Approve, .. });
-        if asker && agrees && !self.policy.relaxed.contains(&Relaxed::RequesterMayAgree) {
-            return Ruling::Refused(Refusal::OwnRequest);
         }
         rules::rule(&self.case(), person, act, now, catalog)
     }
@@ -213,6 +211,49 @@ impl File {
         let asked = who(&self.case(), catalog, now);
         Box::new(Refused { why, request: self.request, asked })
     }
+}
+
+/// The decisions of a request that stand, without the approvals by a passkey that is removed, and whose those were. While a
+/// request waits they are taken back in the transaction that removes it; what was granted is still looked at before a later
+/// start.
+async fn proved(tx: &mut Tx, request: RequestId) -> Result<(Vec<StoredDecision>, Vec<PersonId>)> {
+    let (mut standing, mut unproved) = (Vec::new(), Vec::new());
+    for stored in tx.list_decisions(request).await? {
+        let Decision { person, answer, proof, .. } = &stored.decision;
+        if *answer == Answer::Deny || holds_proof(tx, person, proof).await? {
+            standing.push(stored);
+        } else {
+            unproved.push(stored.decision.person);
+        }
+    }
+    Ok((standing, unproved))
+}
+
+/// Whether somebody still has the passkey by which it was known that it was they, if it was by one.
+pub(super) async fn holds_proof(tx: &mut Tx, person: &PersonId, proof: &Proof) -> Result<bool> {
+    match proof {
+        Proof::Chat => Ok(true),
+        Proof::Passkey { credential } => match credential_of(credential) {
+            Some(credential) => tx.is_passkey_of(&credential, person).await,
+            None => Ok(false),
+        },
+    }
+}
+
+/// Locks a request and its run, in this order, where nothing turns on the plan.
+pub(super) async fn lock_with_run(tx: &mut Tx, request: RequestId) -> Result<(Request, Run)> {
+    let request = tx.lock_request(request).await?;
+    let run = tx.lock_run(request.run).await?;
+    Ok((request, run))
+}
+
+/// Who counts as having asked by now: those whom the request names, and whoever has the account by which it was asked for,
+/// under whatever name (I7).
+pub fn requesters_now(request: &Request, run: &Run, catalog: &Catalog) -> Vec<PersonId> {
+    let mut all = request.requesters.clone();
+    let owner = catalog.person_of(&run.requester_account).map(|owner| owner.name.clone());
+    all.extend(owner.filter(|owner| !request.requesters.contains(owner)));
+    all
 }
 
 /// Who could answer now, by name.
@@ -233,8 +274,23 @@ pub(super) fn who(case: &Case<'_>, catalog: &Catalog, now: DateTime<Utc>) -> Vec
 /// When the database refuses, or the stored plan is not the one that was asked for.
 pub async fn who_could_answer(tx: &mut Tx, catalog: &Catalog, request: &Request) -> Result<Vec<PersonId>> {
     let Some(run) = tx.find_run(request.run).await? else { return Ok(Vec::new()) };
-    let file = File::read(tx, request.clone(), Vec::new(), run).await?;
+    let file = File::read(tx, catalog, request.clone(), Vec::new(), run).await?;
     Ok(who(&file.case(), catalog, tx.now()))
+}
+
+/// Who may take an approval away, in the order of their names: whoever agreed, and whoever was asked and could still agree.
+/// Nobody if nobody was asked. Locks nothing.
+///
+/// # Errors
+/// As [`who_could_answer`].
+pub async fn who_may_revoke(tx: &mut Tx, catalog: &Catalog, request: RequestId) -> Result<BTreeSet<PersonId>> {
+    let Some(request) = tx.find_request(request).await? else { return Ok(BTreeSet::new()) };
+    let Some(run) = tx.find_run(request.run).await? else { return Ok(BTreeSet::new()) };
+    let file = File::read(tx, catalog, request, Vec::new(), run).await?;
+    let mut who = file.case().holders(tx.now(), catalog);
+    let agreed = file.stored.iter().map(|stored| &stored.decision);
+    who.extend(agreed.filter(|decision| decision.answer == Answer::Approve).map(|decision| decision.person.clone()));
+    Ok(who)
 }
 
 /// For what a request waits now; `None` if it does not wait.
@@ -246,7 +302,7 @@ pub async fn waits_for(tx: &mut Tx, catalog: &Catalog, request: &Request) -> Res
         return Ok(None);
     }
     let Some(run) = tx.find_run(request.run).await? else { return Ok(None) };
-    let file = File::read(tx, request.clone(), Vec::new(), run).await?;
+    let file = File::read(tx, catalog, request.clone(), Vec::new(), run).await?;
     Ok(Some(file.case().waits_for(tx.now(), catalog)))
 }
 
@@ -336,7 +392,7 @@ pub async fn begin_stage(tx: &mut Tx, catalog: &Catalog, begin: Begin<'_>) -> Re
 /// # Errors
 /// When the database refuses, or the stored plan is not the one that was asked for.
 pub async fn ask_late(tx: &mut Tx, catalog: &Catalog, request: RequestId) -> Result<bool> {
-    let file = File::lock(tx, request, Seen::Posted).await?;
+    let file = File::lock(tx, catalog, request, Seen::Posted).await?;
     let RequestState::Pending { stage } = file.request.state else { return Ok(false) };
     let before = tx.unseen_of(request).await?;
     let still = |name: &GroupName| catalog.unseen(&[Subject::Group(name.clone())]).iter().any(|one| one.name == name);
@@ -393,9 +449,9 @@ pub(super) async fn ask(
 /// When the database refuses, or the stored plan is not the one that was asked for.
 pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Result<DecideOutcome> {
     let Decide { request, person, account, answer, reason, proof, line, seen } = decide;
-    let mut file = File::lock(tx, request, seen).await?;
+    let mut file = File::lock(tx, catalog, request, seen).await?;
     if super::wake::come(tx, catalog, &file, person, line).await? {
-        file = File::lock(tx, request, seen).await?;
+        file = File::lock(tx, catalog, request, seen).await?;
     }
     let now = tx.now();
     let said = if reason.is_some() { Reason::Given } else { Reason::Missing };
@@ -459,7 +515,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
                     wanted: &file.request.wanted,
                     run: &file.run,
                     plan: &file.plan,
-                    requesters: &file.request.requesters,
+                    requesters: &file.requesters,
                     needs: &file.request.needs,
                     stage,
                     request_expires_at: until(&file.plan, file.request.asked_at + whole, &file.request.wanted),
@@ -471,7 +527,7 @@ pub async fn decide(tx: &mut Tx, catalog: &Catalog, decide: Decide<'_>) -> Resul
             } else {
                 StageOver::No
             };
-            let ends = next.or(Some(stage)).and_then(|stage| file.policy.stage_of(stage)).map_or(1, |it| it.denials);
+            let ends = file.policy.stage_of(next.unwrap_or(stage)).map_or(1, |it| it.denials);
             let against = (count.against, ends);
             Ok(DecideOutcome::Counted { request: Box::new(file.request), tally: count.tally, against, stage: over })
         }
@@ -575,7 +631,7 @@ pub async fn take_back(
     account: &Account,
     line: InboxId,
 ) -> Result<BackOutcome> {
-    let file = File::lock(tx, request, Seen::Posted).await?;
+    let file = File::lock(tx, catalog, request, Seen::Posted).await?;
     let now = tx.now();
     let decision = match file.rule(person, &Act::TakeBack, now, catalog) {
         Ruling::TakenBack { decision } => decision,
@@ -598,6 +654,7 @@ pub async fn take_back(
         person: person.clone(),
         account: account.clone(),
         line: given_by,
+        passkey: None,
     };
     tx.record(event(&file.run, Some(line), what, Vec::new()));
     Ok(BackOutcome::Done)
@@ -615,7 +672,7 @@ pub async fn send_back(
     why: String,
     line: InboxId,
 ) -> Result<BackOutcome> {
-    let file = File::lock(tx, request, Seen::Posted).await?;
+    let file = File::lock(tx, catalog, request, Seen::Posted).await?;
     let now = tx.now();
     match file.rule(person, &Act::WantChange, now, catalog) {
         Ruling::SentBack => {}

@@ -1,6 +1,6 @@
 //! Who may answer instead, and who counts as having asked after a handover, in requests that wait.
 
-use super::decide::{File, Seen, ask, event};
+use super::decide::{File, Seen, ask, event, lock_with_run};
 use crate::model::approval::{Asked, Because, delegates};
 use crate::model::catalog::Catalog;
 use crate::model::code::Code;
@@ -32,7 +32,7 @@ pub async fn ask_delegates(
     giver: &PersonId,
     line: InboxId,
 ) -> Result<Delegated> {
-    let file = File::lock(tx, request, Seen::Posted).await?;
+    let file = File::lock(tx, catalog, request, Seen::Posted).await?;
     let RequestState::Pending { stage } = file.request.state else { return Ok(Delegated::Nothing) };
     let code = file.request.code;
     if tx.now() >= file.request.expires_at {
@@ -62,7 +62,7 @@ pub async fn ask_delegates(
 /// before may agree to it (I7). `None`: it no longer waits.
 ///
 /// # Errors
-/// As [`ask_delegates`].
+/// When the database refuses.
 pub async fn hand_over(
     tx: &mut Tx,
     request: RequestId,
@@ -70,14 +70,14 @@ pub async fn hand_over(
     to: &PersonId,
     line: InboxId,
 ) -> Result<Option<Code>> {
-    let file = File::lock(tx, request, Seen::Posted).await?;
-    let RequestState::Pending { .. } = file.request.state else { return Ok(None) };
-    let before = file.request.requesters.iter().filter(|person| *person != to);
+    let (locked, run) = lock_with_run(tx, request).await?;
+    let RequestState::Pending { .. } = locked.state else { return Ok(None) };
+    let before = locked.requesters.iter().filter(|person| *person != to);
     let requesters: Vec<PersonId> = std::iter::once(to).chain(before).cloned().collect();
-    tx.set_requesters(&file.request, &requesters).await?;
-    let code = file.request.code;
+    tx.set_requesters(&locked, &requesters).await?;
+    let code = locked.code;
     let (from, to) = (from.clone(), to.clone());
-    let what = Happened::RequestHandedOver { request, code, run: file.run.id, from, to, requesters };
-    tx.record(event(&file.run, Some(line), what, Vec::new()));
+    let what = Happened::RequestHandedOver { request, code, run: run.id, from, to, requesters };
+    tx.record(event(&run, Some(line), what, Vec::new()));
     Ok(Some(code))
 }

@@ -127,8 +127,7 @@ pub fn derive(
     if let Some(under) = &stored.under {
         // The very same plan, whose own policy lets one approval cover so many runs; who agreed is counted below, as ever.
         let runs = policy.repeat.map_or(0, |repeat| repeat.runs);
-        let covered =
-            under.digest == stored.digest && (2..=runs).contains(&under.number) && stored.retry_step.is_none();
+        let covered = under.digest == stored.digest && (2..=runs).contains(&under.number) && stored.stuck.is_none();
         if !covered || stored.broken.is_some() {
             return Err(GrantError::NotAgreed);
         }
@@ -139,16 +138,16 @@ pub fn derive(
         let fits = policy.break_glass.as_ref().is_some_and(|rules| {
             rules.may_name(&broken.person) && rules.accepts(&policy.stages, &broken.proof) && !broken.reason.is_empty()
         });
-        let whole = fits && stored.retry_step.is_none();
+        let whole = fits && stored.stuck.is_none();
         return if whole { Ok((grant(stored, &plan), plan)) } else { Err(GrantError::NotAgreed) };
     }
+    // Of a stuck step the request itself may say who is needed in particular: the plan is its run's.
+    let narrowed = stored.stuck.map(|_| policy.over_stuck_steps().needing(&stored.needs));
+    let policy = narrowed.as_ref().unwrap_or(policy);
+    let rules = Rules::new(policy, &stored.requesters, plan.excluded());
     // Whether each person was asked, and still belonged, was checked with the live catalog when the decision was made and
     // when the grant was: a row of `decision` is the record of the first, the grant's row of the second. What can be seen
     // without a catalog is seen again: that a stage which wants a passkey has one.
-    // Of a stuck step the request itself may say who is needed in particular: the plan is its run's.
-    let narrowed = stored.retry_step.map(|_| policy.over_stuck_steps().needing(&stored.needs));
-    let policy = narrowed.as_ref().unwrap_or(policy);
-    let rules = Rules::new(policy, &stored.requesters, plan.excluded());
     let proved = |decision: &Decision| {
         let stage = policy.stage_of(decision.stage);
         stage.is_some_and(|stage| decision.answer == Answer::Deny || !stage.step_up || !decision.proof.is_chat())
@@ -174,7 +173,7 @@ fn grant(stored: &StoredGrant, plan: &Plan) -> Grant {
         run: stored.run,
         request: stored.request,
         digest: stored.digest,
-        retry_step: stored.retry_step,
+        retry_step: stored.retry_step(),
         rules: plan
             .steps
             .iter()
@@ -189,7 +188,7 @@ fn starts_unasked(stored: &StoredGrant, policy: &PlanPolicy) -> bool {
     let [person] = stored.requesters.as_slice() else { return false };
     let named = policy.unasked.iter().any(|rule| rule.may_name(person));
     let alone = stored.trigger.is_none() && stored.broken.is_none() && stored.under.is_none();
-    stored.unasked && named && alone && stored.retry_step.is_none() && stored.decisions.is_empty()
+    stored.unasked && named && alone && stored.stuck.is_none() && stored.decisions.is_empty()
 }
 
 /// Whether the frozen policy itself lets this run start: it names the trigger that asked for the run with this runbook, and
@@ -198,7 +197,7 @@ fn starts_unasked(stored: &StoredGrant, policy: &PlanPolicy) -> bool {
 fn starts_by_itself(stored: &StoredGrant, plan: &Plan, policy: &PlanPolicy) -> bool {
     let lets = |trigger| policy.automatic.iter().any(|rule| rule.lets(trigger, &plan.runbook));
     let named = stored.trigger.as_ref().is_some_and(lets);
-    named && policy.denied_before.is_none() && stored.retry_step.is_none() && stored.decisions.is_empty()
+    named && policy.denied_before.is_none() && stored.stuck.is_none() && stored.decisions.is_empty()
 }
 
 impl Grant {
@@ -261,7 +260,7 @@ pub(super) mod tests {
     use crate::model::id::{InboxId, PersonId, PolicyName, RunbookName, SystemName, TriggerName};
     use crate::model::plan::{PLAN_VERSION, Telling};
     use crate::model::policy::{Automatic, Bound, Delegating};
-    use crate::model::request::Proof;
+    use crate::model::request::{Proof, Stuck};
     use crate::store::{StoredBreak, StoredDecision, StoredUnder};
 
     fn grant(retry_step: Option<u32>, rules: &[(bool, u32)]) -> Grant {
@@ -328,7 +327,7 @@ pub(super) mod tests {
             signature: None,
             requesters: vec![PersonId::new("mei")],
             needs: Vec::new(),
-            retry_step: None,
+            stuck: None,
             trigger: trigger.map(TriggerName::new),
             plan: sealed.bytes().to_vec(),
             decisions: Vec::new(),
@@ -354,7 +353,7 @@ pub(super) mod tests {
         assert!(!derives(&granted(Some("down"), &[("down", Some("startb"))])), "another runbook is named");
         assert!(!derives(&granted(Some("down"), &[])), "none is named");
         assert!(!derives(&granted(None, &lets)), "a person asked");
-        let retry = StoredGrant { retry_step: Some(1), ..granted(Some("down"), &lets) };
+        let retry = StoredGrant { stuck: Some(Stuck { step: 1, free: None }), ..granted(Some("down"), &lets) };
         assert!(!derives(&retry), "a further attempt is never by itself");
         let changed = StoredGrant { plan: b"{}".to_vec(), ..granted(Some("down"), &lets) };
         assert!(!derives(&changed), "the plan's bytes are what counts");
@@ -402,7 +401,7 @@ pub(super) mod tests {
             policy.stages[0].step_up = step_up;
             let sealed = Sealed::seal(&plan).expect("a plan");
             (stored.plan, stored.digest) = (sealed.bytes().to_vec(), sealed.digest());
-            (stored.broken, stored.retry_step) = (broken, retry_step);
+            (stored.broken, stored.stuck) = (broken, retry_step.map(|step| Stuck { step, free: None }));
             derive(&sign(stored), &trust(), DateTime::UNIX_EPOCH).is_ok()
         };
         let mei = || Subject::Person(PersonId::new("mei"));
@@ -434,7 +433,8 @@ pub(super) mod tests {
         let with = |people: &[&str], needs: &[&str]| {
             let needs = needs.iter().map(|name| PersonId::new(*name)).collect();
             let decisions = people.iter().map(|name| said(name, Answer::Approve)).collect();
-            let stored = StoredGrant { retry_step: Some(1), needs, decisions, ..granted(None, &[]) };
+            let stored =
+                StoredGrant { stuck: Some(Stuck { step: 1, free: None }), needs, decisions, ..granted(None, &[]) };
             derive(&sign(stored), &trust(), DateTime::UNIX_EPOCH).is_ok()
         };
         assert!(with(&["boss"], &[]) && with(&["boss"], &["boss", "kim"]));

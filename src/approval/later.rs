@@ -3,7 +3,7 @@
 //! Keeps I13: what is alive may only narrow what was agreed to. Keeps I1: this starts nothing; it lets a worker come, and
 //! the worker derives its Grant as ever.
 
-use super::decide::{File, event, illegal};
+use super::decide::{File, Seen, event, holds_proof, illegal};
 use crate::model::allowed::{Verb, allowed};
 use crate::model::approval::Tally;
 use crate::model::catalog::Catalog;
@@ -13,8 +13,6 @@ use crate::model::plan::Plan;
 use crate::model::request::{GrantState, RequestState};
 use crate::model::run::{RunEvent, RunState, Snag};
 use crate::store::{Result, Run, Tx};
-
-use super::decide::Seen;
 
 /// What the catalog makes of the plan at this moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +47,8 @@ enum Changed {
     MayNotBreak(PersonId),
     #[error("those who agreed may not agree to it any more, or not all of them")]
     NotAgreed,
+    #[error("the passkey of {0}, by which it was agreed to, is removed")]
+    PasskeyRemoved(PersonId),
     #[error("the catalog makes another plan of it by now")]
     OtherPlan,
     #[error("the catalog makes no plan of it any more: {0}")]
@@ -62,7 +62,7 @@ enum Changed {
 pub async fn clear(tx: &mut Tx, catalog: &Catalog, request: RequestId, made: &NowMade) -> Result<Cleared> {
     // Before every other lock: a pause is before this or after it.
     let automation = tx.lock_automation().await?;
-    let file = File::lock(tx, request, Seen::Posted).await?;
+    let file = File::lock(tx, catalog, request, Seen::Posted).await?;
     let now = tx.now();
     let Some(not_before) = file.plan.not_before.filter(|at| *at <= now) else { return Ok(Cleared::Moved) };
     let begun = !tx.list_attempts(file.run.id).await?.is_empty();
@@ -70,7 +70,13 @@ pub async fn clear(tx: &mut Tx, catalog: &Catalog, request: RequestId, made: &No
         return Ok(Cleared::Moved);
     }
     let paused = automation.paused.map(|paused| paused.by);
-    let Some(why) = changed(&file, catalog, now, paused, made) else {
+    let mut unproved = file.unproved.clone();
+    for broken in file.grants.iter().filter_map(|grant| grant.broken.as_ref()) {
+        if !holds_proof(tx, &broken.person, &broken.proof).await? {
+            unproved.push(broken.person.clone());
+        }
+    }
+    let Some(why) = changed(&file, catalog, now, paused, &unproved, made) else {
         tx.clear_run(&file.run).await?;
         return Ok(Cleared::Yes);
     };
@@ -97,6 +103,7 @@ fn changed(
     catalog: &Catalog,
     now: chrono::DateTime<chrono::Utc>,
     paused: Option<PersonId>,
+    unproved: &[PersonId],
     made: &NowMade,
 ) -> Option<Changed> {
     let File { run, plan, policy, grants, .. } = file;
@@ -116,8 +123,14 @@ fn changed(
             if !catalog.includes(by, &broken.person) {
                 return Some(Changed::MayNotBreak(broken.person.clone()));
             }
+            if unproved.contains(&broken.person) {
+                return Some(Changed::PasskeyRemoved(broken.person.clone()));
+            }
         }
-        None if file.case().waits_for(now, catalog) != Tally::Agreed => return Some(Changed::NotAgreed),
+        None if file.case().waits_for(now, catalog) != Tally::Agreed => {
+            let first = unproved.first().cloned();
+            return Some(first.map_or(Changed::NotAgreed, Changed::PasskeyRemoved));
+        }
         None => {}
     }
     match made {

@@ -31,7 +31,8 @@ pub use automatic::{ByItself, grant_automatic, may_start_by_itself};
 pub use break_glass::{Break, BreakOutcome, BreakRefusal, Review, break_glass, reviewers};
 pub use decide::{
     BackOutcome, Begin, Decide, DecideOutcome, End, EndOutcome, Ending, Refused, Seen, StageOver, ask_late,
-    begin_stage, decide, end, send_back, stage_expires_at, take_back, until, waits_for, who_could_answer,
+    begin_stage, decide, end, requesters_now, send_back, stage_expires_at, take_back, until, waits_for,
+    who_could_answer, who_may_revoke,
 };
 pub use duty::{Delegated, ask_delegates, hand_over};
 pub use free::{Free, Freed, free};

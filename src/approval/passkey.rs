@@ -1,6 +1,6 @@
 //! Ending a passkey: what was agreed to with it and still waits is agreed to no longer.
 
-use super::decide::{File, Seen, event};
+use super::decide::{event, lock_with_run};
 use crate::model::event::{Happened, NewEvent, Record, RemovedBecause, Scope};
 use crate::model::id::{PasskeyId, PersonId};
 use crate::model::request::{Answer, Decision, Proof, RequestState};
@@ -11,7 +11,7 @@ use crate::store::{Result, Tx};
 /// passkey in use.
 ///
 /// # Errors
-/// When the database refuses, or a stored plan is not the one that was asked for.
+/// When the database refuses.
 pub async fn remove_passkey(tx: &mut Tx, passkey: PasskeyId, because: RemovedBecause) -> Result<Option<PersonId>> {
     // Requests before passkeys, as whoever decides on a page locks them.
     for (request, _) in tx.list_approved_with(passkey).await? {
@@ -22,25 +22,26 @@ pub async fn remove_passkey(tx: &mut Tx, passkey: PasskeyId, because: RemovedBec
     tx.record(NewEvent { scope: Scope::default(), cause: None, record: Record { what, rows: Vec::new() } });
     // Read again: what was signed until this moment is there now, and nothing more can come.
     for (request, credential) in tx.list_approved_with(passkey).await? {
-        let file = File::lock(tx, request, Seen::Posted).await?;
-        if !matches!(file.request.state, RequestState::Pending { .. }) {
+        let (locked, run) = lock_with_run(tx, request).await?;
+        if !matches!(locked.state, RequestState::Pending { .. }) {
             continue;
         }
         let proof = Proof::Passkey { credential };
         let given = |decision: &Decision| decision.answer == Answer::Approve && decision.proof == proof;
-        for stored in file.stored.iter().filter(|stored| given(&stored.decision)) {
+        for stored in tx.list_decisions(request).await?.iter().filter(|stored| given(&stored.decision)) {
             if !tx.take_decision_back(request, &stored.decision, None).await? {
                 continue;
             }
             let what = Happened::DecisionTakenBack {
                 request,
-                code: file.request.code,
+                code: locked.code,
                 stage: stored.decision.stage,
                 person: stored.decision.person.clone(),
                 account: stored.account.clone(),
                 line: stored.line,
+                passkey: Some(passkey),
             };
-            tx.record(event(&file.run, None, what, Vec::new()));
+            tx.record(event(&run, None, what, Vec::new()));
         }
     }
     Ok(Some(person))

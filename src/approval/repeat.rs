@@ -4,7 +4,7 @@
 //! whoever asked for either counts as having asked, so nobody who agreed can be who asks for a further run. Keeps I13: the very
 //! same plan, and whoever agreed still has the right.
 
-use super::decide::{File, open_plan};
+use super::decide::{File, lock_with_run, open_plan, requesters_now};
 use super::give::{Granting, Told, write};
 use super::signature::Why;
 use crate::model::approval::{Case, Tally};
@@ -28,8 +28,8 @@ pub async fn take_cover(
     for cover in tx.list_covers(Some(digest)).await? {
         let Some(request) = tx.find_request(cover.request).await? else { continue };
         let Some(run) = tx.find_run(request.run).await? else { continue };
-        let file = File::read(tx, request, Vec::new(), run).await?;
-        let mut all = file.request.requesters.clone();
+        let file = File::read(tx, catalog, request, Vec::new(), run).await?;
+        let mut all = file.requesters.clone();
         all.extend(requesters.iter().cloned());
         let case = Case { requesters: &all, ..file.case() };
         if file.request.state != RequestState::Granted || case.waits_for(tx.now(), catalog) != Tally::Agreed {
@@ -53,8 +53,7 @@ pub async fn grant_under(
     cover: &Cover,
     line: Option<InboxId>,
 ) -> Result<()> {
-    let request = tx.lock_request(request).await?;
-    let run = tx.lock_run(request.run).await?;
+    let (request, run) = lock_with_run(tx, request).await?;
     let plan = open_plan(&request, &run)?;
     let original = tx.find_request(cover.request).await?;
     let fits = original
@@ -66,21 +65,19 @@ pub async fn grant_under(
     if request.state != (RequestState::Pending { stage: 0 }) || request.wanted != Wanted::Start {
         return Err(StoreError::Moved { row: format!("request {}", request.code), expected: "pending".to_owned() });
     }
-    let mut requesters = original.requesters.clone();
-    requesters.extend(request.requesters.iter().cloned());
     let Some(earlier) = tx.find_run(original.run).await? else {
         return Err(StoreError::Refused(format!("request {} is not covered by what was approved", request.code)));
     };
-    let file = File::read(tx, original.clone(), Vec::new(), earlier).await?;
+    let file = File::read(tx, catalog, original.clone(), Vec::new(), earlier).await?;
+    let mut requesters = file.requesters.clone();
+    requesters.extend(requesters_now(&request, &run, catalog));
     let aside = file.set_aside(tx.now(), catalog);
     // Whoever has lost the right since is not named as one who agreed, also where enough others did.
     let count = Case { requesters: &requesters, ..file.case() }.counted(tx.now(), catalog);
-    let mut decisions = tx.list_decisions(original.id).await?;
-    decisions.retain(|stored| !aside.contains(stored));
     if count.tally != Tally::Agreed {
         return Err(StoreError::Refused(format!("request {} is not covered by what was approved", request.code)));
     }
-    let mut standing = decisions;
+    let mut standing = file.stored;
     standing.retain(|stored| stored.decision.answer == Answer::Approve && count.by.contains(&stored.decision.person));
     let agreeing: Vec<&StoredDecision> = standing.iter().chain(&aside).collect();
     let why = Why::Covered { by: original.id, decisions: &agreeing };

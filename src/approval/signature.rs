@@ -112,6 +112,7 @@ pub async fn give(tx: &mut Tx, give: Give<'_>) -> Result<(GrantId, Signed)> {
         request: request.id,
         run: request.run,
         digest: request.digest,
+        stuck: request.wanted.stuck(),
         basis: match why {
             Why::Agreed(decisions) => agreed(request.id, decisions),
             Why::Covered { by, decisions } => agreed(by, decisions),
@@ -175,11 +176,11 @@ pub(super) fn check(
         Basis::Rule { rule } => {
             // Somebody broke the glass: whether the policy lets them is judged where the Grant is derived.
             if let Some(broken) = &stored.broken {
-                let same = *rule == break_rule(&broken.person, broken.line) && stored.retry_step.is_none();
+                let same = *rule == break_rule(&broken.person, broken.line) && stored.stuck.is_none();
                 return if same { Ok(SignedFor::default()) } else { Err(NotSigned::Rule) };
             }
             // A further attempt of a step is never by itself (I3), and once somebody has decided, decisions are what counts.
-            let by_itself = stored.retry_step.is_none() && stored.decisions.is_empty();
+            let by_itself = stored.stuck.is_none() && stored.decisions.is_empty();
             let whoever = match (stored.trigger.as_ref(), stored.requesters.as_slice()) {
                 (None, [person]) if stored.unasked && policy.unasked.iter().any(|rule| rule.may_name(person)) => {
                     Some(unasked_rule(person))
@@ -219,13 +220,15 @@ fn about_another(
     start_by: Option<DateTime<Utc>>,
     ledger: &str,
 ) -> Option<&'static str> {
-    let Statement { version: _, ledger: of, key: _, grant, request, run, digest, basis: _, granted_at, .. } = statement;
+    let Statement { version: _, ledger: of, key: _, grant, request, run, digest, stuck, basis: _, granted_at, .. } =
+        statement;
     [
         ("ledger", of == ledger),
         ("number", *grant == stored.id),
         ("run", *run == stored.run),
         ("request", *request == stored.request),
         ("plan", *digest == stored.digest),
+        ("step", *stuck == stored.stuck),
         ("time", *granted_at == stored.granted_at),
         ("latest start", Some(statement.start_by) == start_by),
         ("end", statement.valid_until == stored.expires_at),
@@ -243,6 +246,7 @@ pub(super) mod tests {
     use crate::approval::{GrantError, derive};
     use crate::model::chat::Account;
     use crate::model::id::{Digest, InboxId, PersonId, RunId};
+    use crate::model::request::{Freeing, Stuck};
     use crate::model::signature::{Signature, Signer, pkcs8};
 
     pub(in crate::approval) fn signer(seed: u8) -> Signer {
@@ -292,6 +296,7 @@ pub(super) mod tests {
             request: stored.request,
             run: stored.run,
             digest: stored.digest,
+            stuck: stored.stuck,
             basis,
             granted_at: stored.granted_at,
             start_by: stored.start_by,
@@ -328,12 +333,13 @@ pub(super) mod tests {
         let more = chrono::TimeDelta::days(1);
         let mut found = Vec::new();
         type Change = (&'static str, fn(&mut StoredGrant));
-        let changes: [Change; 9] = [
+        let changes: [Change; 10] = [
             ("id", |stored| stored.id = GrantId(2)),
             ("run", |stored| stored.run = RunId(2)),
             ("request", |stored| stored.request = RequestId(2)),
             ("granted_at", |stored| stored.granted_at += chrono::TimeDelta::seconds(1)),
             ("expires_at", |stored| stored.expires_at += chrono::TimeDelta::days(1)),
+            ("step", |stored| stored.stuck = Some(Stuck { step: 3, free: None })),
             ("person", |stored| stored.decisions[0].decision.person = PersonId::new("lin")),
             ("account", |stored| stored.decisions[0].account = "local:trial:y".parse::<Account>().expect("an account")),
             ("line", |stored| stored.decisions[0].line = InboxId(2)),
@@ -352,6 +358,7 @@ pub(super) mod tests {
         request: the approval was signed for another request than stands beside it
         granted_at: the approval was signed for another time than stands beside it
         expires_at: the approval was signed for another end than stands beside it
+        step: the approval was signed for another step than stands beside it
         person: the decisions are not those that the approval was signed for
         account: the decisions are not those that the approval was signed for
         line: the decisions are not those that the approval was signed for
@@ -359,6 +366,19 @@ pub(super) mod tests {
         no decision: the decisions are not those that the approval was signed for
         ");
         assert!(agreed().expires_at + more > agreed().expires_at);
+    }
+
+    /// That a stuck step is left out is not that it is tried again.
+    #[test]
+    fn i3_what_was_signed_for_leaving_a_step_out_lets_no_other_attempt_start() {
+        let skip = Some(Stuck { step: 1, free: Some(Freeing::Skip) });
+        let decisions = vec![said("boss", Answer::Approve)];
+        let left_out = sign(StoredGrant { stuck: skip, decisions, ..granted(None, &[]) });
+        assert!(derive(&left_out, &trust(), left_out.granted_at).is_ok());
+        for stuck in [None, Some(Stuck { step: 1, free: None }), Some(Stuck { step: 2, free: Some(Freeing::Skip) })] {
+            let changed = StoredGrant { stuck, ..left_out.clone() };
+            assert_eq!(why(&changed, &trust()), "the approval was signed for another step than stands beside it");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use chrono::TimeDelta;
 
-use super::decide::{illegal, open_plan};
+use super::decide::{illegal, lock_with_run, open_plan};
 use super::give::{Granting, Told, write};
 use super::signature::Why;
 use crate::model::catalog::Catalog;
@@ -61,8 +61,7 @@ pub async fn grant_unasked(
     started: StartedUnasked,
     line: Option<InboxId>,
 ) -> Result<()> {
-    let request = tx.lock_request(request).await?;
-    let run = tx.lock_run(request.run).await?;
+    let (request, run) = lock_with_run(tx, request).await?;
     let plan = open_plan(&request, &run)?;
     let alone = request.requesters.as_slice() == std::slice::from_ref(&started.person);
     let Some(policy) = plan.policy.as_ref().filter(|_| alone && run.trigger.is_none()) else {

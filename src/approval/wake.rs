@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::decide::{File, Seen, ask, event};
-use crate::model::approval::{Asked, Because, Refusal, spent_elsewhere};
+use crate::model::approval::{Asked, Because, Refusal, delegates, spent_elsewhere};
 use crate::model::catalog::{Catalog, Subject};
 use crate::model::escalation::{
     Around, Deed, Waking, by_turns, come_on_call, is_rota, ladder, look as looked, next, next_asked, whom,
@@ -67,7 +67,7 @@ impl File {
             catalog,
             policy: &self.policy,
             stage,
-            requesters: &self.request.requesters,
+            requesters: &self.requesters,
             excluded: self.plan.excluded(),
             asked,
             spent,
@@ -83,7 +83,7 @@ impl File {
 /// # Errors
 /// When the database refuses, the stored plan is not the one that was asked for, or somebody else was faster.
 pub async fn wake(tx: &mut Tx, catalog: &Catalog, request: RequestId, rings: Rings) -> Result<()> {
-    let file = File::lock(tx, request, Seen::Posted).await?;
+    let file = File::lock(tx, catalog, request, Seen::Posted).await?;
     let now = tx.now();
     let (Some((number, stage)), true) = (file.waiting_stage(), file.request.knows_asked) else { return Ok(()) };
     let File { request, run, .. } = &file;
@@ -97,6 +97,14 @@ pub async fn wake(tx: &mut Tx, catalog: &Catalog, request: RequestId, rings: Rin
     if by_turns(stage) {
         new.extend(come_on_call(&file.around(catalog, number, &asked, &spent, now)));
         asked.extend(new.iter().cloned());
+    }
+    // A delegation that was given in the very moment in which the stage began asked nobody.
+    let own: Vec<Asked> = asked.iter().filter(|one| one.stage >= number).cloned().collect();
+    for one in delegates(catalog, &file.policy, &own, &file.delegations, now) {
+        if !asked.contains(&one) && !file.is_barred(&one.person) {
+            asked.push(one.clone());
+            new.push(one);
+        }
     }
     let mut waking = Waking { stage, from: request.wake_from, expires_at: request.expires_at, woken: request.woken };
     let (mut remind, mut ring) = (false, false);
@@ -195,7 +203,7 @@ pub async fn look(
     person: &PersonId,
     line: InboxId,
 ) -> Result<LookOutcome> {
-    let file = File::lock(tx, request, Seen::Posted).await?;
+    let file = File::lock(tx, catalog, request, Seen::Posted).await?;
     let now = tx.now();
     let could = file.case().could_answer(now, catalog);
     let refused = |why, file: File, could: BTreeSet<PersonId>| {
@@ -246,7 +254,7 @@ pub struct Standing {
 /// When the database refuses, or the stored plan is not the one that was asked for.
 pub async fn standing(tx: &mut Tx, catalog: &Catalog, request: &Request) -> Result<Option<Standing>> {
     let Some(run) = tx.find_run(request.run).await? else { return Ok(None) };
-    let file = File::read(tx, request.clone(), Vec::new(), run).await?;
+    let file = File::read(tx, catalog, request.clone(), Vec::new(), run).await?;
     Ok(standing_of(&file, catalog, tx.now()))
 }
 

@@ -89,12 +89,9 @@ pub use crate::model::phrase::{clash, first_words, shadows};
 pub use run::named_run;
 
 use crate::model::catalog::Catalog;
-use crate::model::chat::Addressed;
+use crate::model::chat::{Addressed, MAX_LINE};
 
 use words::{Ending, Word};
-
-/// The longest line, in bytes, that is read as a command.
-pub const MAX_LINE: usize = 2000;
 
 /// Where a line was said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use super::next::{Next, next};
 use super::step::{self, Answering, Context, End, Orders, Seen, Surroundings};
 use super::{Secrets, SecretsSource};
 use crate::approval;
-use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
+use crate::model::event::{Happened, NewEvent, Record, RowMark};
 use crate::model::id::{Digest, RunId};
 use crate::model::plan::{Plan, Sealed, Telling};
 use crate::model::run::{AttemptState, Outcome, RunEvent, RunState, Snag};
@@ -184,13 +184,7 @@ async fn prove_gone(shared: &Shared, attempt: &Attempt) -> Result<(), String> {
 
 /// An event about a run, caused by the line that last moved it.
 fn event_of(run: &Run, what: Happened, rows: Vec<RowMark>) -> NewEvent {
-    let scope = Scope {
-        system: Some(run.system.clone()),
-        environment: Some(run.environment.clone()),
-        incident: run.incident,
-        run: Some(run.id),
-        ..Scope::default()
-    };
+    let scope = run.scope();
     NewEvent { scope, cause: run.cause, record: Record { what, rows } }
 }
 

@@ -5,7 +5,7 @@
 use super::drive::stopped;
 use crate::approval::{self, Free, Freed};
 use crate::model::code::Code;
-use crate::model::event::{Happened, NewEvent, Record, Revoked, RowMark, Scope};
+use crate::model::event::{Happened, NewEvent, Record, Revoked, RowMark};
 use crate::model::id::{InboxId, PersonId, RunId};
 use crate::model::plan::{Plan, Sealed};
 use crate::model::request::{Freeing, GrantState, RequestEvent, RequestState};
@@ -13,13 +13,7 @@ use crate::model::run::{RunEvent, RunState, Snag};
 use crate::store::{Request, Result, Run, StoreError, StoredGrant, Tx};
 
 fn event(run: &Run, line: InboxId, what: Happened, rows: Vec<RowMark>) -> NewEvent {
-    let scope = Scope {
-        system: Some(run.system.clone()),
-        environment: Some(run.environment.clone()),
-        incident: run.incident,
-        run: Some(run.id),
-        ..Scope::default()
-    };
+    let scope = run.scope();
     NewEvent { scope, cause: Some(line), record: Record { what, rows } }
 }
 

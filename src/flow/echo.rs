@@ -153,7 +153,8 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         | Happened::RunPlanned { .. }
         | Happened::RequestAsked { .. }
         | Happened::Decided { .. }
-        | Happened::DecisionTakenBack { .. }
+        // They have just read it.
+        | Happened::DecisionTakenBack { passkey: None, .. }
         | Happened::DelegationGiven { .. }
         | Happened::DelegationEnded { .. }
         | Happened::HandoverOffered { .. }
@@ -221,6 +222,7 @@ async fn words(app: &App, event: &Event, position: Position, record: &Record) ->
         Happened::GlassBroken { .. }
         | Happened::CoverEnded { .. }
         | Happened::LaterRefused { .. }
+        | Happened::DecisionTakenBack { passkey: Some(_), .. }
         | Happened::ReviewOverdue { .. }
         | Happened::Reviewed { .. }
         | Happened::RequestGranted { .. }
@@ -421,6 +423,9 @@ impl Teller<'_> {
             | Happened::AttemptSkipped { .. } => {
                 return if quiet { Ok(Vec::new()) } else { self.progress(Edits::Yes).await };
             }
+            Happened::DecisionTakenBack { code, person, passkey: Some(passkey), .. } => {
+                (text::passkey::approval_ended(person, code, *passkey), vec![person.clone()])
+            }
             Happened::RequestDenied { code, by, why, .. } => {
                 let text = text::echo::denied(&self.plan, requester, code, by, why.as_deref(), &place);
                 (text, vec![requester.clone()])
@@ -513,7 +518,7 @@ impl Teller<'_> {
             | Happened::LaterRefused { .. }
             | Happened::RequestAsked { .. }
             | Happened::Decided { .. }
-            | Happened::DecisionTakenBack { .. }
+            | Happened::DecisionTakenBack { passkey: None, .. }
             | Happened::RequestRung { .. }
             | Happened::RequestLookedAt { .. }
             | Happened::DelegationGiven { .. }
@@ -640,8 +645,11 @@ impl Teller<'_> {
         let rules = self.plan.policy.as_ref().and_then(|policy| policy.break_glass.as_ref());
         let subjects = rules.map(|rules| rules.reviewed_by.as_slice()).unwrap_or_default();
         let request = self.app.store.find_request(request).await?;
-        let requesters = request.map_or_else(|| vec![self.run.requester.clone()], |request| request.requesters);
         let in_use = self.app.in_use();
+        let requesters = match request {
+            Some(request) => approval::requesters_now(&request, &self.run, &in_use.catalog),
+            None => vec![self.run.requester.clone()],
+        };
         let system = in_use.catalog.systems.get(&self.run.system);
         let review = approval::Review { by: breaker, requesters: &requesters, system, state };
         Ok(approval::reviewers(&in_use.catalog, subjects, &review))

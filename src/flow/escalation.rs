@@ -15,7 +15,7 @@ use super::ring::{Call, NotRung, Ringer};
 use super::turn::plan_of;
 use crate::approval::{self, Rings};
 use crate::metrics::beats::{Loop, beat};
-use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::model::event::{Happened, NewEvent, Record};
 use crate::model::request::RequestState;
 use crate::store::{RingEnd, StoreError, Topic, WaitingRing};
 use crate::text;
@@ -164,13 +164,7 @@ async fn try_once(app: &App, ringer: &Ringer, ring: &WaitingRing) -> Result<(), 
     if !tx.end_ring(ring.id, end).await? {
         return Ok(());
     }
-    let scope = Scope {
-        system: Some(run.system.clone()),
-        environment: Some(run.environment.clone()),
-        incident: run.incident,
-        run: Some(run.id),
-        ..Scope::default()
-    };
+    let scope = run.scope();
     tx.record(NewEvent { scope, cause: None, record: Record { what, rows: Vec::new() } });
     tx.commit().await
 }

@@ -70,13 +70,7 @@ async fn tell_overdue(app: &App, request: RequestId) -> Result<(), StoreError> {
         return Ok(());
     };
     let version = tx.set_review_overdue(&review).await?;
-    let scope = Scope {
-        system: Some(run.system.clone()),
-        environment: Some(run.environment.clone()),
-        incident: run.incident,
-        run: Some(run.id),
-        ..Scope::default()
-    };
+    let scope = run.scope();
     let (id, code, due_at) = (request.id, request.code, review.due_at);
     let what = Happened::ReviewOverdue { request: id, code, run: run.id, due_at };
     let rows = vec![RowMark::review(id, "overdue", version)];

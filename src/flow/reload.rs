@@ -338,13 +338,7 @@ async fn compare(app: &App, request: &Request, now: Option<Option<Digest>>) -> R
     }
     let mut tx = app.store.begin().await?;
     tx.set_request_differs(request.id, now).await?;
-    let scope = Scope {
-        system: Some(run.system.clone()),
-        environment: Some(run.environment.clone()),
-        incident: run.incident,
-        run: Some(run.id),
-        ..Scope::default()
-    };
+    let scope = run.scope();
     let what = Happened::RequestDiffers { request: request.id, code: request.code, run: run.id, now };
     tx.record(NewEvent { scope, cause: run.cause, record: Record { what, rows: Vec::new() } });
     tx.commit().await?;

@@ -1011,7 +1011,7 @@ impl Replay {
                     facts.asked.get_or_insert_default().extend(asked);
                 }
             }
-            Happened::DecisionTakenBack { request, code: _, stage, person, account: _, line } => {
+            Happened::DecisionTakenBack { request, code: _, stage, person, account: _, line, passkey: _ } => {
                 if let Some(asked) = self.requests.get_mut(&request) {
                     let is_it = |told: &Told| {
                         told.decision.person == person && told.decision.stage == stage && told.line == Some(line.0)

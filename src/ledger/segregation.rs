@@ -212,9 +212,9 @@ struct Barred {
 }
 
 impl Barred {
-    /// Why somebody may not agree, if they may not.
-    fn why(&self, person: &PersonId) -> Option<(&'static str, &'static str)> {
-        if self.requesters.contains(person) {
+    /// Why somebody may not agree, if they may not. `may`: whoever asked may.
+    fn why(&self, person: &PersonId, may: bool) -> Option<(&'static str, &'static str)> {
+        if self.requesters.contains(person) && !may {
             Some(("own_approval", "asked for it"))
         } else if self.excluded.contains(person) {
             Some(("author_approval", "made the last change of its runbook, which its policy leaves out,"))
@@ -242,6 +242,35 @@ impl Found {
 
     fn violate(&mut self, kind: &str, text: String) {
         self.shown.violations.push(Remark { kind: kind.to_owned(), text });
+    }
+
+    /// What speaks against those by whose right it was granted, each in their own name or another's, and what of separation its
+    /// policy gave up for them.
+    fn judge(
+        &mut self,
+        code: &str,
+        relaxed: &[Relaxed],
+        sides: impl IntoIterator<Item = PersonId>,
+        barred: &[&Barred],
+    ) {
+        for rule in relaxed {
+            let text = match rule {
+                Relaxed::RequesterMayAgree => "who asked may also agree",
+                Relaxed::OnePersonSeveralStages => "one person may agree in several stages",
+            };
+            self.except("relaxed", format!("The policy of {code} says that {text}, and that was used."));
+        }
+        let may = relaxed.contains(&Relaxed::RequesterMayAgree);
+        let sides: BTreeSet<PersonId> = sides.into_iter().collect();
+        for person in sides {
+            if let Some((kind, why)) = barred.iter().find_map(|barred| barred.why(&person, may)) {
+                self.violate(kind, format!("{person} {why} and counts among those who agreed to {code}."));
+            }
+            let excluded = barred.iter().any(|barred| barred.excluded.contains(&person));
+            if self.shown.author.as_ref() == Some(&person) && !excluded {
+                self.except("author", format!("{person} made the last change of the runbook and agreed to {code}."));
+            }
+        }
     }
 
     fn asked(&mut self, request: RequestId) -> Option<(&mut Asked, &mut Barred)> {
@@ -298,13 +327,15 @@ impl Projection {
         code: &str,
         digest: Digest,
         by: &[PersonId],
+        relaxed: &[Relaxed],
         under: &Under,
     ) {
         let original = self.of_request(under.request).and_then(|found| {
             let (asked, barred) = found.asked(under.request)?;
-            let agreed: Vec<PersonId> =
-                asked.approvers.iter().filter(|one| one.counted).map(|one| one.person.clone()).collect();
-            Some((agreed, barred.clone(), asked.state == "granted"))
+            let counted = || asked.approvers.iter().filter(|one| one.counted);
+            let agreed: Vec<PersonId> = counted().map(|one| one.person.clone()).collect();
+            let holders: Vec<PersonId> = counted().filter_map(|one| one.on_behalf_of.clone()).collect();
+            Some((agreed, holders, barred.clone(), asked.state == "granted"))
         });
         let Some(found) = self.runs.get_mut(&run) else { return };
         found.privileged = true;
@@ -322,16 +353,12 @@ impl Projection {
         };
         "granted".clone_into(&mut asked.state);
         let barred = barred.clone();
-        let Some((agreed, before, true)) = original else {
+        let Some((agreed, holders, before, true)) = original else {
             let text = format!("{code} was granted under {}, which nobody had agreed to.", under.code);
             found.violate("no_approval", text);
             return;
         };
-        for person in by {
-            if let Some((kind, why)) = barred.why(person).or_else(|| before.why(person)) {
-                found.violate(kind, format!("{person} {why} and counts among those who agreed to {code}."));
-            }
-        }
+        found.judge(code, relaxed, by.iter().cloned().chain(holders), &[&barred, &before]);
         for person in by.iter().filter(|person| !agreed.contains(person)) {
             let text =
                 format!("{person} counts among those who agreed to {code}, and no approval of theirs is recorded.");
@@ -477,7 +504,7 @@ impl Projection {
                     found.violate("same_account", text);
                 }
             }
-            Happened::DecisionTakenBack { request, code: _, stage, person, account: _, line } => {
+            Happened::DecisionTakenBack { request, code: _, stage, person, account: _, line, passkey: _ } => {
                 let Some((asked, _)) = self.of_request(request).and_then(|found| found.asked(request)) else { return };
                 let same = |one: &&mut Approver| {
                     one.stage == stage.saturating_add(1) && one.person == person && one.line == Some(line.0)
@@ -504,7 +531,7 @@ impl Projection {
                 covers: _,
             } => {
                 if let Some(under) = &under {
-                    self.granted_under(run, grant, request, &code.to_string(), digest, &by, under);
+                    self.granted_under(run, grant, request, &code.to_string(), digest, &by, &relaxed, under);
                     return;
                 }
                 let Some(found) = self.runs.get_mut(&run) else { return };
@@ -527,13 +554,6 @@ impl Projection {
                         started.person, started.number, started.of
                     );
                     found.except("unasked", text);
-                }
-                for rule in &relaxed {
-                    let text = match rule {
-                        Relaxed::RequesterMayAgree => "who asked may also agree",
-                        Relaxed::OnePersonSeveralStages => "one person may agree in several stages",
-                    };
-                    found.except("relaxed", format!("The policy of {code} says that {text}, and that was used."));
                 }
                 let Some((asked, barred)) = found.asked(request) else {
                     found.violate("not_asked", format!("{code} was granted, and nobody asked for it."));
@@ -560,20 +580,10 @@ impl Projection {
                 // Whoever agreed in another's place used that one's right: neither may be on the other side.
                 let holders =
                     asked.approvers.iter().filter(|one| one.counted).filter_map(|one| one.on_behalf_of.clone());
-                let sides: BTreeSet<PersonId> = by.iter().cloned().chain(holders).collect();
+                let sides: Vec<PersonId> = by.iter().cloned().chain(holders).collect();
                 let silent = |person: &&PersonId| !asked.approvers.iter().any(|one| one.person == **person);
                 let silent: Vec<PersonId> = by.iter().filter(silent).cloned().collect();
-                let may = relaxed.contains(&Relaxed::RequesterMayAgree);
-                for person in sides {
-                    if let Some((kind, why)) = barred.why(&person).filter(|(kind, _)| !(may && *kind == "own_approval"))
-                    {
-                        found.violate(kind, format!("{person} {why} and counts among those who agreed to {code}."));
-                    }
-                    if found.shown.author.as_ref() == Some(&person) && !barred.excluded.contains(&person) {
-                        let text = format!("{person} made the last change of the runbook and agreed to {code}.");
-                        found.except("author", text);
-                    }
-                }
+                found.judge(&code.to_string(), &relaxed, sides, &[&barred]);
                 for person in silent {
                     let text = format!(
                         "{person} counts among those who agreed to {code}, and no approval of theirs is recorded."

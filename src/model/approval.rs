@@ -503,6 +503,13 @@ impl Case<'_> {
         }
     }
 
+    /// The people who were asked and still hold the right by which they were, in the order of their names, whether or not they
+    /// have answered.
+    pub fn holders(&self, now: DateTime<Utc>, rights: &impl Rights) -> BTreeSet<PersonId> {
+        let asked = self.asked.unwrap_or_default().iter();
+        asked.filter(|asked| self.holds(asked, now, rights)).map(|asked| asked.person.clone()).collect()
+    }
+
     /// The people who could answer now, in the order of their names: asked in the stage that waits, still holding the right,
     /// not barred, not spent.
     pub fn could_answer(&self, now: DateTime<Utc>, rights: &impl Rights) -> BTreeSet<PersonId> {

@@ -13,6 +13,9 @@ use super::id::{Digest, LinkId, MessageId, PasskeyId, RequestId, ThreadId};
 use super::request::OnPage;
 use super::trace::Trace;
 
+/// The longest line, in bytes, that is read as a command.
+pub const MAX_LINE: usize = 2000;
+
 /// Who speaks, as the platform knows them: `platform:workspace:id`. Maps to at most one person.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Account {

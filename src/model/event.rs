@@ -503,7 +503,7 @@ pub enum Happened {
         #[serde(default, skip_serializing_if = "Proof::is_chat")]
         proof: Proof,
     },
-    /// A person took their answer back before the request was decided.
+    /// An answer was taken back before the request was decided.
     DecisionTakenBack {
         /// The request.
         request: RequestId,
@@ -517,6 +517,9 @@ pub enum Happened {
         account: Account,
         /// The line that had given the answer.
         line: InboxId,
+        /// The passkey by which it was given, if it is taken back because that was removed; else they did it themselves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passkey: Option<PasskeyId>,
     },
     /// Somebody started a run without the agreement that its policy wants, because it cannot wait.
     GlassBroken {

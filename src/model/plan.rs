@@ -443,6 +443,12 @@ impl Plan {
         self
     }
 
+    /// Whether somebody who asks for both asks for the same again: what is to be done now and what is to be done tonight stand
+    /// beside each other. Of one runbook and system.
+    pub fn same_wish(&self, other: &Self) -> bool {
+        self.targets == other.targets && self.not_before.is_some() == other.not_before.is_some()
+    }
+
     /// Whether any step needs a grant.
     pub fn privileged(&self) -> bool {
         self.steps.iter().any(|step| step.privileged)

@@ -3,9 +3,15 @@
 //! What lives here: the states, what can happen to them, and one person's answer. What does not: what answers come to
 //! (`approval`, beside this), reading them from the store and making a Grant of them (the top-level `approval`).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::id::{PersonId, RequestId};
+
+/// For how long it is said of a request what became of the one before it, and what was denied counts for who must agree.
+pub const REMEMBERED: TimeDelta = TimeDelta::days(1);
 
 /// Where a request stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +81,11 @@ impl Wanted {
         }
     }
 
+    /// What it is about of a stuck step, if it is about one.
+    pub fn stuck(&self) -> Option<Stuck> {
+        self.step().map(|step| Stuck { step, free: self.wish().map(|wish| wish.what) })
+    }
+
     /// The stuck step, if it is about one.
     pub fn step(&self) -> Option<u32> {
         match self {
@@ -90,6 +101,17 @@ impl Wanted {
             Self::Free { wish, .. } => Some(wish),
         }
     }
+}
+
+/// What a request is about of a stuck step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stuck {
+    /// Which, counted from 1.
+    pub step: u32,
+    /// How it is to be done with; none: another attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<Freeing>,
 }
 
 /// How somebody wants to be done with a stuck step, and why.
@@ -398,6 +420,16 @@ pub enum Proof {
         /// Which: the credential's id in base64url without padding.
         credential: String,
     },
+}
+
+/// What browsers call a credential, as text: base64url without padding.
+pub fn credential_text(credential: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(credential)
+}
+
+/// What browsers call a credential, read from such text; `None`: it is none.
+pub fn credential_of(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok().filter(|credential| !credential.is_empty())
 }
 
 impl Proof {

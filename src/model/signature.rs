@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::id::{Digest, GrantId, InboxId, PersonId, RequestId, RunId, TriggerName};
-use super::request::{Answer, Decision, Proof};
+use super::request::{Answer, Decision, Proof, Stuck};
 
 /// The version of statements that this binary writes.
 pub const GRANT_VERSION: u16 = 1;
@@ -146,6 +146,9 @@ pub struct Statement {
     pub run: RunId,
     /// The only plan that it lets that run execute.
     pub digest: Digest,
+    /// The stuck step of that run that it is about; none: the start of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<Stuck>,
     /// Why it was given.
     pub basis: Basis,
     /// When it was given.
@@ -427,6 +430,7 @@ mod tests {
             request: RequestId(7),
             run: RunId(12),
             digest: Digest([0xab; 32]),
+            stuck: None,
             basis: Basis::agreed(&[decision(0, "boss", 20)]),
             granted_at: at(0),
             start_by: at(10),
@@ -446,6 +450,20 @@ mod tests {
         let signed = signer().sign(&rule).expect("signed");
         insta::assert_snapshot!(signed.statement, @r#"{"version":1,"ledger":"00112233445566778899aabbccddeeff","key":"ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c","grant":3,"request":7,"run":12,"digest":"abababababababababababababababababababababababababababababababab","basis":{"kind":"rule","rule":"trigger:service-down"},"granted_at":"2026-11-21T22:09:49.123456Z","start_by":"2026-11-21T22:19:49.123456Z","valid_until":"2026-11-21T23:09:49.123456Z"}"#);
         assert_eq!(signed.verify(), Ok(rule));
+    }
+
+    /// Of a stuck step it is said which, and what is to become of it.
+    #[test]
+    fn what_is_signed_of_a_stuck_step_is_not_the_start_of_a_run() {
+        let stuck = |free| Statement { stuck: Some(Stuck { step: 3, free }), ..statement() };
+        let part = |statement: &Statement| {
+            let signed = signer().sign(statement).expect("signed");
+            assert_eq!(signed.verify().as_ref(), Ok(statement));
+            let (from, to) = (signed.statement.find("\"stuck").expect("said"), signed.statement.find(",\"basis"));
+            signed.statement[from..to.expect("said")].to_owned()
+        };
+        insta::assert_snapshot!(part(&stuck(None)), @r#""stuck":{"step":3}"#);
+        insta::assert_snapshot!(part(&stuck(Some(crate::model::request::Freeing::Skip))), @r#""stuck":{"step":3,"free":"skip"}"#);
     }
 
     #[test]

@@ -21,4 +21,4 @@ pub use ceremony::{
     Asserted, Assertion, Challenge, Known, Refused, Registered, Registration, RelyingParty, has_signed,
 };
 pub use key::ALGORITHMS;
-pub use secret::{Secret, credential_of, credential_text};
+pub use secret::Secret;

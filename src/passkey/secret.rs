@@ -38,16 +38,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What browsers call a credential, as text.
-pub fn credential_text(credential: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(credential)
-}
-
-/// What browsers call a credential, read from such text; `None`: it is none.
-pub fn credential_of(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok().filter(|credential| !credential.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 
 use crate::model::chat::{Account, RoomAddress};
 use crate::model::code::Code;
+use crate::model::event::Scope;
 use crate::model::id::{
     Digest, GrantId, InboxId, IncidentId, PersonId, RequestId, RunId, RunbookName, SystemName, ThreadId, TriggerName,
 };
-use crate::model::request::{Decision, GrantState, Proof, RequestState, Wanted};
+use crate::model::request::{Decision, GrantState, Proof, RequestState, Stuck, Wanted};
 use crate::model::run::{AttemptState, RunState, Snag, Verdict};
 use crate::model::signature::Signed;
 use crate::model::trace::Trace;
@@ -73,6 +74,17 @@ pub struct Run {
 }
 
 impl Run {
+    /// What an event about it is about.
+    pub fn scope(&self) -> Scope {
+        Scope {
+            system: Some(self.system.clone()),
+            environment: Some(self.environment.clone()),
+            incident: self.incident,
+            run: Some(self.id),
+            ..Scope::default()
+        }
+    }
+
     /// Whom it concerns: whoever asked, or took it over. They are told what comes of it.
     pub fn concerns(&self) -> &PersonId {
         self.handed_to.as_ref().unwrap_or(&self.requester)
@@ -353,8 +365,8 @@ pub struct StoredGrant {
     pub requesters: Vec<PersonId>,
     /// Among whom one must agree, as its request says of a stuck step.
     pub needs: Vec<PersonId>,
-    /// The step of which its request asked a further attempt, if it did.
-    pub retry_step: Option<u32>,
+    /// The stuck step that its request is about; none: the start of its run.
+    pub stuck: Option<Stuck>,
     /// The trigger that asked for its run, if no person did.
     pub trigger: Option<TriggerName>,
     /// The plan's stored bytes.
@@ -368,6 +380,13 @@ pub struct StoredGrant {
     pub under: Option<StoredUnder>,
     /// Whether it was given because its policy lets whoever asked start without anybody's answer.
     pub unasked: bool,
+}
+
+impl StoredGrant {
+    /// The step of which its request asked a further attempt, if it did.
+    pub fn retry_step(&self) -> Option<u32> {
+        self.stuck.filter(|stuck| stuck.free.is_none()).map(|stuck| stuck.step)
+    }
 }
 
 /// The approval that covers a run without asking again, as stored.

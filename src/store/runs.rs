@@ -16,7 +16,7 @@ use crate::model::id::{
     ThreadId, TriggerName,
 };
 use crate::model::plan::Sealed;
-use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, RequestState, Wanted, Wish};
+use crate::model::request::{Answer, Decision, Freeing, GrantState, Proof, RequestState, Stuck, Wanted, Wish};
 use crate::model::run::{RunState, Verdict};
 use crate::model::signature::{PublicKey, Signature, Signed};
 use crate::sys::ProcessIdentity;
@@ -472,7 +472,7 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
         select g.id, g.version, g.run, g.request, g.digest, g.state, g.granted_at, g.expires_at, g.start_by,
             exists (select from attempt a where a.run = g.run and a.started_at >= g.granted_at
                 and (g.start_by is null or a.started_at < g.start_by)) as "begun!",
-            r.requesters, r.needs, case when r.wanted is null then r.retry_step end as retry_step,
+            r.requesters, r.needs, r.retry_step, r.wanted,
             run.trigger, p.bytes, g.signed_by, g.statement, g.signature,
             (k.public is not null) as "key_known!", k.retired_at as "key_retired_at?",
             v.by as "broken_by?", v.proof as "broken_proof?", v.credential as "broken_credential?",
@@ -517,6 +517,17 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
                 _ => None,
             };
             let decided = row.under.unwrap_or(row.request);
+            let step = row.retry_step.map(u32::try_from).transpose();
+            let step = step.map_err(|_| Inconsistent::at(name(), "retry_step"))?;
+            let free = match row.wanted.as_deref() {
+                Some(wanted) => Some(Freeing::from_name(wanted).ok_or_else(|| Inconsistent::at(name(), "wanted"))?),
+                None => None,
+            };
+            let stuck = match (step, free) {
+                (Some(step), free) => Some(Stuck { step, free }),
+                (None, None) => None,
+                (None, Some(_)) => return Err(Inconsistent::at(name(), "wanted").into()),
+            };
             Ok(StoredGrant {
                 broken,
                 unasked: row.unasked,
@@ -534,7 +545,7 @@ pub(super) async fn lock_grants(connection: &mut PgConnection, runs: &[i64]) -> 
                 start_by: if row.begun { row.expires_at } else { row.start_by.unwrap_or(row.expires_at) },
                 requesters,
                 needs: row.needs.into_iter().map(PersonId::new).collect(),
-                retry_step: row.retry_step.and_then(|step| u32::try_from(step).ok()),
+                stuck,
                 trigger: row.trigger.map(TriggerName::new),
                 plan: row.bytes,
                 decisions: by_request.get(&decided).cloned().unwrap_or_default(),
@@ -676,7 +687,7 @@ impl Store {
                 not exists (select from outbox o where o.cause = i.id and o.sent_at is null and o.failed is null)
                 and not exists (select from event e join unsequenced u on u.event = e.id where e.cause = i.id)
                 and coalesce((select max(c.position) from event e join chain c on c.event = e.id where e.cause = i.id), 0)
-                    <= (select position from sink where name = 'room') as "told!"
+                    <= coalesce((select position from sink where name = 'room'), 0) as "told!"
             from inbox i where i.id = $1
             "#,
             line.0

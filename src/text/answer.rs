@@ -536,7 +536,7 @@ pub(super) fn or_nobody(people: &[PersonId]) -> String {
     if people.is_empty() { "Nobody".to_owned() } else { or(people) }
 }
 
-fn capital(text: &str) -> String {
+pub(super) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -1,5 +1,6 @@
 //! Handing duties on: delegations, and handovers of what one has asked for.
 
+use super::answer::capital;
 use super::plan::{and, or};
 use super::visible::visible;
 use crate::model::code::Code;
@@ -109,6 +110,11 @@ pub enum Thing {
         /// Why, if they said.
         why: Option<String>,
     },
+    /// Something of another room.
+    Elsewhere {
+        /// Its code, or its run.
+        what: String,
+    },
     /// A trigger of theirs that has stopped itself.
     Held {
         /// The trigger.
@@ -118,8 +124,21 @@ pub enum Thing {
     },
 }
 
+impl Thing {
+    /// It, where it is not to be read: that it is there, and what it is called.
+    pub fn elsewhere(&self) -> Self {
+        let what = match self {
+            Self::Request { code, .. } => code.to_string(),
+            Self::Run { run, .. } => format!("run {run}"),
+            Self::Pause { .. } | Self::Held { .. } | Self::Elsewhere { .. } => return self.clone(),
+        };
+        Self::Elsewhere { what }
+    }
+}
+
 fn thing(thing: &Thing) -> String {
     match thing {
+        Thing::Elsewhere { what } => format!("{what}   in another room: `show {what}` there"),
         Thing::Request { code, deed, asked, until } => {
             format!("{code}   {deed}: waits for {} until {until}", or(asked))
         }
@@ -135,15 +154,45 @@ fn thing(thing: &Thing) -> String {
     }
 }
 
+/// What is handed over, and to whom.
+#[derive(Debug)]
+pub struct Offer<'a> {
+    /// Its number.
+    pub handover: HandoverId,
+    /// Whose it is.
+    pub giver: &'a PersonId,
+    /// Who is to take over.
+    pub receiver: &'a PersonId,
+    /// Why, if they said.
+    pub reason: Option<&'a str>,
+    /// What.
+    pub things: &'a [Thing],
+    /// Requests that ask the receiver.
+    pub own: &'a [Code],
+    /// Runs that start later and that the receiver may not ask for.
+    pub stays: &'a [RunId],
+}
+
+/// Runs that stay whose they are.
+fn stay(giver: &PersonId, receiver: &PersonId, stays: &[RunId]) -> Option<String> {
+    let runs: Vec<PersonId> = stays.iter().map(|run| PersonId::new(format!("run {run}"))).collect();
+    let (verb, it) = match stays {
+        [] => return None,
+        [_] => ("stays", "it"),
+        _ => ("stay", "them"),
+    };
+    Some(format!("{} {verb} {giver}'s: {receiver} may not ask for {it}.", capital(&and(&runs))))
+}
+
+/// To `handover` of what all stays.
+pub fn all_stays(giver: &PersonId, receiver: &PersonId, stays: &[RunId]) -> String {
+    let stays = stay(giver, receiver, stays).unwrap_or_default();
+    format!("{stays} Nothing was handed over.")
+}
+
 /// Whoever is asked to take over reads what, and what to say.
-pub fn offered(
-    handover: HandoverId,
-    giver: &PersonId,
-    receiver: &PersonId,
-    reason: Option<&str>,
-    things: &[Thing],
-    own: &[Code],
-) -> String {
+pub fn offered(offer: &Offer<'_>) -> String {
+    let Offer { handover, giver, receiver, reason, things, own, stays } = *offer;
     let reason =
         reason.map(|reason| format!(", because {}", visible(reason).trim_end_matches('.'))).unwrap_or_default();
     let mut lines = vec![format!("{receiver}: {giver} hands over to you{reason}.")];
@@ -152,6 +201,7 @@ pub fn offered(
     if !own.is_empty() {
         lines.push(format!("{receiver} is asked to approve {}: whoever takes that over cannot.", codes(own)));
     }
+    lines.extend(stay(giver, receiver, stays));
     lines.join("\n")
 }
 
@@ -170,15 +220,38 @@ pub fn handover_to_oneself(person: &PersonId) -> String {
     format!("{person}, it is yours already. Say who else: `handover to lin`.")
 }
 
+/// What somebody takes over, and what not.
+#[derive(Debug)]
+pub struct Taken<'a> {
+    /// Requests that wait.
+    pub requests: &'a [Code],
+    /// Runs beside those of the requests.
+    pub runs: &'a [RunId],
+    /// Whether the pause is theirs by now.
+    pub pause: bool,
+    /// Triggers that have stopped themselves, each with its service.
+    pub held: &'a [(TriggerName, ServiceName)],
+    /// Runs that start later and that they may not ask for.
+    pub left: &'a [RunId],
+}
+
 /// To `taken`.
-pub fn taken(by: &PersonId, from: &PersonId, requests: &[Code], runs: &[RunId], pause: bool) -> String {
+pub fn taken(by: &PersonId, from: &PersonId, taken: &Taken<'_>) -> String {
+    let Taken { requests, runs, pause, held, left } = *taken;
+    let mut beside: Vec<String> = held
+        .iter()
+        .map(|(trigger, service)| format!("{trigger} is still held for {service}: `resume {trigger}` lets it go on."))
+        .collect();
+    beside.extend(stay(from, by, left));
+    let beside = beside.into_iter().map(|sentence| format!(" {sentence}")).collect::<String>();
     let mut what: Vec<String> = requests.iter().map(ToString::to_string).collect();
     what.extend(runs.iter().map(|run| format!("run {run}")));
     if pause {
         what.push("the pause".to_owned());
     }
     let what = match what.as_slice() {
-        [] => return format!("{by} takes over from {from}. By now nothing of it is open."),
+        [] if beside.is_empty() => return format!("{by} takes over from {from}. By now nothing of it is open."),
+        [] => return format!("{by} takes over from {from}.{beside}"),
         [one] => one.clone(),
         [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
     };
@@ -187,7 +260,7 @@ pub fn taken(by: &PersonId, from: &PersonId, requests: &[Code], runs: &[RunId], 
         [one] => format!(" Neither of the two can approve {one}."),
         _ => format!(" Neither of the two can approve {}.", codes(requests)),
     };
-    format!("{by} takes over {what} from {from}, and is told what comes of it.{neither}")
+    format!("{by} takes over {what} from {from}, and is told what comes of it.{neither}{beside}")
 }
 
 /// To `taken` of nothing that is offered.

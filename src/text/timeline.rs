@@ -224,8 +224,13 @@ fn happened(what: &Happened, times: &Times, now: DateTime<Utc>) -> Entry {
             told(to, format!("took over {code} from {from}: {} cannot approve it.", and(requesters)))
         }
         Happened::RunHandedOver { run, from, to } => told(to, format!("took over run {run} from {from}.")),
-        Happened::DecisionTakenBack { request: _, code, stage: _, person, account: _, line: _ } => {
-            told(person, format!("took back their answer to {code}."))
+        Happened::DecisionTakenBack { request: _, code, stage: _, person, account: _, line: _, passkey } => {
+            match passkey {
+                None => told(person, format!("took back their answer to {code}.")),
+                Some(passkey) => bot(format!(
+                    "took back {person}'s approval of {code}, as passkey {passkey}, by which it was given, is removed."
+                )),
+            }
         }
         Happened::RequestGranted {
             request: _,

@@ -38,11 +38,11 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::chat::Inbound;
 use crate::chat::hearing::Hearing;
 use crate::chat::room::LocalRoom;
+use crate::chat::{Inbound, ReceiveError, Received};
 use crate::model::catalog::Catalog;
-use crate::model::chat::RoomAddress;
+use crate::model::chat::{Incoming, RoomAddress};
 use crate::model::id::{ServiceName, SystemName};
 use crate::model::plan::Sealed;
 use crate::store::Store;
@@ -263,4 +263,11 @@ pub(crate) async fn read_json<T: DeserializeOwned>(request: Request<Body>) -> Re
         Err(_) => return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
     };
     serde_json::from_slice(&bytes).map_err(|error| Refusal::wrong(format!("the body does not fit: {error}")))
+}
+
+/// Hands over what was said, in a task of its own: a connection that breaks meanwhile must not stop it half-way.
+async fn receive_whole(inbound: &Arc<dyn Inbound>, incoming: Incoming) -> Result<Received, ReceiveError> {
+    let inbound = Arc::clone(inbound);
+    let receiving = tokio::spawn(async move { inbound.receive(incoming).await });
+    receiving.await.unwrap_or_else(|error| Err(ReceiveError(error.into())))
 }

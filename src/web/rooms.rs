@@ -2,8 +2,6 @@
 //!
 //! What lives here: what may be said in which shape. What does not: what comes of it (`follow` tells that).
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::Router;
 use axum::body::Body;
@@ -16,9 +14,9 @@ use serde::Deserialize;
 
 use super::follow::{Follow, Patience};
 use super::wire::{Kept, KeptAs, NewEdit, NewLine, NewPress, Told};
-use super::{Refusal, Shared, read_json};
+use super::{Refusal, Shared, read_json, receive_whole};
+use crate::chat::Delivery;
 use crate::chat::room::{LocalRoom, PLATFORM, WORKSPACE};
-use crate::chat::{Delivery, ReceiveError, Received};
 use crate::model::chat::{Account, Addressed, Incoming, RoomAddress, Said};
 use crate::model::id::{MessageId, OutboxId, ThreadId};
 use crate::model::trace::Trace;
@@ -128,11 +126,7 @@ async fn take(web: Shared, taken: Taken) -> Result<Response, Refusal> {
         what,
         trace,
     };
-    // In a task of its own: a connection that breaks now must not stop it half-way.
-    let inbound = Arc::clone(&web.state.inbound);
-    let receiving = tokio::spawn(async move { inbound.receive(incoming).await });
-    let received: Result<Received, ReceiveError> = receiving.await.map_err(|error| Refusal::failed(&error))?;
-    let received = received.map_err(|error| {
+    let received = receive_whole(&web.state.inbound, incoming).await.map_err(|error| {
         let sentence = error.to_string();
         tracing::error!(error = format!("{:#}", error.0), "what was said could not be kept");
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, sentence)

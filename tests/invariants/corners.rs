@@ -313,3 +313,14 @@ async fn i7_an_answer_that_no_longer_counts_has_used_nobodys_right() {
     assert_eq!(house.run(asked.run).await.state.name(), "approved");
     super::retry::sound(&house).await;
 }
+
+/// Before anything was ever told, what a line has come to can be asked: whoever follows it on a page may be that fast.
+#[tokio::test]
+async fn i10_what_became_of_a_line_is_known_before_the_first_telling() {
+    let house = House::new().await;
+    let received = house.receive(house.line("mei", "ping")).await.expect("received");
+    // As it stands until the first look at what there is to tell.
+    house.db.tamper("delete from sink where name = 'room'").await;
+    let status = house.store().cause_status(received.line).await.expect("it is known").expect("a line");
+    assert!(!status.told, "its answer waits");
+}

@@ -245,3 +245,52 @@ async fn what_nobody_takes_is_said_again_and_stays_where_it_was() {
     assert!(said.starts_with("kim takes over "), "{said}");
     is_sound(&house).await;
 }
+
+/// A room reads of what is another's that it is there, and no more: not everybody here may see it.
+#[tokio::test]
+async fn i10_what_is_handed_over_is_told_where_it_may_be_read() {
+    let house = House::new().await;
+    let here = house.ask("ann", "mark it").await;
+    let mut there = house.line("ann", "announce salaries");
+    there.room = "local:trial:yard".parse().expect("a room");
+    let received = house.receive(there).await.expect("received");
+    let there = house.asked_by(received.line).await;
+    let offered = house.say("ann", "handover to lin").await;
+    assert!(offered.contains(&format!("{}   PRODUCTION · mark it", here.code)), "{offered}");
+    let elsewhere = format!("{}   in another room: `show {}` there\n", there.code, there.code);
+    assert!(offered.contains(&elsewhere) && !offered.contains("salaries"), "{offered}");
+    let said = house.say("lin", "taken").await;
+    assert!(said.starts_with(&format!("lin takes over {} and {} from ann", here.code, there.code)), "{said}");
+    is_sound(&house).await;
+}
+
+/// Who may not ask for it takes over nothing that starts later: at its time it would not be started for them.
+#[tokio::test]
+async fn i13_what_starts_later_stays_with_whoever_may_ask_for_it() {
+    let house = House::new().await;
+    let at = (house.store().clock().now() + TimeDelta::hours(3)).format("%Y-%m-%d %H:%M");
+    let later = house.granted("mei", &format!("at {at} mark it"), "boss").await;
+    let said = house.say("mei", "handover to vic").await;
+    assert_eq!(said, format!("Run {} stays mei's: vic may not ask for it. Nothing was handed over.", later.run));
+    house.ask("mei", "hang on").await;
+    let offered = house.say("mei", "handover to vic").await;
+    assert!(offered.ends_with(&format!("Run {} stays mei's: vic may not ask for it.", later.run)), "{offered}");
+    assert_eq!(offered.lines().filter(|line| line.contains("mark it")).count(), 0, "{offered}");
+    house.say("vic", "taken").await;
+    assert_eq!(house.run(later.run).await.concerns().as_str(), "mei");
+    // Whoever may ask for it takes it.
+    house.say("mei", "handover to ann").await;
+    // Meanwhile ann may ask for nothing any more.
+    house.write(
+        "people.yaml",
+        "people:\n  mei: {accounts: ['local:trial:mei']}\n  ann: {accounts: ['local:trial:ann']}\n  \
+         boss: {accounts: ['local:trial:boss']}\n  lin: {accounts: ['local:trial:lin']}\n  \
+         kim: {accounts: ['local:trial:kim']}\n  vic: {accounts: ['local:trial:vic']}\n\
+         groups:\n  support: [mei]\n  managers: [boss, lin, kim]\n  leads: [kim]\n",
+    );
+    super::i13::reload(&house).await;
+    let said = house.say("ann", "taken").await;
+    assert_eq!(said, format!("ann takes over from mei. Run {} stays mei's: ann may not ask for it.", later.run));
+    assert_eq!(house.run(later.run).await.concerns().as_str(), "mei");
+    is_sound(&house).await;
+}

@@ -89,7 +89,7 @@ fn runs(process: &ProcessIdentity) -> bool {
 async fn i2_a_worker_that_lost_its_lease_ends_its_processes_and_writes_nothing() {
     let house = House::new().await;
     let asked = house.granted("mei", "hang on", "boss").await;
-    let engine = house.engine_of(house.store().clone(), house.me, Duration::from_millis(900));
+    let engine = house.engine_of(house.store().clone(), house.me, Duration::from_secs(6));
     let pid = until("the step runs", async || pid(&house)).await;
     let process = ProcessIdentity::of(pid).expect("asked").expect("it runs");
     let other = house.another_worker().await;

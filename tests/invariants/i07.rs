@@ -185,6 +185,7 @@ groups:
     house.post().await;
     let said = house.say("mei", &format!("approve {}", waits.code)).await;
     assert!(said.starts_with("mei-tan, it is your own request"), "{said}");
+    assert!(said.contains("Asked: ") && said.matches("mei-tan").count() == 1, "nor are they said to be asked: {said}");
     assert_eq!(house.run(waits.run).await.state, RunState::AwaitingApproval);
     house.say("mei", &format!("judge run {} worked because it did", stuck.run)).await;
     assert_eq!(house.run(stuck.run).await.state.name(), "stuck");

@@ -267,3 +267,21 @@ async fn i9_what_cannot_start_later_is_refused_with_a_sentence() {
     assert_eq!(received.delivery, Delivery::First);
     assert_eq!(house.count("run").await, 1);
 }
+
+/// The passkey of whoever agreed is removed before its time, for it was stolen: what it agreed to is not started. The decision is
+/// made one of a passkey by hand, so the ledger is not asked.
+#[tokio::test]
+async fn i13_what_a_passkey_agreed_to_that_is_removed_before_its_time_is_not_started() {
+    let house = House::new().await;
+    let asked = approved(&house, "mark it").await;
+    house.db.tamper("update decision set proof = 'passkey', credential = 'AAAA'").await;
+    house.shift(TimeDelta::hours(3));
+    let mut tx = house.store().begin().await.expect("a transaction");
+    let made = countersign::approval::NowMade::Plan(house.run(asked.run).await.digest);
+    let catalog = house.app.in_use().catalog.clone();
+    let cleared = countersign::approval::clear(&mut tx, &catalog, asked.request, &made).await.expect("looked at");
+    assert_eq!(cleared, countersign::approval::Cleared::No);
+    tx.commit().await.expect("committed");
+    let RunState::Failed(snag) = house.run(asked.run).await.state else { panic!("it goes on") };
+    assert_eq!(snag.why, "the passkey of boss, by which it was agreed to, is removed");
+}

@@ -2,7 +2,7 @@
 //! agreed, and each with a request and a grant of its own.
 
 use chrono::TimeDelta;
-use countersign::ledger::{sequencer, verify};
+use countersign::ledger::{segregation, sequencer, verify};
 use countersign::model::run::RunState;
 
 use super::house::{Asked, House};
@@ -249,4 +249,28 @@ async fn i1_an_approval_that_is_revoked_covers_nothing_more() {
     assert_eq!(state(&house, &next).await, "pending", "somebody has to agree anew");
     assert_eq!(house.count("run_grant where state = 'granted'").await, 0);
     sound(&house).await;
+}
+
+/// Where whoever asked may agree, what they agreed to covers them: an exception that is listed, and no violation.
+#[tokio::test]
+async fn i7_what_a_policy_gives_up_is_an_exception_of_covered_runs_too() {
+    let relaxed = format!("{OFTEN}relax: [requester_may_agree]\n");
+    let runbook = "runbook: mark-often\ntitle: Mark\nsay: ['mark often']\nsystem: shop\napproval: often\n\
+                   steps: [{name: Note, run: {command: [./note.sh, SIDE/done, one]}}]\n";
+    let house = House::with(&[("often.yaml", &relaxed), ("mark-often.yaml", runbook)]).await;
+    let first = house.ask("boss", "mark often").await;
+    house.say("boss", &format!("approve {}", first.code)).await;
+    drive(&house, first).await;
+    let received = house.receive(house.line("boss", "mark often")).await.expect("received");
+    let second = house.asked_by(received.line).await;
+    drive(&house, second).await;
+    sequencer::drain(house.store(), house.me).await.expect("sequenced");
+    let report = verify(house.store(), &[]).await.expect("it can be read");
+    assert!(report.is_sound(), "{report}");
+    let listed = segregation(house.store(), None, None).await.expect("it can be read");
+    for run in &listed.runs {
+        assert_eq!(run.violations, [], "run {}", run.run);
+        assert!(run.exceptions.iter().any(|one| one.kind == "relaxed"), "run {}: {:?}", run.run, run.exceptions);
+    }
+    assert_eq!(listed.runs.len(), 2);
 }

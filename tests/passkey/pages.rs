@@ -88,12 +88,11 @@ async fn chat_and_page_say_the_same_of_a_request() {
     assert_eq!(status, StatusCode::OK, "{page}");
 
     // What starts later.
-    let later = world.bot.say("mei", "at 23:59 roll out").await;
-    if later.text().contains(" asks: ") {
-        let (link, _) = world.sent("lin", &format!("approve {}", later.code())).await;
-        same_as_in_chat(&later, &world.page(&link).await);
-        world.bot.say("mei", &format!("withdraw {}", later.code())).await;
-    }
+    let at = world.bot.db().store.clock().now() + chrono::TimeDelta::hours(3);
+    let later = world.bot.say("mei", &format!("at {} roll out", at.format("%Y-%m-%d %H:%M"))).await.waiting();
+    let (link, _) = world.sent("lin", &format!("approve {}", later.code())).await;
+    same_as_in_chat(&later, &world.page(&link).await);
+    world.bot.say("mei", &format!("withdraw {}", later.code())).await;
     world.bot.rest().await;
     world.bot.finish().await;
 }

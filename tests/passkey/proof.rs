@@ -1,13 +1,13 @@
 //! What passkeys prove later on: to `audit verify`, and of people who left.
 
 use countersign::ledger::{chain, verify};
-use countersign::model::id::{Digest, Position};
+use countersign::model::id::{Digest, Position, RunId};
 use countersign::store::ChainHead;
 use reqwest::StatusCode;
 
 use super::support::authenticator::form;
 use super::support::bot::plain;
-use super::support::passkeys::{World, catalog};
+use super::support::passkeys::{World, catalog, policy};
 use super::support::{TestDb, until};
 
 /// Gives every place the hash that follows, as whoever can write the database can.
@@ -120,6 +120,8 @@ async fn i13_what_was_agreed_to_with_a_passkey_that_is_removed_counts_no_longer(
     assert_eq!(status, StatusCode::OK, "{page}");
     assert_eq!(world.operator(&["remove", "1"]).await, (true, "Passkey 1 is removed.".to_owned()));
     assert_eq!(world.events("decision_taken_back").await.len(), 1);
+    let told = world.bot.hear("counts no longer").await;
+    insta::assert_snapshot!(plain(&told.text), @"boss's approval of CODE counts no longer: passkey 1, by which it was given, was removed. CODE still waits.");
     let (link, _) = world.sent("lin", "approved").await;
     let page = world.page(&link).await;
     let (status, page) = world.post(&link, &lin.sign(form(&page, "value=\"approve\""), "approve")).await;
@@ -133,6 +135,28 @@ async fn i13_what_was_agreed_to_with_a_passkey_that_is_removed_counts_no_longer(
     let (status, page) = world.post(&link, &boss.sign(form(&page, "value=\"approve\""), "approve")).await;
     assert_eq!(status, StatusCode::OK, "{page}");
     world.bot.until_run(run.run(), "succeeded").await;
+    world.bot.rest().await;
+    world.bot.finish().await;
+}
+
+/// An approval for several runs, given with a passkey that was stolen: once that is removed it covers no further run.
+#[tokio::test]
+async fn i13_what_a_removed_passkey_agreed_to_covers_no_further_run() {
+    let often = format!("{}repeat: {{runs: 3, within: 4h}}\n", policy(1));
+    let (world, [mut boss]) = World::with(catalog(1).file("managers.yaml", &often), ["boss"]).await;
+    let run = world.bot.say("mei", "roll out").await.waiting();
+    let (link, _) = world.sent("boss", "approved").await;
+    let page = world.page(&link).await;
+    let (status, page) = world.post(&link, &boss.sign(form(&page, "value=\"approve\""), "approve")).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    world.bot.until_run(run.run(), "succeeded").await;
+    let covered = world.bot.say("mei", "roll out").await.done();
+    assert!(covered.text().contains("run 2 of 3"), "{}", covered.text());
+    world.bot.until_run(RunId(2), "succeeded").await;
+    assert_eq!(world.operator(&["remove", "1"]).await, (true, "Passkey 1 is removed.".to_owned()));
+    let again = world.bot.say("mei", "roll out").await.waiting();
+    world.bot.until_run(again.run(), "awaiting_approval").await;
+    world.bot.say("mei", "withdraw").await;
     world.bot.rest().await;
     world.bot.finish().await;
 }

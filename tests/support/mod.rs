@@ -36,12 +36,19 @@ pub(crate) async fn hold_key(store: &Store, ledger: &str) {
 const SERVER: &str = "COUNTERSIGN_TEST_POSTGRES";
 
 /// How long anything may take.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Waits until something is there; panics when it takes too long.
-pub(crate) async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    until_with(what, Duration::from_millis(10), probe).await
+}
+
+/// The same with a pause between two looks, for those that are work themselves.
+pub(crate) async fn until_with<T>(what: &str, pause: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let waiting = async {
-        let mut tick = tokio::time::interval(Duration::from_millis(5));
+        let mut tick = tokio::time::interval(pause);
+        // A look that takes long is not made up for: what is waited for needs the machine more.
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
             if let Some(found) = probe().await {

@@ -4,7 +4,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 
 use super::authenticator::Authenticator;
-use super::bot::{Bot, Reply, free_port};
+use super::bot::{Bot, Port, Reply, free_port};
 use super::world::{Catalog, step};
 
 /// A bot with a page for decisions, in whose world boss and lin agree with passkeys.
@@ -12,6 +12,8 @@ pub(crate) struct World {
     pub(crate) bot: Bot,
     pub(crate) origin: String,
     pub(crate) http: Client,
+    /// Of its pages, and of the address that people are sent.
+    pub(crate) ports: Vec<Port>,
 }
 
 /// A policy for which so many managers must agree with a passkey.
@@ -32,7 +34,7 @@ impl World {
         let origin = format!("http://localhost:{port}");
         let settings = format!("decisions: {{listen: '127.0.0.1:{port}', url: '{origin}'}}\n");
         let bot = Bot::start_with(catalog, &settings).await;
-        Self { bot, origin, http: Client::builder().no_proxy().build().expect("a client") }
+        Self { bot, origin, http: Client::builder().no_proxy().build().expect("a client"), ports: vec![port] }
     }
 
     /// The same with pages to which the address that people are sent does not lead.
@@ -41,7 +43,7 @@ impl World {
         let origin = format!("http://localhost:{nowhere}");
         let settings = format!("decisions: {{listen: '127.0.0.1:{port}', url: '{origin}'}}\n");
         let bot = Bot::start_with(catalog, &settings).await;
-        Self { bot, origin, http: Client::builder().no_proxy().build().expect("a client") }
+        Self { bot, origin, http: Client::builder().no_proxy().build().expect("a client"), ports: vec![port, nowhere] }
     }
 
     /// The same with a passkey for each of these.

@@ -14,7 +14,7 @@ use countersign::model::id::RunId;
 
 use crate::slack::world::{Seen, Ts};
 use crate::slack::{APP_TOKEN, BOT_TOKEN, Mode, Room, SECRET, Slack, TEAM};
-use crate::support::bot::{Bot, free_port, plain};
+use crate::support::bot::{Bot, Port, free_port, plain};
 use crate::support::until;
 use crate::support::world::{Catalog, OTHER_ROOM, ROOM};
 
@@ -41,6 +41,8 @@ pub(crate) struct SlackBot {
     secrets: tempfile::TempDir,
     /// Where it listens for requests, if it does.
     listens: String,
+    /// What that names.
+    _port: Option<Port>,
     /// What the test has read: where, which message, and what it said then.
     read: Mutex<HashSet<(String, Ts, String)>>,
 }
@@ -74,13 +76,17 @@ impl SlackBot {
         };
         let bot_token = keep("bot", BOT_TOKEN);
         let mut listens = String::new();
+        let mut claimed = None;
         let ear = match hears {
             Hears::Socket => format!("app_token: {{file: {}}}", keep("app", APP_TOKEN)),
             Hears::Requests => {
                 let port = free_port();
                 listens = format!("127.0.0.1:{port}");
                 slack.mode(Mode::Http(format!("http://127.0.0.1:{port}/slack/events")));
-                format!("listen: 127.0.0.1:{port}\n    signing_secret: {{file: {}}}", keep("signing", SECRET))
+                let ear =
+                    format!("listen: 127.0.0.1:{port}\n    signing_secret: {{file: {}}}", keep("signing", SECRET));
+                claimed = Some(port);
+                ear
             }
         };
         let settings = format!(
@@ -89,7 +95,7 @@ impl SlackBot {
         );
         let catalog = catalog.in_slack(TEAM, &room, &other);
         let bot = Bot::start_with(catalog, &settings).await;
-        let own = Self { slack, bot, room, other, secrets, listens, read: Mutex::default() };
+        let own = Self { slack, bot, room, other, secrets, listens, _port: claimed, read: Mutex::default() };
         own.hears(hears).await;
         own
     }
@@ -170,7 +176,8 @@ impl SlackBot {
         self.calm().await;
         let run = self.bot.db().number("select run from request order by id desc limit 1").await;
         let code = self.bot.db().text("select code from request order by id desc limit 1").await;
-        let shown = self.slack.of_bot(&self.room).into_iter().rfind(|seen| seen.text.contains(&code));
+        // What comes of it, at once perhaps, stands below it.
+        let shown = self.slack.of_bot(&self.room).into_iter().find(|seen| seen.text.contains(&code));
         let shown = shown.unwrap_or_else(|| panic!("{code} is shown nowhere"));
         Asked { run: RunId(run), code, ts: shown.ts }
     }

@@ -36,6 +36,8 @@ pub(crate) struct Step {
 /// - `heir`: says whether its predecessor of the same name, a child of that and a child in a group of its own were gone
 ///   when it began, by a line in `heirs`; then begins the same family and waits as `wait` does
 /// - `leaver`: never ends, and starts a daemon in a session of its own, whose pid it writes to `left-NAME`
+/// - `stamps`: never ends, nor does a child in a group of its own; writes to `stamps-NAME` all the time what time it is, in
+///   milliseconds
 /// - `paced`: takes a moment, and writes who began after what was done to `order`, and at its end its name to `done`
 /// - `nasty`: says what would forge messages, colours and mentions
 /// - `env`: writes its environment and open files to the side directory
@@ -294,6 +296,9 @@ leaver)
     setsid sleep 1000 > /dev/null 2>&1 &
     echo $! > "$side/left-$name"
     while :; do sleep 1000; done ;;
+stamps)
+    timeout 1000 sleep 1000 &
+    while :; do date +%s%3N >> "$side/stamps-$name"; sleep 0.05; done ;;
 paced)
     echo "$name after $(tail -n 1 "$side/done" 2>/dev/null)" >> "$side/order"
     sleep 0.03

@@ -25,7 +25,7 @@ use crate::model::id::{
 };
 use crate::model::plan::{Plan, Sealed, Telling};
 use crate::model::policy::{AfterDenial, Carried, DeniedBefore};
-use crate::model::request::{Answer, RequestState, Wanted};
+use crate::model::request::{Answer, REMEMBERED, RequestState, Wanted};
 use crate::model::run::RunState;
 use crate::model::until::{Until, moment};
 use crate::store::{
@@ -37,8 +37,6 @@ use crate::text;
 const CODES: usize = 20;
 /// For how many days ahead something can be asked for.
 const MOST_DAYS_AHEAD: i64 = 7;
-/// For how long it is said of a request what became of the one before it.
-const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
 pub(super) async fn command_is(turn: &mut Turn<'_>, service: &ServiceName, check: Option<&CheckName>) -> Result<()> {
     let catalog = turn.in_use.clone();
@@ -361,11 +359,8 @@ impl<'a> Asking<'a> {
         let found = self.tx.list_requests_like(&self.room, &requester, &plan.runbook, &plan.system, since).await?;
         let mut same = Vec::new();
         for request in found {
-            // What is to be done now and what is to be done tonight stand beside each other.
-            let fits =
-                |older: Plan| older.targets == plan.targets && older.not_before.is_some() == plan.not_before.is_some();
             if let Some(run) = self.tx.find_run(request.run).await?
-                && plan_of(&run).is_ok_and(fits)
+                && plan_of(&run).is_ok_and(|older| older.same_wish(plan))
             {
                 same.push(request);
             }

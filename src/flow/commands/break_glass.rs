@@ -5,7 +5,7 @@ use super::step_up::{Meant, meant};
 use super::{decide, look, step_up};
 use crate::approval::{self, Break, BreakOutcome, BreakRefusal};
 use crate::model::code::Code;
-use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
+use crate::model::event::{Happened, NewEvent, Record, RowMark};
 use crate::model::request::{OnPage, ReviewVerdict};
 use crate::store::{Purpose, Result, ReviewState};
 use crate::text;
@@ -56,7 +56,8 @@ pub(super) async fn command_review(
     };
     let plan = plan_of(&run)?;
     let subjects = plan.policy.and_then(|policy| policy.break_glass).map(|rules| rules.reviewed_by).unwrap_or_default();
-    let (requesters, system) = (request.requesters.as_slice(), turn.system_of(&run));
+    let requesters = approval::requesters_now(&request, &run, turn.catalog());
+    let (requesters, system) = (requesters.as_slice(), turn.system_of(&run));
     let owed = approval::Review { by: &review.by, requesters, system, state: review.state };
     let who = approval::reviewers(turn.catalog(), &subjects, &owed);
     if review.state == ReviewState::Done {
@@ -71,13 +72,7 @@ pub(super) async fn command_review(
     let by = turn.person.clone();
     let version = turn.tx.set_reviewed(&review, &by, verdict, &words).await?;
     turn.acts_in(&run.room);
-    let scope = Scope {
-        system: Some(run.system.clone()),
-        environment: Some(run.environment.clone()),
-        incident: run.incident,
-        run: Some(run.id),
-        ..Scope::default()
-    };
+    let scope = run.scope();
     let what = Happened::Reviewed { request: request.id, code: request.code, run: run.id, by, verdict, words };
     let rows = vec![RowMark::review(request.id, "done", version)];
     // Echoed from the ledger.

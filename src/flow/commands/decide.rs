@@ -12,7 +12,7 @@ use crate::model::approval::Refusal;
 use crate::model::catalog::Subject;
 use crate::model::chat::{Addressed, Said};
 use crate::model::code::Code;
-use crate::model::event::{Happened, NewEvent, Record, Scope};
+use crate::model::event::{Happened, NewEvent, Record};
 use crate::model::id::{PersonId, RequestId};
 use crate::model::request::{Answer, OnPage, RequestState};
 use crate::model::run::RunState;
@@ -305,8 +305,12 @@ async fn bind_directly(turn: &mut Turn<'_>, word: &str) -> Result<Option<Request
 pub(super) async fn command_withdraw(turn: &mut Turn<'_>, code: Option<Code>) -> Result<()> {
     let Some(id) = bind(turn, code, "withdraw").await? else { return Ok(()) };
     let request = turn.tx.lock_request(id).await?;
-    if !request.requesters.contains(&turn.person) {
-        let in_use = turn.in_use.clone();
+    let in_use = turn.in_use.clone();
+    let requesters = match turn.tx.find_run(request.run).await? {
+        Some(run) => approval::requesters_now(&request, &run, &in_use.catalog),
+        None => request.requesters.clone(),
+    };
+    if !requesters.contains(&turn.person) {
         let (person, account) = (turn.person.clone(), turn.incoming.account.clone());
         return match approval::take_back(&mut turn.tx, &in_use.catalog, id, &person, &account, turn.line).await? {
             BackOutcome::Done => {
@@ -374,26 +378,19 @@ pub(super) async fn command_revoke(turn: &mut Turn<'_>, code: Option<Code>, reas
 /// Who may take an approval away: whoever agreed, and whoever was asked and still may agree; of the approval that covers the
 /// run, if it is an earlier one. Where nobody was asked, whoever would have been first.
 async fn who_may_revoke(turn: &mut Turn<'_>, request: &Request, run: &Run) -> Result<BTreeSet<PersonId>> {
-    let plan = plan_of(run)?;
-    let stages = plan.policy.as_ref().map(|policy| policy.stages.as_slice()).unwrap_or_default();
     let grants = turn.tx.lock_grants(&[run.id]).await?;
     let of_this = grants.iter().find(|grant| grant.request == request.id);
     let decided = of_this.and_then(|grant| grant.under.as_ref()).map_or(request.id, |under| under.request);
-    let asked = turn.tx.list_asked(decided).await?;
-    let decisions = turn.tx.list_decisions(decided).await?;
-    if asked.is_empty() && decisions.is_empty() {
-        let mut who = stages.first().map(|stage| turn.catalog().people_in(&stage.approvers)).unwrap_or_default();
-        who.retain(|person| !request.requesters.contains(person));
+    let in_use = turn.in_use.clone();
+    if turn.tx.list_asked(decided).await?.is_empty() && turn.tx.list_decisions(decided).await?.is_empty() {
+        let plan = plan_of(run)?;
+        let first = plan.policy.as_ref().and_then(|policy| policy.stages.first());
+        let mut who = first.map(|stage| in_use.catalog.people_in(&stage.approvers)).unwrap_or_default();
+        let requesters = approval::requesters_now(request, run, &in_use.catalog);
+        who.retain(|person| !requesters.contains(person));
         return Ok(who);
     }
-    let mut who: BTreeSet<PersonId> = decisions.into_iter().map(|stored| stored.decision.person).collect();
-    for asked in asked {
-        let stage = usize::try_from(asked.stage).ok().and_then(|stage| stages.get(stage));
-        if stage.is_some_and(|stage| turn.catalog().includes(&stage.approvers, &asked.person)) {
-            who.insert(asked.person);
-        }
-    }
-    Ok(who)
+    approval::who_may_revoke(&mut turn.tx, &in_use.catalog, decided).await
 }
 
 /// Ends an approval that covers further runs. What has started under it goes on.
@@ -425,13 +422,7 @@ pub(super) async fn command_take_back(turn: &mut Turn<'_>, code: &Code) -> Resul
         turn.refuse(text::repeat::nothing_in_force(code));
         return Ok(());
     };
-    let scope = Scope {
-        system: Some(run.system.clone()),
-        environment: Some(run.environment.clone()),
-        incident: run.incident,
-        run: Some(run.id),
-        ..Scope::default()
-    };
+    let scope = run.scope();
     // Echoed from the ledger.
     let what = Happened::CoverEnded { request: request.id, code: request.code, run: run.id, by, used: cover.used };
     turn.tx.record(NewEvent { scope, cause: Some(turn.line), record: Record { what, rows: Vec::new() } });

@@ -6,14 +6,15 @@ use super::super::handover::{FIRST_AGAIN, others};
 use super::super::request;
 use super::super::turn::{Turn, accounts, plan_of};
 use crate::approval;
+use crate::model::allowed::{Verb, allowed};
 use crate::model::chat::{Message, RoomAddress};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, RowMark, Scope};
-use crate::model::id::{HandoverId, PersonId, RequestId, RunId, ThreadId};
+use crate::model::id::{HandoverId, PersonId, RequestId, RunId, ServiceName, ThreadId, TriggerName};
 use crate::model::run::RunState;
-use crate::store::{Handover, LineOutcome, NewHandover, NewMessage, Origin, Paused, Place, Result, StoreError};
+use crate::store::{Handover, LineOutcome, NewHandover, NewMessage, Origin, Paused, Place, Result, Run, StoreError};
 use crate::text;
-use crate::text::duties::Thing;
+use crate::text::duties::{Offer, Taken, Thing};
 
 fn record(turn: &mut Turn<'_>, what: Happened, rows: Vec<RowMark>) {
     turn.tx.record(NewEvent { scope: Scope::default(), cause: Some(turn.line), record: Record { what, rows } });
@@ -27,9 +28,45 @@ struct Open {
     own: Vec<Code>,
     runs: Vec<RunId>,
     pause: bool,
-    things: Vec<Thing>,
+    /// Each with its room, if it has one.
+    things: Vec<(Option<RoomAddress>, Thing)>,
+    /// What starts later and whoever is to take over may not ask for: it stays.
+    stays: Vec<RunId>,
+}
+
+impl Open {
     /// The room of the first of them.
-    room: Option<RoomAddress>,
+    fn room(&self) -> Option<RoomAddress> {
+        self.things.iter().find_map(|(room, _)| room.clone())
+    }
+
+    /// What a room reads: of what is another's, that it is there and no more.
+    fn told_in(&self, here: &RoomAddress) -> Vec<Thing> {
+        let told = |(room, thing): &(Option<RoomAddress>, Thing)| match room {
+            Some(room) if room != here => thing.elsewhere(),
+            Some(_) | None => thing.clone(),
+        };
+        self.things.iter().map(told).collect()
+    }
+}
+
+/// Whether a run starts later, and somebody could not have asked for it: at its time it would not be started for them.
+fn stays(turn: &Turn<'_>, run: &Run, receiver: &PersonId) -> Result<bool> {
+    let plan = plan_of(run)?;
+    let may = turn.system_of(run).is_some_and(|system| allowed(turn.catalog(), receiver, Verb::Run, system));
+    let begun = !matches!(run.state, RunState::Planned | RunState::AwaitingApproval | RunState::Approved);
+    Ok(plan.not_before.is_some() && !begun && !may)
+}
+
+/// The triggers of somebody that have stopped themselves, each with its service.
+async fn held(turn: &mut Turn<'_>, owner: &PersonId) -> Result<Vec<(TriggerName, ServiceName)>> {
+    let mut held = Vec::new();
+    for brake in turn.tx.lock_held_brakes().await? {
+        if turn.catalog().triggers.get(&brake.trigger).is_some_and(|trigger| trigger.owner == *owner) {
+            held.push((brake.trigger, brake.service));
+        }
+    }
+    Ok(held)
 }
 
 async fn open(turn: &mut Turn<'_>, giver: &PersonId, receiver: &PersonId) -> Result<Open> {
@@ -42,12 +79,16 @@ async fn open(turn: &mut Turn<'_>, giver: &PersonId, receiver: &PersonId) -> Res
         runs: turn.tx.list_runs_of(giver).await?,
         pause: false,
         things: Vec::new(),
-        room: None,
+        stays: Vec::new(),
     };
+    for id in std::mem::take(&mut open.runs) {
+        let Some(run) = turn.tx.find_run(id).await? else { continue };
+        if stays(turn, &run, receiver)? { open.stays.push(id) } else { open.runs.push(id) }
+    }
     let mut waits = Vec::new();
     for request in turn.tx.list_pending_of(giver).await? {
         let Some(run) = turn.tx.find_run(request.run).await? else { continue };
-        if turn.tx.has_handed_over(&request, giver).await? {
+        if open.stays.contains(&run.id) || turn.tx.has_handed_over(&request, giver).await? {
             continue;
         }
         let plan = plan_of(&run)?;
@@ -58,33 +99,28 @@ async fn open(turn: &mut Turn<'_>, giver: &PersonId, receiver: &PersonId) -> Res
             open.own.push(request.code);
         }
         let until = times.until(request.expires_at, now);
-        open.things.push(Thing::Request { code: request.code, deed, asked, until });
+        open.things.push((Some(request.room), Thing::Request { code: request.code, deed, asked, until }));
         open.requests.push(request.id);
         open.codes.push(request.code);
         waits.push(run.id);
-        open.room.get_or_insert(request.room);
     }
     for run in open.runs.clone() {
         let Some(run) = turn.tx.find_run(run).await? else { continue };
-        open.room.get_or_insert(run.room.clone());
         // Its request says it, unless the run is stuck as well.
         if waits.contains(&run.id) && !matches!(run.state, RunState::Stuck(_)) {
             continue;
         }
         let plan = plan_of(&run)?;
         let deed = format!("{} · {}", text::plan::environment(&plan), text::visible::visible(&plan.deed));
-        open.things.push(Thing::Run { run: run.id, deed, state: run.state });
+        open.things.push((Some(run.room), Thing::Run { run: run.id, deed, state: run.state }));
     }
     let automation = turn.tx.lock_automation().await?;
     if let Some(paused) = automation.paused.filter(|paused| paused.by == *giver) {
         open.pause = true;
-        open.things.push(Thing::Pause { since: times.at(paused.at, now), why: paused.why });
+        open.things.push((None, Thing::Pause { since: times.at(paused.at, now), why: paused.why }));
     }
-    for brake in turn.tx.lock_held_brakes().await? {
-        let owner = turn.catalog().triggers.get(&brake.trigger).map(|trigger| trigger.owner.clone());
-        if owner.as_ref() == Some(giver) {
-            open.things.push(Thing::Held { trigger: brake.trigger, service: brake.service });
-        }
+    for (trigger, service) in held(turn, giver).await? {
+        open.things.push((None, Thing::Held { trigger, service }));
     }
     Ok(open)
 }
@@ -99,7 +135,10 @@ pub(super) async fn command_handover(turn: &mut Turn<'_>, to: PersonId, reason: 
     let before = turn.tx.lock_handovers().await?;
     let open = open(turn, &giver, &to).await?;
     if open.things.is_empty() {
-        turn.refuse(text::duties::nothing_to_hand_over(&giver));
+        turn.refuse(match open.stays.as_slice() {
+            [] => text::duties::nothing_to_hand_over(&giver),
+            stays => text::duties::all_stays(&giver, &to, stays),
+        });
         return Ok(());
     }
     for old in before.iter().filter(|old| old.giver == giver) {
@@ -108,7 +147,7 @@ pub(super) async fn command_handover(turn: &mut Turn<'_>, to: PersonId, reason: 
         record(turn, what, vec![RowMark::handover(old.id, "lapsed", version)]);
     }
     let reason = reason.map(|reason| turn.in_use.secrets.redact(&reason));
-    let (room, thread): (RoomAddress, Option<ThreadId>) = match (turn.is_private(), open.room.clone()) {
+    let (room, thread): (RoomAddress, Option<ThreadId>) = match (turn.is_private(), open.room()) {
         // Whoever is to take it does not read what is said to the bot alone.
         (true, Some(room)) => (room, None),
         (true, None) => {
@@ -142,7 +181,16 @@ pub(super) async fn command_handover(turn: &mut Turn<'_>, to: PersonId, reason: 
         room: room.clone(),
     };
     record(turn, what, vec![RowMark::handover(handover, "offered", 1)]);
-    let said = text::duties::offered(handover, &giver, &to, reason.as_deref(), &open.things, &open.own);
+    let things = open.told_in(&room);
+    let said = text::duties::offered(&Offer {
+        handover,
+        giver: &giver,
+        receiver: &to,
+        reason: reason.as_deref(),
+        things: &things,
+        own: &open.own,
+        stays: &open.stays,
+    });
     let origin = Origin::Line(turn.line);
     for (index, text) in crate::chat::sender::split(&said, turn.app.limits(&room).text).into_iter().enumerate() {
         let mut message = Message::to_room(text);
@@ -214,7 +262,16 @@ async fn take(turn: &mut Turn<'_>, one: &Handover) -> Result<()> {
     let mut codes = Vec::new();
     // Also what has been asked about the runs since they were offered: whoever takes a run over agrees to nothing of it.
     let mut requests = one.requests.clone();
-    for run in &one.runs {
+    let (mut offered, mut left) = (Vec::new(), Vec::new());
+    for id in &one.runs {
+        let Some(run) = turn.tx.find_run(*id).await? else { continue };
+        if *run.concerns() == from && stays(turn, &run, &by)? { left.push(run.id) } else { offered.push(run.id) }
+    }
+    for run in &left {
+        let pending = turn.tx.find_pending_of_run(*run).await?;
+        requests.retain(|request| pending.as_ref().is_none_or(|pending| pending.id != *request));
+    }
+    for run in &offered {
         requests.extend(turn.tx.find_pending_of_run(*run).await?.map(|request| request.id));
     }
     requests.sort();
@@ -223,7 +280,7 @@ async fn take(turn: &mut Turn<'_>, one: &Handover) -> Result<()> {
         codes.extend(approval::hand_over(&mut turn.tx, *request, &from, &by, turn.line).await?);
     }
     let (mut runs, mut told) = (Vec::new(), Vec::new());
-    for run in &one.runs {
+    for run in &offered {
         let run = turn.tx.lock_run(*run).await?;
         // Asked since it was looked for: whoever takes the run over would be left out of it. The turn is tried again.
         let pending = turn.tx.find_pending_of_run(run.id).await?;
@@ -236,13 +293,7 @@ async fn take(turn: &mut Turn<'_>, one: &Handover) -> Result<()> {
             continue;
         }
         turn.tx.set_run_handed_to(run.id, &by).await?;
-        let scope = Scope {
-            system: Some(run.system.clone()),
-            environment: Some(run.environment.clone()),
-            incident: run.incident,
-            run: Some(run.id),
-            ..Scope::default()
-        };
+        let scope = run.scope();
         let what = Happened::RunHandedOver { run: run.id, from: from.clone(), to: by.clone() };
         turn.tx.record(NewEvent { scope, cause: Some(turn.line), record: Record { what, rows: Vec::new() } });
         // Its request says it.
@@ -265,6 +316,8 @@ async fn take(turn: &mut Turn<'_>, one: &Handover) -> Result<()> {
         pause: pause.is_some(),
     };
     record(turn, what, vec![RowMark::handover(one.id, "taken", version)]);
-    turn.answer(text::duties::taken(&by, &from, &codes, &told, pause.is_some()));
+    let held = held(turn, &from).await?;
+    let taken = Taken { requests: &codes, runs: &told, pause: pause.is_some(), held: &held, left: &left };
+    turn.answer(text::duties::taken(&by, &from, &taken));
     Ok(())
 }

@@ -9,8 +9,8 @@ use crate::model::chat::{Said, Signed};
 use crate::model::code::Code;
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::{Digest, RequestId};
-use crate::model::request::{OnPage, Proof};
-use crate::passkey::{Secret, credential_of};
+use crate::model::request::{OnPage, Proof, credential_of};
+use crate::passkey::Secret;
 use crate::store::{NewDecisionLink, Purpose, Request, Result};
 use crate::text;
 use crate::web::decisions::decide_at;
@@ -57,7 +57,7 @@ async fn by_page(turn: &mut Turn<'_>, signed: &Signed, code: Option<Code>, done:
         None => false,
     };
     if !is_theirs {
-        turn.refuse_privately(text::passkey::not_theirs());
+        turn.refuse_privately(text::passkey::not_theirs(&request.code, done));
         return Ok(None);
     }
     if !turn.tx.use_decision_link(&person, signed).await? {
@@ -86,13 +86,7 @@ async fn by_page(turn: &mut Turn<'_>, signed: &Signed, code: Option<Code>, done:
 
 async fn scope_of(turn: &mut Turn<'_>, request: &Request) -> Result<Scope> {
     let run = turn.tx.find_run(request.run).await?;
-    Ok(run.map_or_else(Scope::default, |run| Scope {
-        system: Some(run.system),
-        environment: Some(run.environment),
-        incident: run.incident,
-        run: Some(run.id),
-        ..Scope::default()
-    }))
+    Ok(run.map(|run| run.scope()).unwrap_or_default())
 }
 
 /// Sends the speaker to a page of their own for a request that waits for them. Saying it again makes another page, and ends

@@ -9,15 +9,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use maud::{Markup, html};
 
 use super::super::pages::{Before, typed, who_could_answer};
+use super::super::receive_whole;
 use super::leaves::{self, Leaf, Piece};
 use super::{Decisions, Fields, Shared, Wrong, at, hash_of, page, script_words, secret_of, user_of};
 use crate::chat::Delivery;
-use crate::model::chat::{Incoming, Said, Signed};
+use crate::model::chat::{Incoming, MAX_LINE, Said, Signed};
 use crate::model::id::{Digest, MessageId, PersonId};
 use crate::model::plan::{Plan, Sealed};
-use crate::model::request::{OnPage, RequestState};
-use crate::passkey::{Assertion, Challenge, Known, Refused, Secret, credential_text};
-use crate::store::{DecisionLink, LinkUsed, Passkey, Purpose, Request, Run, StoreError};
+use crate::model::request::{OnPage, RequestState, credential_text};
+use crate::passkey::{Assertion, Challenge, Known, Refused, Secret};
+use crate::store::{DecisionLink, LineRow, LinkUsed, Passkey, Purpose, Request, Run, StoreError};
+use crate::text;
 use crate::text::plan::{Head, before_steps, groups, head, or};
 use crate::text::visible::visible;
 
@@ -65,7 +67,7 @@ impl Sheet {
         let asking = store.list_askings(&[request.id]).await?.remove(&request.id).unwrap_or_default();
         let delegations = store.list_delegations().await?;
         let now = store.clock().now();
-        let who = who_could_answer(&(pages.catalog)(), now, &request, &plan, &asking, &delegations);
+        let who = who_could_answer(&(pages.catalog)(), now, &request, &run, &plan, &asking, &delegations);
         let before = Before::read(store, &request, &run, &plan, &pages.times).await?;
         Ok(Self { link, request, run, plan, who, before })
     }
@@ -87,19 +89,22 @@ impl Sheet {
             }
             RequestState::Superseded { .. } => Some(format!("{code} was asked again.")),
         };
-        let late = || {
-            let late = pages.store.clock().now() >= self.link.expires_at;
-            late.then(|| format!("This page is over. Say {} where you were asked for a new one.", self.again()))
-        };
-        Ok(over.or_else(late))
+        if over.is_some() {
+            return Ok(over);
+        }
+        let late = pages.store.clock().now() >= self.link.expires_at;
+        // What this page says is said once: what came to nothing then comes to nothing again.
+        if late || self.said(pages).await?.is_some() {
+            return Ok(Some(format!("This page is over. Say {} where you were asked for a new one.", self.again())));
+        }
+        Ok(None)
     }
 
     /// How the page was used, and whether that came to anything.
     async fn used(&self, pages: &Decisions, used: LinkUsed) -> Result<String, StoreError> {
         let (code, words) = (self.request.code, used.done.words());
         let when = pages.times.at(used.at, pages.store.clock().now());
-        let line = pages.store.find_line(&self.request.room, &format!("press:{}", self.interaction())).await?;
-        Ok(match line {
+        Ok(match self.said(pages).await? {
             Some(line) if line.outcome == "answered" => {
                 format!("This page was used at {when}, to {words} {code}. It works once.")
             }
@@ -111,6 +116,11 @@ impl Sheet {
                 self.again()
             ),
         })
+    }
+
+    /// The line by which something was said on this page.
+    async fn said(&self, pages: &Decisions) -> Result<Option<LineRow>, StoreError> {
+        pages.store.find_line(&self.request.room, &format!("press:{}", self.interaction())).await
     }
 
     /// What this page says is said once, by this name.
@@ -332,7 +342,7 @@ impl Sent {
             authenticator_data: bytes("authenticator_data")?,
             signature: bytes("signature")?,
             user: fields.text("user"),
-            reason: fields.text("reason").chars().take(MOST_REASON).collect(),
+            reason: fields.text("reason"),
         })
     }
 }
@@ -433,6 +443,9 @@ async fn say(pages: &Decisions, sheet: &Sheet, passkey: &Passkey, count: u32, se
     if !reason.is_empty() {
         command = format!("{command} because {reason}");
     }
+    if command.len() > MAX_LINE {
+        return Err(Wrong::new(StatusCode::BAD_REQUEST, text::passkey::reason_too_long(&code, sent.done)));
+    }
     let root = match &sheet.request.thread {
         Some(thread) => Some(MessageId::new(thread.as_str())),
         None => pages.store.find_root_of(sheet.run.id, &sheet.request.room).await?,
@@ -465,7 +478,7 @@ async fn say(pages: &Decisions, sheet: &Sheet, passkey: &Passkey, count: u32, se
         what,
         trace: None,
     };
-    let received = pages.inbound.receive(incoming).await.map_err(|error| {
+    let received = receive_whole(&pages.inbound, incoming).await.map_err(|error| {
         tracing::error!(error = %crate::text::chain(&error), request = %code, "what a passkey decided was not kept");
         Wrong::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -489,12 +502,11 @@ async fn say(pages: &Decisions, sheet: &Sheet, passkey: &Passkey, count: u32, se
     };
     let stands = match (&after.request.state, done) {
         (RequestState::Granted, true) => {
-            Some(format!("{code} is granted: it runs now, and the room tells how it goes."))
+            let starts = after.plan.not_before.map(|at| pages.times.at(at, pages.store.clock().now()));
+            Some(text::passkey::granted(&code, &after.request.wanted, starts.as_deref()))
         }
-        (RequestState::Denied { .. }, true) => Some(format!("{code} is denied: nothing runs.")),
-        (RequestState::Pending { .. }, true) if answers.is_empty() => {
-            Some(format!("{code} waits for somebody else as well."))
-        }
+        (RequestState::Denied { .. }, true) => Some(text::passkey::denied(&code)),
+        (RequestState::Pending { .. }, true) if answers.is_empty() => Some(text::passkey::waits_on(&code)),
         _ => None,
     };
     let pieces = leaves::pieces(&after.plan);

@@ -11,6 +11,7 @@ use super::super::pages::typed;
 use super::{Fields, Shared, Wrong, at, hash_of, page, script_words, user_of};
 use crate::model::event::{Happened, NewEvent, Record, Scope};
 use crate::model::id::Digest;
+use crate::model::request::credential_text;
 use crate::passkey::{ALGORITHMS, Challenge, Registration};
 use crate::store::{Invitation, NewPasskey};
 use crate::text::visible::visible;
@@ -48,7 +49,7 @@ pub(super) async fn look(State(door): State<Shared>, Path(secret): Path<String>)
     let (pages, person) = (&door.pages, &invitation.person);
     let mine = pages.store.list_passkeys(Some(person)).await?;
     let mine: Vec<_> = mine.into_iter().filter(|passkey| passkey.removed_at.is_none()).collect();
-    let known: Vec<String> = mine.iter().map(|passkey| URL_SAFE_NO_PAD.encode(&passkey.credential)).collect();
+    let known: Vec<String> = mine.iter().map(|passkey| credential_text(&passkey.credential)).collect();
     let main = html! {
         div.sheet {
             h1 { "Add a passkey for " (visible(person.as_str())) }
@@ -116,7 +117,7 @@ pub(super) async fn enrol(
         passkey,
         person: person.clone(),
         name: name.clone(),
-        credential: URL_SAFE_NO_PAD.encode(&made.credential),
+        credential: credential_text(&made.credential),
         public_key: URL_SAFE_NO_PAD.encode(&made.public_key),
     };
     tx.record(NewEvent { scope: Scope::default(), cause: None, record: Record { what, rows: Vec::new() } });

@@ -6,13 +6,14 @@ use maud::{Markup, html};
 use super::super::rooms::may_see;
 use super::Wrong;
 use super::visitor::Visitor;
+use crate::approval::requesters_now;
 use crate::model::approval::{Case, Delegation, Given};
 use crate::model::catalog::Catalog;
 use crate::model::id::{Digest, InboxId, OutboxId, PersonId};
 use crate::model::plan::Plan;
 use crate::model::request::RequestState;
 use crate::model::run::{AttemptState, RunState, Verdict};
-use crate::store::{Asking, Request};
+use crate::store::{Asking, Request, Run};
 use crate::text::plan::groups;
 use crate::text::visible::visible;
 
@@ -92,6 +93,7 @@ pub(in crate::web) fn who_could_answer(
     catalog: &Catalog,
     now: DateTime<Utc>,
     request: &Request,
+    run: &Run,
     plan: &Plan,
     asking: &Asking,
     delegations: &[Delegation],
@@ -101,10 +103,11 @@ pub(in crate::web) fn who_could_answer(
     let standing = asking.standing.iter();
     let given: Vec<Given> =
         standing.map(|stored| Given { decision: stored.decision.clone(), account: stored.account.clone() }).collect();
+    let requesters = requesters_now(request, run, catalog);
     let case = Case {
         state: &request.state,
         policy,
-        requesters: &request.requesters,
+        requesters: &requesters,
         excluded: plan.excluded(),
         asked: request.knows_asked.then_some(asking.asked.as_slice()),
         given: &given,

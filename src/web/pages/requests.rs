@@ -53,6 +53,7 @@ impl Open {
             &visitor.catalog,
             visitor.web.state.store.clock().now(),
             &request,
+            &run,
             &plan,
             asking,
             delegations,

@@ -1,7 +1,6 @@
 //! The rooms: a conversation, and beside it the facts of what is talked about.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,8 +12,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::super::Shared;
 use super::super::rooms::{MOST_TEXT, may_see};
+use super::super::{Shared, receive_whole};
 use super::guide::{self, Standing};
 use super::parts::{at, clock, lines, told};
 use super::run::{self, Extent, Sheet, plan_of};
@@ -414,10 +413,7 @@ pub(super) async fn say(
     let said_at = web.state.store.clock().now();
     let incoming = Incoming { room, thread, account: account.clone(), said_at, what, trace: None };
     let mut settled = web.state.store.hub().listen(Topic::Settled);
-    // In a task of its own: a connection that breaks now must not stop it half-way.
-    let inbound = Arc::clone(&web.state.inbound);
-    let receiving = tokio::spawn(async move { inbound.receive(incoming).await });
-    let received = receiving.await.map_err(|error| Wrong::failed(&error))?.map_err(|error| Wrong::failed(&error))?;
+    let received = receive_whole(&web.state.inbound, incoming).await.map_err(|error| Wrong::failed(&error))?;
     let until = Instant::now() + ANSWER_WITHIN;
     while Instant::now() < until {
         match web.state.store.cause_status(received.line).await? {

@@ -86,6 +86,7 @@ impl Sheet {
                     &visitor.catalog,
                     visitor.web.state.store.clock().now(),
                     &request,
+                    &run,
                     plan,
                     &asking,
                     &delegations,

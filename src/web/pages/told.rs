@@ -1,19 +1,16 @@
 //! What is said of a request besides its steps, for every page that shows one: the same as in chat.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::run::plan_of;
 use crate::model::code::Code;
 use crate::model::event::Happened;
 use crate::model::id::Position;
 use crate::model::plan::Plan;
-use crate::model::request::{RequestState, Wanted};
+use crate::model::request::{REMEMBERED, RequestState, Wanted};
 use crate::store::{Request, Run, Store, StoreError};
 use crate::text::plan::{Told, after_sent_back, asked_deed, denied_of_step, takes_place_of};
 use crate::text::time::Times;
-
-/// For how long it is said of a request what became of the one before it.
-const REMEMBERED: TimeDelta = TimeDelta::days(1);
 
 /// What came before a request.
 #[derive(Debug, Default)]
@@ -42,7 +39,7 @@ impl Before {
             let mut same = Vec::new();
             for older in like.into_iter().filter(|older| older.id < request.id) {
                 if let Some(run) = tx.find_run(older.run).await?
-                    && plan_of(&run).is_some_and(|older| older.targets == plan.targets)
+                    && plan_of(&run).is_some_and(|older| older.same_wish(plan))
                 {
                     same.push(older);
                 }

@@ -326,4 +326,4 @@ pub(super) async fn forge(inner: &Inner, body: String, kind: &str, forgery: Forg
 }
 
 /// How long a test waits for anything here.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(60);

@@ -35,7 +35,7 @@ pub(crate) use state::{Call, Fault, Push, View};
 pub(crate) use world::{Button, Kind, Room, Seen, Ts};
 
 use deliver::SOON;
-use state::{Limit, Order, State};
+use state::{Lasts, Limit, Order, State};
 use world::{Channel, Group, User};
 
 /// The workspace.
@@ -95,6 +95,8 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     /// Something happened that somebody may wait for.
     changed: Notify,
+    /// Lets go on what [`Fault::Held`] keeps.
+    goes_on: Notify,
     client: reqwest::Client,
 }
 
@@ -151,6 +153,7 @@ impl Slack {
         let inner = Arc::new(Inner {
             state: Mutex::new(State::new(address.clone(), sender)),
             changed: Notify::new(),
+            goes_on: Notify::new(),
             client: client(),
         });
         let server = Arc::clone(&inner);
@@ -247,6 +250,11 @@ impl Slack {
         self.inner.state().faults.push_back((method.to_owned(), fault));
     }
 
+    /// The next calls of a method go well, whatever was ordered for them.
+    pub(crate) fn faultless(&self, method: &str) {
+        self.inner.state().faults.retain(|(of, _)| of != method);
+    }
+
     /// Every call of this method gets 429 for so long.
     pub(crate) fn limit(&self, method: &str, time: Duration) {
         self.limited(Some(method.to_owned()), time);
@@ -263,7 +271,18 @@ impl Slack {
     }
 
     fn limited(&self, method: Option<String>, time: Duration) {
-        self.inner.state().limits.push(Limit { method, until: Instant::now() + time });
+        self.inner.state().limits.push(Limit { method, lasts: Lasts::Until(Instant::now() + time) });
+    }
+
+    /// Every call (of this method, if one is named) gets 429 and is asked to come again after so long, until
+    /// [`unlimited`](Self::unlimited).
+    pub(crate) fn limit_until_lifted(&self, method: Option<&str>, again: Duration) {
+        self.inner.state().limits.push(Limit { method: method.map(str::to_owned), lasts: Lasts::Lifted(again) });
+    }
+
+    /// Lets the call go on that [`Fault::Held`] keeps, or will keep.
+    pub(crate) fn goes_on(&self) {
+        self.inner.goes_on.notify_one();
     }
 
     /// In each channel so many messages of the bot at once, then one for each so long; 429 for more. Without this there is

@@ -59,13 +59,33 @@ pub(crate) enum Fault {
     LostAfter,
     /// It is done after this long.
     Slow(Duration),
+    /// It is done when the test lets it go on.
+    Held,
 }
 
-/// A 429 for every call of a method (or of all) until then.
+/// A 429 for every call of a method (or of all).
 #[derive(Debug)]
 pub(super) struct Limit {
     pub(super) method: Option<String>,
-    pub(super) until: Instant,
+    pub(super) lasts: Lasts,
+}
+
+/// For how long a limit stands, which it says.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lasts {
+    Until(Instant),
+    /// Until the test lifts it; each answer says that it is so long.
+    Lifted(Duration),
+}
+
+impl Lasts {
+    /// How long it says that it still stands; nothing when it does not.
+    pub(super) fn left(self, now: Instant) -> Option<Duration> {
+        match self {
+            Self::Until(end) => end.checked_duration_since(now).filter(|left| !left.is_zero()),
+            Self::Lifted(says) => Some(says),
+        }
+    }
 }
 
 /// A message that one person sees, and only until the next reload.

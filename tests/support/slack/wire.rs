@@ -175,21 +175,25 @@ async fn call(
     if !(latency + slow).is_zero() {
         tokio::time::sleep(latency + slow).await;
     }
+    if let Some(Fault::Held) = &fault {
+        inner.goes_on.notified().await;
+    }
     let limited = |wait: Duration| {
         let wait = wait.max(Duration::from_secs(1));
         Ordered::Answer(StatusCode::TOO_MANY_REQUESTS, json!({"ok": false, "error": "ratelimited"}), Some(wait))
     };
     let mut state = inner.state();
     let now = Instant::now();
-    state.limits.retain(|limit| limit.until > now);
+    state.limits.retain(|limit| limit.lasts.left(now).is_some());
     let limit = state.limits.iter().find(|limit| limit.method.as_deref().is_none_or(|method| method == name));
+    let limit = limit.and_then(|limit| limit.lasts.left(now));
     let ordered = match (&fault, limit) {
         (Some(Fault::Error(error)), _) => Ordered::Answer(StatusCode::OK, json!({"ok": false, "error": error}), None),
         (Some(Fault::Limited(wait)), _) => limited(*wait),
         (Some(Fault::Status(status)), _) => Ordered::Raw(StatusCode::from_u16(*status).expect("a status")),
         (Some(Fault::LostBefore), _) => Ordered::Lost,
-        (Some(Fault::LostAfter | Fault::Slow(_)) | None, Some(limit)) => limited(limit.until.duration_since(now)),
-        (Some(Fault::LostAfter | Fault::Slow(_)) | None, None) => Ordered::Nothing,
+        (Some(Fault::LostAfter | Fault::Slow(_) | Fault::Held) | None, Some(wait)) => limited(wait),
+        (Some(Fault::LostAfter | Fault::Slow(_) | Fault::Held) | None, None) => Ordered::Nothing,
     };
     let mut record = Call {
         method: name.to_owned(),
