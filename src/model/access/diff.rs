@@ -544,7 +544,7 @@ impl Changes<'_> {
             let approval = needs.approval.clone();
             match old.runbooks.get(runbook) {
                 // It was there, and is known to do something else.
-                None if needs.on_its_word && old.gone.get(runbook).is_some_and(&acted) => {
+                None if needs.on_its_word && old.gone.get(runbook).is_some_and(acted) => {
                     self.add(Effect::Gives, What::RunbookActs { runbook: runbook.clone() });
                 }
                 None => {

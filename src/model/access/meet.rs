@@ -278,7 +278,11 @@ fn meet_keepers(approved: &Access, wanted: &Access, now: &Access) -> Option<Keep
             Subject::Group(name) => matches!(approved.groups.get(name), Some(Members::Of(_))),
             Subject::Person(_) | Subject::Rota(_) | Subject::Accountable => false,
         };
-        by = old.chain(was.by.iter().filter(kept_elsewhere).cloned()).collect();
+        by = old.collect();
+        // Who is in a platform's group is the platform's to say: it is kept where nobody else is left.
+        if by.is_empty() {
+            by.extend(was.by.iter().filter(kept_elsewhere).cloned());
+        }
     }
     // They are taken away themselves: then it is up to an operator.
     if by.is_empty() {
