@@ -116,7 +116,11 @@ async fn i1_what_is_taken_away_in_the_middle_stops_the_next_step() {
     house.ask("mei", "mark it").await;
     for (what, sql, sentence) in [
         ("revoked", "update run_grant set state = 'revoked' where run = RUN".into(), "the approval is not in force"),
-        ("expired", "update run_grant set expires_at = now() where run = RUN".into(), "the approval has lapsed"),
+        (
+            "expired",
+            "update run_grant set expires_at = now() - interval '1 minute' where run = RUN".into(),
+            "the approval has lapsed",
+        ),
         ("another run's", "update run_grant set run = 1 where run = RUN".into(), "the approval is not in force"),
         (
             "another plan's",
@@ -160,7 +164,7 @@ async fn i1_what_is_taken_away_before_the_first_step_starts_nothing() {
     let house = House::new().await;
     for (what, sql, sentence) in [
         ("revoked", "update run_grant set state = 'revoked'", "the approval is not in force"),
-        ("expired", "update run_grant set expires_at = now()", "the approval has lapsed"),
+        ("expired", "update run_grant set expires_at = now() - interval '1 minute'", "the approval has lapsed"),
         ("decisions", "delete from decision", "the decisions are not those that the approval was signed for"),
         ("grant", "delete from run_grant", "the approval is not in force"),
     ] {
@@ -201,7 +205,7 @@ async fn i1_the_statement_that_starts_wants_the_grant_in_force() {
         ("another run's, same digest", "run = (select min(run) from run_grant)", "run = RUN"),
         ("revoked", "state = 'revoked'", "state = 'granted'"),
         ("used", "state = 'used'", "state = 'granted'"),
-        ("expired", "expires_at = now()", "expires_at = now() + '1h'"),
+        ("expired", "expires_at = now() - interval '1 minute'", "expires_at = now() + '1h'"),
     ] {
         let set = async |to: &str| {
             let sql = format!("update run_grant set {to} where id = {}", grant.id);
