@@ -139,6 +139,15 @@ pub(super) fn code(line: &Line<'_>, command: &'static str, rest: &[Word<'_>]) ->
             }
             None => Err(line.usage(command)),
         },
+        // Sure to be meant: what is approved has a code, and what runs a number.
+        [run, number, rest_of @ ..]
+            if run.is("run")
+                && parse_run(number.text).is_some()
+                && rest_of.first().is_none_or(|because| because.is("because")) =>
+        {
+            let at = words::span(&rest[..2]);
+            Err(Reading::Wrong(ParseError::NotACode { said: line.text[at.clone()].to_owned(), at, command }))
+        }
         _ => Err(line.usage(command)),
     }
 }
