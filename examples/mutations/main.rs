@@ -24,7 +24,7 @@ use tokio::process::Command;
 
 /// How long building the tests may take; the first time everything is built.
 const BUILD: Duration = Duration::from_secs(30 * 60);
-/// How long the named tests may take. Each waits thirty seconds at most for anything.
+/// How long the named tests may take. Each waits a minute at most for anything.
 const TESTS: Duration = Duration::from_secs(3 * 60);
 
 fn main() -> ExitCode {
