@@ -773,8 +773,7 @@ fn token(text: &str, before: &str) -> Option<(usize, &'static str)> {
         return Some((word_end, "N"));
     }
     // 43 ms, 0.1 s, 3 s, 1 min 10 s; a limit has no tenths, and is whole minutes
-    let is_a_limit = ["at most ", "within ", "every ", "after "].iter().any(|words| before.ends_with(words))
-        && !["again after "].iter().any(|words| before.ends_with(words));
+    let is_a_limit = ["at most ", "within ", "every ", "not done after "].iter().any(|words| before.ends_with(words));
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let tenths = text.get(..end).is_some_and(|number| number.contains('.'));
     if digits && (tenths || !is_a_limit) {
